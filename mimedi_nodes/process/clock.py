@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Process time as the procedure sees it."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import Protocol
+
+
+class ProcessClock(Protocol):
+    """Source of process time; the only clock that phases and the engine may use."""
+
+    def now_s(self) -> float:
+        """Return the process time [s]."""
+        ...
+
+    async def sleep_until(self, time_s: float) -> None:
+        """Return once process time has reached `time_s` [s]; at once when it already has."""
+        ...
+
+
+class LoopClock:
+    """Process time is the running event loop's own time: virtual when the loop is.
+
+    Args:
+        start_s: process time [s] at which the loop's time counts as started.
+    """
+
+    def __init__(self, start_s: float = 0.0) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._offset_s = start_s - self._loop.time()
+
+    def now_s(self) -> float:
+        """Return the process time [s]."""
+        return self._loop.time() + self._offset_s
+
+    async def sleep_until(self, time_s: float) -> None:
+        """Return once process time has reached `time_s` [s]."""
+        delay_s = time_s - self.now_s()
+        if delay_s > 0.0:
+            await asyncio.sleep(delay_s)
+
+
+def wall_time() -> str:
+    """Return the wall time, ISO 8601 in UTC with microseconds; for stamps only, never for deadlines."""
+    now = time.time()
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}Z"

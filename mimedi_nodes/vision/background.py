@@ -1,0 +1,143 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The empty channel behind the cells: logarithm of the bright-field background, followed through drift.
+
+Everything works on logarithms, where cells add up (Beer-Lambert) and uneven light is a plain difference.
+The background starts from one frame (high percentile along the flow), is replaced by a temporal high
+percentile after the first frames, and then follows the pixels that no cell covers.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+FloatImage = NDArray[np.float32]
+
+# High percentile in time: cells only darken, and may cover a pixel more than half of the time.
+PERCENTILE = 70.0
+_WARM_FRAMES = (6, 14, 30)
+_FOLLOW_RATE = 0.03
+_CREEP = 4e-4
+_MAX_SHIFT_PX = 6.0
+
+
+class Background:
+    """Logarithm of the empty image (H, W) float32, with the vertical shift of the stage removed.
+
+    `absorbance(frame)` gives ln(background / frame); `follow(mask)` learns from what no cell covers.
+    """
+
+    def __init__(self, wall_top_px: float, wall_bottom_px: float) -> None:
+        self._walls = (wall_top_px, wall_bottom_px)
+        self._log_table = np.log(np.maximum(np.arange(256, dtype=np.float32), 0.5)).astype(np.float32)
+        self._level: FloatImage | None = None
+        self._warm: list[FloatImage] = []
+        self._seen = 0
+        self._reference: NDArray[np.float64] | None = None
+        self._log: FloatImage | None = None
+        self.shift_px = 0.0
+
+    @property
+    def ready(self) -> bool:
+        """True once a temporal background has replaced the guess from the first frame."""
+        return self._seen > _WARM_FRAMES[0]
+
+    def prime(self, frames: list[NDArray[Any]]) -> None:
+        """Set the background from frames (H, W) of the same position, some cell displacements apart."""
+        logs = [self._logarithm(f) for f in frames]
+        self._level = np.percentile(np.stack(logs), PERCENTILE, axis=0).astype(np.float32)
+        self._set_reference()
+        self._seen = max(self._seen, _WARM_FRAMES[-1] + 1)
+        self._warm = []
+
+    def absorbance(self, frame: NDArray[Any]) -> FloatImage:
+        """ln(background / frame) of a (H, W) uint8 or uint16 frame; about 0 where the channel is empty."""
+        log = self._logarithm(frame)
+        self._log = log
+        if self._level is None:
+            self._level = _along_flow(log)
+            self._set_reference()
+        if self._seen <= _WARM_FRAMES[-1]:
+            self._warm_up(log)
+        self._seen += 1
+        self._register(log)
+        return cv2.subtract(self._shifted(self._level, self.shift_px), log)  # type: ignore[return-value]
+
+    def follow(self, free: NDArray[np.uint8]) -> None:
+        """Learn from the last frame where `free` (H, W) is not 0; creep elsewhere, so that dirt settles in."""
+        assert self._level is not None and self._log is not None
+        unshifted = self._shifted(self._log, -self.shift_px) if abs(self.shift_px) > 0.05 else self._log
+        cv2.accumulateWeighted(unshifted, self._level, _FOLLOW_RATE, mask=free)
+        cv2.subtract(self._level, _CREEP, dst=self._level, mask=cv2.bitwise_not(free))
+
+    def _logarithm(self, frame: NDArray[Any]) -> FloatImage:
+        if frame.dtype == np.uint8:
+            return cv2.LUT(frame, self._log_table)  # type: ignore[return-value]
+        return cv2.log(np.maximum(frame.astype(np.float32), 0.5))  # type: ignore[return-value]
+
+    def _warm_up(self, log: FloatImage) -> None:
+        self._warm.append(log)
+        if self._seen in _WARM_FRAMES:
+            self._level = np.percentile(np.stack(self._warm), PERCENTILE, axis=0).astype(np.float32)
+            self._set_reference()
+            if self._seen == _WARM_FRAMES[-1]:
+                self._warm = []
+
+    def _set_reference(self) -> None:
+        assert self._level is not None
+        self._reference = self._level.mean(axis=1, dtype=np.float64)
+        self.shift_px = 0.0
+
+    def _register(self, log: FloatImage) -> None:
+        """Vertical shift of this frame against the background, from the walls' row profile (least squares)."""
+        assert self._reference is not None
+        height = log.shape[0]
+        rows = np.zeros(height, bool)
+        for wall in self._walls:
+            rows[max(1, round(wall) - 7):max(1, min(height - 1, round(wall) + 8))] = True
+        if rows.sum() < 6:
+            return
+        profile = cv2.reduce(log, 1, cv2.REDUCE_AVG)[:, 0].astype(np.float64)
+        y = np.arange(height, dtype=np.float64)
+        shift = self.shift_px
+        for _ in range(2):
+            model = np.interp(y - shift, y, self._reference)
+            slope = np.gradient(model)[rows]
+            error = (profile - model)[rows]
+            # Cells darken whole rows a little: an offset and a tilt take that up.
+            design = np.column_stack([-slope, np.ones(slope.size), y[rows] - y[rows].mean()])
+            if float(np.abs(slope).max()) < 0.01:
+                return
+            shift += float(np.linalg.lstsq(design, error, rcond=None)[0][0])
+        if abs(shift) <= _MAX_SHIFT_PX:
+            self.shift_px = 0.7 * shift + 0.3 * self.shift_px
+
+    @staticmethod
+    def _shifted(image: FloatImage, shift_px: float) -> FloatImage:
+        """The image moved down by a fraction of rows, linear interpolation, edge rows repeated."""
+        if abs(shift_px) < 0.02:
+            return image
+        whole = int(np.floor(shift_px))
+        part = shift_px - whole
+        padded = cv2.copyMakeBorder(image, max(whole + 1, 0), max(-whole, 0), 0, 0, cv2.BORDER_REPLICATE)
+        height = image.shape[0]
+        start = max(whole + 1, 0) - whole
+        lower, upper = padded[start:start + height], padded[start - 1:start - 1 + height]
+        return cv2.addWeighted(lower, 1.0 - part, upper, part, 0.0)  # type: ignore[return-value]
+
+
+def _along_flow(log: FloatImage) -> FloatImage:
+    """Background guess from one frame: the channel is alike along the flow, and cells only darken."""
+    height, width = log.shape
+    block = max(16, width // 4)
+    centres, columns = [], []
+    for start in range(0, max(1, width - block // 2), block // 2):
+        part = log[:, start:start + block]
+        centres.append(start + part.shape[1] / 2.0)
+        columns.append(np.percentile(part, PERCENTILE, axis=1))
+    grid = np.stack(columns, axis=1)
+    x = np.arange(width)
+    return np.stack([np.interp(x, centres, row) for row in grid]).astype(np.float32)

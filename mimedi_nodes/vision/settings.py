@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What a measurement must know of its chip and camera; everything else is estimated from the images."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+
+class VisionInputError(ValueError):
+    """An image, stamp or setting that the vision code refuses; names the field, its value and what is allowed."""
+
+    def __init__(self, field: str, value: object, allowed: str, remedy: str = "") -> None:
+        self.field = field
+        self.value = value
+        self.allowed = allowed
+        text = f"{field} is {value}; allowed: {allowed}"
+        super().__init__(f"{text}. {remedy}" if remedy else text)
+
+
+@dataclass(frozen=True)
+class VisionSettings:
+    """Geometry and timing of one measuring position.
+
+    Args:
+        um_per_px: object-side size of a pixel, µm, in (0, 20].
+        wall_top_px, wall_bottom_px: rows of the channel's two walls, px, top < bottom.
+        channel_depth_um: channel depth along the optical axis, µm, > 0.
+        frame_rate_hz: nominal camera rate, Hz, > 0; the stamps decide what really happened.
+        cell_diameter_min_um, cell_diameter_max_um: what counts as a cell, µm; smaller is debris, larger is
+            a bubble or a clump.
+        width_px, height_px: image size when known beforehand; 0: taken from the first frame.
+
+    Raises:
+        VisionInputError: a value outside its range.
+    """
+
+    um_per_px: float
+    wall_top_px: float
+    wall_bottom_px: float
+    channel_depth_um: float
+    frame_rate_hz: float
+    cell_diameter_min_um: float = 4.0
+    cell_diameter_max_um: float = 24.0
+    width_px: int = 0
+    height_px: int = 0
+
+    def __post_init__(self) -> None:
+        def need(ok: bool, field: str, allowed: str) -> None:
+            value = getattr(self, field)
+            if not (math.isfinite(value) and ok):
+                raise VisionInputError(field, value, allowed, "Check the site configuration or the calibration.")
+
+        need(0.0 < self.um_per_px <= 20.0, "um_per_px", "0 < um_per_px <= 20 µm")
+        need(self.wall_bottom_px > self.wall_top_px, "wall_bottom_px", f"> wall_top_px ({self.wall_top_px} px)")
+        need(self.channel_depth_um > 0.0, "channel_depth_um", "> 0 µm")
+        need(self.frame_rate_hz > 0.0, "frame_rate_hz", "> 0 Hz")
+        need(self.cell_diameter_min_um > 0.0, "cell_diameter_min_um", "> 0 µm")
+        need(self.cell_diameter_max_um > self.cell_diameter_min_um, "cell_diameter_max_um",
+             f"> cell_diameter_min_um ({self.cell_diameter_min_um} µm)")
+        need(self.width_px >= 0, "width_px", ">= 0 px (0: from the first frame)")
+        need(self.height_px >= 0, "height_px", ">= 0 px (0: from the first frame)")
+
+    @property
+    def channel_width_um(self) -> float:
+        """Distance between the walls, µm."""
+        return (self.wall_bottom_px - self.wall_top_px) * self.um_per_px
