@@ -12,6 +12,7 @@ from typing import Any, Protocol
 class PhaseHeader:
     """On whose behalf a phase runs; the fields of `mimedi_msgs/PhaseHeader`."""
 
+    goal_id: str = ""
     batch_id: str = ""
     phase_id: str = ""
     chain_of_identity: str = ""
