@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `./workcell`: brings the clone up where needed, then does what was asked."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from . import environment
+from .errors import SetupError
+from .host import Distribution, sourced_distribution
+from .layout import Layout
+from .provision import Provisioner
+
+COULD_NOT_RUN = 2
+
+# Served by mimedi_nodes.commands, with what each needs: the ROS overlay or the libraries alone.
+_WITH_ROS = ("demo", "up", "produce", "status", "dashboard")
+_WITHOUT_ROS = ("simulate", "verify", "report")
+_LOCAL_ONLY = ("demo", "test")
+
+HELP = """\
+workcell: one patient's batch of cells, from apheresis to frozen dose, on ROS 2
+
+  ./workcell demo                      set up, launch the simulated workcell, make one CAR-T batch,
+                                       print its release table (exit 0: within specification)
+  ./workcell demo --donor weak --seed 7 --json
+  ./workcell test                      lint, types, import rules, then all tests
+  ./workcell test test/unit -k ledger  only these tests (arguments go to pytest)
+
+set up
+  ./workcell setup                     all of it now; the other commands do it themselves when needed
+  ./workcell clean                     remove what was built; `clean --all` also .venv (runs/ is kept)
+  ./workcell lock                      renew standalone/bootstrap/requirements.lock
+
+run
+  ./workcell up hardware:=sim          launch the workcell and stay; arguments go to the launch file
+  ./workcell produce car_t_cd19        ask a running workcell for a batch
+  ./workcell status                    modules, batch, alarms of a running workcell
+  ./workcell dashboard                 the operator's window
+  ./workcell exec ros2 launch mimedi_workcell workcell.launch.py --show-args
+                                       run anything inside the environment
+
+without ROS, in seconds
+  ./workcell simulate car_t_cd19 --seed 1 --json -
+  ./workcell verify runs/BATCH         find any edit of a batch record
+  ./workcell report runs/BATCH         write its report again
+
+`./workcell COMMAND --help` tells the options of one command.
+On a host with a sourced ROS 2 distribution (Jazzy or newer) its own packages are used: docs/ros_host.md.
+"""
+
+
+def main(arguments: Sequence[str], root: Path) -> int:
+    """Run one command; returns its exit status, 2 when the machine or the clone cannot."""
+    layout = Layout(root)
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    try:
+        return _dispatch(layout, arguments[0], list(arguments[1:]), os.environ)
+    except SetupError as error:
+        print(f"workcell: {error}", file=sys.stderr)
+        return COULD_NOT_RUN
+    except KeyboardInterrupt:
+        print("workcell: interrupted; the same command goes on where it stopped.", file=sys.stderr)
+        return 130
+
+
+def _dispatch(layout: Layout, command: str, arguments: list[str], env: Mapping[str, str]) -> int:
+    if command == "clean":
+        return _clean(layout, arguments)
+    distribution = sourced_distribution(env)
+    provisioner = Provisioner(layout, distribution, env)
+    if command == "setup":
+        _no_arguments(command, arguments)
+        done = provisioner.ensure()
+        print("The workcell is set up." if done else "The workcell was set up already.")
+        return 0
+    if command == "exec":
+        if not arguments:
+            raise SetupError("exec needs a command, for example: ./workcell exec ros2 run mimedi_workcell plant")
+        provisioner.ensure()
+        return _replace(layout, distribution, env, arguments)
+    if command == "test":
+        from . import checks
+
+        if arguments[:1] in (["-h"], ["--help"]):
+            print(checks.HELP, end="")
+            return 0
+        provisioner.ensure()
+        return checks.run(layout, environment.compute(layout, distribution, env, local_only=True),
+                          _python(layout, distribution), arguments)  # fmt: skip
+    if command == "lock":
+        from . import lock
+
+        _no_arguments(command, arguments)
+        provisioner.ensure(overlay=False)
+        print(f"requirements.lock: {lock.renew(layout, layout.venv_python)} distributions")
+        return 0
+    if command in _WITH_ROS or command in _WITHOUT_ROS:
+        provisioner.ensure(overlay=command in _WITH_ROS)
+        delegated = [_python(layout, distribution), "-m", "mimedi_nodes.commands", command, *arguments]
+        return _replace(layout, distribution, env, delegated, local_only=command in _LOCAL_ONLY)
+    known = sorted([*_WITH_ROS, *_WITHOUT_ROS, "setup", "test", "exec", "clean", "lock"])
+    raise SetupError(f"unknown command '{command}'; known are {', '.join(known)}. See ./workcell --help")
+
+
+def _python(layout: Layout, distribution: Distribution | None) -> str:
+    return distribution.python if distribution else str(layout.venv_python)
+
+
+def _replace(
+    layout: Layout,
+    distribution: Distribution | None,
+    env: Mapping[str, str],
+    command: list[str],
+    *,
+    local_only: bool = False,
+) -> int:
+    """Become the command: signals and exit status are then its own."""
+    inside = environment.compute(layout, distribution, env, local_only=local_only)
+    if Path.cwd() == layout.root:
+        # Its paths are relative to the clone's root.
+        inside.setdefault("COLCON_DEFAULTS_FILE", str(layout.root / "colcon_defaults.yaml"))
+    sys.stdout.flush()
+    try:
+        os.execvpe(command[0], command, inside)
+    except OSError as error:
+        raise SetupError(f"cannot run '{command[0]}': {error.strerror}") from error
+
+
+def _clean(layout: Layout, arguments: list[str]) -> int:
+    if arguments not in ([], ["--all"]):
+        raise SetupError(f"clean takes only --all, not {' '.join(arguments)}")
+    folders = [layout.build, layout.install, layout.colcon_log, layout.state]
+    if arguments:
+        folders.append(layout.venv)
+    else:
+        # Without their stamps the next set-up would make the venv again.
+        folders.remove(layout.state)
+        for name in ("base", "interfaces", "package"):
+            (layout.state / "stamps" / name).unlink(missing_ok=True)
+    for folder in folders:
+        if folder.exists():
+            print(f"removing {folder}")
+            shutil.rmtree(folder)
+    return 0
+
+
+def _no_arguments(command: str, arguments: list[str]) -> None:
+    if arguments in (["-h"], ["--help"]):
+        print(HELP, end="")
+        raise SystemExit(0)
+    if arguments:
+        raise SetupError(f"{command} takes no arguments, not {' '.join(arguments)}")

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build the two packages with colcon into `install/`."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from . import environment
+from .errors import SetupError
+from .host import Distribution
+from .layout import INTERFACES, Layout
+from .steps import Runner
+
+
+def share_folder(layout: Layout, package: str) -> Path:
+    """Where the package's share folder is, or will be, installed."""
+    return (layout.install / package if layout.is_isolated_install() else layout.install) / "share" / package
+
+
+def build(
+    runner: Runner, layout: Layout, distribution: Distribution | None, env: Mapping[str, str], package: str
+) -> None:
+    """Build one package and install it into the overlay.
+
+    The Python package is linked rather than copied, so that an edit needs no build.
+
+    Raises:
+        SetupError: colcon is missing or the build failed, with the end of the output.
+    """
+    building = environment.compute(layout, distribution, env)
+    # Base paths: colcon does not look for packages inside a package, and mimedi_msgs lies inside the root's.
+    building["COLCON_DEFAULTS_FILE"] = str(layout.root / "colcon_defaults.yaml")
+    python, tool = _tools(layout, distribution, building)
+    command = [
+        *tool, "--log-base", str(layout.colcon_log), "build", "--symlink-install",
+        "--packages-select", package, "--event-handlers", "console_direct+", "console_stderr-",
+    ]  # fmt: skip
+    # One overlay prefix, unless somebody built here with colcon's default; it refuses to mix the two.
+    if not layout.is_isolated_install():
+        command.append("--merge-install")
+    if package == INTERFACES:
+        # Messages are C code: links would save nothing.
+        command.remove("--symlink-install")
+        command += ["--cmake-args", f"-DPython3_EXECUTABLE={python}", "-DBUILD_TESTING=OFF"]
+        if shutil.which("ninja", path=building["PATH"]):
+            command.append("-GNinja")
+        ccache = shutil.which("ccache", path=building["PATH"])
+        if ccache:
+            command += [f"-DCMAKE_C_COMPILER_LAUNCHER={ccache}", f"-DCMAKE_CXX_COMPILER_LAUNCHER={ccache}"]
+    runner.command(command, env=building)
+
+
+def _tools(layout: Layout, distribution: Distribution | None, env: Mapping[str, str]) -> tuple[str, list[str]]:
+    """The Python to build for, and the colcon command that runs on it."""
+    if distribution is None:
+        # By the venv's Python: installed scripts carry the interpreter of the Python that ran colcon.
+        return str(layout.venv_python), [str(layout.venv_python), "-m", "colcon"]
+    colcon = shutil.which("colcon", path=env.get("PATH"))
+    if colcon is None:
+        raise SetupError("colcon is not installed:  sudo apt install python3-colcon-common-extensions")
+    return distribution.python, [colcon]
