@@ -60,6 +60,8 @@ class Phase:
     action: str
     run: Callable[[Any, Any, PhaseContext], Awaitable[Mapping[str, Any]]]
     expected_s: Callable[[Any], float]
+    continuous: bool = False
+    """A continuous service (mixing, say) may be ended early by COMPLETE: `ctx` then raises FinishRequested."""
 
 
 class Instruments(Protocol):

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The camera as a phase sees it: frames in order, and how many were lost."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Frame:
+    """One exposure: bright field and, when there is one, the dye channel.
+
+    Args:
+        stamp_s: process time [s] of the exposure.
+        bright_field: (H, W) uint8 or uint16.
+        dye: (H, W) of the same type, or None.
+    """
+
+    stamp_s: float
+    bright_field: NDArray[np.generic]
+    dye: NDArray[np.generic] | None = None
+
+
+class Camera(Protocol):
+    """A camera over a channel, behind image topics in a node."""
+
+    name: str
+    dropped: int
+    """Frames lost since capture was switched on."""
+
+    async def set_capture(self, on: bool) -> None:
+        """Start or stop the exposures; harmless to repeat. Raises InstrumentError when the camera does not answer."""
+        ...
+
+    async def next_frame(self, timeout_s: float) -> Frame:
+        """Return the next frame; raises ReplyTimeout when none comes within `timeout_s` [s] of steady time."""
+        ...
+
+
+class FrameTaken(Protocol):
+    """Told of each frame that was taken off the queue or dropped from it."""
+
+    def __call__(self, stamp: Any) -> None: ...

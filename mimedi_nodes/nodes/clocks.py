@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Process time in a node: the system's ROS time on hardware, the plant's grants in simulation."""
+
+from __future__ import annotations
+
+import asyncio
+import heapq
+import itertools
+import math
+import time
+import uuid
+from collections.abc import Callable
+
+from mimedi_msgs.msg import TimeGrant, TimeRequest
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from . import qos
+from .event_loop import LoopThread
+
+KEEPALIVE_S = 1.0
+"""Steady time [s] between signs of life of a participant that has long work to do at one instant."""
+
+
+class NodeClock:
+    """A ProcessClock in a node's loop thread, that also counts messages between participants.
+
+    On hardware the counting does nothing.
+    """
+
+    def now_s(self) -> float:
+        """Return the process time [s]."""
+        raise NotImplementedError
+
+    async def sleep_until(self, time_s: float) -> None:
+        """Return once process time has reached `time_s` [s]."""
+        raise NotImplementedError
+
+    async def ready(self) -> None:
+        """Return when process time is valid."""
+
+    def owe(self, receiver: str, what: str) -> None:
+        """Tell that a message to `receiver` is under way."""
+
+    def take(self, sender: str, what: str) -> None:
+        """Tell that a message from `sender` has been taken."""
+
+    def declare_held(self, held: bool) -> None:
+        """Tell that the batch is held, so that time need not wait for lost participants."""
+
+    def close(self) -> None:
+        """Leave; time no longer waits for this participant."""
+
+
+class SystemClock(NodeClock):
+    """Process time on hardware: ROS system time, slept by the steady clock in slices that follow steps of the system clock."""
+
+    SLICE_S = 10.0
+
+    def __init__(self) -> None:
+        self._clock = Clock(clock_type=ClockType.SYSTEM_TIME)
+
+    def now_s(self) -> float:
+        return self._clock.now().nanoseconds * 1e-9
+
+    async def sleep_until(self, time_s: float) -> None:
+        while (left_s := time_s - self.now_s()) > 0.0:
+            await asyncio.sleep(min(left_s, self.SLICE_S))
+
+
+class GrantClock(NodeClock):
+    """Process time granted by the plant.
+
+    Asks for its next wake-up whenever the loop has nothing left to do, so that time cannot pass under running work. Work outside the loop
+    (a serial transaction in its worker thread, say) is marked with `hold` and `release`.
+    """
+
+    def __init__(self, node: Node, loop: LoopThread, participant: str) -> None:
+        self._loop = loop
+        self._participant = participant
+        self._session = uuid.uuid4().hex
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self._grant = 0
+        self._now_s = math.nan
+        self._holds = 0
+        self._owed: list[str] = []
+        self._taken: list[str] = []
+        self._held = False
+        self._sent: tuple[object, ...] = ()
+        self._sequence = 0
+        self._valid = asyncio.Event()
+        self._keepalive: asyncio.TimerHandle | None = None
+        self._publisher = node.create_publisher(TimeRequest, "sim/time_request", qos.EVENT)
+        self._subscription = node.create_subscription(
+            TimeGrant, "sim/time_grant", lambda m: loop.call(self._on_grant, m.number, m.time_s), qos.TIME
+        )
+        loop.set_on_idle(self._on_idle)
+
+    def now_s(self) -> float:
+        return self._now_s
+
+    async def ready(self) -> None:
+        await self._valid.wait()
+
+    async def sleep_until(self, time_s: float) -> None:
+        if not time_s > self._now_s:
+            return
+        future = self._loop.loop.create_future()
+        heapq.heappush(self._sleepers, (time_s, next(self._order), future))
+        await future
+
+    def owe(self, receiver: str, what: str) -> None:
+        self._owed.append(f"{self._participant}>{receiver}:{what}")
+
+    def take(self, sender: str, what: str) -> None:
+        self._taken.append(f"{sender}>{self._participant}:{what}")
+
+    def declare_held(self, held: bool) -> None:
+        self._held = held
+
+    def hold(self) -> None:
+        """Work outside the loop has begun (called in the loop)."""
+        self._holds += 1
+
+    def release(self) -> None:
+        """Work outside the loop has ended (called in the loop)."""
+        self._holds -= 1
+
+    def close(self) -> None:
+        self._loop.set_on_idle(None)
+        self._publish(leaving=True)
+
+    def _on_grant(self, number: int, time_s: float) -> None:
+        if number <= self._grant:
+            return
+        self._grant = number
+        self._now_s = time_s
+        self._valid.set()
+        while self._sleepers and self._sleepers[0][0] <= time_s:
+            future = heapq.heappop(self._sleepers)[2]
+            if not future.done():
+                future.set_result(None)
+        if self._keepalive is None:
+            self._keepalive = self._loop.loop.call_later(KEEPALIVE_S, self._show_life)
+
+    def _show_life(self) -> None:
+        self._keepalive = None
+        if self._holds > 0:
+            self._publish(busy=True)
+            self._keepalive = self._loop.loop.call_later(KEEPALIVE_S, self._show_life)
+
+    def _on_idle(self) -> None:
+        if self._holds > 0 or self._grant == 0:
+            return
+        while self._sleepers and self._sleepers[0][2].done():
+            heapq.heappop(self._sleepers)
+        wake_s = self._sleepers[0][0] if self._sleepers else math.inf
+        state = (self._grant, wake_s, self._held)
+        if state == self._sent and not self._owed and not self._taken:
+            return
+        self._sent = state
+        self._publish(wake_s=wake_s)
+
+    def _publish(self, wake_s: float = math.inf, busy: bool = False, leaving: bool = False) -> None:
+        self._sequence += 1
+        self._publisher.publish(
+            TimeRequest(
+                participant=self._participant,
+                session=self._session,
+                sequence=self._sequence,
+                grant=self._grant,
+                busy=busy,
+                leaving=leaving,
+                wake_s=wake_s,
+                owed=self._owed,
+                taken=self._taken,
+                held=self._held,
+            )
+        )
+        self._owed, self._taken = [], []
+
+
+def make_clock(node: Node, loop: LoopThread, participant: str) -> NodeClock:
+    """Return the clock that the node's `use_sim_time` parameter asks for."""
+    if node.get_parameter("use_sim_time").value:
+        return GrantClock(node, loop, participant)
+    return SystemClock()
+
+
+async def steady_ticks(period_s: float, tick: Callable[[], object]) -> None:
+    """Call `tick` every `period_s` [s] of steady time, without drift, until cancelled."""
+    next_s = time.monotonic()
+    while True:
+        tick()
+        next_s = max(next_s + period_s, time.monotonic())
+        await asyncio.sleep(next_s - time.monotonic())

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The lifecycle node that all nodes of the workcell are: guarded transitions, managed timers and subscriptions."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Callable
+from typing import Any
+
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
+from rclpy.qos import QoSProfile
+from rclpy.subscription import Subscription
+from rclpy.timer import Timer
+
+from . import qos
+from .event_loop import LoopThread
+
+
+class ManagedNode(LifecycleNode):
+    """A lifecycle node whose transitions never fail silently.
+
+    Subclasses override `configure`, `activate`, `deactivate`, `clean_up`; an exception in any of them is logged with its traceback, kept in
+    `last_error`, published as diagnostics, and the transition fails. Timers and subscriptions made by the `managed_*` methods act only while
+    the node is active.
+    """
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.last_error = ""
+        self.active = False
+        self.loop = LoopThread(name)
+        self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.TELEMETRY)
+
+    def configure(self) -> None:
+        """Open communications and read; move and heat nothing."""
+
+    def activate(self) -> None:
+        """Begin to accept work."""
+
+    def deactivate(self) -> None:
+        """Make safe; stay readable."""
+
+    def clean_up(self) -> None:
+        """Close everything that `configure` opened; called once more when already closed must be harmless."""
+
+    def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._guard("configure", self.configure, lambda: super(ManagedNode, self).on_configure(state))
+
+    def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        result = self._guard("activate", self.activate, lambda: super(ManagedNode, self).on_activate(state))
+        self.active = result == TransitionCallbackReturn.SUCCESS
+        return result
+
+    def on_deactivate(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.active = False
+        return self._guard("deactivate", self.deactivate, lambda: super(ManagedNode, self).on_deactivate(state))
+
+    def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
+        return self._guard("clean up", self.clean_up, lambda: super(ManagedNode, self).on_cleanup(state))
+
+    def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.active = False
+        return self._guard("shut down", self.clean_up, lambda: super(ManagedNode, self).on_shutdown(state))
+
+    def on_error(self, state: LifecycleState) -> TransitionCallbackReturn:
+        self.active = False
+        return self._guard("recover", self.clean_up, lambda: super(ManagedNode, self).on_error(state))
+
+    def _guard(
+        self, what: str, act: Callable[[], None], then: Callable[[], TransitionCallbackReturn]
+    ) -> TransitionCallbackReturn:
+        try:
+            act()
+        except Exception as error:  # noqa: BLE001 - whatever it is, the operator has to see it
+            self.last_error = f"{what}: {error}"
+            self.get_logger().error(f"cannot {what}: {error}\n{traceback.format_exc()}")
+            self.publish_diagnostics("lifecycle", DiagnosticStatus.ERROR, self.last_error, {})
+            if what == "configure":
+                self._try_clean_up()
+            return TransitionCallbackReturn.FAILURE
+        return then()
+
+    def _try_clean_up(self) -> None:
+        try:
+            self.clean_up()
+        except Exception as error:  # noqa: BLE001 - the first error is the one that matters; this one is logged
+            self.get_logger().error(f"cannot clean up after a failed configure: {error}")
+
+    def managed_timer(self, period_s: float, callback: Callable[[], None]) -> Timer:
+        """Create a steady-time timer that fires only while the node is active."""
+        from rclpy.clock import Clock, ClockType
+
+        def guarded() -> None:
+            if self.active:
+                callback()
+
+        return self.create_timer(period_s, guarded, clock=Clock(clock_type=ClockType.STEADY_TIME))
+
+    def managed_subscription(
+        self, kind: type[Any], topic: str, callback: Callable[[Any], None], profile: QoSProfile, **options: Any
+    ) -> Subscription:
+        """Create a subscription whose callback runs only while the node is active."""
+
+        def guarded(message: Any) -> None:
+            if self.active:
+                callback(message)
+
+        return self.create_subscription(kind, topic, guarded, profile, **options)
+
+    def publish_diagnostics(self, component: str, level: bytes, message: str, values: dict[str, str]) -> None:
+        """Publish one diagnostic status named /node/component."""
+        status = DiagnosticStatus(
+            level=level,
+            name=f"/{self.get_name()}/{component}",
+            message=message,
+            hardware_id=self.get_name(),
+            values=[KeyValue(key=k, value=v) for k, v in values.items()],
+        )
+        array = DiagnosticArray(status=[status])
+        array.header.stamp = self.get_clock().now().to_msg()
+        self._diagnostics.publish(array)
+
+    def destroy_node(self) -> None:
+        """Stop the loop's tasks, then destroy the node."""
+        self.loop.stop()
+        super().destroy_node()

@@ -1,0 +1,33 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The named QoS profiles of the workcell: no publisher or subscription uses any other."""
+
+from __future__ import annotations
+
+from rclpy.qos import DurabilityPolicy, HistoryPolicy, QoSProfile, ReliabilityPolicy
+
+
+def _profile(reliability: ReliabilityPolicy, durability: DurabilityPolicy, depth: int) -> QoSProfile:
+    return QoSProfile(
+        history=HistoryPolicy.KEEP_LAST, depth=depth, reliability=reliability, durability=durability
+    )
+
+
+STATE = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, 1)
+"""What is true now, for late joiners too: module state, batch status, alarms, prompts."""
+
+TELEMETRY = _profile(ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE, 5)
+"""Values for display; a lost one does not matter."""
+
+EVENT = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE, 100)
+"""Things that happen once."""
+
+IMAGE = _profile(ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE, 2)
+"""Images: the newest counts."""
+
+CLOCK = _profile(ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE, 1)
+"""The `/clock` topic as rclpy subscribes it."""
+
+TIME = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, 1)
+"""Grants of simulated time: the last one reaches a participant that comes late."""
+
+PROFILES = {"STATE": STATE, "TELEMETRY": TELEMETRY, "EVENT": EVENT, "IMAGE": IMAGE, "CLOCK": CLOCK, "TIME": TIME}
