@@ -22,6 +22,7 @@ _WARM_FRAMES = (6, 14, 30)
 _FOLLOW_RATE = 0.03
 _CREEP = 4e-4
 _MAX_SHIFT_PX = 6.0
+_LEAST_WALL_SLOPE = 0.01
 
 
 class Background:
@@ -48,8 +49,7 @@ class Background:
     def prime(self, frames: list[NDArray[Any]]) -> None:
         """Set the background from frames (H, W) of the same position, some cell displacements apart."""
         logs = [self._logarithm(f) for f in frames]
-        self._level = np.percentile(np.stack(logs), PERCENTILE, axis=0).astype(np.float32)
-        self._set_reference()
+        self._settle(logs)
         self._seen = max(self._seen, _WARM_FRAMES[-1] + 1)
         self._warm = []
 
@@ -81,10 +81,19 @@ class Background:
     def _warm_up(self, log: FloatImage) -> None:
         self._warm.append(log)
         if self._seen in _WARM_FRAMES:
-            self._level = np.percentile(np.stack(self._warm), PERCENTILE, axis=0).astype(np.float32)
-            self._set_reference()
+            self._settle(self._warm)
             if self._seen == _WARM_FRAMES[-1]:
                 self._warm = []
+
+    def _settle(self, logs: list[FloatImage]) -> None:
+        """Percentile in time over frames that are first moved onto each other."""
+        self._reference = np.mean([log.mean(axis=1, dtype=np.float64) for log in logs], axis=0)
+        for _ in range(2):
+            shifts = [self._measure(log, 0.0) for log in logs]
+            moved = [self._shifted(log, -shift) for log, shift in zip(logs, shifts, strict=True)]
+            self._reference = np.mean([log.mean(axis=1, dtype=np.float64) for log in moved], axis=0)
+        self._level = np.percentile(np.stack(moved), PERCENTILE, axis=0).astype(np.float32)
+        self._set_reference()
 
     def _set_reference(self) -> None:
         assert self._level is not None
@@ -92,28 +101,37 @@ class Background:
         self.shift_px = 0.0
 
     def _register(self, log: FloatImage) -> None:
-        """Vertical shift of this frame against the background, from the walls' row profile (least squares)."""
+        """Follow the vertical shift of the stage."""
+        self.shift_px = 0.8 * self._measure(log, self.shift_px) + 0.2 * self.shift_px
+
+    def _measure(self, log: FloatImage, start_px: float) -> float:
+        """Vertical shift of a frame against the background, from the walls' row profile (least squares), px."""
         assert self._reference is not None
         height = log.shape[0]
-        rows = np.zeros(height, bool)
-        for wall in self._walls:
-            rows[max(1, round(wall) - 7):max(1, min(height - 1, round(wall) + 8))] = True
-        if rows.sum() < 6:
-            return
         profile = cv2.reduce(log, 1, cv2.REDUCE_AVG)[:, 0].astype(np.float64)
         y = np.arange(height, dtype=np.float64)
-        shift = self.shift_px
-        for _ in range(2):
+        shift = start_px
+        near = [np.arange(max(1, round(wall) - 7), min(height - 1, round(wall) + 8)) for wall in self._walls]
+        rows = np.concatenate(near)
+        if len(near[0]) < 4 and len(near[1]) < 4:
+            return start_px
+        # Cells darken whole rows a little: each wall has an offset and a tilt of its own to take that up.
+        nuisance = np.zeros((len(rows), 4))
+        first = len(near[0])
+        nuisance[:first, 0] = nuisance[first:, 2] = 1.0
+        nuisance[:first, 1] = near[0] - self._walls[0]
+        nuisance[first:, 3] = near[1] - self._walls[1]
+        for _ in range(3):
             model = np.interp(y - shift, y, self._reference)
             slope = np.gradient(model)[rows]
-            error = (profile - model)[rows]
-            # Cells darken whole rows a little: an offset and a tilt take that up.
-            design = np.column_stack([-slope, np.ones(slope.size), y[rows] - y[rows].mean()])
-            if float(np.abs(slope).max()) < 0.01:
-                return
-            shift += float(np.linalg.lstsq(design, error, rcond=None)[0][0])
-        if abs(shift) <= _MAX_SHIFT_PX:
-            self.shift_px = 0.7 * shift + 0.3 * self.shift_px
+            if float(np.abs(slope).max()) < _LEAST_WALL_SLOPE:
+                return start_px
+            design = np.column_stack([-slope, nuisance])
+            step = float(np.linalg.lstsq(design, profile[rows] - model[rows], rcond=None)[0][0])
+            shift += min(max(step, -2.0), 2.0)
+            if abs(step) < 0.02:
+                break
+        return shift if abs(shift) <= _MAX_SHIFT_PX else start_px
 
     @staticmethod
     def _shifted(image: FloatImage, shift_px: float) -> FloatImage:

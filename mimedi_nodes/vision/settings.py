@@ -40,7 +40,7 @@ class VisionSettings:
     wall_bottom_px: float
     channel_depth_um: float
     frame_rate_hz: float
-    cell_diameter_min_um: float = 4.0
+    cell_diameter_min_um: float = 5.0
     cell_diameter_max_um: float = 24.0
     width_px: int = 0
     height_px: int = 0

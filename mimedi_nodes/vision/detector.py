@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cells in one absorbance image: dark blobs, with touching and overlapping cells taken apart."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from mimedi_nodes.vision.appearance import Appearances, OverlapFit
+from mimedi_nodes.vision.background import FloatImage
+from mimedi_nodes.vision.detections import Detections, empty
+from mimedi_nodes.vision.settings import VisionSettings
+from mimedi_nodes.vision.shape import HullShape, equivalent_diameter_px, hull_shape
+
+_BLUR_SIGMA_PX = 1.2
+# Noise left by that blur: 1 / (2 sqrt(pi) sigma) for white noise.
+_BLUR_NOISE = 1.0 / (2.0 * math.sqrt(math.pi) * _BLUR_SIGMA_PX)
+_THRESHOLD_SIGMAS = 4.0
+_TYPICAL_RATE = 0.02
+_SOLID = 0.92
+# Below this share of the typical diameter a blob's width at half height decides whether it is a cell: the
+# detection threshold makes a speck look as wide as a small cell.
+_SMALL = 0.8
+
+
+class Blob(NamedTuple):
+    """One connected dark region: contour, area px², box (left, top, width, height), filled mask of the box."""
+
+    contour: NDArray[Any]
+    area: float
+    diameter: float
+    box: Any
+    mask: NDArray[np.uint8]
+    contrast: float
+    shape: HullShape
+    x: float
+    y: float
+    left_edge: bool
+    right_edge: bool
+    members: list[int]
+
+    def row(self, lone: bool) -> tuple[Any, ...]:
+        """The blob as one detection."""
+        _, _, wide, high = self.box
+        return (self.x, self.y, self.diameter, self.shape.area_px2, self.shape.deformation, wide / high,
+                self.contrast, 0.0, lone, self.left_edge or self.right_edge, -1)
+
+
+class Expected(NamedTuple):
+    """Tracked cells at their predicted places, px, with what they look like and the images to fit."""
+
+    ids: NDArray[np.int64]
+    x: NDArray[np.float64]
+    y: NDArray[np.float64]
+    hits: NDArray[np.int32]
+    diameter_px: NDArray[np.float64]
+    contrast: NDArray[np.float64]
+    spread_px: NDArray[np.float64]
+    appearances: Appearances
+    images: list[FloatImage]
+    weights: list[float]
+
+
+class CellDetector:
+    """Finds cells in absorbance images (H, W) float32 of one position; learns noise and typical size."""
+
+    def __init__(self, settings: VisionSettings) -> None:
+        px = settings.um_per_px
+        self._min_px, self._max_px = settings.cell_diameter_min_um / px, settings.cell_diameter_max_um / px
+        self._walls = (settings.wall_top_px, settings.wall_bottom_px)
+        # Before any lone cell was seen: the geometric middle of the allowed sizes.
+        self.typical_diameter_px = math.sqrt(self._min_px * self._max_px)
+        self.typical_contrast = 0.0
+        self.typical_sharpness = 0.0
+        self.noise = 0.0
+        self.threshold = 0.0
+        self.pixel_noise = 0.0
+        self._level = 0.0
+        self._frames = 0
+        self._cover: NDArray[np.uint8] | None = None
+        self._close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+        self._open = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
+        self._guard = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+
+    @property
+    def free(self) -> NDArray[np.uint8]:
+        """255 where the last image shows no cell and none near (H, W)."""
+        assert self._cover is not None
+        return cv2.bitwise_not(self._cover)  # type: ignore[return-value]
+
+    def detect(self, absorbance: FloatImage, shift_px: float = 0.0, expected: Expected | None = None) -> Detections:
+        """Cells of one image; `shift_px` is how far the walls have moved down.
+
+        With `expected` cells, blobs that hold several of them, or more than the one, are fitted with their sum.
+        """
+        height, width = absorbance.shape
+        top = max(0, math.ceil(self._walls[0] + shift_px) + 1)
+        bottom = min(height, math.floor(self._walls[1] + shift_px))
+        if self._cover is None or self._cover.shape != absorbance.shape:
+            self._cover = np.zeros((height, width), np.uint8)
+        self._cover[:] = 0
+        inside = absorbance[top:bottom]
+        smooth = cv2.GaussianBlur(inside, (0, 0), _BLUR_SIGMA_PX)
+        if self._frames % 4 == 0:
+            noise = _pixel_noise(inside)
+            self.pixel_noise = noise if self.pixel_noise == 0.0 else 0.8 * self.pixel_noise + 0.2 * noise
+        if self._frames == 0:
+            self._level = _mode(smooth)
+        self._frames += 1
+        self.noise = _BLUR_NOISE * self.pixel_noise
+        level = self._level
+        self.threshold = max(_THRESHOLD_SIGMAS * self.noise, 0.2 * self.typical_contrast)
+        mask = cv2.compare(smooth, level + self.threshold, cv2.CMP_GT)
+        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
+        blobs = self._blobs(mask, smooth, level, width)
+        rows: list[tuple[Any, ...]] = []
+        if expected is not None:
+            expected = expected._replace(y=expected.y - top, images=[image[top:bottom] for image in expected.images])
+            self._assign(blobs, expected, mask)
+        overlaps: list[Blob] = []
+        for blob in blobs:
+            if blob.members and not self._is_one(blob, expected):
+                overlaps.append(blob)
+            elif blob.members or self._looks_single(blob):
+                if blob.diameter <= self._max_px:
+                    rows.append(blob.row(lone=True))
+            else:
+                rows += self._split(blob, mask)
+        if overlaps:
+            assert expected is not None
+            rows += self._fit(expected, overlaps, level, width)
+        cover = self._cover[top:bottom]
+        cv2.dilate(mask, self._guard, dst=cover)
+        free = smooth[::4, ::4][cover[::4, ::4] == 0]
+        if free.size > 50:
+            self._level += 0.3 * (float(np.median(free)) - self._level)
+        found = empty(len(rows))
+        if rows:
+            found[:] = rows
+            found["y"] += top
+        self._learn(found)
+        return found
+
+    def _blobs(self, mask: NDArray[np.uint8], smooth: FloatImage, level: float, width: int) -> list[Blob]:
+        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        min_area = math.pi / 4.0 * (0.75 * self._min_px) ** 2
+        blobs = []
+        mask[:] = 0
+        for contour in contours:
+            area = cv2.contourArea(contour)
+            if area < min_area:
+                continue
+            diameter = equivalent_diameter_px(area, len(contour))
+            if diameter < self._min_px:
+                continue
+            box = cv2.boundingRect(contour)
+            left, upper, wide, high = box
+            # A streak along the flow is what is left of a wall, not a cell.
+            if wide > 4 * high and high < 0.8 * self._min_px:
+                continue
+            local = np.zeros((high, wide), np.uint8)
+            cv2.drawContours(local, [contour], -1, 255, -1, offset=(-left, -upper))
+            mask[upper:upper + high, left:left + wide] |= local
+            if diameter < _SMALL * self.typical_diameter_px:
+                peak = smooth[upper:upper + high, left:left + wide]
+                _, highest, _, _ = cv2.minMaxLoc(peak, local)
+                pixels = cv2.countNonZero(cv2.compare(peak, 0.5 * (highest + level), cv2.CMP_GT) & local)
+                if 2.0 * math.sqrt(pixels / math.pi) < self._min_px:
+                    continue
+            contrast = cv2.mean(smooth[upper:upper + high, left:left + wide], local)[0] - level
+            moments = cv2.moments(contour)
+            blobs.append(Blob(contour, area, diameter, box, local, contrast, hull_shape(contour),
+                              moments["m10"] / moments["m00"], moments["m01"] / moments["m00"],
+                              left == 0, left + wide >= width, []))
+        return blobs
+
+    def _looks_single(self, blob: Blob) -> bool:
+        if blob.diameter < 0.8 * self.typical_diameter_px:
+            return True
+        solid = blob.area / max(blob.shape.area_px2, 1e-9)
+        _, _, wide, high = blob.box
+        round_enough = max(wide, high) < 2.1 * min(wide, high)
+        return solid > _SOLID and round_enough and blob.diameter < 1.6 * self.typical_diameter_px
+
+    def _assign(self, blobs: list[Blob], expected: Expected, mask: NDArray[np.uint8]) -> None:
+        """Give each expected cell to the blob whose mask holds its centre."""
+        for k, (x, y) in enumerate(zip(expected.x.tolist(), expected.y.tolist(), strict=True)):
+            column, row = round(x), round(y)
+            for blob in blobs:
+                left, upper, wide, high = blob.box
+                if left <= column < left + wide and upper <= row < upper + high \
+                        and blob.mask[row - upper, column - left]:
+                    blob.members.append(k)
+                    break
+
+    def _is_one(self, blob: Blob, expected: Expected | None) -> bool:
+        """True when a blob shows one cell: the only one expected there, with its own size."""
+        assert expected is not None
+        if not self._looks_single(blob):
+            return False
+        oldest = max(blob.members, key=lambda k: int(expected.hits[k]))
+        own = float(expected.diameter_px[oldest])
+        if own > 0.0 and blob.diameter > 1.18 * own + 0.5:
+            return False
+        if len(blob.members) > 1:
+            # Two cells on one spot are darker than one: otherwise it is one cell that was taken for two.
+            usual = float(expected.contrast[oldest]) if own > 0.0 else self.typical_contrast
+            if blob.contrast > 1.35 * usual:
+                return False
+            blob.members[:] = [oldest]
+        return True
+
+    def _split(self, blob: Blob, mask: NDArray[np.uint8]) -> list[tuple[Any, ...]]:
+        """Take a blob of unknown cells apart at the peaks of its distance transform."""
+        left, upper, wide, high = blob.box
+        padded = cv2.copyMakeBorder(blob.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
+        depth = cv2.GaussianBlur(cv2.distanceTransform(padded, cv2.DIST_L2, 3), (0, 0), 1.0)
+        reach = 2 * int(0.22 * self.typical_diameter_px) + 1
+        peak = cv2.dilate(depth, np.ones((reach, reach), np.uint8))
+        y, x = np.nonzero((depth >= peak) & (depth > 0.28 * self.typical_diameter_px))
+        cells: list[tuple[float, float]] = []
+        for px, py in zip((x - 1 + left).tolist(), (y - 1 + upper).tolist(), strict=True):
+            if all((px - ox) ** 2 + (py - oy) ** 2 > (0.3 * self.typical_diameter_px) ** 2 for ox, oy in cells):
+                cells.append((px, py))
+        if len(cells) <= 1:
+            return [blob.row(lone=False)] if blob.diameter <= self._max_px else []
+        return [self._part(px, py, blob.contrast, blob.left_edge or blob.right_edge) for px, py in cells]
+
+    @staticmethod
+    def _part(x: float, y: float, contrast: float, edge: bool, owner: int = -1) -> tuple[Any, ...]:
+        return (x, y, 0.0, 0.0, 0.0, 0.0, contrast, 0.0, False, edge, owner)
+
+    def _fit(self, expected: Expected, overlaps: list[Blob], level: float, width: int) -> list[tuple[Any, ...]]:
+        """Positions of expected cells inside overlaps, and new cells in what they leave unexplained."""
+        members = np.array([k for blob in overlaps for k in blob.members])
+        ids = expected.ids[members]
+        fit = expected.appearances.fit(expected.images, expected.weights, ids, expected.x[members],
+                                       expected.y[members], expected.spread_px[members])
+        self._drop_twins(fit, expected.hits[members])
+        rows = [self._part(x, y, self.typical_contrast, x < 3.0 or x > width - 4.0, int(k))
+                for x, y, a, k in zip(fit.x.tolist(), fit.y.tolist(), fit.amplitude.tolist(), members.tolist(),
+                                      strict=True) if a > 0.4]
+        residual = cv2.GaussianBlur(expected.images[0] - level - fit.model[0], (0, 0), _BLUR_SIGMA_PX)
+        tolerance = 0.3 * np.maximum(fit.model[0], 0.0) + max(self.threshold, 0.4 * self.typical_contrast)
+        left_over = np.where(residual > tolerance, np.uint8(255), np.uint8(0))
+        left_over = cv2.morphologyEx(left_over, cv2.MORPH_OPEN, self._open)
+        for blob in overlaps:
+            x0, y0, wide, high = blob.box
+            part = left_over[y0:y0 + high, x0:x0 + wide] & blob.mask
+            if cv2.countNonZero(part) < 0.3 * math.pi / 4 * self.typical_diameter_px**2:
+                continue
+            contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            for contour in contours:
+                area = cv2.contourArea(contour)
+                if area < 0.3 * math.pi / 4 * self.typical_diameter_px**2:
+                    continue
+                moments = cv2.moments(contour)
+                rows.append(self._part(moments["m10"] / area + x0, moments["m01"] / area + y0,
+                                       self.typical_contrast, blob.left_edge or blob.right_edge))
+        return rows
+
+    def _drop_twins(self, fit: OverlapFit, hits: NDArray[np.int32]) -> None:
+        """Set the amplitude of the younger of two fitted cells to 0 where both together explain but one."""
+        near = (np.hypot(fit.x[:, None] - fit.x[None, :], fit.y[:, None] - fit.y[None, :])
+                < 0.35 * self.typical_diameter_px)
+        for i, j in zip(*np.nonzero(np.triu(near, 1)), strict=True):
+            both = fit.amplitude[i] + fit.amplitude[j]
+            if both < 1.5 and fit.amplitude[i] > 0.0 and fit.amplitude[j] > 0.0:
+                young, old = (i, j) if hits[i] < hits[j] else (j, i)
+                fit.amplitude[young] = 0.0
+                fit.amplitude[old] = both
+
+    def _learn(self, found: Detections) -> None:
+        lone = found[found["lone"] & ~found["edge"] & (found["aspect"] < 2.0)]
+        if not len(lone):
+            return
+        rate = min(1.0, _TYPICAL_RATE * len(lone))
+        if self.typical_contrast == 0.0:
+            rate = 1.0
+        self.typical_diameter_px += rate * (float(np.median(lone["diameter_px"])) - self.typical_diameter_px)
+        self.typical_contrast += rate * (float(np.median(lone["contrast"])) - self.typical_contrast)
+
+
+def _mode(smooth: FloatImage) -> float:
+    """Most frequent value of an image: the empty channel's, since cells spread over many values."""
+    sample = smooth[::3, ::3].ravel()
+    low, high = np.percentile(sample, (1.0, 80.0))
+    if high <= low:
+        return float(low)
+    counts, edges = np.histogram(sample, bins=60, range=(float(low), float(high)))
+    smoothed = np.convolve(counts, np.ones(7), mode="same")
+    return float(edges[int(smoothed.argmax())] + 0.5 * (edges[1] - edges[0]))
+
+
+def _pixel_noise(image: FloatImage) -> float:
+    """Standard deviation of one pixel, from differences of neighbours (their median ignores outlines)."""
+    right = image[::3, 1::4]
+    difference = np.abs(right - image[::3, 0:-1:4][:, :right.shape[1]])
+    return max(1.4826 / math.sqrt(2.0) * float(np.median(difference)), 1e-4)

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Cells through time: predict with the flow, assign within a gate, coast through what hides a cell."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from mimedi_nodes.vision.detections import Detections
+from mimedi_nodes.vision.flow import FlowProfile
+
+TRACK = np.dtype([
+    ("id", "i8"), ("x", "f8"), ("y", "f8"),      # last estimate, px
+    ("ratio", "f8"),                             # own speed / profile's speed
+    ("vx", "f8"), ("vy", "f8"),                  # px/s
+    ("hits", "i4"), ("missed", "i4"), ("born", "i4"),
+    ("last_x", "f8"), ("last_s", "f8"),          # last measured position and its time
+    ("detection", "i4"),                         # row of this frame's detection, -1 when coasting
+    ("diameter_px", "f8"), ("area_px2", "f8"), ("deformation", "f8"), ("aspect", "f8"),
+    ("contrast", "f8"), ("focus", "f8"), ("shapes", "i4"), ("edge", "?"),
+    ("dye", "f8"), ("dye_frames", "i4"),         # mean dead-dye signal, grey levels above background
+    ("fluorescence", "f8", (2,)), ("fluorescence_frames", "i4"),
+])
+Tracks = NDArray[np.void]
+
+_GATE_X_PX, _GATE_Y_PX = 5.0, 3.5
+_NEW_GATE_SHARE = 0.10
+_COAST_FRAMES = 10
+_COAST_NEW = 2
+_TWIN_PX = 2.5
+
+
+class Linker:
+    """Holds the tracks of one camera; `step` takes one frame's detections and returns all living tracks."""
+
+    def __init__(self, flow: FlowProfile, width_px: int) -> None:
+        self.flow = flow
+        self._width = width_px
+        self._next = 1
+        self._tracks: Tracks = np.zeros(0, TRACK)
+        self._previous: Detections | None = None
+        self._stamp = 0.0
+        self._frame = -1
+
+    @property
+    def tracks(self) -> Tracks:
+        """Living tracks after the last step."""
+        return self._tracks
+
+    def restart(self) -> None:
+        """Forget the tracks, keep the flow."""
+        self._tracks = np.zeros(0, TRACK)
+        self._previous = None
+
+    def predict(self, stamp_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Where the tracks should be at stamp_s, px."""
+        t = self._tracks
+        dt = stamp_s - self._stamp
+        return t["x"] + self.flow.speed(t["y"]) * t["ratio"] * dt, t["y"].copy()
+
+    def step(self, found: Detections, stamp_s: float) -> Tracks:
+        """Link one frame's detections; tracks that left or were lost are gone from the answer."""
+        self._frame += 1
+        dt = stamp_s - self._stamp
+        if not self.flow.known and self._previous is not None and dt > 0.0:
+            before = self._previous
+            self.flow.vote(before["x"], before["y"], found["x"], found["y"], dt)
+        x, y = self.predict(stamp_s)
+        tracks = self._tracks
+        tracks["detection"] = -1
+        if len(tracks) and len(found):
+            moved = np.abs(x - tracks["x"])
+            young = np.where(tracks["hits"] < 2, _NEW_GATE_SHARE * moved, 0.03 * moved)
+            gate_x = (_GATE_X_PX + young + 0.5 * tracks["missed"])[:, None]
+            gate_y = (_GATE_Y_PX + 0.2 * tracks["missed"])[:, None]
+            cost = ((found["x"][None, :] - x[:, None]) / gate_x) ** 2
+            cost += ((found["y"][None, :] - y[:, None]) / gate_y) ** 2
+            # A track seen often outbids one seen once.
+            cost = np.where(cost < 1.0, cost + np.where(tracks["hits"] < 2, 0.3, 0.0)[:, None]
+                            + 0.02 * np.minimum(tracks["missed"], 10)[:, None] - 3.0, 0.0)
+            own = np.flatnonzero(found["owner"] >= 0)
+            # A fitted detection belongs to its track; it is nobody else's.
+            cost[:, own] = np.minimum(cost[:, own] + 1.5, 0.0)
+            cost[found["owner"][own], own] = -4.0
+            rows, columns = linear_sum_assignment(cost)
+            linked = cost[rows, columns] < 0.0
+            rows, columns = rows[linked], columns[linked]
+        else:
+            rows = columns = np.empty(0, int)
+        self._update(rows, columns, found, x, y, stamp_s, dt)
+        used = np.zeros(len(found), bool)
+        used[columns] = True
+        self._tracks = np.concatenate([self._alive(), self._born(found, np.flatnonzero(~used), stamp_s)])
+        self._previous, self._stamp = found, stamp_s
+        return self._tracks
+
+    def _update(self, rows: NDArray[np.int_], columns: NDArray[np.int_], found: Detections,
+                x: NDArray[np.float64], y: NDArray[np.float64], stamp_s: float, dt: float) -> None:
+        tracks = self._tracks
+        tracks["missed"] += 1
+        old_x, old_y = tracks["x"].copy(), tracks["y"].copy()
+        tracks["x"], tracks["y"] = x, y
+        if not len(rows):
+            return
+        seen = found[columns]
+        lone = seen["lone"] & ~seen["edge"]
+        gain = np.where(lone, 0.9, 0.6)
+        new_x = x[rows] + gain * (seen["x"] - x[rows])
+        new_y = y[rows] + gain * (seen["y"] - y[rows])
+        hits = tracks["hits"][rows]
+        steady = (tracks["missed"][rows] == 1) & lone & (hits >= 2)
+        if dt > 0.0:
+            speed = (new_x - old_x[rows]) / dt
+            self.flow.learn(old_y[rows][steady], speed[steady])
+            expected = self.flow.speed(new_y)
+            usable = np.abs(expected) * dt > 1.0
+            ratio_gain = np.maximum(1.0 / (hits + 1.0), 0.12) * np.where(lone, 1.0, 0.4)
+            since = np.maximum(stamp_s - tracks["last_s"][rows], 1e-9)
+            ratio_now = np.where(usable, (new_x - tracks["last_x"][rows]) / since / np.where(usable, expected, 1.0), 1.0)
+            ratio_now = np.clip(ratio_now, 0.6, 1.4)
+            tracks["ratio"][rows] += ratio_gain * (ratio_now - tracks["ratio"][rows])
+            tracks["vx"][rows] = np.where(hits >= 2, expected * tracks["ratio"][rows], speed)
+            tracks["vy"][rows] += 0.2 * ((new_y - old_y[rows]) / dt - tracks["vy"][rows])
+        tracks["x"][rows], tracks["y"][rows] = new_x, new_y
+        tracks["last_x"][rows], tracks["last_s"][rows] = new_x, stamp_s
+        tracks["hits"][rows] += 1
+        tracks["missed"][rows] = 0
+        tracks["detection"][rows] = columns
+        tracks["edge"][rows] = seen["edge"]
+        self._shapes(rows[lone], seen[lone])
+
+    def _shapes(self, rows: NDArray[np.int_], seen: Detections) -> None:
+        """Keep a running mean of the shape over the frames in which the cell stood alone."""
+        tracks = self._tracks
+        tracks["shapes"][rows] += 1
+        gain = 1.0 / np.minimum(tracks["shapes"][rows], 20)
+        for name in ("diameter_px", "area_px2", "deformation", "aspect", "contrast", "focus"):
+            tracks[name][rows] += gain * (seen[name] - tracks[name][rows])
+
+    def _alive(self) -> Tracks:
+        tracks = self._tracks
+        patience = np.where(tracks["hits"] >= 4, _COAST_FRAMES, _COAST_NEW)
+        patience = np.where(tracks["hits"] < 2, 1, patience)
+        hidden = np.flatnonzero(tracks["missed"] > 0)
+        shown = np.flatnonzero(tracks["missed"] == 0)
+        if len(hidden) and len(shown):
+            close = ((np.abs(tracks["x"][hidden][:, None] - tracks["x"][shown][None, :]) < _TWIN_PX)
+                     & (np.abs(tracks["y"][hidden][:, None] - tracks["y"][shown][None, :]) < _TWIN_PX)
+                     & (tracks["hits"][hidden][:, None] <= tracks["hits"][shown][None, :]))
+            patience[hidden[close.any(axis=1)]] = 0
+        inside = (tracks["x"] > -6.0) & (tracks["x"] < self._width + 5.0)
+        return tracks[inside & (tracks["missed"] <= patience)]
+
+    def _born(self, found: Detections, rows: NDArray[np.int_], stamp_s: float) -> Tracks:
+        new = np.zeros(len(rows), TRACK)
+        if not len(rows):
+            return new
+        seen = found[rows]
+        new["id"] = np.arange(self._next, self._next + len(rows))
+        self._next += len(rows)
+        for name in ("x", "y", "diameter_px", "area_px2", "deformation", "aspect", "contrast", "focus", "edge"):
+            new[name] = seen[name]
+        new["last_x"], new["last_s"] = seen["x"], stamp_s
+        new["ratio"], new["hits"], new["born"], new["detection"] = 1.0, 1, self._frame, rows
+        new["shapes"] = (seen["lone"] & ~seen["edge"]).astype(np.int32)
+        new["vx"] = self.flow.speed(seen["y"])
+        return new

@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the tracked cells say about the sample: numbers with intervals that know how many cells were seen."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.stats import chi2, norm
+
+from mimedi_nodes.vision.frame import FrameTracks
+from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
+from mimedi_nodes.vision.tracker import CONFIRMED_FRAMES
+from mimedi_nodes.vision.viability import dye_threshold
+
+_HISTOGRAM_BIN_UM = 0.5
+# Two cells that go along together, no farther apart than their mean diameter and a little, are a doublet.
+_DOUBLET_REACH = 1.15
+_DOUBLET_SHARE = 0.6
+_DOUBLET_FRAMES = 3
+
+
+@dataclass(frozen=True)
+class Interval:
+    """An estimate with the bounds of its confidence interval; NaN where nothing was measured."""
+
+    value: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PopulationSummary:
+    """Result of one inspection. Intervals hold the true value with probability `confidence`."""
+
+    confidence: float
+    frames_used: int
+    frames_dropped: int
+    cells_counted: int                      # distinct cells
+    cells_per_frame: float                  # mean number with the centre inside the measured field
+    concentration_per_ml: float             # cells / mL in the channel
+    concentration_low_per_ml: float
+    concentration_high_per_ml: float
+    cells_with_dye: int                     # distinct cells whose dye was measured
+    cells_dead: int
+    viability: float                        # fraction, 0..1; NaN without a dye image
+    viability_low: float
+    viability_high: float
+    diameter_mean_um: float
+    diameter_sd_um: float
+    diameter_edges_um: NDArray[np.float64]  # (N + 1,)
+    diameter_counts: NDArray[np.int64]      # (N,)
+    velocity_mean_mm_s: float               # mean over the cells
+    flow_rate_ul_min: float                 # µL/min, profile's mean speed x channel section; NaN without flow
+    doublet_fraction: float                 # share of cells that travel stuck to another, 0..1
+    class_counts: tuple[int, int, int]      # none, 1, 2
+
+
+@dataclass(slots=True)
+class _Cell:
+    frames: int = 0
+    hits: int = 0
+    last: int = 0
+    diameter_um: float = math.nan
+    dye: float = math.nan
+    cell_class: int = 0
+    speed_px_s: float = 0.0
+    confirmed: bool = False
+
+
+class PopulationEstimator:
+    """Adds up the frames of one inspection.
+
+    Args:
+        settings: geometry of the field.
+        confidence: probability of the intervals, in (0, 1).
+        margin_um: strip at both ends of the field that is not counted, because cells there are cut off, µm.
+    """
+
+    def __init__(self, settings: VisionSettings, confidence: float = 0.95, margin_um: float = 10.0) -> None:
+        if not 0.0 < confidence < 1.0:
+            raise VisionInputError("confidence", confidence, "0 < confidence < 1")
+        self.settings = settings
+        self.confidence = confidence
+        self._margin_px = margin_um / settings.um_per_px
+        self._cells: dict[int, _Cell] = {}
+        self._pairs: dict[tuple[int, int], int] = {}
+        self._used = 0
+        self._dropped = 0
+        self._volume_ml = 0.0
+        self._flow_known = False
+        self._flow_speed = math.nan
+        self._dye_noise: list[float] = []
+        self._stamp: float | None = None
+
+    def add(self, frame: FrameTracks) -> None:
+        """Take in one frame; frames that could not be measured are counted as dropped."""
+        if self._stamp is not None:
+            gap = (frame.stamp_s - self._stamp) * self.settings.frame_rate_hz
+            self._dropped += max(0, round(gap) - 1)
+        self._stamp = frame.stamp_s
+        if not frame.usable:
+            self._dropped += 1
+            return
+        left, right = self._margin_px, frame.width_px - 1 - self._margin_px
+        if right <= left:
+            raise VisionInputError("margin_um", self._margin_px * self.settings.um_per_px,
+                                   f"less than half the image width ({frame.width_px} px)")
+        self._used += 1
+        px = self.settings.um_per_px
+        # µm³ to mL: 1e-12.
+        self._volume_ml = (right - left) * px * self.settings.channel_width_um * self.settings.channel_depth_um * 1e-12
+        self._flow_known |= frame.flow_known
+        if math.isfinite(frame.flow_speed_px_s):
+            self._flow_speed = frame.flow_speed_px_s
+        if math.isfinite(frame.dye_noise):
+            self._dye_noise.append(frame.dye_noise)
+        inside: list[tuple[int, float, float, float]] = []
+        for seen in frame.tracks:
+            if not left <= seen.x_px <= right:
+                continue
+            cell = self._cells.get(seen.track_id)
+            if cell is None:
+                cell = self._cells[seen.track_id] = _Cell()
+            cell.frames += 1
+            cell.hits += seen.measured
+            cell.last = self._used
+            cell.confirmed |= seen.confirmed
+            cell.diameter_um, cell.dye, cell.cell_class = seen.diameter_um, seen.dye_intensity, seen.cell_class
+            cell.speed_px_s = math.hypot(seen.vx_px_s, seen.vy_px_s)
+            inside.append((seen.track_id, seen.x_px, seen.y_px, seen.diameter_um))
+        self._look_for_pairs(inside)
+
+    def _look_for_pairs(self, inside: list[tuple[int, float, float, float]]) -> None:
+        if len(inside) < 2:
+            return
+        table = np.array(inside)
+        typical = np.nanmedian(table[:, 3]) if np.isfinite(table[:, 3]).any() else math.nan
+        if not math.isfinite(typical):
+            return
+        diameter = np.where(np.isfinite(table[:, 3]), table[:, 3], typical) / self.settings.um_per_px
+        distance = np.hypot(table[:, None, 1] - table[None, :, 1], table[:, None, 2] - table[None, :, 2])
+        touching = distance < _DOUBLET_REACH * 0.5 * (diameter[:, None] + diameter[None, :])
+        for i, j in zip(*np.nonzero(np.triu(touching, 1)), strict=True):
+            key = (int(table[i, 0]), int(table[j, 0]))
+            self._pairs[key] = self._pairs.get(key, 0) + 1
+
+    def _counted(self) -> dict[int, _Cell]:
+        """Tracks that are cells: confirmed, or too young at the end of the recording to have been confirmed.
+
+        Without a known flow nothing can be linked, frames are independent, and every detection is a cell.
+        """
+        if not self._flow_known:
+            return {key: cell for key, cell in self._cells.items() if cell.hits}
+        young = self._used - CONFIRMED_FRAMES + 1
+        return {key: cell for key, cell in self._cells.items()
+                if cell.confirmed or (cell.last == self._used and cell.hits == cell.frames and cell.frames <= 2
+                                      and young > 0)}
+
+    def summary(self) -> PopulationSummary:
+        """The result so far; may be asked for at any time."""
+        cells = list(self._counted().values())
+        counts = np.array([cell.frames for cell in cells], float)
+        concentration = concentration_interval(counts, self._used, self._volume_ml, self.confidence)
+        dye = np.array([cell.dye for cell in cells if math.isfinite(cell.dye)])
+        dead = 0
+        if len(dye):
+            dead = int((dye > dye_threshold(dye, float(np.median(self._dye_noise)))).sum())
+            viability = wilson_interval(len(dye) - dead, len(dye), self.confidence)
+        else:
+            viability = Interval(math.nan, math.nan, math.nan)
+        diameter = np.array([cell.diameter_um for cell in cells if math.isfinite(cell.diameter_um)])
+        top = self.settings.cell_diameter_max_um
+        edges = np.arange(0.0, top + _HISTOGRAM_BIN_UM, _HISTOGRAM_BIN_UM)
+        histogram = np.histogram(np.minimum(diameter, edges[-1]), edges)[0].astype(np.int64)
+        speed = np.array([cell.speed_px_s for cell in cells if cell.hits >= 2])
+        px_mm = self.settings.um_per_px * 1e-3
+        section_mm2 = self.settings.channel_width_um * self.settings.channel_depth_um * 1e-6
+        classes = np.bincount([cell.cell_class for cell in cells], minlength=3)
+        return PopulationSummary(
+            confidence=self.confidence, frames_used=self._used, frames_dropped=self._dropped,
+            cells_counted=len(cells), cells_per_frame=float(counts.sum() / self._used) if self._used else math.nan,
+            concentration_per_ml=concentration.value, concentration_low_per_ml=concentration.low,
+            concentration_high_per_ml=concentration.high, cells_with_dye=len(dye), cells_dead=dead,
+            viability=viability.value, viability_low=viability.low, viability_high=viability.high,
+            diameter_mean_um=float(diameter.mean()) if len(diameter) else math.nan,
+            diameter_sd_um=float(diameter.std(ddof=1)) if len(diameter) > 1 else math.nan,
+            diameter_edges_um=edges, diameter_counts=histogram,
+            velocity_mean_mm_s=float(speed.mean()) * px_mm if len(speed) and self._flow_known else math.nan,
+            # mm/s x mm² = µL/s.
+            flow_rate_ul_min=abs(self._flow_speed) * px_mm * section_mm2 * 60.0,
+            doublet_fraction=self._doublets() if cells else math.nan,
+            class_counts=(int(classes[0]), int(classes[1]), int(classes[2])))
+
+    def _doublets(self) -> float:
+        counted = self._counted()
+        stuck: set[int] = set()
+        for (first, second), frames in self._pairs.items():
+            if first not in counted or second not in counted:
+                continue
+            common = min(counted[first].frames, counted[second].frames)
+            if frames >= _DOUBLET_FRAMES and frames >= _DOUBLET_SHARE * common:
+                stuck |= {first, second}
+        return len(stuck) / len(counted)
+
+
+def concentration_interval(frames_in_view: NDArray[np.float64], frames: int, volume_ml: float,
+                           confidence: float) -> Interval:
+    """Cells per mL from the number of frames that each distinct cell was in view.
+
+    Cells arrive independently and stay for some frames, so that the sum of the stays is a compound Poisson
+    variable: the relative variance of the mean count is sum(stay²) / sum(stay)², the same as of
+    (sum stay)² / sum stay² independent cells. Their number gets the equal-tailed Jeffreys interval of a Poisson
+    mean (chi-square quantiles with 2n + 1 degrees of freedom; Brown, Cai, DasGupta, Statistica Sinica 13 (2003) 19).
+
+    Args:
+        frames_in_view: for each distinct cell, frames with its centre inside the field, (N,).
+        frames: number of frames measured.
+        volume_ml: volume seen in one frame, mL.
+    """
+    if frames <= 0 or volume_ml <= 0.0:
+        return Interval(math.nan, math.nan, math.nan)
+    tail = (1.0 - confidence) / 2.0
+    total = float(frames_in_view.sum())
+    if total == 0.0:
+        # Nothing seen: at least one field's volume was searched.
+        return Interval(0.0, 0.0, float(chi2.ppf(1.0 - tail, 1)) / 2.0 / volume_ml)
+    value = total / frames / volume_ml
+    independent = total**2 / float((frames_in_view**2).sum())
+    low, high = chi2.ppf([tail, 1.0 - tail], 2.0 * independent + 1.0) / 2.0 / independent
+    return Interval(value, value * float(low), value * float(high))
+
+
+def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
+    """Fraction with Wilson's score interval (Wilson, J. Am. Stat. Assoc. 22 (1927) 209); NaN for no trials."""
+    if trials <= 0:
+        return Interval(math.nan, math.nan, math.nan)
+    z = float(norm.ppf(0.5 + confidence / 2.0))
+    share = successes / trials
+    centre = (share + z * z / (2.0 * trials)) / (1.0 + z * z / trials)
+    reach = z / (1.0 + z * z / trials) * math.sqrt(share * (1.0 - share) / trials + z * z / (4.0 * trials**2))
+    return Interval(share, max(0.0, centre - reach), min(1.0, centre + reach))

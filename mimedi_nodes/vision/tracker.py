@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From camera frames to tracked cells: background, detection, overlaps, links, intensities."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimedi_nodes.vision.appearance import Appearances
+from mimedi_nodes.vision.background import Background, FloatImage
+from mimedi_nodes.vision.detections import Detections
+from mimedi_nodes.vision.detector import CellDetector, Expected
+from mimedi_nodes.vision.flow import FlowProfile
+from mimedi_nodes.vision.frame import CameraHealth, FrameTracks, TrackedCell, check_image
+from mimedi_nodes.vision.intensities import FluorescenceImage, mean_around
+from mimedi_nodes.vision.linker import Linker, Tracks
+from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
+from mimedi_nodes.vision.viability import dye_threshold
+
+CONFIRMED_FRAMES = 3
+_DYE_MEMORY = 400
+_LIT = 6.0
+
+
+class CellTracker:
+    """Tracks the cells of one camera position; one call of `process` per frame, in order of time.
+
+    Args:
+        settings: geometry and timing. Speed, density, noise and brightness are learnt from the frames.
+    """
+
+    def __init__(self, settings: VisionSettings) -> None:
+        self.settings = settings
+        self.health = CameraHealth()
+        self.background = Background(settings.wall_top_px, settings.wall_bottom_px)
+        self.detector = CellDetector(settings)
+        self.flow = FlowProfile(settings.wall_top_px, settings.wall_bottom_px, settings.frame_rate_hz)
+        self._linker: Linker | None = None
+        self._appearances: Appearances | None = None
+        self._shape = (settings.height_px, settings.width_px) if settings.height_px and settings.width_px else None
+        self._stamp: float | None = None
+        self._index = -1
+        self._dye = FluorescenceImage()
+        self._channels = [FluorescenceImage(), FluorescenceImage()]
+        self._dye_seen: list[float] = []
+        self._dye_limit = math.inf
+        self._lit_levels = np.zeros(2)
+
+    def warm_up(self, frames: Sequence[NDArray[Any]], stamps_s: Sequence[float] | None = None,
+                fluorescence: Sequence[Sequence[NDArray[Any]]] | None = None) -> None:
+        """Learn background, noise, sizes and flow from frames beforehand; their tracks are then forgotten.
+
+        For recordings: the first frames serve twice. Counts and stamps start anew afterwards.
+        """
+        if not len(frames):
+            return
+        self.background.prime(list(frames))
+        for k, frame in enumerate(frames):
+            stamp = stamps_s[k] if stamps_s is not None else k / self.settings.frame_rate_hz
+            self.process(frame, stamp, fluorescence=fluorescence[k] if fluorescence is not None else None)
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget tracks, stamps and counts; keep what was learnt of chip, light and flow."""
+        if self._linker is not None:
+            self._linker.restart()
+        if self._appearances is not None:
+            self._appearances.forget_all_but(np.empty(0, np.int64))
+        self.health = CameraHealth()
+        self._stamp = None
+        self._index = -1
+
+    def process(self, bright_field: NDArray[Any], stamp_s: float, dye: NDArray[Any] | None = None,
+                fluorescence: Sequence[NDArray[Any]] | None = None) -> FrameTracks:
+        """Find and link the cells of one frame.
+
+        Args:
+            bright_field: (H, W) uint8 or uint16.
+            stamp_s: time of exposure, s; later than the frame before.
+            dye: dead-dye image of the same size, or None.
+            fluorescence: up to two class images of the same size; a cell lit in the first has class 1.
+
+        Raises:
+            VisionInputError: wrong type, size or encoding, or a stamp that does not advance.
+        """
+        image = check_image("bright_field", bright_field, self._shape)
+        self._shape = (image.shape[0], image.shape[1])
+        if dye is not None:
+            dye = check_image("dye", dye, self._shape)
+        lights = [check_image(f"fluorescence[{k}]", f, self._shape) for k, f in enumerate([] if fluorescence is None else fluorescence)]
+        if len(lights) > 2:
+            raise VisionInputError("fluorescence", f"{len(lights)} images", "at most 2 images")
+        self._advance(stamp_s)
+        self.health.look_at(image)
+        height, width = image.shape
+        if not self.health.good:
+            return FrameTracks(stamp_s, self._index, [], width, height, usable=False, flow_known=self.flow.known)
+        if self._linker is None:
+            self._linker = Linker(self.flow, width)
+        absorbance = self.background.absorbance(image)
+        images = [absorbance] + [channel.prepare(light)
+                                 for channel, light in zip(self._channels, lights, strict=False)]
+        expected = self._expected(images, stamp_s)
+        found = self.detector.detect(absorbance, self.background.shift_px, expected)
+        self.background.follow(self.detector.free)
+        tracks = self._linker.step(found, stamp_s)
+        self._remember(tracks, found, images)
+        if dye is not None:
+            self._measure_dye(tracks, self._dye.prepare(dye))
+        if lights:
+            self._measure_lights(tracks, found, images[1:])
+        return self._report(tracks, stamp_s, dye is not None, len(lights))
+
+    def _advance(self, stamp_s: float) -> None:
+        if not math.isfinite(stamp_s):
+            raise VisionInputError("stamp_s", stamp_s, "a finite time in s")
+        if self._stamp is not None:
+            if stamp_s <= self._stamp:
+                raise VisionInputError("stamp_s", stamp_s, f"> {self._stamp} s, the stamp of the frame before",
+                                       "Frames must come in order of time.")
+            self.health.dropped += max(0, round((stamp_s - self._stamp) * self.settings.frame_rate_hz) - 1)
+        self._stamp = stamp_s
+        self._index += 1
+
+    def _expected(self, images: list[FloatImage], stamp_s: float) -> Expected | None:
+        """Predicted cells for the detector, once there is a flow to predict with."""
+        if self._appearances is None or self._appearances.channels != len(images):
+            side = 2 * math.ceil(0.85 * min(self.detector.typical_diameter_px * 1.25, 36.0)) + 1
+            if self.detector.typical_contrast > 0.0:
+                self._appearances = Appearances(side, len(images))
+            return None
+        assert self._linker is not None
+        tracks = self._linker.tracks
+        if not (self._appearances.ready() and self.flow.known and len(tracks)):
+            return None
+        x, y = self._linker.predict(stamp_s)
+        noises = [self.detector.pixel_noise] + [channel.pixel_noise for channel in self._channels[:len(images) - 1]]
+        spread = np.where(tracks["hits"] > 3, 1.0, 2.0) + 0.3 * tracks["missed"]
+        return Expected(tracks["id"], x, y, tracks["hits"],
+                        np.where(tracks["shapes"] > 1, tracks["diameter_px"], 0.0), tracks["contrast"], spread,
+                        self._appearances, images, [1.0 / noise for noise in noises])
+
+    def _remember(self, tracks: Tracks, found: Detections, images: list[FloatImage]) -> None:
+        if self._appearances is None:
+            return
+        seen = np.flatnonzero(tracks["detection"] >= 0)
+        rows = tracks["detection"][seen]
+        good = found["lone"][rows] & ~found["edge"][rows]
+        if self.flow.known:
+            good &= tracks["hits"][seen] > 1
+        for k, row in zip(seen[good].tolist(), rows[good].tolist(), strict=True):
+            cell = found[row]
+            root = math.sqrt(cell["aspect"])
+            self._appearances.remember(int(tracks["id"][k]), images, float(cell["x"]), float(cell["y"]),
+                                       float(cell["diameter_px"]) * root, float(cell["diameter_px"]) / root)
+        self._appearances.forget_all_but(tracks["id"])
+
+    def _side_px(self) -> int:
+        """Odd side of the square in which a cell's brightness is read: its core."""
+        return 2 * max(1, round(0.25 * self.detector.typical_diameter_px)) + 1
+
+    def _measure_dye(self, tracks: Tracks, image: FloatImage) -> None:
+        seen = np.flatnonzero((tracks["detection"] >= 0) & ~tracks["edge"])
+        if not len(seen):
+            return
+        value = mean_around(image, tracks["x"][seen], tracks["y"][seen], self._side_px())
+        tracks["dye_frames"][seen] += 1
+        tracks["dye"][seen] += (value - tracks["dye"][seen]) / tracks["dye_frames"][seen]
+        fresh = tracks["dye_frames"][seen] == 2
+        if fresh.any() or not self._dye_seen:
+            self._dye_seen += tracks["dye"][seen[fresh]].tolist()
+            self._dye_seen = self._dye_seen[-_DYE_MEMORY:]
+            self._dye_limit = dye_threshold(np.array(self._dye_seen), self._dye.noise_of_mean(self._side_px()))
+
+    def _measure_lights(self, tracks: Tracks, found: Detections, images: list[FloatImage]) -> None:
+        """Mean light of each cell; frames in which it stands alone count, others only until there are such."""
+        seen = np.flatnonzero((tracks["detection"] >= 0) & ~tracks["edge"])
+        if not len(seen):
+            return
+        lone = found["lone"][tracks["detection"][seen]]
+        use = seen[lone | (tracks["shapes"][seen] == 0)]
+        if not len(use):
+            return
+        tracks["fluorescence_frames"][use] += 1
+        gain = 1.0 / np.minimum(tracks["fluorescence_frames"][use], 30)
+        for k, image in enumerate(images):
+            value = mean_around(image, tracks["x"][use], tracks["y"][use], self._side_px())
+            tracks["fluorescence"][use, k] += gain * (value - tracks["fluorescence"][use, k])
+            lit = value[value > _LIT * self._channels[k].noise_of_mean(self._side_px())]
+            if len(lit):
+                self._lit_levels[k] += 0.05 * (float(np.median(lit)) - self._lit_levels[k]) \
+                    if self._lit_levels[k] > 0.0 else float(np.median(lit))
+
+    def _classes(self, tracks: Tracks, channels: int) -> NDArray[np.int_]:
+        if channels == 0:
+            return np.zeros(len(tracks), int)
+        light = tracks["fluorescence"][:, :channels]
+        noise = np.array([channel.noise_of_mean(self._side_px()) for channel in self._channels[:channels]])
+        # Lit: well above noise, and not only the tail of what a bright neighbour or another dye adds.
+        limit = np.maximum(_LIT * noise, 0.2 * self._lit_levels[:channels])
+        relative = light / limit
+        best = relative.argmax(axis=1)
+        return np.where(relative[np.arange(len(tracks)), best] > 1.0, best + 1, 0)
+
+    def _report(self, tracks: Tracks, stamp_s: float, with_dye: bool, channels: int) -> FrameTracks:
+        px = self.settings.um_per_px
+        alone = tracks["shapes"] > 0
+        classes = self._classes(tracks, channels)
+        dye = np.where((tracks["dye_frames"] > 0) & with_dye, tracks["dye"], np.nan)
+        columns: Iterable[tuple[Any, ...]] = zip(
+            tracks["id"].tolist(), tracks["x"].tolist(), tracks["y"].tolist(), tracks["vx"].tolist(),
+            tracks["vy"].tolist(), np.where(alone, tracks["diameter_px"] * px, np.nan).tolist(),
+            np.where(alone, tracks["deformation"], np.nan).tolist(),
+            np.where(alone, tracks["area_px2"] * px * px, np.nan).tolist(),
+            np.where(alone, tracks["aspect"], np.nan).tolist(), np.where(alone, tracks["focus"], np.nan).tolist(),
+            np.where(alone, np.exp(-tracks["contrast"]), np.nan).tolist(), dye.tolist(),
+            [None if math.isnan(value) else value > self._dye_limit for value in dye.tolist()], classes.tolist(),
+            tracks["edge"].tolist(), (tracks["hits"] >= CONFIRMED_FRAMES).tolist(),
+            (tracks["detection"] >= 0).tolist(), strict=True)
+        assert self._shape is not None
+        return FrameTracks(stamp_s, self._index, [TrackedCell(*cell) for cell in columns], self._shape[1],
+                           self._shape[0], flow_known=self.flow.known,
+                           flow_speed_px_s=self.flow.mean_speed_px_s() if self.flow.known else math.nan,
+                           dye_noise=self._dye.noise_of_mean(self._side_px()) if with_dye else math.nan)
