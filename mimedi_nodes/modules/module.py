@@ -54,14 +54,15 @@ class Phase:
     Args:
         action: CamelCase name of the `.action` file in mimedi_msgs.
         run: `async def run(goal, instruments, ctx) -> dict` with the result fields (without error_code, error_msg).
-        expected_s: expected duration [s] of process time for a goal; a phase that takes 1.5 times as long plus 10 min raises an alarm.
+        expected_s: expected duration [s] of process time for a goal; a phase that takes 1.5 times as long plus
+            10 min raises an alarm.
     """
 
     action: str
     run: Callable[[Any, Any, PhaseContext], Awaitable[Mapping[str, Any]]]
     expected_s: Callable[[Any], float]
     continuous: bool = False
-    """A continuous service (mixing, say) may be ended early by COMPLETE: `ctx` then raises FinishRequested."""
+    """A continuous service (mixing, say) may be ended early by COMPLETE: `ctx.finish_requested` turns true."""
 
 
 class Instruments(Protocol):
@@ -89,8 +90,8 @@ class Module:
         error_base: first code of its 100-wide range of error codes.
         phases: its phases, one per action.
         actuators: every actuator with its declared safe values.
-        build: makes the drivers from the site and the links, by name of the instrument line; extra services (camera) come by name too.
-        telemetry_names: name → unit of everything `Instruments.telemetry` gives.
+        build: makes the drivers from the site and the links, by name of the instrument line; what is no serial
+            line (a camera, say) comes by name in the third argument.
     """
 
     name: str

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from ..process.clock import ProcessClock
 from ..process.context import PhaseHeader
-from ..process.errors import FinishRequested
 from .goal_store import GoalStore
 
 EventSink = Callable[[PhaseHeader, str, str, str, Mapping[str, Any]], None]
@@ -55,6 +54,11 @@ class PhaseRun:
         self._finish = False
         self._alarms: set[str] = set()
 
+    @property
+    def finish_requested(self) -> bool:
+        """Whether COMPLETE was commanded to a continuous phase."""
+        return self._finish
+
     def now_s(self) -> float:
         """Return the process time [s]."""
         return self._clock.now_s()
@@ -76,13 +80,11 @@ class PhaseRun:
         return True
 
     async def pause_point(self) -> None:
-        """Return at once, or after RESUME when a pause is wanted; raises FinishRequested after COMPLETE."""
+        """Return at once, or after RESUME when a pause is wanted."""
         if not self._go.is_set():
             self._on_pause(True)
             await self._go.wait()
             self._on_pause(False)
-        if self._finish:
-            raise FinishRequested(f"{self.header.phase_id or self.goal_id}: COMPLETE was commanded")
 
     def feedback(self, progress: float, step: str) -> None:
         """Tell how far the phase is and what it is doing."""
@@ -132,5 +134,5 @@ class PhaseRun:
         self._go.set()
 
     def want_finish(self) -> None:
-        """Make the next wait raise FinishRequested."""
+        """Ask a continuous phase to end at its next safe point."""
         self._finish = True

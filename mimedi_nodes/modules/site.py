@@ -87,5 +87,7 @@ def load_site(path: Path) -> Site:
     try:
         return Site.model_validate(data)
     except ValidationError as error:
-        lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']} (value: {e.get('input')!r})" for e in error.errors()]
+        lines = [
+            f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']} (value: {e.get('input')!r})" for e in error.errors()
+        ]
         raise SiteError("\n".join(lines)) from error

@@ -28,6 +28,11 @@ class PhaseContext(Protocol):
     restored: Mapping[str, Any] | None
     """Last checkpoint of an earlier, interrupted run of this goal; None in a first run."""
 
+    @property
+    def finish_requested(self) -> bool:
+        """Whether COMPLETE was commanded: a continuous phase ends at its next safe point and returns its result."""
+        ...
+
     def now_s(self) -> float:
         """Return the process time [s]."""
         ...

@@ -36,7 +36,3 @@ class PhaseHold(WorkcellError):
     def __init__(self, alarm_id: str, message: str) -> None:
         super().__init__(message)
         self.alarm_id = alarm_id
-
-
-class FinishRequested(WorkcellError):
-    """COMPLETE was commanded to a continuous phase: raised at its next wait, it ends and returns its result."""

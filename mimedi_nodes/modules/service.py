@@ -1,0 +1,420 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The service of a module: runs its phases under the MTP state machine, keeps actuators at their safe values.
+
+Hold, a restart after a crash and the recovery of a lost line are one mechanism: the phase's coroutine is cancelled,
+and run again from its last checkpoint when the service is told to go on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any, Literal
+
+from ..instruments.link import InstrumentError
+from ..process.clock import ProcessClock
+from ..process.context import PhaseHeader
+from ..process.errors import PhaseError, PhaseHold
+from ..process.gateway import CommandReply, PhaseOutcome, PhaseRecall
+from ..process.goals import Goal, GoalError
+from ..process.interfaces import Interfaces
+from ..process.service_state import CommandRefused, ServiceCommand, ServiceState, ServiceStateMachine
+from .goal_store import GoalStore
+from .module import Instruments, Module, Phase, Safe
+from .phase_run import EventSink, Measured, PhaseRun
+
+log = logging.getLogger(__name__)
+
+OVERDUE_FACTOR, OVERDUE_S = 1.5, 600.0
+"""A phase that takes longer than 1.5 times its expected duration plus ten minutes is overdue."""
+
+
+class ServiceCode(IntEnum):
+    """Offsets from a module's `error_base` that are the same in all modules."""
+
+    UNKNOWN = 0
+    REFUSED = 1
+    INSTRUMENT = 2
+    INTERRUPTED = 3
+
+
+@dataclass
+class ServiceHooks:
+    """What the service tells its shell; each is called in the loop of the phases."""
+
+    events: EventSink
+    changed: Callable[[], None] = lambda: None
+    measured: Measured = lambda name, value, unit, low, high: None
+    alarm: Callable[[str, str, bool], None] = lambda alarm_id, message, active: None
+
+
+@dataclass
+class _Current:
+    """The goal that is being carried out."""
+
+    goal_id: str
+    phase: Phase
+    goal: Goal
+    run: PhaseRun
+    attempt: asyncio.Task[Mapping[str, Any]] | None = None
+    wanted: ServiceCommand | None = None
+    told: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class ModuleService:
+    """One module's service, without ROS.
+
+    Args:
+        module: what the module declares.
+        instruments: its connected drivers.
+        clock: process time.
+        store: the module's memory of its goals.
+        interfaces: definitions of the actions.
+        hooks: where events, alarms, values and changes of state go.
+    """
+
+    def __init__(
+        self,
+        module: Module,
+        instruments: Instruments,
+        clock: ProcessClock,
+        store: GoalStore,
+        interfaces: Interfaces,
+        hooks: ServiceHooks,
+    ) -> None:
+        self.module = module
+        self.instruments = instruments
+        self.enabled = True
+        self.last_error = ""
+        self._clock = clock
+        self._store = store
+        self._interfaces = interfaces
+        self._hooks = hooks
+        self._machine = ServiceStateMachine()
+        self._current: _Current | None = None
+        self._last: _Current | None = None
+        self._ending: asyncio.Task[None] | None = None
+        self._change = asyncio.Event()
+
+    @property
+    def state(self) -> ServiceState:
+        """Present MTP state."""
+        return self._machine.state
+
+    @property
+    def commands_enabled(self) -> int:
+        """Sum of the MTP command codes that are taken now; START is given by an action's goal only."""
+        enabled = self._machine.commands_enabled & ~ServiceCommand.START
+        current = self._current
+        if current is None or not current.phase.continuous:
+            enabled &= ~ServiceCommand.COMPLETE
+        return enabled
+
+    def present(self) -> tuple[str, str, PhaseRun | None]:
+        """Return action, goal UUID and run of the current goal, or of the last one, or blanks."""
+        current = self._current or self._last
+        return (current.phase.action, current.goal_id, current.run) if current else ("", "", None)
+
+    async def recover(self) -> list[str]:
+        """Begin a new life: mark goals that never ended as interrupted, drive actuators to their Held values.
+
+        Returns the UUIDs of the interrupted goals. What cannot be made safe is alarmed.
+        """
+        interrupted = self._store.interrupt_running()
+        if interrupted:
+            await self._make_safe("held")
+        return interrupted
+
+    def recall(self, goal_id: str) -> PhaseRecall:
+        """Return what the module remembers of a goal."""
+        return self._store.recall(goal_id)
+
+    async def run(
+        self,
+        action: str,
+        values: Mapping[str, Any],
+        header: PhaseHeader,
+        goal_id: str,
+        on_feedback: Callable[[float, str], None] = lambda progress, step: None,
+    ) -> PhaseOutcome:
+        """Carry out a goal to its end, through pauses and holds; refused (code `n01`) unless the service is Idle."""
+        try:
+            phase, goal = self._check(action, values, header)
+            restored = self._store.begin(goal_id, action, goal.as_fields(), header, self._clock.now_s())
+        except (KeyError, GoalError, ValueError, CommandRefused) as error:
+            return self._outcome(action, "aborted", ServiceCode.REFUSED, str(error))
+        run = PhaseRun(
+            goal_id,
+            header,
+            self._clock,
+            self._store,
+            self._hooks.events,
+            lambda progress, step: self._told(on_feedback, progress, step),
+            self._hooks.measured,
+            lambda alarm_id, message, active: self._alarm(alarm_id, message, active),
+            self._paused,
+        )
+        run.restored = restored
+        self._current = current = _Current(goal_id, phase, goal, run)
+        self._machine.command(ServiceCommand.START)
+        self._machine.complete()
+        self._event("phase_started", action, goal=goal.as_fields(), goal_id=goal_id, restored=restored is not None)
+        self._changed()
+        try:
+            outcome = await self._carry_out(current)
+            self._store.end(goal_id, outcome.status, outcome.result, self._clock.now_s())
+            return outcome
+        except asyncio.CancelledError:
+            if current.attempt is not None:
+                current.attempt.cancel()
+            raise
+        finally:
+            run.clear_alarms()
+            self._last, self._current = current, None
+            self._changed()
+
+    async def command(self, command: int, who: str, why: str) -> CommandReply:
+        """Take an MTP command; the reply tells the state that it led to, which may still be an acting one."""
+        old = self.state
+        try:
+            wanted = ServiceCommand(command)
+            self._obey(wanted)
+        except ValueError:
+            names = ", ".join(f"{c.name} {c.value}" for c in ServiceCommand)
+            return CommandReply(False, int(old), f"{command} is no MTP command code; there are {names}")
+        except CommandRefused as error:
+            return CommandReply(False, int(old), str(error))
+        self._event("command", wanted.name.lower(), why, who=who, old=old.name, new=self.state.name)
+        self._changed()
+        return CommandReply(True, int(self.state))
+
+    async def hold(self, who: str, why: str) -> None:
+        """Hold when a phase is running, and return when the actuators have been made safe."""
+        if self._current is not None and self.state not in (ServiceState.HOLDING, ServiceState.HELD):
+            await self.command(ServiceCommand.HOLD, who, why)
+        while self._current is not None and self.state == ServiceState.HOLDING:
+            await self._change.wait()
+
+    def _check(self, action: str, values: Mapping[str, Any], header: PhaseHeader) -> tuple[Phase, Goal]:
+        if not self.enabled:
+            raise CommandRefused(f"{self.module.name} is not active; activate the node first")
+        if self.state != ServiceState.IDLE or self._ending is not None:
+            raise CommandRefused(f"{self.module.name} is {self.state.name}, a phase starts from IDLE; RESET it first")
+        return self.module.phase(action), self._interfaces.action(action).build_goal(values, header)
+
+    def _obey(self, wanted: ServiceCommand) -> None:
+        current = self._current
+        if wanted == ServiceCommand.START:
+            raise CommandRefused("START is given by sending a goal to one of the module's actions")
+        if wanted == ServiceCommand.COMPLETE and (current is None or not current.phase.continuous):
+            raise CommandRefused("COMPLETE ends a continuous phase early; none is running")
+        if wanted == ServiceCommand.COMPLETE and current is not None:
+            if self.state not in (ServiceState.EXECUTE, ServiceState.PAUSED, ServiceState.PAUSING):
+                raise CommandRefused(f"COMPLETE is not taken in state {self.state.name}; wait, or STOP")
+            current.run.want_finish()
+            return
+        self._machine.command(wanted)
+        if wanted == ServiceCommand.RESET:
+            self._machine.complete()
+        elif wanted == ServiceCommand.PAUSE and current is not None:
+            current.run.want_pause()
+        elif wanted == ServiceCommand.RESUME and current is not None:
+            current.run.end_pause()
+        elif current is not None:
+            current.wanted = wanted
+            current.told.set()
+            if current.attempt is not None:
+                current.attempt.cancel()
+        elif wanted in (ServiceCommand.STOP, ServiceCommand.ABORT):
+            self._ending = asyncio.get_running_loop().create_task(self._end_idle())
+
+    async def _end_idle(self) -> None:
+        try:
+            await self._make_safe("stopped" if self.state == ServiceState.STOPPING else "aborted")
+            self._machine.complete()
+        finally:
+            self._ending = None
+            self._changed()
+
+    async def _carry_out(self, current: _Current) -> PhaseOutcome:
+        result: Mapping[str, Any] | None = None
+        while True:
+            current.wanted = None
+            current.told.clear()
+            failure = await self._attempt(current)
+            wanted = current.wanted
+            if isinstance(failure, Mapping):
+                result = failure
+                if wanted not in (ServiceCommand.HOLD, ServiceCommand.STOP, ServiceCommand.ABORT):
+                    return self._complete(result)
+            if wanted == ServiceCommand.RESTART:
+                self._machine.complete()
+                current.run.restored = self._store.recall(current.goal_id).checkpoint or None
+                continue
+            if wanted is None and isinstance(failure, PhaseHold | InstrumentError):
+                self._alarm_failure(failure)
+                self._machine.command(ServiceCommand.HOLD)
+                wanted = ServiceCommand.HOLD
+            if wanted == ServiceCommand.HOLD:
+                wanted = await self._held(current)
+            if wanted == ServiceCommand.UNHOLD:
+                if result is not None:
+                    return self._complete(result)
+                continue
+            if wanted == ServiceCommand.STOP:
+                return await self._stop(current)
+            if wanted == ServiceCommand.ABORT:
+                return await self._abort(current, ServiceCode.INTERRUPTED, "aborted by command")
+            self._machine.command(ServiceCommand.ABORT)
+            if isinstance(failure, PhaseError):
+                return await self._abort(current, failure.code - self.module.error_base, str(failure))
+            return await self._abort(current, ServiceCode.UNKNOWN, f"{type(failure).__name__}: {failure}")
+
+    async def _attempt(self, current: _Current) -> Mapping[str, Any] | Exception:
+        """Run the phase once; return its checked result, or what ended it."""
+        loop = asyncio.get_running_loop()
+        current.attempt = loop.create_task(_started(current, self.instruments))
+        watch = loop.create_task(self._watch_duration(current))
+        try:
+            result = await current.attempt
+            return self._interfaces.action(current.phase.action).check_result(result)
+        except asyncio.CancelledError:
+            if current.wanted is None:
+                raise
+            return CommandRefused(f"interrupted by {current.wanted.name}")
+        except Exception as error:  # noqa: BLE001 - whatever a phase raises ends in a held or aborted state with its text
+            if not isinstance(error, PhaseError | PhaseHold | InstrumentError):
+                log.exception("%s failed", current.phase.action)
+            return error
+        finally:
+            current.attempt = None
+            watch.cancel()
+
+    async def _watch_duration(self, current: _Current) -> None:
+        expected_s = current.phase.expected_s(current.goal)
+        await self._clock.sleep_until(self._clock.now_s() + OVERDUE_FACTOR * expected_s + OVERDUE_S)
+        current.run.alarm(
+            f"{self.module.name}.phase_overdue",
+            f"{current.phase.action} should have taken {expected_s / 3600.0:.2f} h and still runs: {current.run.step}",
+        )
+
+    def _complete(self, result: Mapping[str, Any]) -> PhaseOutcome:
+        if self.state == ServiceState.EXECUTE:
+            self._machine.complete()
+        else:
+            self._machine.command(ServiceCommand.COMPLETE)
+        self._machine.complete()
+        return PhaseOutcome("succeeded", {**result, "error_code": 0, "error_msg": ""})
+
+    async def _held(self, current: _Current) -> ServiceCommand:
+        self._changed()
+        self._store.note(current.goal_id, "held")
+        await self._make_safe("held")
+        if self.state == ServiceState.HOLDING:
+            self._machine.complete()
+        while True:
+            self._changed()
+            current.told.clear()
+            if current.wanted in (None, ServiceCommand.HOLD):
+                await current.told.wait()
+            wanted = current.wanted
+            if wanted != ServiceCommand.UNHOLD:
+                assert wanted is not None
+                return wanted
+            if await self._reconnect():
+                self._machine.complete()
+                self._store.note(current.goal_id, "running")
+                current.run.restored = self._store.recall(current.goal_id).checkpoint or None
+                self._changed()
+                return wanted
+            self._machine.command(ServiceCommand.HOLD)
+            self._machine.complete()
+            current.wanted = None
+
+    async def _reconnect(self) -> bool:
+        try:
+            await self.instruments.connect()
+        except InstrumentError as error:
+            self._alarm_failure(error)
+            return False
+        return True
+
+    async def _stop(self, current: _Current) -> PhaseOutcome:
+        await self._make_safe("stopped")
+        if current.wanted == ServiceCommand.ABORT:
+            return await self._abort(current, ServiceCode.INTERRUPTED, "aborted by command")
+        self._machine.complete()
+        return self._outcome(current.phase.action, "canceled", ServiceCode.INTERRUPTED, "stopped by command")
+
+    async def _abort(self, current: _Current, code: int, message: str) -> PhaseOutcome:
+        self.last_error = message
+        await self._make_safe("aborted")
+        self._machine.complete()
+        return self._outcome(current.phase.action, "aborted", code, message)
+
+    async def _make_safe(self, state: Literal["held", "stopped", "aborted"]) -> None:
+        """Drive every actuator to its declared value; one that does not follow is alarmed, the others still go."""
+        for actuator in self.module.actuators:
+            if getattr(actuator, state) is Safe.KEEP:
+                continue
+            assert actuator.switch_off is not None
+            assert actuator.is_off is not None
+            try:
+                await actuator.switch_off(self.instruments)
+                safe = await actuator.is_off(self.instruments)
+                why = "it does not read back as off"
+            except InstrumentError as error:
+                safe, why = False, str(error)
+            if not safe:
+                self._alarm(
+                    f"{self.module.name}.not_safe",
+                    f"{actuator.name} could not be switched off for state {state}: {why}; switch it off by hand",
+                    True,
+                )
+
+    def _alarm_failure(self, failure: PhaseHold | InstrumentError) -> None:
+        self.last_error = str(failure)
+        if isinstance(failure, PhaseHold):
+            self._alarm(failure.alarm_id, str(failure), True)
+        else:
+            self._alarm(f"{self.module.name}.{failure.instrument}_fault", str(failure), True)
+
+    def _alarm(self, alarm_id: str, message: str, active: bool) -> None:
+        self._event("alarm_raised" if active else "alarm_cleared", alarm_id, message=message, alarm_id=alarm_id)
+        self._hooks.alarm(alarm_id, message, active)
+
+    def _paused(self, paused: bool) -> None:
+        if self.state == (ServiceState.PAUSING if paused else ServiceState.RESUMING):
+            self._machine.complete()
+            self._changed()
+
+    def _told(self, on_feedback: Callable[[float, str], None], progress: float, step: str) -> None:
+        on_feedback(progress, step)
+        self._changed()
+
+    def _changed(self) -> None:
+        self._change.set()
+        self._change = asyncio.Event()
+        self._hooks.changed()
+
+    def _event(self, kind: str, what: str, why: str = "", **data: Any) -> None:
+        current = self._current or self._last
+        header = current.run.header if current else PhaseHeader()
+        self._hooks.events(header, kind, what, why, data)
+
+    def _outcome(
+        self, action: str, status: Literal["canceled", "aborted"], code: int, message: str
+    ) -> PhaseOutcome:
+        number = self.module.error_base + int(code)
+        try:
+            result = self._interfaces.action(action).blank_result(number, message)
+        except KeyError:
+            result = {"error_code": number, "error_msg": message}
+        return PhaseOutcome(status, result)
+
+
+async def _started(current: _Current, instruments: Instruments) -> Mapping[str, Any]:
+    return await current.phase.run(current.goal, instruments, current.run)
