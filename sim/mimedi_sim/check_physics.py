@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check the twin's models against reference values: a registry from model names to the functions the twin uses.
+
+Run as `python -m mimedi_sim.check_physics FILE.json [--json]`. A reference entry names a model, its inputs (in the
+units of the file), one output and a relative tolerance. An entry whose model is not in the registry fails with
+"model not implemented yet": it is never passed over.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mimedi_sim.physics_registry import REGISTRY
+
+REFERENCE_FILE = Path(__file__).parent / "reference" / "physics.json"
+NOT_IMPLEMENTED = "model not implemented yet"
+
+ModelFunction = Callable[[Mapping[str, Any]], Mapping[str, float] | float]
+
+
+@dataclass(frozen=True)
+class EntryResult:
+    """Verdict on one reference entry; got and relative_error are NaN if the model could not be evaluated."""
+
+    id: str
+    model: str
+    expected: float
+    got: float
+    relative_error: float
+    rtol: float
+    passed: bool
+    message: str = ""
+
+
+def load_entries(path: Path) -> list[dict[str, Any]]:
+    """Return the entries of a reference file.
+
+    Raises: ValueError if the file is not a list of entries with id, model, inputs, output and rtol.
+    """
+    try:
+        entries = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path} is not JSON ({error}); give a file such as {REFERENCE_FILE.name}") from error
+    if not isinstance(entries, list):
+        raise ValueError(f"{path} holds a {type(entries).__name__}; expected a list of entries")
+    for number, entry in enumerate(entries):
+        missing = {"id", "model", "inputs", "output", "rtol"} - set(entry if isinstance(entry, dict) else ())
+        if missing:
+            raise ValueError(f"entry {number} of {path} lacks {', '.join(sorted(missing))}")
+    return entries
+
+
+def evaluate_entry(entry: Mapping[str, Any], registry: Mapping[str, ModelFunction] | None = None) -> EntryResult:
+    """Return the verdict on one entry; errors of the model become failures with their message."""
+    functions = REGISTRY if registry is None else registry
+    expected, rtol = float(entry["output"]["value"]), float(entry["rtol"])
+    got, message = math.nan, ""
+    function = functions.get(entry["model"])
+    if function is None:
+        message = NOT_IMPLEMENTED
+    else:
+        inputs = {item["name"]: item["value"] for item in entry["inputs"]}
+        try:
+            result = function(inputs)
+            got = float(result[entry["output"]["name"]]) if isinstance(result, Mapping) else float(result)
+        except KeyError as error:
+            message = f"the model knows no input or output named {error}"
+        except (ValueError, ArithmeticError, TypeError) as error:
+            message = f"{type(error).__name__}: {error}"
+    scale = abs(expected) if expected != 0.0 else 1.0
+    error_size = abs(got - expected) / scale
+    passed = math.isfinite(got) and error_size <= rtol
+    if not passed and not message:
+        message = f"differs by {error_size:.3g}, allowed {rtol:g}"
+    return EntryResult(str(entry["id"]), str(entry["model"]), expected, got, error_size, rtol, passed, message)
+
+
+def evaluate_file(path: Path = REFERENCE_FILE) -> list[EntryResult]:
+    """Return the verdicts on every entry of a reference file, in its order."""
+    return [evaluate_entry(entry) for entry in load_entries(path)]
+
+
+def _as_json(results: Sequence[EntryResult]) -> str:
+    def plain(result: EntryResult) -> dict[str, Any]:
+        return {k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in asdict(result).items()}
+
+    failed = sum(not result.passed for result in results)
+    return json.dumps({"entries": [plain(r) for r in results], "failed": failed, "total": len(results)}, indent=1)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the verdicts; return 0 if all pass, 1 on any miss, 2 if the file cannot be read."""
+    parser = argparse.ArgumentParser(prog="check-physics", description="check the twin's models against values")
+    parser.add_argument("file", nargs="?", type=Path, default=REFERENCE_FILE, help="reference file (JSON)")
+    parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
+    options = parser.parse_args(arguments)
+    try:
+        results = evaluate_file(options.file)
+    except (OSError, ValueError) as error:
+        print(f"check-physics: {error}", file=sys.stderr)
+        return 2
+    if options.json:
+        print(_as_json(results))
+    else:
+        for r in results:
+            verdict = "ok  " if r.passed else "FAIL"
+            print(f"{verdict} {r.id:22} expected {r.expected:<12.6g} got {r.got:<12.6g} "
+                  f"error {r.relative_error:<9.2g} {r.message}".rstrip())
+        print(f"{sum(r.passed for r in results)} of {len(results)} entries pass")
+    return 0 if results and all(r.passed for r in results) else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
