@@ -1,0 +1,88 @@
+# SPDX-License-Identifier: Apache-2.0
+"""SCPI over a line: commands that are confirmed, queries whose answers are checked.
+
+Source: SCPI 1999.0 volume 1 (syntax) and volume 2 section 21.8 (SYSTem:ERRor?); IEEE 488.2 (*IDN?, *OPC?,
+*CLS).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+
+from .exchange import QUERY_RETRIES, REPLY_TIMEOUT_S, exchange
+from .link import GarbledReply, InstrumentRefused, Link
+
+_ERROR = re.compile(r'([+-]?\d+),"([^"]*)"')
+
+
+class ScpiInstrument:
+    """An instrument with SCPI on its own line; lines end with LF both ways."""
+
+    def __init__(self, link: Link, name: str) -> None:
+        self.name = name
+        self._link = link
+
+    async def identify(self) -> str:
+        """Return manufacturer, model, serial number and firmware (*IDN?)."""
+        text = await self.query("*IDN?")
+        if text.count(",") != 3:
+            raise GarbledReply(self.name, f"*IDN? answered {text!r}; expected four fields")
+        return text
+
+    async def clear(self) -> None:
+        """Empty the instrument's error queue (*CLS)."""
+        await self.command("*CLS")
+
+    async def command(self, text: str, timeout_s: float = REPLY_TIMEOUT_S) -> None:
+        """Send a setting and confirm it by the error queue; settings are values, so repeating is harmless.
+
+        Raises:
+            InstrumentRefused: the instrument reports an error, in its words.
+        """
+        answer = await self.query(f"{text};:SYST:ERR?", timeout_s)
+        found = _ERROR.fullmatch(answer)
+        if found is None:
+            raise GarbledReply(self.name, f"SYST:ERR? answered {answer!r}")
+        if int(found[1]) != 0:
+            raise InstrumentRefused(self.name, f"{text} refused: {found[2]} ({found[1]})")
+
+    async def query(self, text: str, timeout_s: float = REPLY_TIMEOUT_S) -> str:
+        """Send a query and return the answer's text without its end."""
+        return await exchange(
+            self._link,
+            text.encode("ascii") + b"\n",
+            _line_end,
+            self._text,
+            instrument=self.name,
+            timeout_s=timeout_s,
+            retries=QUERY_RETRIES,
+        )
+
+    async def query_number(self, text: str) -> float:
+        """Send a query and return its finite number; asked again when it is none (SCPI has no checksum).
+
+        Raises:
+            GarbledReply: no finite number in all attempts.
+        """
+        answer = ""
+        for _ in range(QUERY_RETRIES + 1):
+            answer = await self.query(text)
+            try:
+                value = float(answer)
+            except ValueError:
+                continue
+            if math.isfinite(value) and abs(value) < 9.9e37:  # 9.9E37 and 9.91E37 are SCPI's infinity and not-a-number
+                return value
+        raise GarbledReply(self.name, f"{text} answered {answer!r}; expected a number")
+
+    def _text(self, data: bytes) -> str:
+        line = data.rstrip(b"\r\n")
+        if not all(0x20 <= byte < 0x7F for byte in line):
+            raise GarbledReply(self.name, f"answer with characters that are not text: {line[:40]!r}")
+        return line.decode("ascii")
+
+
+def _line_end(data: bytes) -> int | None:
+    at = data.find(b"\n")
+    return None if at < 0 else at + 1
