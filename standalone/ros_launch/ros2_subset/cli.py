@@ -1,0 +1,32 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line `ros2 launch|run`."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from typing import Optional
+
+from . import launch_command, run_command
+
+COMMANDS = {'launch': launch_command, 'run': run_command}
+EPILOG = 'This is the stand-alone subset: a ROS 2 distribution has the other commands.'
+
+
+def main(argv: Optional[Sequence[str]] = None) -> int:
+    """Run a command and return the exit code; errors go to stderr with exit code 1."""
+    parser = argparse.ArgumentParser(
+        prog='ros2', description='ros2 is an extensible command-line tool for ROS 2.', epilog=EPILOG
+    )
+    subparsers = parser.add_subparsers(title='Commands', metavar='Command', dest='command')
+    for name, command in COMMANDS.items():
+        command_parser = subparsers.add_parser(name, help=command.HELP, description=command.HELP)
+        command.add_arguments(command_parser)
+    args = parser.parse_args(argv)
+    if args.command is None:
+        parser.print_help()
+        return 0
+    try:
+        return COMMANDS[args.command].main(args)
+    except RuntimeError as error:
+        print(error, file=sys.stderr)
+        return 1
