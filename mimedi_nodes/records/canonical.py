@@ -97,7 +97,7 @@ def read_json(text: str, where: str = "data_json") -> Any:
         return result
 
     def constant(name: str) -> Any:
-        raise EventError(f'{where}: {name} is no JSON; write null for unknown, {{"$float":"inf"}} for infinite')
+        raise EventError(f'{where}: {name} is no JSON; null is unknown, {{"$float":"inf"}} infinite')
 
     try:
         return json.loads(text, object_pairs_hook=unique, parse_constant=constant)

@@ -108,7 +108,7 @@ class Outbox:
         why: str = "",
         data: Mapping[str, Any] | None = None,
     ) -> RecordEvent:
-        """Queue an event that becomes durable, with all others of this tick, when the asyncio loop comes round.
+        """Queue an event that becomes durable with all others of this tick, when the loop comes round.
 
         For what reports an act, never for what has to be on disk before it: that is `append`. Durable on
         return when no loop is running. When the commit fails the events stay queued in memory; the next
@@ -209,8 +209,8 @@ class Outbox:
         with self._lock:
             if sequence > self._last_sequence:
                 raise RecordError(
-                    f"outbox {self._path}: the recorder acknowledged event {sequence} of {self.producer}, the "
-                    f"last one here is {self._last_sequence}; the file was replaced by an older one: restore it"
+                    f"outbox {self._path}: the recorder acknowledged event {sequence} of {self.producer}, "
+                    f"the last one here is {self._last_sequence}; an older file took its place: restore it"
                 )
             with storage_error(f"outbox {self._path}"):
                 self._database.execute("DELETE FROM events WHERE sequence <= ?", (sequence,))

@@ -23,7 +23,9 @@ def open_database(path: Path | str, read_only: bool = False) -> sqlite3.Connecti
     name = str(path)
     with storage_error(name):
         if read_only:
-            uri = f"{Path(name).resolve().as_uri()}?mode=ro"
+            # Without a write-ahead log nobody writes: read it as it lies and leave no file beside it.
+            mode = "mode=ro" if Path(f"{name}-wal").exists() else "mode=ro&immutable=1"
+            uri = f"{Path(name).resolve().as_uri()}?{mode}"
             database = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None)
         else:
             if name != ":memory:":

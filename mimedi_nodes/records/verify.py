@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Finds whatever was done to a record after it was written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from .attachments import attached_path, file_hash, registered
+from .chain import (
+    DATABASE_FILE,
+    HEAD_COLUMNS,
+    HEADS_FILE,
+    JOURNAL,
+    ROW_COLUMNS,
+    SCHEMA,
+    SELECT_SCHEMA,
+    first_hash,
+    row_event,
+    row_hash,
+)
+from .errors import EventError, RecordError
+from .events import RecordEvent
+from .heads import Head, key_id
+from .sqlite import open_database, storage_error
+
+Verdict = Literal["intact", "altered", "unverifiable"]
+
+MAX_ROWS_NAMED = 20
+"""Altered rows that are named one by one; the rest are counted."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that is not as it was written.
+
+    Args:
+        code: what kind of finding.
+        message: what is wrong, and where.
+        row: number of the row concerned, 0 when it concerns none.
+    """
+
+    code: str
+    message: str
+    row: int = 0
+
+
+@dataclass
+class VerifyReport:
+    """What the verification of one run found."""
+
+    batch_id: str
+    rows: int = 0
+    heads: int = 0
+    attachments: int = 0
+    head_hash: str = ""
+    head_wall_time: str = ""
+    key_id: str = ""
+    findings: list[Finding] = field(default_factory=list)
+    """What was altered; empty when nothing was."""
+    missing: list[str] = field(default_factory=list)
+    """What is needed to tell and is not there."""
+    notes: list[str] = field(default_factory=list)
+    """What is worth knowing and no alteration."""
+
+    @property
+    def verdict(self) -> Verdict:
+        """`altered` when anything was found, `unverifiable` when something to compare with is missing."""
+        if self.findings:
+            return "altered"
+        return "unverifiable" if self.missing else "intact"
+
+    def find(self, code: str, message: str, row: int = 0) -> None:
+        """Add a finding."""
+        self.findings.append(Finding(code, message, row))
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the report as JSON-able values."""
+        return {"verdict": self.verdict, **vars(self), "findings": [vars(finding) for finding in self.findings]}
+
+
+def verify(
+    folder: Path,
+    heads_folder: Path,
+    public_key: Ed25519PublicKey | Sequence[Ed25519PublicKey],
+    expected_head: str = "",
+) -> VerifyReport:
+    """Compare a run's record with its chain, its signed heads outside the run, and its attachments.
+
+    Finds edited, removed, inserted and reordered rows, a cut tail, a recomputed chain, altered heads, tables or
+    triggers, altered or missing attachments. Reads only.
+
+    Args:
+        folder: run folder, named like the batch.
+        heads_folder: folder of the ledgers, outside the run.
+        public_key: the key, or all keys, that the recorder has signed with.
+        expected_head: first digits of a hash that the record must contain, as printed on a report.
+    """
+    keys = [public_key] if isinstance(public_key, Ed25519PublicKey) else list(public_key)
+    batch_id = "" if folder.name == JOURNAL else folder.name
+    report = VerifyReport(batch_id=batch_id)
+    ledger = _read_heads(heads_folder / f"{folder.name}.jsonl", "ledger", report)
+    copy = _read_heads(folder / HEADS_FILE, "heads.jsonl", report)
+    database_file = folder / DATABASE_FILE
+    if not database_file.is_file():
+        if ledger:
+            report.find("record_removed", f"{database_file} is gone; the ledger has {ledger[-1].count} rows of it")
+        else:
+            report.missing.append(f"{database_file}: there is no record; give the folder of a run")
+        return report
+    try:
+        rows, stored = _read_database(database_file, report)
+    except RecordError as error:
+        report.find("unreadable", str(error))
+        return report
+    hashes = _check_rows(batch_id, rows, report)
+    by_key = {key_id(key): key for key in keys}
+    for name, heads in (("record", stored), ("ledger", ledger), ("heads.jsonl", copy)):
+        if heads is not None:
+            _check_heads(batch_id, name, heads, hashes, by_key, report)
+    _compare_heads(stored, ledger, copy, len(rows), folder, heads_folder, report)
+    events = _events(rows, report)
+    _check_attachments(folder, events, report)
+    if expected_head and not any(value.startswith(expected_head.lower()) for value in hashes[1:]):
+        report.find("other_head", f"no row has the hash {expected_head}…; it is not the record that the hash is of")
+    return report
+
+
+def _read_database(path: Path, report: VerifyReport) -> tuple[list[tuple[Any, ...]], list[Head]]:
+    with closing(open_database(path, read_only=True)) as database, storage_error(str(path)):
+        database.execute("BEGIN")  # one state of the database, also while the recorder writes
+        (check,) = database.execute("PRAGMA integrity_check(1)").fetchone()
+        if check != "ok":
+            report.find("damaged", f"{path}: {check}")
+        found = {sql for (sql,) in database.execute(SELECT_SCHEMA)}
+        for sql in sorted(found - set(SCHEMA)):
+            report.find("schema_altered", f"the database has what the recorder never made: {' '.join(sql.split())}")
+        for sql in SCHEMA:
+            if sql not in found:
+                report.find("schema_altered", f"the database lacks: {' '.join(sql.split())[:80]}…")
+        rows = database.execute(f"SELECT {', '.join(ROW_COLUMNS)} FROM rows ORDER BY number").fetchall()
+        heads = []
+        for row in database.execute(f"SELECT {', '.join(HEAD_COLUMNS)} FROM heads ORDER BY number"):
+            try:
+                heads.append(Head.from_fields(dict(zip(HEAD_COLUMNS, row, strict=True))))
+            except RecordError as error:
+                report.find("head_altered", f"record: {error}")
+    report.rows = len(rows)
+    return rows, heads
+
+
+def _check_rows(batch_id: str, rows: Sequence[tuple[Any, ...]], report: VerifyReport) -> list[str]:
+    """Return the hashes that the rows have by their content, the first one being what row 1 is chained to."""
+    hashes = [first_hash(batch_id)]
+    stored_before = hashes[0]
+    due = 1
+    altered = 0
+    last: dict[str, int] = {}
+    for row in rows:
+        fields = dict(zip(ROW_COLUMNS, row, strict=True))
+        number = fields["number"]
+        if number != due:
+            report.find("rows_removed", f"rows {due} to {number - 1} are gone", due)
+        elif row_hash(stored_before, number, fields) != fields["hash"]:
+            altered += 1
+            if altered <= MAX_ROWS_NAMED:
+                what = f"{fields['kind']} of {fields['producer']}, number {fields['sequence']}"
+                report.find("row_altered", f"row {number} ({what}) is not what was written there", number)
+        if fields["batch_id"] != batch_id:
+            report.find("other_batch", f"row {number} is of batch {fields['batch_id']!r}, not {batch_id!r}", number)
+        if fields["sequence"] <= last.get(fields["producer"], 0):
+            report.find("reordered", f"row {number} comes after later events of {fields['producer']}", number)
+        last[fields["producer"]] = fields["sequence"]
+        hashes.append(row_hash(hashes[-1], len(hashes), fields))
+        stored_before = fields["hash"]
+        due = number + 1
+    if altered > MAX_ROWS_NAMED:
+        report.find("row_altered", f"{altered - MAX_ROWS_NAMED} more rows are not what was written there")
+    report.head_hash = hashes[-1] if rows else ""
+    return hashes
+
+
+def _read_heads(path: Path, name: str, report: VerifyReport) -> list[Head] | None:
+    """Return the heads of a file; None when there is no such file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        report.find("head_altered", f"{name}: {path} cannot be read: {error}")
+        return []
+    heads = []
+    lines = text.splitlines(keepends=True)
+    for index, line in enumerate(lines, start=1):
+        if index == len(lines) and not line.endswith("\n"):
+            report.notes.append(f"{name}: the last line was torn by a crash; the recorder mends it at its next start")
+            break
+        try:
+            heads.append(Head.from_line(line))
+        except RecordError as error:
+            report.find("head_altered", f"{name}, line {index}: {error}")
+    return heads
+
+
+def _check_heads(
+    batch_id: str,
+    name: str,
+    heads: Sequence[Head],
+    hashes: Sequence[str],
+    keys: Mapping[str, Ed25519PublicKey],
+    report: VerifyReport,
+) -> None:
+    """Signatures, numbering, and that the rows are still those that each head was signed over."""
+    due = 1
+    left = len(hashes) - 1
+    replaced = cut = False
+    unsigned = []
+    for head in heads:
+        key = keys.get(head.key_id)
+        if key is None or not head.signed_by(key):
+            unsigned.append(head.number)
+            continue
+        if head.batch_id != batch_id:
+            report.find("other_batch", f"{name}: head {head.number} is of batch {head.batch_id!r}, not {batch_id!r}")
+            continue
+        if head.number != due:
+            report.find("heads_removed", f"{name}: head {head.number} stands where head {due} should")
+        due = head.number + 1
+        if head.count > left:
+            cut = True
+        elif hashes[head.count] != head.hash and not replaced:
+            replaced = True
+            message = f"{name}: the rows up to {head.count} are not those that head {head.number} was signed over"
+            report.find("rows_replaced", message, head.count)
+    if cut:
+        signed = max(head.count for head in heads)
+        report.find("tail_cut", f"{name}: {signed} rows were signed, {left} are left", left + 1)
+    if unsigned:
+        named = ", ".join(str(number) for number in unsigned[:MAX_ROWS_NAMED])
+        report.find("bad_signature", f"{name}: not signed by the recorder's key: head {named}")
+
+
+def _compare_heads(
+    stored: Sequence[Head],
+    ledger: Sequence[Head] | None,
+    copy: Sequence[Head] | None,
+    rows: int,
+    folder: Path,
+    heads_folder: Path,
+    report: VerifyReport,
+) -> None:
+    report.heads = len(stored)
+    signed = stored[-1].count if stored else 0
+    if rows > signed:
+        report.find("unsigned_rows", f"rows {signed + 1} to {rows} were never signed", signed + 1)
+    if stored:
+        report.head_wall_time, report.key_id = stored[-1].wall_time, stored[-1].key_id
+    if ledger is None:
+        report.missing.append(
+            f"{heads_folder / (folder.name + '.jsonl')}: the heads outside the run are missing; without them a cut "
+            "tail cannot be excluded: give their folder"
+        )
+    for name, heads in (("ledger", ledger), ("heads.jsonl", copy)):
+        if heads is None:
+            continue
+        behind = len(stored) - len(heads)
+        if behind == 1:
+            report.notes.append(f"{name}: the last head is not there yet: the recorder is writing, or was cut off")
+        elif behind > 1:
+            report.find("heads_removed", f"{name}: has {len(heads)} heads, the record {len(stored)}")
+        pairs = zip(stored, heads, strict=False)
+        differing = next((ours.number for ours, theirs in pairs if ours != theirs), None)
+        if differing is not None:
+            report.find("heads_disagree", f"{name}: head {differing} is not the one in the record")
+
+
+def _events(rows: Sequence[tuple[Any, ...]], report: VerifyReport) -> list[RecordEvent]:
+    events = []
+    for row in rows:
+        try:
+            events.append(row_event(row))
+        except EventError as error:
+            report.find("no_event", f"row {row[0]} is no event: {error}", row[0])
+    return events
+
+
+def _check_attachments(folder: Path, events: Sequence[RecordEvent], report: VerifyReport) -> None:
+    for path, data in registered(events).items():
+        report.attachments += 1
+        try:
+            file = attached_path(folder, path)
+            if not file.is_file():
+                report.find("attachment_missing", f"{path} was attached and is gone")
+                continue
+            sha256, _ = file_hash(file)
+        except RecordError as error:
+            report.find("attachment_altered", str(error))
+            continue
+        if sha256 != data.get("sha256"):
+            report.find("attachment_altered", f"{path} is not the file that was attached")
+
+
