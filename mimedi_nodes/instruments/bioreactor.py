@@ -83,7 +83,7 @@ class BioreactorController:
         if model != MODEL or version != MAP_VERSION:
             raise InstrumentRefused(
                 self.name,
-                f"is model {model:04X}h with register map {version}; expected {MODEL:04X}h with {MAP_VERSION}: wrong port?",
+                f"is model {model:04X}h, register map {version}; expected {MODEL:04X}h, {MAP_VERSION}: wrong port?",
             )
         return f"model {model:04X}h, register map {version}"
 

@@ -218,7 +218,7 @@ class CavroPump(DtDevice):
         if delivered is None:
             raise InstrumentError(
                 self.name,
-                f"{moves} plunger moves since the transfer was started do not fit it; weigh the vessels to know what moved",
+                f"{moves} plunger moves since the start do not fit the transfer; weigh the vessels to know what moved",
             )
         drawn = delivered + position - plan.held_steps
         return TransferProgress(self.volume_ul(delivered), self.volume_ul(drawn), self.volume_ul(position))

@@ -9,7 +9,8 @@ from typing import Protocol
 class Firmware(Protocol):
     """All instruments on one serial line, as seen on the wire; driven by process time only.
 
-    The plant calls `advance_to(t)` before `receive` so that state is that of time `t`; between two `next_event()` times everything the plant
+    The plant calls `advance_to(t)` before `receive` so that state is that of time `t`; between two
+    `next_event()` times everything the plant
     reads from an instrument (pump rates, valve ports, set points) is constant.
     """
 

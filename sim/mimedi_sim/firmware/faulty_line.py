@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of a line, put in front of any firmware: silence, lost and broken frames, noise, flipped bits."""
+
+from __future__ import annotations
+
+import enum
+from collections import deque
+
+from ..random_streams import RandomStream
+from .base import Firmware
+
+
+class LineFault(enum.Enum):
+    """What happens to one request and its answer."""
+
+    LOST_REQUEST = "the instrument never hears it"
+    LOST_ANSWER = "the instrument does it, but its answer is lost"
+    BROKEN_ANSWER = "the answer ends in its midst"
+    GARBAGE_ANSWER = "noise comes instead of the answer"
+    NOISE_BEFORE = "noise comes before the answer"
+    FLIPPED_BIT = "one bit of the answer is wrong"
+    LATE_ANSWER = "the answer comes together with the next one"
+
+
+_NOISE = bytes((0x00, 0x9C, 0xE7, 0x0F, 0x80, 0xF3))
+
+
+class FaultyLine:
+    """A firmware behind a bad line; itself a firmware.
+
+    Args:
+        firmware: what is on the line.
+        seed, name: key of the line's random stream.
+        bit_error_rate: share of bits of the answers that flip.
+    """
+
+    def __init__(self, firmware: Firmware, *, seed: int = 0, name: str = "line", bit_error_rate: float = 0.0) -> None:
+        self.firmware = firmware
+        self.silent = False
+        """While True nothing passes in either direction."""
+        self.bit_error_rate = bit_error_rate
+        self.requests = 0
+        self._faults: deque[LineFault | None] = deque()
+        self._late = b""
+        self._stream = RandomStream(seed, name, "line")
+        self._draws = 0
+
+    def inject(self, *faults: LineFault | None) -> None:
+        """Have the next requests suffer `faults`, one each in this order; None leaves one alone."""
+        self._faults.extend(faults)
+
+    def receive(self, data: bytes, now_s: float) -> bytes:
+        """Pass bytes on and the answer back, less what the line does to them."""
+        if self.silent:
+            return b""
+        self.requests += 1
+        fault = self._faults.popleft() if self._faults else None
+        if fault is LineFault.LOST_REQUEST:
+            return b""
+        answer = self._spoil(fault, self.firmware.receive(data, now_s))
+        return self._flip_at_random(answer) if self.bit_error_rate > 0.0 else answer
+
+    def advance_to(self, time_s: float) -> None:
+        """Carry the firmware on to `time_s`."""
+        self.firmware.advance_to(time_s)
+
+    def next_event(self) -> float:
+        """Return the firmware's next event [s]."""
+        return self.firmware.next_event()
+
+    def _spoil(self, fault: LineFault | None, answer: bytes) -> bytes:
+        late, self._late = self._late, b""
+        match fault:
+            case None:
+                return late + answer
+            case LineFault.BROKEN_ANSWER:
+                return answer[: len(answer) // 2]
+            case LineFault.GARBAGE_ANSWER:
+                return _NOISE * (1 + len(answer) // len(_NOISE)) + b"\r\n"
+            case LineFault.NOISE_BEFORE:
+                return _NOISE + answer
+            case LineFault.FLIPPED_BIT:
+                return _flip(answer, self._draw(8 * len(answer))) if answer else answer
+            case LineFault.LATE_ANSWER:
+                self._late = answer
+        return b""
+
+    def _flip_at_random(self, answer: bytes) -> bytes:
+        for bit in range(8 * len(answer)):
+            if self._draw(1_000_000_000) < 1e9 * self.bit_error_rate:
+                answer = _flip(answer, bit)
+        return answer
+
+    def _draw(self, below: int) -> int:
+        self._draws += 1
+        return int(self._stream.uniform(self._draws) * below)
+
+
+def _flip(data: bytes, bit: int) -> bytes:
+    out = bytearray(data)
+    out[bit // 8] ^= 1 << bit % 8
+    return bytes(out)
