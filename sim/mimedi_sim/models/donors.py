@@ -74,6 +74,7 @@ _HEALTHY_CV = {
     "pbmc_count": 0.135, "growth": 0.07, "residual_stimulus": 0.12, "lag": 0.10, "death": 0.25,
     "susceptibility": 0.31, "vector_titre": 0.12, "acoustic_efficiency": 0.11, "lamella_width": 0.02,
 }
+_HEALTHY_MEAN = {"growth": 0.995}  # puts the median expansion of the population on that of §12
 _HEALTHY_SD = {"t_fraction": 0.066, "seed_viability": 0.011}
 _HEALTHY_LIMITS = {"t_fraction": (0.35, 0.78), "seed_viability": (0.85, 0.97)}
 
@@ -83,7 +84,8 @@ def healthy_donor(seed: int) -> Donor:
     base = Donor()
     changes: dict[str, float] = {}
     for name, cv in _HEALTHY_CV.items():
-        changes[name] = stream(seed, "donor", name).lognormal(0, getattr(base, name), cv)
+        mean = getattr(base, name) * _HEALTHY_MEAN.get(name, 1.0)
+        changes[name] = stream(seed, "donor", name).lognormal(0, mean, cv)
     for name, sd in _HEALTHY_SD.items():
         low, high = _HEALTHY_LIMITS[name]
         changes[name] = min(high, max(low, stream(seed, "donor", name).normal(0, getattr(base, name), sd)))

@@ -14,6 +14,7 @@ from typing import overload
 
 import numpy as np
 import numpy.typing as npt
+from scipy.optimize import minimize_scalar
 
 from mimedi_sim.models.sound import half_wave_resonance_hz
 from mimedi_sim.models.validation import require_fraction, require_not_negative, require_positive
@@ -99,9 +100,19 @@ class Transducer:
         return 1.0 / (self.admittance_s(frequency_hz) - clamped)
 
     def parallel_resonance_hz(self) -> float:
-        """Return the frequency in Hz of the largest resistance of the first branch: f_s sqrt(1 + C1/C0)."""
+        """Return the frequency in Hz at which the resistance Re Z is largest (antiresonance).
+
+        Searched around f_s sqrt(1 + C1/C0) of the first branch, from which damping moves it by about 1/Q².
+        """
         first = self.branches[0]
-        return first.resonance_hz * math.sqrt(1.0 + first.capacitance_f / self.clamped_capacitance_f)
+        ideal = first.resonance_hz * math.sqrt(1.0 + first.capacitance_f / self.clamped_capacitance_f)
+        reach = ideal / first.quality
+
+        def negative_resistance(offset: float) -> float:
+            return -self.impedance_ohm(ideal + offset).real
+
+        found = minimize_scalar(negative_resistance, bounds=(-reach, reach), method="bounded", options={"xatol": 1e-2})
+        return ideal + float(found.x)
 
     def zero_phase_frequencies_hz(self) -> tuple[float, float]:
         """Return the two zero-phase frequencies in Hz (resonance, antiresonance) of the first branch alone.

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pre-rendered cell images on a sub-pixel grid: what the microscope shows of one cell, without noise.
+
+Templates are signed 16-bit in units of 1/16 grey level, to be added to a background. Bright field: a dark disk with
+a bright fringe and halo; dye: the projection of a filled sphere. Source: PHYSICS §11.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+from scipy.special import erfc
+
+from mimedi_sim.models.imaging import defocused_sigma_px
+
+FRACTION_BITS = 4
+GREY_SCALE = 1 << FRACTION_BITS
+SUBPIXELS = 8
+RADIUS_STEP = 1.035
+"""Ratio between neighbouring template radii: radii are right within 1.8 %."""
+DYE_CLASS_DEVIATES = (-1.27, -0.32, 0.32, 1.27)
+"""Normal deviates of the four equally likely classes of dye brightness (means of the quarters of the law)."""
+_TEMPLATES_KEPT = 12_000
+
+FloatArray = npt.NDArray[np.float64]
+Template = npt.NDArray[np.int16]
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one kind of cell looks: contrasts relative to the bright-field level, brightness in the dye image.
+
+    absorption: depth of the dark disk; fringe: bright ring of 0.15 a around it; halo: wide glow; dye_dn: grey
+    levels at the cell's centre in the dye image, dye_cv its cell-to-cell spread.
+    """
+
+    absorption: float
+    fringe: float
+    halo: float
+    dye_dn: float
+    dye_cv: float
+
+
+@dataclass(frozen=True)
+class Optics:
+    """What blurs an image: point spread (px), motion along x (px), distance from focus (µm)."""
+
+    sigma_px: float
+    motion_px: float = 0.0
+    defocus_um: float = 0.0
+    wavelength_um: float = 0.525
+    aperture: float = 0.30
+
+    @property
+    def blur_px(self) -> float:
+        """Gaussian width in px at the present focus."""
+        return defocused_sigma_px(self.sigma_px, self.defocus_um, self.wavelength_um, self.aperture)
+
+
+def bright_field_profile(
+    distance_px: FloatArray, radius_px: float, sigma_px: float, look: Look
+) -> FloatArray:
+    """Return the relative change of brightness at distances from a cell's centre, same shape."""
+    root = math.sqrt(2.0) * sigma_px
+
+    def disk(radius: float) -> FloatArray:
+        return np.asarray(0.5 * erfc((distance_px - radius) / root))
+
+    fringe = disk(1.15 * radius_px) - disk(radius_px)
+    glow_width = math.hypot(0.35 * radius_px, sigma_px)
+    glow = np.exp(-0.5 * ((distance_px - 1.15 * radius_px) / glow_width) ** 2) * (1.0 - disk(radius_px))
+    return -look.absorption * disk(radius_px) + look.fringe * fringe + look.halo * glow
+
+
+def dye_profile(
+    distance_px: FloatArray, radius_px: float, sigma_px: float
+) -> FloatArray:
+    """Return the projection of a filled sphere, 1 at its centre, softened by the point spread at its rim.
+
+    The half-circle is blurred through its own argument, which is exact far from the rim and smooth at it.
+    """
+    inside = 1.0 - (distance_px / radius_px) ** 2
+    softness = 2.0 * sigma_px / radius_px
+    return np.sqrt(0.5 * (inside + np.hypot(inside, softness))) * 0.5 * erfc(
+        (distance_px - radius_px - sigma_px) / (math.sqrt(2.0) * sigma_px)
+    )
+
+
+def radius_class(radius_px: float) -> int:
+    """Return the class of template radii that a radius in px falls into."""
+    return round(math.log(radius_px) / math.log(RADIUS_STEP))
+
+
+def _grid(half: int, sub_y: int, sub_x: int, shift_px: float) -> FloatArray:
+    axis = np.arange(-half, half + 1, dtype=float)
+    y = axis[:, None] - sub_y / SUBPIXELS
+    x = axis[None, :] - sub_x / SUBPIXELS - shift_px
+    return np.hypot(y, x)
+
+
+def _motion_shifts(motion_px: float) -> list[float]:
+    if motion_px < 0.02:
+        return [0.0]
+    samples = max(3, math.ceil(motion_px * 4))
+    return [motion_px * ((i + 0.5) / samples - 0.5) for i in range(samples)]
+
+
+class TemplateBank:
+    """Templates of all kinds of cells for one set of optics, rendered when first needed.
+
+    A template holds both images interleaved, shape (2h+1, 2(2h+1)): even columns bright field, odd columns dye, so
+    that one addition places a cell in both.
+    """
+
+    def __init__(self, looks: Sequence[Look], bright_level_dn: float, optics: Optics) -> None:
+        self._looks = tuple(looks)
+        self._level = bright_level_dn
+        self._optics = optics
+        self._shapes: dict[tuple[int, int, int, int], tuple[FloatArray, FloatArray]] = {}
+        self._templates: dict[int, Template] = {}
+
+    def template(self, kind: int, radius: int, sub_y: int, sub_x: int, brightness: int) -> Template:
+        """Return the template of a kind, radius class, sub-pixel phase (0..7) and dye class (0..3)."""
+        key = ((((kind << 10) + radius + 512 << 3) + sub_y << 3) + sub_x << 2) + brightness
+        found = self._templates.get(key)
+        if found is None:
+            if len(self._templates) >= _TEMPLATES_KEPT:
+                self._templates.clear()
+            found = self._templates[key] = self._render(kind, radius, sub_y, sub_x, brightness)
+        return found
+
+    def _render(self, kind: int, radius: int, sub_y: int, sub_x: int, brightness: int) -> Template:
+        look = self._looks[kind]
+        bright, dye = self._unit_images(kind, radius, sub_y, sub_x)
+        sigma = math.sqrt(math.log1p(look.dye_cv**2))
+        amplitude = look.dye_dn * math.exp(sigma * DYE_CLASS_DEVIATES[brightness])
+        template = np.empty((bright.shape[0], 2 * bright.shape[1]), np.int16)
+        template[:, 0::2] = np.rint(bright * GREY_SCALE)
+        template[:, 1::2] = np.rint(dye * (amplitude * GREY_SCALE))
+        return template
+
+    def _unit_images(self, kind: int, radius: int, sub_y: int, sub_x: int) -> tuple[FloatArray, FloatArray]:
+        key = (kind, radius, sub_y, sub_x)
+        found = self._shapes.get(key)
+        if found is None:
+            if len(self._shapes) >= _TEMPLATES_KEPT:
+                self._shapes.clear()
+            found = self._shapes[key] = self._draw(self._looks[kind], radius, sub_y, sub_x)
+        return found
+
+    def _draw(self, look: Look, radius: int, sub_y: int, sub_x: int) -> tuple[FloatArray, FloatArray]:
+        optics = self._optics
+        radius_px, sigma = RADIUS_STEP**radius, optics.blur_px
+        half = math.ceil(1.35 * radius_px + 2.5 * sigma + 0.5 * optics.motion_px)
+        shifts = _motion_shifts(optics.motion_px)
+        bright, dye = np.zeros((2, 2 * half + 1, 2 * half + 1))
+        for shift in shifts:
+            distance = _grid(half, sub_y, sub_x, shift)
+            bright += bright_field_profile(distance, radius_px, sigma, look)
+            dye += dye_profile(distance, radius_px, sigma)
+        return bright * (self._level / len(shifts)), dye / len(shifts)
