@@ -61,8 +61,8 @@ class IncludeLaunchDescription(Action):
         description = self._source.get_launch_description(context)
         self._check_arguments(description, context)
         before = {name: context.get_locals_as_dict().get(name) for name in PLACE}
-        path = self._source.location
-        context.extend_locals({PLACE[0]: path, PLACE[1]: self._source.directory})
+        path = self._source.location or None  # a description made in a script has no place
+        context.extend_locals({PLACE[0]: path, PLACE[1]: self._source.directory if path else None})
         set_arguments = [SetLaunchConfiguration(name, value) for name, value in self._arguments]
         return [*set_arguments, description, OpaqueFunction(function=lambda ctx: ctx.extend_locals(before))]
 
