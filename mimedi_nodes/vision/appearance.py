@@ -12,12 +12,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import cv2
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-FloatImage = NDArray[np.float32]
+from mimedi_nodes.vision.opencv import cv2
+
+FloatImage = NDArray[np.floating]
 FloatArray = NDArray[np.float64]
 
 _MEMORY_FRAMES = 10
@@ -115,7 +116,6 @@ class Appearances:
         windows = sliding_window_view(inside, (self.size, self.size))
         images_windows = sliding_window_view(stack, (self.size, self.size), axis=(1, 2))
         model_windows = sliding_window_view(model, (self.size, self.size), axis=(1, 2))
-        shape = (len(images), 1, 1)
         for iteration in range(_ITERATIONS + 1):
             px = np.clip(np.rint(fx).astype(int), -2, width + 1)
             py = np.clip(np.rint(fy).astype(int), -2, height + 1)
@@ -144,5 +144,4 @@ class Appearances:
             fx += np.clip(step[:, 0], -_MAX_STEP_PX, _MAX_STEP_PX)
             fy += np.clip(step[:, 1], -_MAX_STEP_PX, _MAX_STEP_PX)
             amplitude = np.clip(amplitude + step[:, 2], 0.0, 2.5)
-        del shape
         return OverlapFit(fx, fy, amplitude, model[:, pad:-pad, pad:-pad] / scale)

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mimedi_nodes.vision.opencv import cv2
 
 FloatImage = NDArray[np.float32]
 
@@ -64,19 +65,20 @@ class Background:
             self._warm_up(log)
         self._seen += 1
         self._register(log)
-        return cv2.subtract(self._shifted(self._level, self.shift_px), log)  # type: ignore[return-value]
+        return cv2.subtract(self._shifted(self._level, self.shift_px), log)
 
     def follow(self, free: NDArray[np.uint8]) -> None:
         """Learn from the last frame where `free` (H, W) is not 0; creep elsewhere, so that dirt settles in."""
-        assert self._level is not None and self._log is not None
+        assert self._level is not None
+        assert self._log is not None
         unshifted = self._shifted(self._log, -self.shift_px) if abs(self.shift_px) > 0.05 else self._log
         cv2.accumulateWeighted(unshifted, self._level, _FOLLOW_RATE, mask=free)
         cv2.subtract(self._level, _CREEP, dst=self._level, mask=cv2.bitwise_not(free))
 
     def _logarithm(self, frame: NDArray[Any]) -> FloatImage:
         if frame.dtype == np.uint8:
-            return cv2.LUT(frame, self._log_table)  # type: ignore[return-value]
-        return cv2.log(np.maximum(frame.astype(np.float32), 0.5))  # type: ignore[return-value]
+            return cv2.LUT(frame, self._log_table)
+        return cv2.log(np.maximum(frame.astype(np.float32), 0.5))
 
     def _warm_up(self, log: FloatImage) -> None:
         self._warm.append(log)
@@ -144,12 +146,12 @@ class Background:
         height = image.shape[0]
         start = max(whole + 1, 0) - whole
         lower, upper = padded[start:start + height], padded[start - 1:start - 1 + height]
-        return cv2.addWeighted(lower, 1.0 - part, upper, part, 0.0)  # type: ignore[return-value]
+        return cv2.addWeighted(lower, 1.0 - part, upper, part, 0.0)
 
 
 def _along_flow(log: FloatImage) -> FloatImage:
     """Background guess from one frame: the channel is alike along the flow, and cells only darken."""
-    height, width = log.shape
+    width = log.shape[1]
     block = max(16, width // 4)
     centres, columns = [], []
     for start in range(0, max(1, width - block // 2), block // 2):
@@ -157,5 +159,7 @@ def _along_flow(log: FloatImage) -> FloatImage:
         centres.append(start + part.shape[1] / 2.0)
         columns.append(np.percentile(part, PERCENTILE, axis=1))
     grid = np.stack(columns, axis=1)
-    x = np.arange(width)
-    return np.stack([np.interp(x, centres, row) for row in grid]).astype(np.float32)
+    # Uneven light is smooth along the flow: a parabola per row, exact at the ends too.
+    powers = np.vander((np.array(centres) - width / 2.0) / width, min(3, len(centres)))
+    x = np.vander((np.arange(width) - width / 2.0) / width, powers.shape[1])
+    return (np.linalg.lstsq(powers, grid.T, rcond=None)[0].T @ x.T).astype(np.float32)

@@ -6,13 +6,13 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
 
 from mimedi_nodes.vision.appearance import Appearances, OverlapFit
 from mimedi_nodes.vision.background import FloatImage
 from mimedi_nodes.vision.detections import Detections, empty
+from mimedi_nodes.vision.opencv import cv2
 from mimedi_nodes.vision.settings import VisionSettings
 from mimedi_nodes.vision.shape import HullShape, equivalent_diameter_px, hull_shape
 
@@ -22,6 +22,18 @@ _BLUR_NOISE = 1.0 / (2.0 * math.sqrt(math.pi) * _BLUR_SIGMA_PX)
 _THRESHOLD_SIGMAS = 4.0
 _TYPICAL_RATE = 0.02
 _SOLID = 0.92
+# A cell's size is settled after so many frames.
+_SIZES = 8
+_SEED_SPREAD_PX = 3.0
+_LEAST_AMPLITUDE = 0.4
+_LEAST_REMAINS = 0.3
+_LARGEST_OVERLAP = 6.0
+# A ring is a ring when its crest stands above the inside by this share of the cell's contrast.
+_RING = 0.15
+_DEPTHS = 8
+# The boundary lies between the half-height outline (blur pushes it out) and the ring's crest (the body's slope
+# pulls it in). How far rings lie inside is the optics' property: learnt from all cells, not cell by cell.
+_BOUNDARY = 0.55
 # Below this share of the typical diameter a blob's width at half height decides whether it is a cell: the
 # detection threshold makes a speck look as wide as a small cell.
 _SMALL = 0.8
@@ -43,11 +55,11 @@ class Blob(NamedTuple):
     right_edge: bool
     members: list[int]
 
-    def row(self, lone: bool) -> tuple[Any, ...]:
+    def row(self, lone: bool, size_px: float = 0.0, sharpness: float = 0.0) -> tuple[Any, ...]:
         """The blob as one detection."""
         _, _, wide, high = self.box
-        return (self.x, self.y, self.diameter, self.shape.area_px2, self.shape.deformation, wide / high,
-                self.contrast, 0.0, lone, self.left_edge or self.right_edge, -1)
+        return (self.x, self.y, self.diameter, size_px, self.shape.area_px2, self.shape.deformation, wide / high,
+                self.contrast, sharpness, lone, self.left_edge or self.right_edge, -1)
 
 
 class Expected(NamedTuple):
@@ -57,7 +69,8 @@ class Expected(NamedTuple):
     x: NDArray[np.float64]
     y: NDArray[np.float64]
     hits: NDArray[np.int32]
-    diameter_px: NDArray[np.float64]
+    sized: NDArray[np.int32]
+    blob_px: NDArray[np.float64]
     contrast: NDArray[np.float64]
     spread_px: NDArray[np.float64]
     appearances: Appearances
@@ -79,6 +92,7 @@ class CellDetector:
         self.noise = 0.0
         self.threshold = 0.0
         self.pixel_noise = 0.0
+        self._ring_share = 0.0
         self._level = 0.0
         self._frames = 0
         self._cover: NDArray[np.uint8] | None = None
@@ -90,7 +104,7 @@ class CellDetector:
     def free(self) -> NDArray[np.uint8]:
         """255 where the last image shows no cell and none near (H, W)."""
         assert self._cover is not None
-        return cv2.bitwise_not(self._cover)  # type: ignore[return-value]
+        return cv2.bitwise_not(self._cover)
 
     def detect(self, absorbance: FloatImage, shift_px: float = 0.0, expected: Expected | None = None) -> Detections:
         """Cells of one image; `shift_px` is how far the walls have moved down.
@@ -120,16 +134,21 @@ class CellDetector:
         rows: list[tuple[Any, ...]] = []
         if expected is not None:
             expected = expected._replace(y=expected.y - top, images=[image[top:bottom] for image in expected.images])
-            self._assign(blobs, expected, mask)
+            self._assign(blobs, expected)
         overlaps: list[Blob] = []
         for blob in blobs:
             if blob.members and not self._is_one(blob, expected):
                 overlaps.append(blob)
             elif blob.members or self._looks_single(blob):
                 if blob.diameter <= self._max_px:
-                    rows.append(blob.row(lone=True))
+                    known = expected is not None and len(blob.members) == 1 \
+                        and expected.sized[blob.members[0]] >= _SIZES
+                    rows.append(blob.row(True) if known or blob.left_edge or blob.right_edge
+                                else blob.row(True, *self._size(blob, smooth, level)))
+            elif expected is not None and blob.diameter <= _LARGEST_OVERLAP * self._max_px:
+                overlaps.append(blob)
             else:
-                rows += self._split(blob, mask)
+                rows += self._split(blob)
         if overlaps:
             assert expected is not None
             rows += self._fit(expected, overlaps, level, width)
@@ -178,6 +197,27 @@ class CellDetector:
                               left == 0, left + wide >= width, []))
         return blobs
 
+    def _size(self, blob: Blob, smooth: FloatImage, level: float) -> tuple[float, float]:
+        """Diameter at half the cell's own contrast, px, and sharpness of its outline, 1/px.
+
+        The half-height contour of a blurred disc lies on its true edge, whatever the detection threshold.
+        """
+        left, upper, wide, high = blob.box
+        patch = smooth[upper:upper + high, left:left + wide]
+        core = cv2.compare(patch, level + blob.contrast, cv2.CMP_GT) & blob.mask
+        plateau = cv2.mean(patch, core)[0] - level
+        half = cv2.compare(patch, level + 0.5 * plateau, cv2.CMP_GT) & blob.mask
+        contours, _ = cv2.findContours(half, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        if not contours:
+            return 0.0, 0.0
+        outline = max(contours, key=len)
+        diameter = equivalent_diameter_px(cv2.contourArea(outline), len(outline))
+        inward = _crest_depth(patch, outline, level, plateau)
+        # From the threshold's contour to that at half height the absorbance climbs this much over this way.
+        way = max(0.5 * (blob.diameter - diameter), 0.25)
+        self._ring_share += 0.02 * (inward / diameter - self._ring_share)
+        return diameter * (1.0 - 2.0 * _BOUNDARY * self._ring_share), max(0.5 * plateau - self.threshold, 0.05 * plateau) / max(plateau, 1e-6) / way
+
     def _looks_single(self, blob: Blob) -> bool:
         if blob.diameter < 0.8 * self.typical_diameter_px:
             return True
@@ -186,7 +226,8 @@ class CellDetector:
         round_enough = max(wide, high) < 2.1 * min(wide, high)
         return solid > _SOLID and round_enough and blob.diameter < 1.6 * self.typical_diameter_px
 
-    def _assign(self, blobs: list[Blob], expected: Expected, mask: NDArray[np.uint8]) -> None:
+    @staticmethod
+    def _assign(blobs: list[Blob], expected: Expected) -> None:
         """Give each expected cell to the blob whose mask holds its centre."""
         for k, (x, y) in enumerate(zip(expected.x.tolist(), expected.y.tolist(), strict=True)):
             column, row = round(x), round(y)
@@ -203,7 +244,7 @@ class CellDetector:
         if not self._looks_single(blob):
             return False
         oldest = max(blob.members, key=lambda k: int(expected.hits[k]))
-        own = float(expected.diameter_px[oldest])
+        own = float(expected.blob_px[oldest])
         if own > 0.0 and blob.diameter > 1.18 * own + 0.5:
             return False
         if len(blob.members) > 1:
@@ -214,9 +255,9 @@ class CellDetector:
             blob.members[:] = [oldest]
         return True
 
-    def _split(self, blob: Blob, mask: NDArray[np.uint8]) -> list[tuple[Any, ...]]:
-        """Take a blob of unknown cells apart at the peaks of its distance transform."""
-        left, upper, wide, high = blob.box
+    def _peaks(self, blob: Blob) -> list[tuple[float, float]]:
+        """Likely centres of the cells in a blob: peaks of its distance transform."""
+        left, upper = blob.box[:2]
         padded = cv2.copyMakeBorder(blob.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
         depth = cv2.GaussianBlur(cv2.distanceTransform(padded, cv2.DIST_L2, 3), (0, 0), 1.0)
         reach = 2 * int(0.22 * self.typical_diameter_px) + 1
@@ -226,42 +267,68 @@ class CellDetector:
         for px, py in zip((x - 1 + left).tolist(), (y - 1 + upper).tolist(), strict=True):
             if all((px - ox) ** 2 + (py - oy) ** 2 > (0.3 * self.typical_diameter_px) ** 2 for ox, oy in cells):
                 cells.append((px, py))
+        return cells
+
+    def _split(self, blob: Blob) -> list[tuple[Any, ...]]:
+        """Take a blob apart at its peaks, while it is not yet known what a cell looks like."""
+        cells = self._peaks(blob)
         if len(cells) <= 1:
             return [blob.row(lone=False)] if blob.diameter <= self._max_px else []
-        return [self._part(px, py, blob.contrast, blob.left_edge or blob.right_edge) for px, py in cells]
+        return [self._part(x, y, blob.contrast, blob.left_edge or blob.right_edge) for x, y in cells]
 
     @staticmethod
     def _part(x: float, y: float, contrast: float, edge: bool, owner: int = -1) -> tuple[Any, ...]:
-        return (x, y, 0.0, 0.0, 0.0, 0.0, contrast, 0.0, False, edge, owner)
+        return (x, y, 0.0, 0.0, 0.0, 0.0, 0.0, contrast, 0.0, False, edge, owner)
 
     def _fit(self, expected: Expected, overlaps: list[Blob], level: float, width: int) -> list[tuple[Any, ...]]:
-        """Positions of expected cells inside overlaps, and new cells in what they leave unexplained."""
-        members = np.array([k for blob in overlaps for k in blob.members])
-        ids = expected.ids[members]
-        fit = expected.appearances.fit(expected.images, expected.weights, ids, expected.x[members],
-                                       expected.y[members], expected.spread_px[members])
-        self._drop_twins(fit, expected.hits[members])
-        rows = [self._part(x, y, self.typical_contrast, x < 3.0 or x > width - 4.0, int(k))
-                for x, y, a, k in zip(fit.x.tolist(), fit.y.tolist(), fit.amplitude.tolist(), members.tolist(),
-                                      strict=True) if a > 0.4]
+        """Positions of cells inside overlaps: expected ones, unknown ones, and those in what these leave over."""
+        owners = [k for blob in overlaps for k in blob.members]
+        seeds = [seed for blob in overlaps if not blob.members for seed in self._peaks(blob)]
+        fit, hits = self._fit_cells(expected, owners, seeds)
+        more = self._left_over(expected, overlaps, level, fit)
+        if more:
+            unknown = [(float(x), float(y)) for x, y in zip(fit.x[len(owners):], fit.y[len(owners):], strict=True)]
+            fit, hits = self._fit_cells(expected, owners, unknown + more)
+        self._drop_twins(fit, hits)
+        owner = owners + [-1] * (len(fit.x) - len(owners))
+        return [self._part(x, y, self.typical_contrast, x < 3.0 or x > width - 4.0, k)
+                for x, y, amplitude, k in zip(fit.x.tolist(), fit.y.tolist(), fit.amplitude.tolist(), owner,
+                                              strict=True) if amplitude > _LEAST_AMPLITUDE]
+
+    @staticmethod
+    def _fit_cells(expected: Expected, owners: list[int],
+                   seeds: list[tuple[float, float]]) -> tuple[OverlapFit, NDArray[np.int_]]:
+        """Fit expected cells `owners` and unknown cells at `seeds` together."""
+        known = np.array(owners, int)
+        more = np.array(seeds, float).reshape(-1, 2)
+        fit = expected.appearances.fit(
+            expected.images, expected.weights,
+            np.concatenate([expected.ids[known], np.full(len(more), -1)]),
+            np.concatenate([expected.x[known], more[:, 0]]), np.concatenate([expected.y[known], more[:, 1]]),
+            np.concatenate([expected.spread_px[known], np.full(len(more), _SEED_SPREAD_PX)]))
+        return fit, np.concatenate([expected.hits[known], np.zeros(len(more), int)])
+
+    def _left_over(self, expected: Expected, overlaps: list[Blob], level: float,
+                   fit: OverlapFit) -> list[tuple[float, float]]:
+        """Centres of dark remains large enough for another cell."""
         residual = cv2.GaussianBlur(expected.images[0] - level - fit.model[0], (0, 0), _BLUR_SIGMA_PX)
         tolerance = 0.3 * np.maximum(fit.model[0], 0.0) + max(self.threshold, 0.4 * self.typical_contrast)
-        left_over = np.where(residual > tolerance, np.uint8(255), np.uint8(0))
-        left_over = cv2.morphologyEx(left_over, cv2.MORPH_OPEN, self._open)
+        dark = np.where(residual > tolerance, np.uint8(255), np.uint8(0))
+        dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, self._open)
+        least = _LEAST_REMAINS * math.pi / 4.0 * self.typical_diameter_px**2
+        centres = []
         for blob in overlaps:
-            x0, y0, wide, high = blob.box
-            part = left_over[y0:y0 + high, x0:x0 + wide] & blob.mask
-            if cv2.countNonZero(part) < 0.3 * math.pi / 4 * self.typical_diameter_px**2:
+            left, upper, wide, high = blob.box
+            part = dark[upper:upper + high, left:left + wide] & blob.mask
+            if cv2.countNonZero(part) < least:
                 continue
             contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
             for contour in contours:
                 area = cv2.contourArea(contour)
-                if area < 0.3 * math.pi / 4 * self.typical_diameter_px**2:
-                    continue
-                moments = cv2.moments(contour)
-                rows.append(self._part(moments["m10"] / area + x0, moments["m01"] / area + y0,
-                                       self.typical_contrast, blob.left_edge or blob.right_edge))
-        return rows
+                if area >= least:
+                    moments = cv2.moments(contour)
+                    centres.append((moments["m10"] / area + left, moments["m01"] / area + upper))
+        return centres
 
     def _drop_twins(self, fit: OverlapFit, hits: NDArray[np.int32]) -> None:
         """Set the amplitude of the younger of two fitted cells to 0 where both together explain but one."""
@@ -281,8 +348,32 @@ class CellDetector:
         rate = min(1.0, _TYPICAL_RATE * len(lone))
         if self.typical_contrast == 0.0:
             rate = 1.0
-        self.typical_diameter_px += rate * (float(np.median(lone["diameter_px"])) - self.typical_diameter_px)
+        self.typical_diameter_px += rate * (float(np.median(lone["blob_px"])) - self.typical_diameter_px)
         self.typical_contrast += rate * (float(np.median(lone["contrast"])) - self.typical_contrast)
+
+
+def _crest_depth(patch: FloatImage, outline: NDArray[Any], level: float, plateau: float) -> float:
+    """How far inside the half-height outline a dark ring has its crest, px; 0 without a ring.
+
+    A cell's boundary refracts light out of the objective: where there is a dark ring, its crest is the boundary.
+    """
+    filled = np.zeros((patch.shape[0] + 2, patch.shape[1] + 2), np.uint8)
+    cv2.drawContours(filled, [outline], -1, 1, -1, offset=(1, 1))
+    depth = cv2.distanceTransform(filled, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    step = np.minimum((depth + 0.5).astype(np.int32), _DEPTHS).ravel()
+    count = np.bincount(step, minlength=_DEPTHS + 1)[1:].astype(float)
+    total = np.bincount(step, weights=patch.ravel(), minlength=_DEPTHS + 1)[1:]
+    used = count >= 6
+    height = np.where(used, total / np.maximum(count, 1.0) - level, 0.0)
+    crest = int(height.argmax())
+    inside = height[crest + 1:][used[crest + 1:]]
+    if not len(inside) or height[crest] - inside.min() < _RING * plateau:
+        return 0.0
+    before = height[crest - 1] if crest else 0.5 * plateau
+    after = height[crest + 1]
+    bend = before + after - 2.0 * height[crest]
+    offset = 0.5 * (before - after) / bend if bend < 0.0 else 0.0
+    return max(0.0, crest + 0.5 + min(max(offset, -0.5), 0.5))
 
 
 def _mode(smooth: FloatImage) -> float:

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mimedi_nodes.vision.opencv import cv2
 
 
 class FluorescenceImage:
@@ -31,7 +32,7 @@ class FluorescenceImage:
             self.background += rate * (level - self.background)
             self.pixel_noise += rate * (noise - self.pixel_noise)
         self._frames += 1
-        return cv2.subtract(image, self.background, dtype=cv2.CV_32F)  # type: ignore[return-value]
+        return cv2.subtract(image, self.background, dtype=cv2.CV_32F)
 
     def noise_of_mean(self, side_px: int) -> float:
         """Standard deviation of a mean over a square without a cell, grey levels."""

@@ -17,8 +17,8 @@ TRACK = np.dtype([
     ("hits", "i4"), ("missed", "i4"), ("born", "i4"),
     ("last_x", "f8"), ("last_s", "f8"),          # last measured position and its time
     ("detection", "i4"),                         # row of this frame's detection, -1 when coasting
-    ("diameter_px", "f8"), ("area_px2", "f8"), ("deformation", "f8"), ("aspect", "f8"),
-    ("contrast", "f8"), ("focus", "f8"), ("shapes", "i4"), ("edge", "?"),
+    ("blob_px", "f8"), ("diameter_px", "f8"), ("sized", "i4"), ("area_px2", "f8"), ("deformation", "f8"), ("aspect", "f8"),
+    ("contrast", "f8"), ("sharpness", "f8"), ("shapes", "i4"), ("edge", "?"),
     ("dye", "f8"), ("dye_frames", "i4"),         # mean dead-dye signal, grey levels above background
     ("fluorescence", "f8", (2,)), ("fluorescence_frames", "i4"),
 ])
@@ -117,8 +117,8 @@ class Linker:
             usable = np.abs(expected) * dt > 1.0
             ratio_gain = np.maximum(1.0 / (hits + 1.0), 0.12) * np.where(lone, 1.0, 0.4)
             since = np.maximum(stamp_s - tracks["last_s"][rows], 1e-9)
-            ratio_now = np.where(usable, (new_x - tracks["last_x"][rows]) / since / np.where(usable, expected, 1.0), 1.0)
-            ratio_now = np.clip(ratio_now, 0.6, 1.4)
+            measured = (new_x - tracks["last_x"][rows]) / since / np.where(usable, expected, 1.0)
+            ratio_now = np.clip(np.where(usable, measured, 1.0), 0.6, 1.4)
             tracks["ratio"][rows] += ratio_gain * (ratio_now - tracks["ratio"][rows])
             tracks["vx"][rows] = np.where(hits >= 2, expected * tracks["ratio"][rows], speed)
             tracks["vy"][rows] += 0.2 * ((new_y - old_y[rows]) / dt - tracks["vy"][rows])
@@ -135,8 +135,13 @@ class Linker:
         tracks = self._tracks
         tracks["shapes"][rows] += 1
         gain = 1.0 / np.minimum(tracks["shapes"][rows], 20)
-        for name in ("diameter_px", "area_px2", "deformation", "aspect", "contrast", "focus"):
+        for name in ("blob_px", "area_px2", "deformation", "aspect", "contrast"):
             tracks[name][rows] += gain * (seen[name] - tracks[name][rows])
+        measured = seen["diameter_px"] > 0.0
+        rows, seen = rows[measured], seen[measured]
+        tracks["sized"][rows] += 1
+        for name in ("diameter_px", "sharpness"):
+            tracks[name][rows] += (seen[name] - tracks[name][rows]) / tracks["sized"][rows]
 
     def _alive(self) -> Tracks:
         tracks = self._tracks
@@ -159,10 +164,11 @@ class Linker:
         seen = found[rows]
         new["id"] = np.arange(self._next, self._next + len(rows))
         self._next += len(rows)
-        for name in ("x", "y", "diameter_px", "area_px2", "deformation", "aspect", "contrast", "focus", "edge"):
+        for name in ("x", "y", "blob_px", "diameter_px", "area_px2", "deformation", "aspect", "contrast", "sharpness", "edge"):
             new[name] = seen[name]
         new["last_x"], new["last_s"] = seen["x"], stamp_s
         new["ratio"], new["hits"], new["born"], new["detection"] = 1.0, 1, self._frame, rows
         new["shapes"] = (seen["lone"] & ~seen["edge"]).astype(np.int32)
+        new["sized"] = seen["diameter_px"] > 0.0
         new["vx"] = self.flow.speed(seen["y"])
         return new

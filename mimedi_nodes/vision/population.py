@@ -212,8 +212,8 @@ def concentration_interval(frames_in_view: NDArray[np.float64], frames: int, vol
 
     Cells arrive independently and stay for some frames, so that the sum of the stays is a compound Poisson
     variable: the relative variance of the mean count is sum(stay²) / sum(stay)², the same as of
-    (sum stay)² / sum stay² independent cells. Their number gets the equal-tailed Jeffreys interval of a Poisson
-    mean (chi-square quantiles with 2n + 1 degrees of freedom; Brown, Cai, DasGupta, Statistica Sinica 13 (2003) 19).
+    (sum stay)² / sum stay² independent cells. Their number gets the exact interval of a Poisson mean (Garwood,
+    Biometrika 28 (1936) 437: chi-square quantiles with 2n and 2n + 2 degrees of freedom).
 
     Args:
         frames_in_view: for each distinct cell, frames with its centre inside the field, (N,).
@@ -226,10 +226,11 @@ def concentration_interval(frames_in_view: NDArray[np.float64], frames: int, vol
     total = float(frames_in_view.sum())
     if total == 0.0:
         # Nothing seen: at least one field's volume was searched.
-        return Interval(0.0, 0.0, float(chi2.ppf(1.0 - tail, 1)) / 2.0 / volume_ml)
+        return Interval(0.0, 0.0, float(chi2.ppf(1.0 - tail, 2)) / 2.0 / volume_ml)
     value = total / frames / volume_ml
     independent = total**2 / float((frames_in_view**2).sum())
-    low, high = chi2.ppf([tail, 1.0 - tail], 2.0 * independent + 1.0) / 2.0 / independent
+    low = chi2.ppf(tail, 2.0 * independent) / 2.0 / independent
+    high = chi2.ppf(1.0 - tail, 2.0 * independent + 2.0) / 2.0 / independent
     return Interval(value, value * float(low), value * float(high))
 
 

@@ -10,9 +10,10 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
-import cv2
 import numpy as np
 from numpy.typing import NDArray
+
+from mimedi_nodes.vision.opencv import cv2
 
 
 class HullShape(NamedTuple):
@@ -20,7 +21,7 @@ class HullShape(NamedTuple):
 
     area_px2: float
     deformation: float
-    hull: NDArray[np.int32]
+    hull: NDArray[Any]
 
 
 def hull_shape(contour: NDArray[Any]) -> HullShape:

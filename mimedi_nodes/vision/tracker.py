@@ -48,6 +48,7 @@ class CellTracker:
         self._channels = [FluorescenceImage(), FluorescenceImage()]
         self._dye_seen: list[float] = []
         self._dye_limit = math.inf
+        self._sharpness = 0.0
         self._lit_levels = np.zeros(2)
 
     def warm_up(self, frames: Sequence[NDArray[Any]], stamps_s: Sequence[float] | None = None,
@@ -91,7 +92,8 @@ class CellTracker:
         self._shape = (image.shape[0], image.shape[1])
         if dye is not None:
             dye = check_image("dye", dye, self._shape)
-        lights = [check_image(f"fluorescence[{k}]", f, self._shape) for k, f in enumerate([] if fluorescence is None else fluorescence)]
+        classes = [] if fluorescence is None else list(fluorescence)
+        lights = [check_image(f"fluorescence[{k}]", light, self._shape) for k, light in enumerate(classes)]
         if len(lights) > 2:
             raise VisionInputError("fluorescence", f"{len(lights)} images", "at most 2 images")
         self._advance(stamp_s)
@@ -140,8 +142,8 @@ class CellTracker:
         x, y = self._linker.predict(stamp_s)
         noises = [self.detector.pixel_noise] + [channel.pixel_noise for channel in self._channels[:len(images) - 1]]
         spread = np.where(tracks["hits"] > 3, 1.0, 2.0) + 0.3 * tracks["missed"]
-        return Expected(tracks["id"], x, y, tracks["hits"],
-                        np.where(tracks["shapes"] > 1, tracks["diameter_px"], 0.0), tracks["contrast"], spread,
+        return Expected(tracks["id"], x, y, tracks["hits"], tracks["sized"],
+                        np.where(tracks["shapes"] > 1, tracks["blob_px"], 0.0), tracks["contrast"], spread,
                         self._appearances, images, [1.0 / noise for noise in noises])
 
     def _remember(self, tracks: Tracks, found: Detections, images: list[FloatImage]) -> None:
@@ -156,7 +158,7 @@ class CellTracker:
             cell = found[row]
             root = math.sqrt(cell["aspect"])
             self._appearances.remember(int(tracks["id"][k]), images, float(cell["x"]), float(cell["y"]),
-                                       float(cell["diameter_px"]) * root, float(cell["diameter_px"]) / root)
+                                       float(cell["blob_px"]) * root, float(cell["blob_px"]) / root)
         self._appearances.forget_all_but(tracks["id"])
 
     def _side_px(self) -> int:
@@ -209,14 +211,19 @@ class CellTracker:
     def _report(self, tracks: Tracks, stamp_s: float, with_dye: bool, channels: int) -> FrameTracks:
         px = self.settings.um_per_px
         alone = tracks["shapes"] > 0
+        sized = tracks["sized"] > 0
+        if sized.any():
+            best = float(np.percentile(tracks["sharpness"][sized], 80.0))
+            self._sharpness = best if self._sharpness == 0.0 else 0.98 * self._sharpness + 0.02 * best
+        focus = np.where(sized, np.minimum(tracks["sharpness"] / max(self._sharpness, 1e-9), 1.0), np.nan)
         classes = self._classes(tracks, channels)
         dye = np.where((tracks["dye_frames"] > 0) & with_dye, tracks["dye"], np.nan)
         columns: Iterable[tuple[Any, ...]] = zip(
             tracks["id"].tolist(), tracks["x"].tolist(), tracks["y"].tolist(), tracks["vx"].tolist(),
-            tracks["vy"].tolist(), np.where(alone, tracks["diameter_px"] * px, np.nan).tolist(),
+            tracks["vy"].tolist(), np.where(sized, tracks["diameter_px"] * px, np.nan).tolist(),
             np.where(alone, tracks["deformation"], np.nan).tolist(),
             np.where(alone, tracks["area_px2"] * px * px, np.nan).tolist(),
-            np.where(alone, tracks["aspect"], np.nan).tolist(), np.where(alone, tracks["focus"], np.nan).tolist(),
+            np.where(alone, tracks["aspect"], np.nan).tolist(), focus.tolist(),
             np.where(alone, np.exp(-tracks["contrast"]), np.nan).tolist(), dye.tolist(),
             [None if math.isnan(value) else value > self._dye_limit for value in dye.tolist()], classes.tolist(),
             tracks["edge"].tolist(), (tracks["hits"] >= CONFIRMED_FRAMES).tolist(),

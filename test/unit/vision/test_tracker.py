@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The tracker on rendered movies whose truth is exact."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from vision_blobs import RATE_HZ, UM_PER_PX, WALL_BOTTOM, WALL_TOP, WIDTH, Truth, flow_movie, render, settings
+
+from mimedi_nodes.vision.frame import FrameTracks
+from mimedi_nodes.vision.tracker import CellTracker
+
+
+def run(movie: np.ndarray, dye: np.ndarray | None = None, warm: int = 0) -> list[FrameTracks]:
+    tracker = CellTracker(settings())
+    if warm:
+        tracker.warm_up(list(movie[:warm]))
+    return [tracker.process(image, t / RATE_HZ, dye=None if dye is None else dye[t]) for t, image in enumerate(movie)]
+
+
+def matches(frames: list[FrameTracks], truth: Truth, first: int = 0) -> tuple[dict[int, list[int]], list[float], int]:
+    """Track ids seen for each true cell, position errors (px), and true cells missed; 20 px at both ends left out."""
+    ids: dict[int, list[int]] = {}
+    errors: list[float] = []
+    missed = 0
+    for t, frame in enumerate(frames):
+        if t < first:
+            continue
+        table = np.array([(c.x_px, c.y_px, c.track_id) for c in frame.tracks]).reshape(-1, 3)
+        for k in np.flatnonzero((truth.x[t] > 20) & (truth.x[t] < WIDTH - 20)):
+            distance = np.hypot(table[:, 0] - truth.x[t, k], table[:, 1] - truth.y[t, k])
+            if not len(distance) or distance.min() > 4.0:
+                missed += 1
+                continue
+            best = int(distance.argmin())
+            errors.append(float(distance[best]))
+            ids.setdefault(int(k), []).append(int(table[best, 2]))
+    return ids, errors, missed
+
+
+@pytest.fixture(scope="module")
+def truth() -> Truth:
+    return flow_movie(frames=70, cells_per_frame=15.0, seed=3)
+
+
+@pytest.fixture(scope="module")
+def tracked(truth: Truth) -> list[FrameTracks]:
+    return run(truth.movie, truth.dye)
+
+
+def test_positions_identities_and_speeds_are_right(truth: Truth, tracked: list[FrameTracks]) -> None:
+    ids, errors, missed = matches(tracked, truth, first=8)
+    assert missed <= 0.01 * len(errors)
+    assert np.sqrt(np.mean(np.square(errors))) < 0.4
+    assert np.median(errors) < 0.15
+    switches = sum(len(set(seen)) - 1 for seen in ids.values())
+    assert switches <= 0.03 * len(ids)
+    last = {k: seen[-1] for k, seen in ids.items() if len(seen) > 15}
+    speed = {c.track_id: c.vx_px_s for frame in tracked for c in frame.tracks}
+    relative = [speed[i] / RATE_HZ / truth.speed_px[k] - 1.0 for k, i in last.items()]
+    assert np.median(np.abs(relative)) < 0.01
+    assert np.percentile(np.abs(relative), 95) < 0.05
+
+
+def test_no_cells_where_there_are_none(tracked: list[FrameTracks], truth: Truth) -> None:
+    false = 0
+    total = 0
+    for t, frame in enumerate(tracked):
+        for cell in frame.tracks:
+            if not (cell.confirmed and 20 < cell.x_px < WIDTH - 20):
+                continue
+            total += 1
+            false += bool(np.nanmin(np.hypot(truth.x[t] - cell.x_px, truth.y[t] - cell.y_px)) > 5.0)
+    assert total > 500
+    assert false <= 0.01 * total
+
+
+def test_empty_channel_stays_empty() -> None:
+    nobody = np.full((20, 1), -100.0)
+    movie, dye = render(nobody, nobody, np.array([5.0]), np.array([False]))
+    assert sum(len(frame.tracks) for frame in run(movie, dye)) == 0
+
+
+@pytest.mark.parametrize("diameter_um", [7.3, 10.0, 14.0])
+def test_diameter_of_lone_cells(diameter_um: float) -> None:
+    made = flow_movie(frames=30, cells_per_frame=5.0, seed=8, diameter_um=diameter_um)
+    ids, _, _ = matches(frames := run(made.movie, warm=20), made)
+    measured = {c.track_id: c.diameter_um for frame in frames for c in frame.tracks}
+    error = [measured[seen[-1]] / (2.0 * made.radius_px[k] * UM_PER_PX) - 1.0 for k, seen in ids.items()
+             if len(seen) > 4 and np.isfinite(measured[seen[-1]])]
+    assert len(error) >= 4
+    assert abs(np.median(error)) < 0.03
+
+
+def test_dead_cells_are_those_with_dye(truth: Truth, tracked: list[FrameTracks]) -> None:
+    ids, _, _ = matches(tracked, truth, first=30)
+    state = {c.track_id: c.dead for frame in tracked for c in frame.tracks}
+    judged = [(state[seen[-1]], bool(truth.dead[k])) for k, seen in ids.items() if len(seen) > 4]
+    wrong = sum(said is not true for said, true in judged)
+    assert len(judged) > 20
+    assert {true for _, true in judged} == {True, False}
+    assert wrong <= 0.03 * len(judged)
+
+
+def test_identity_survives_an_overtaking() -> None:
+    """A fast cell passes in front of a slow one, two rows apart, among others that show the flow."""
+    frames, rng = 60, np.random.default_rng(4)
+    others = 14
+    y = np.concatenate([[60.0, 64.0], rng.choice(np.array([20.0, 35.0, 90.0, 105.0]), others) + rng.uniform(-2, 2, others)])
+    start = np.concatenate([[40.0, 130.0], np.linspace(-300, 480, others)])
+    own = np.concatenate([[1.10, 0.88], np.ones(others)])
+    eta = (2.0 * y - WALL_TOP - WALL_BOTTOM) / (WALL_BOTTOM - WALL_TOP)
+    x = start + np.arange(frames)[:, None] * 8.0 * (1 - eta**2) * own
+    radius = np.full(len(y), 8.0)
+    movie, _ = render(x, np.broadcast_to(y, x.shape), radius, np.zeros(len(y), bool))
+    inside = (x >= 0) & (x <= WIDTH - 1)
+    truth = Truth(movie, movie, np.where(inside, x, np.nan), np.where(inside, y, np.nan), radius,
+                  np.zeros(len(y), bool), np.zeros(len(y)))
+    assert x[0, 0] < x[0, 1] - 20
+    assert x[-1, 0] > x[-1, 1] + 10
+    ids, errors, missed = matches(run(movie, warm=15), truth, first=6)
+    assert len(set(ids[0])) == 1
+    assert len(set(ids[1])) == 1
+    assert ids[0][0] != ids[1][0]
+    assert missed <= 3
+    assert np.sqrt(np.mean(np.square(errors))) < 0.6
+
+
+def test_mirrored_flow_gives_mirrored_tracks(truth: Truth) -> None:
+    forward = run(truth.movie[:40])
+    mirrored = run(np.ascontiguousarray(truth.movie[:40, :, ::-1]))
+    here = np.array([len([c for c in f.tracks if c.confirmed]) for f in forward])
+    there = np.array([len([c for c in f.tracks if c.confirmed]) for f in mirrored])
+    assert np.abs(here - there).max() <= 2
+    pairs = []
+    for a, b in zip(forward[10:], mirrored[10:], strict=True):
+        other = np.array([(WIDTH - 1 - c.x_px, c.y_px, -c.vx_px_s) for c in b.tracks if c.confirmed])
+        for cell in a.tracks:
+            if cell.confirmed and 25 < cell.x_px < WIDTH - 25:
+                distance = np.hypot(other[:, 0] - cell.x_px, other[:, 1] - cell.y_px)
+                pairs.append((distance.min(), other[distance.argmin(), 2] / cell.vx_px_s))
+    table = np.array(pairs)
+    assert np.percentile(table[:, 0], 95) < 0.5
+    assert np.median(np.abs(table[:, 1] - 1.0)) < 0.02
+
+
+def test_same_frames_give_the_same_tracks(truth: Truth) -> None:
+    # As text: NaN is not equal to itself.
+    assert repr(run(truth.movie[:15], truth.dye[:15])[-1]) == repr(run(truth.movie[:15], truth.dye[:15])[-1])
+
+
+def test_sixteen_bit_frames_give_the_same_cells(truth: Truth) -> None:
+    eight = run(truth.movie[:25])
+    sixteen = run(truth.movie[:25].astype(np.uint16) * 16)
+    assert [len(f.tracks) for f in eight] == [len(f.tracks) for f in sixteen]
+    for a, b in zip(eight[-1].tracks, sixteen[-1].tracks, strict=True):
+        assert (a.x_px, a.y_px) == pytest.approx((b.x_px, b.y_px), abs=0.05)
+
+
+def test_a_lost_frame_does_not_break_tracks(truth: Truth) -> None:
+    tracker = CellTracker(settings())
+    tracker.warm_up(list(truth.movie[:20]))
+    frames = []
+    for t, image in enumerate(truth.movie[:50]):
+        if t in (20, 33, 34):
+            frames.append(FrameTracks(t / RATE_HZ, t, [], WIDTH, 128))
+        else:
+            frames.append(tracker.process(image, t / RATE_HZ))
+    assert tracker.health.dropped == 3
+    ids, errors, _ = matches(frames, truth, first=6)
+    assert sum(len(set(seen)) - 1 for seen in ids.values()) <= 0.04 * len(ids)
+    assert np.median(errors) < 0.15
+
+
+def test_stage_drift_moves_no_wall_into_a_cell() -> None:
+    nobody = np.full((30, 1), -100.0)
+    movie, _ = render(nobody, nobody, np.array([5.0]), np.array([False]))
+    shifts = np.rint(2.0 * np.sin(np.arange(30) / 5.0)).astype(int)
+    moved = np.stack([np.roll(image, shift, axis=0) for image, shift in zip(movie, shifts, strict=True)])
+    assert sum(c.confirmed for frame in run(moved) for c in frame.tracks) == 0
