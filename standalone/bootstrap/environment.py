@@ -71,7 +71,7 @@ def overlay_prefixes(layout: Layout) -> list[Path]:
 
 
 def _python_path(layout: Layout, prefixes: Iterable[Path]) -> list[Path]:
-    """The overlay's Python folders, then the source tree.
+    """The overlay's Python folders, the source tree, and the metadata of a linked installation.
 
     The source tree serves commands that need no overlay (`simulate`, `verify`, `report`). It comes after
     the overlay, where `mimedi_msgs` is a real package rather than this tree's folder of that name.
@@ -83,7 +83,10 @@ def _python_path(layout: Layout, prefixes: Iterable[Path]) -> list[Path]:
             folders.append(installed)
         # Where Debian's Python puts what CMake installs.
         folders.extend(sorted(prefix.glob("local/lib/python3*/dist-packages")))
-    return [*folders, layout.root, layout.root / "sim"]
+    folders += [layout.root, layout.root / "sim"]
+    # A linked installation keeps the entry points of its executables where colcon built it.
+    linked = layout.build / PACKAGE
+    return [*folders, linked] if (linked / f"{PACKAGE}.egg-info").is_dir() else folders
 
 
 def _wheel_libraries(layout: Layout) -> list[Path]:
