@@ -16,13 +16,14 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision.kernel import fit_overlaps
 from mimedi_nodes.vision.opencv import cv2
 
 FloatImage = NDArray[np.floating]
 FloatArray = NDArray[np.float64]
 
 _MEMORY_FRAMES = 10
-_ITERATIONS = 3
+_SWEEPS = 4
 _MAX_STEP_PX = 1.5
 
 
@@ -97,51 +98,69 @@ class Appearances:
         `prior_px` is how far a cell may be from its prediction (standard deviation).
         """
         assert self._mean is not None
-        height, width = images[0].shape
-        reach = self.size // 2
-        pad = reach + 3
-        stack = np.zeros((len(images), height + 2 * pad, width + 2 * pad), np.float32)
-        inside = np.zeros((height + 2 * pad, width + 2 * pad), np.float32)
-        inside[pad:-pad, pad:-pad] = 1.0
-        for target, image, weight in zip(stack, images, weights, strict=True):
-            np.multiply(image, weight, out=target[pad:-pad, pad:-pad])
         scale = np.asarray(weights, np.float32)[:, None, None]
-        patches = np.stack([self._patches[i] if self.knows(i) else self._mean for i in ids.tolist()]) * scale
-        known = np.array([self.knows(i) for i in ids.tolist()])
-        grad_y, grad_x = np.gradient(patches, axis=(2, 3))
-        fx, fy = x.copy(), y.copy()
-        amplitude = np.ones(len(ids))
-        amplitude_prior = np.where(known, 0.15, 0.5)
-        model = np.zeros_like(stack)
-        windows = sliding_window_view(inside, (self.size, self.size))
-        images_windows = sliding_window_view(stack, (self.size, self.size), axis=(1, 2))
-        model_windows = sliding_window_view(model, (self.size, self.size), axis=(1, 2))
-        for iteration in range(_ITERATIONS + 1):
-            px = np.clip(np.rint(fx).astype(int), -2, width + 1)
-            py = np.clip(np.rint(fy).astype(int), -2, height + 1)
-            sub_x, sub_y = np.clip(fx - px, -1, 1), np.clip(fy - py, -1, 1)
-            own = (patches - sub_x[:, None, None, None].astype(np.float32) * grad_x
-                   - sub_y[:, None, None, None].astype(np.float32) * grad_y)
-            shown = own * amplitude[:, None, None, None].astype(np.float32)
-            model[:] = 0.0
-            row, column = py + pad - reach, px + pad - reach
-            for k in range(len(ids)):
-                model[:, row[k]:row[k] + self.size, column[k]:column[k] + self.size] += shown[k]
-            if iteration == _ITERATIONS:
-                break
-            mask = windows[row, column][:, None]
-            left = (images_windows[:, row, column] - model_windows[:, row, column]).transpose(1, 0, 2, 3) * mask
-            # Gauss-Newton in (x, y, amplitude) of each cell, the others held (Jacobi); priors on the diagonal.
-            basis = np.stack([-grad_x * amplitude[:, None, None, None].astype(np.float32),
-                              -grad_y * amplitude[:, None, None, None].astype(np.float32), own], axis=1) * mask[:, None]
-            flat = basis.reshape(len(ids), 3, -1)
-            normal = (flat @ flat.transpose(0, 2, 1)).astype(np.float64)
-            right = (flat @ left.reshape(len(ids), -1, 1))[..., 0].astype(np.float64)
-            inverse_prior = np.column_stack([prior_px**-2.0, prior_px**-2.0, amplitude_prior**-2.0])
-            normal[:, np.arange(3), np.arange(3)] += inverse_prior + 1e-6
-            right -= inverse_prior * np.column_stack([fx - x, fy - y, amplitude - 1.0])
-            step = np.linalg.solve(normal, right[..., None])[..., 0] * 0.8
-            fx += np.clip(step[:, 0], -_MAX_STEP_PX, _MAX_STEP_PX)
-            fy += np.clip(step[:, 1], -_MAX_STEP_PX, _MAX_STEP_PX)
-            amplitude = np.clip(amplitude + step[:, 2], 0.0, 2.5)
-        return OverlapFit(fx, fy, amplitude, model[:, pad:-pad, pad:-pad] / scale)
+        known = np.array([self.knows(i) for i in ids.tolist()], bool)
+        patches = np.stack([self._patches[i] if k else self._mean for i, k in
+                            zip(ids.tolist(), known.tolist(), strict=True)]).astype(np.float32) * scale
+        stack = np.stack(images).astype(np.float32, copy=False) * scale
+        # An own patch is that cell's; the mean one may be darker or lighter than an unknown cell.
+        spread = np.where(known, 0.15, 0.5)
+        compiled = fit_overlaps()
+        if compiled is None:
+            return _fit_numpy(stack, scale, patches, x, y, prior_px, spread)
+        fx, fy, amplitude = x.astype(float), y.astype(float), np.ones(len(ids))
+        residual = stack.copy()
+        arguments = [np.ascontiguousarray(v, float) for v in (x, y, prior_px, spread)]
+        compiled(len(ids), len(images), self.size, *images[0].shape, residual.ctypes.data, patches.ctypes.data,
+                 fx.ctypes.data, fy.ctypes.data, amplitude.ctypes.data, *[v.ctypes.data for v in arguments],
+                 _SWEEPS, _MAX_STEP_PX)
+        return OverlapFit(fx, fy, amplitude, (stack - residual) / scale)
+
+
+def _fit_numpy(stack: FloatImage, scale: FloatImage, patches: FloatImage, x: FloatArray, y: FloatArray,
+               prior_px: FloatArray, amplitude_prior: FloatArray) -> OverlapFit:
+    """The same fit without the compiled kernel: all cells step together (Jacobi) instead of in turn."""
+    count, channels, size = patches.shape[:3]
+    height, width = stack.shape[1:]
+    reach = size // 2
+    pad = reach + 3
+    padded = np.pad(stack, ((0, 0), (pad, pad), (pad, pad)))
+    inside = np.zeros(padded.shape[1:], np.float32)
+    inside[pad:-pad, pad:-pad] = 1.0
+    model = np.zeros_like(padded)
+    grad_y, grad_x = np.gradient(patches, axis=(2, 3))
+    fx, fy, amplitude = x.astype(float), y.astype(float), np.ones(count)
+    windows = sliding_window_view(inside, (size, size))
+    seen = sliding_window_view(padded, (size, size), axis=(1, 2))
+    explained = sliding_window_view(model, (size, size), axis=(1, 2))
+    inverse_prior = np.column_stack([prior_px**-2.0, prior_px**-2.0, amplitude_prior**-2.0])
+    for iteration in range(_SWEEPS + 1):
+        px = np.clip(np.rint(fx).astype(int), -2, width + 1)
+        py = np.clip(np.rint(fy).astype(int), -2, height + 1)
+        sub_x, sub_y = np.clip(fx - px, -1, 1), np.clip(fy - py, -1, 1)
+        own = (patches - _column(sub_x) * grad_x - _column(sub_y) * grad_y)
+        shown = own * _column(amplitude)
+        model[:] = 0.0
+        row, column = py + pad - reach, px + pad - reach
+        for k in range(count):
+            model[:, row[k]:row[k] + size, column[k]:column[k] + size] += shown[k]
+        if iteration == _SWEEPS:
+            break
+        mask = windows[row, column][:, None]
+        left = (seen[:, row, column] - explained[:, row, column]).transpose(1, 0, 2, 3) * mask
+        basis = np.stack([-grad_x * _column(amplitude), -grad_y * _column(amplitude), own], axis=1) * mask[:, None]
+        flat = basis.reshape(count, 3, -1)
+        normal = (flat @ flat.transpose(0, 2, 1)).astype(np.float64)
+        right = (flat @ left.reshape(count, -1, 1))[..., 0].astype(np.float64)
+        normal[:, np.arange(3), np.arange(3)] += inverse_prior + 1e-6
+        right -= inverse_prior * np.column_stack([fx - x, fy - y, amplitude - 1.0])
+        # Cells that overlap push each other: a shorter step keeps the joint iteration from swinging.
+        step = np.linalg.solve(normal, right[..., None])[..., 0] * 0.8
+        fx += np.clip(step[:, 0], -_MAX_STEP_PX, _MAX_STEP_PX)
+        fy += np.clip(step[:, 1], -_MAX_STEP_PX, _MAX_STEP_PX)
+        amplitude = np.clip(amplitude + step[:, 2], 0.0, 2.5)
+    return OverlapFit(fx, fy, amplitude, model[:, pad:-pad, pad:-pad] / scale)
+
+
+def _column(values: FloatArray) -> FloatImage:
+    return values[:, None, None, None].astype(np.float32)
