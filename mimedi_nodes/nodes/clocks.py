@@ -11,9 +11,10 @@ import time
 import uuid
 from collections.abc import Callable
 
-from mimedi_msgs.msg import TimeGrant, TimeRequest
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
+
+from mimedi_msgs.msg import TimeGrant, TimeRequest
 
 from . import qos
 from .event_loop import LoopThread
@@ -48,12 +49,18 @@ class NodeClock:
     def declare_held(self, held: bool) -> None:
         """Tell that the batch is held, so that time need not wait for lost participants."""
 
+    def hold(self) -> None:
+        """Work outside the loop has begun: time must not pass (called in the loop)."""
+
+    def release(self) -> None:
+        """Work outside the loop has ended (called in the loop)."""
+
     def close(self) -> None:
         """Leave; time no longer waits for this participant."""
 
 
 class SystemClock(NodeClock):
-    """Process time on hardware: ROS system time, slept by the steady clock in slices that follow steps of the system clock."""
+    """Process time on hardware: ROS system time, slept in slices so that a step of the system clock is followed."""
 
     SLICE_S = 10.0
 
@@ -71,8 +78,8 @@ class SystemClock(NodeClock):
 class GrantClock(NodeClock):
     """Process time granted by the plant.
 
-    Asks for its next wake-up whenever the loop has nothing left to do, so that time cannot pass under running work. Work outside the loop
-    (a serial transaction in its worker thread, say) is marked with `hold` and `release`.
+    Asks for its next wake-up whenever the loop has nothing left to do, so that time cannot pass under running work.
+    Work outside the loop (a serial transaction in its worker thread, say) is marked with `hold` and `release`.
     """
 
     def __init__(self, node: Node, loop: LoopThread, participant: str) -> None:

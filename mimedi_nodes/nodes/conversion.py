@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from builtin_interfaces.msg import Time
+
 from mimedi_msgs.msg import PhaseHeader as PhaseHeaderMsg
 
 from ..process.context import PhaseHeader

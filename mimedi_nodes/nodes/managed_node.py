@@ -20,9 +20,9 @@ from .event_loop import LoopThread
 class ManagedNode(LifecycleNode):
     """A lifecycle node whose transitions never fail silently.
 
-    Subclasses override `configure`, `activate`, `deactivate`, `clean_up`; an exception in any of them is logged with its traceback, kept in
-    `last_error`, published as diagnostics, and the transition fails. Timers and subscriptions made by the `managed_*` methods act only while
-    the node is active.
+    Subclasses override `configure`, `activate`, `deactivate`, `clean_up`; an exception in any of them is logged with
+    its traceback, kept in `last_error`, published as diagnostics, and the transition fails. Timers and subscriptions
+    made by the `managed_*` methods act only while the node is active.
     """
 
     def __init__(self, name: str) -> None:

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Fit of a transducer's impedance by two Butterworth–Van Dyke branches: the piezo plate and the fluid channel.
+
+What sorting needs is the channel's resonance. It is a small feature on the flank of the plate's: the conductance has no
+maximum of its own there, so it is found by fitting both branches, never by looking for a maximum or for zero phase.
+
+Source: Butterworth–Van Dyke equivalent circuit (IEEE Std 176-1987, section 6); series branches add in admittance.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.optimize import least_squares
+
+
+class FitError(ValueError):
+    """The sweep cannot be explained by a transducer on a channel; says why."""
+
+
+class DryChannelError(FitError):
+    """There is a transducer but no fluid channel."""
+
+
+@dataclass(frozen=True)
+class TransducerFit:
+    """Both branches of a transducer on its channel.
+
+    Args:
+        pzt_hz, pzt_q: resonance [Hz] and quality factor of the plate.
+        channel_hz, channel_q: of the fluid channel.
+        channel_sd_hz: standard uncertainty of channel_hz [Hz].
+        channel_coupling: C_channel / C_0, what the channel adds.
+        residual: root mean square of the relative deviation of the fit.
+    """
+
+    pzt_hz: float
+    pzt_q: float
+    channel_hz: float
+    channel_q: float
+    channel_sd_hz: float
+    channel_coupling: float
+    residual: float
+
+
+def _branch(
+    frequency_hz: NDArray[np.float64], resonance_hz: float, q: float, coupling: float
+) -> NDArray[np.complex128]:
+    """Return Y / (j w C0) of one series branch with C = coupling × C0."""
+    x = frequency_hz / resonance_hz
+    return np.asarray(coupling / (1.0 - x**2 + 1j * x / q), dtype=np.complex128)
+
+
+def _admittance(
+    frequency_hz: NDArray[np.float64], p: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.complex128]:
+    c0, loss, f1, q1, k1, f2, q2, k2 = p * scale
+    total = 1.0 - 1j * loss + _branch(frequency_hz, f1, q1, k1) + _branch(frequency_hz, f2, q2, k2)
+    return np.asarray(2j * np.pi * frequency_hz * c0 * total, dtype=np.complex128)
+
+
+COUPLING_MIN = 3e-4
+"""Coupling under which the channel branch is noise: a wet channel has about 2e-3 (PHYSICS §3)."""
+RESIDUAL_MAX = 0.02
+Q_RANGE = (20.0, 1000.0)
+
+
+def fit_transducer(
+    frequency_hz: NDArray[np.float64], impedance_ohm: NDArray[np.complex128], expected_channel_hz: float
+) -> TransducerFit:
+    """Fit both branches to a sweep.
+
+    Args:
+        frequency_hz: shape (N,), N ≥ 51, ascending [Hz]; must hold both resonances.
+        impedance_ohm: shape (N,) [ohm].
+        expected_channel_hz: resonance that the channel's width suggests [Hz]; only a start.
+
+    Raises:
+        FitError: no transducer in the sweep, or one that two branches do not explain.
+        DryChannelError: no channel branch.
+    """
+    if len(frequency_hz) < 51 or not np.all(np.isfinite(impedance_ohm)) or np.any(impedance_ohm == 0.0):
+        raise FitError(f"sweep of {len(frequency_hz)} points with unusable values; repeat it with at least 51")
+    y = 1.0 / impedance_ohm
+    pzt_start_hz = float(frequency_hz[np.argmax(y.real)])
+    # Far from resonance the plate is a capacitor of C0 and its branch; the mean susceptance is a fair start for C0.
+    c0_start = float(np.median(np.abs(y.imag) / (2.0 * np.pi * frequency_hz)))
+    best = None
+    for channel_hz in (expected_channel_hz, expected_channel_hz * 0.99, expected_channel_hz * 1.01):
+        scale = np.array([c0_start, 0.003, pzt_start_hz, 50.0, 0.1, channel_hz, 100.0, 2e-3])
+        solution = least_squares(
+            lambda p, scale=scale: _residuals(frequency_hz, y, p, scale),
+            np.ones(8),
+            bounds=(
+                [0.05, 0.0, 0.97, 0.2, 0.01, 0.98, 0.2, 0.0],
+                [20.0, 20.0, 1.03, 10.0, 10.0, 1.02, 10.0, 20.0],
+            ),
+            x_scale=1.0,
+        )
+        if best is None or solution.cost < best[0].cost:
+            best = (solution, scale)
+    assert best is not None
+    solution, scale = best
+    residual = float(np.sqrt(2.0 * solution.cost / (2 * len(frequency_hz))))
+    if residual > RESIDUAL_MAX:
+        raise FitError(
+            f"two branches leave {residual:.1%} (allowed {RESIDUAL_MAX:.0%}); look for a loose cable or a cracked plate"
+        )
+    sd = _standard_deviations(solution.jac, residual, scale)
+    _, _, f1, q1, _, f2, q2, k2 = solution.x * scale
+    if k2 < COUPLING_MIN or k2 < 5.0 * sd[7] or not Q_RANGE[0] <= q2 <= Q_RANGE[1]:
+        raise DryChannelError(
+            f"no fluid channel in the impedance (coupling {k2:.1e}, a filled channel has about 2e-3; Q {q2:.0f}); "
+            "fill the chip, drive out bubbles, then tune again"
+        )
+    return TransducerFit(float(f1), float(q1), float(f2), float(q2), float(sd[5]), float(k2), residual)
+
+
+def _residuals(
+    frequency_hz: NDArray[np.float64], y: NDArray[np.complex128], p: NDArray[np.float64], scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    deviation = _admittance(frequency_hz, p, scale) / y - 1.0
+    return np.concatenate([deviation.real, deviation.imag])
+
+
+def _standard_deviations(
+    jacobian: NDArray[np.float64], residual: float, scale: NDArray[np.float64]
+) -> NDArray[np.float64]:
+    covariance = np.linalg.pinv(jacobian.T @ jacobian) * residual**2
+    return np.asarray(np.sqrt(np.diag(covariance)) * np.abs(scale))

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Tuning: where the channel resonates."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from ...process.context import PhaseContext
+from ...process.errors import PhaseError
+from .codes import SorterCode
+from .instruments import SorterInstruments
+from .transducer_fit import DryChannelError, FitError, TransducerFit, fit_transducer
+
+EXPECTED_CHANNEL_HZ = 2.009e6
+"""Half wave of the 375 µm channel in PBS at 25 °C (PHYSICS §2); the start of the fit."""
+
+
+async def find_resonance(
+    instruments: SorterInstruments, start_hz: float, stop_hz: float, points: int
+) -> TransducerFit:
+    """Sweep with the drive off and fit; raises PhaseError for a dry channel or an impedance that does not fit."""
+    await instruments.generator.output_off()
+    sweep = await instruments.analyser.sweep(start_hz, stop_hz, points)
+    try:
+        return fit_transducer(sweep.frequency_hz, sweep.impedance_ohm, EXPECTED_CHANNEL_HZ)
+    except DryChannelError as error:
+        raise PhaseError(SorterCode.DRY_CHANNEL, str(error)) from error
+    except FitError as error:
+        raise PhaseError(SorterCode.NO_FIT, str(error)) from error
+
+
+async def tune_transducer(goal: Any, instruments: SorterInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
+    """Sweep the impedance and find the channel's resonance."""
+    if goal.stop_hz <= goal.start_hz:
+        raise PhaseError(SorterCode.NO_FIT, f"stop_hz = {goal.stop_hz:g} must be above start_hz = {goal.start_hz:g}")
+    ctx.feedback(0.1, "impedance sweep")
+    fit = await find_resonance(instruments, goal.start_hz, goal.stop_hz, goal.points)
+    half_width_hz = 1.96 * fit.channel_sd_hz
+    ctx.measured(
+        "channel_resonance_hz", fit.channel_hz, "Hz", fit.channel_hz - half_width_hz, fit.channel_hz + half_width_hz
+    )
+    ctx.measured("pzt_resonance_hz", fit.pzt_hz, "Hz")
+    return {
+        "channel_resonance_hz": fit.channel_hz,
+        "channel_resonance_sd_hz": fit.channel_sd_hz,
+        "channel_q": fit.channel_q,
+        "pzt_resonance_hz": fit.pzt_hz,
+        "pzt_q": fit.pzt_q,
+        "residual": fit.residual,
+    }

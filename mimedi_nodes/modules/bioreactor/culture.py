@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Keeping cells at culture conditions: polls the controller, watches limits, remembers through interruptions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from ...instruments.bioreactor import BioreactorState
+from ...process.context import PhaseContext
+from .instruments import BioreactorInstruments
+
+POLL_S = 1800.0
+"""Time between two looks at a quiet culture [s]."""
+WARM_UP_S = 8.0 * 3600.0
+"""Cold medium warms in this time at the latest; until then a low temperature is no alarm and not in the statistics."""
+TEMPERATURE_BAND_C = 0.5
+GLUCOSE_MIN_MM = 2.0
+RECORD_EVERY = 2
+"""Every so many looks the values go into the record."""
+VIABLE_CV = 0.05
+"""Relative standard uncertainty of the biomass probe (its qualification)."""
+
+
+@dataclass
+class Conditions:
+    """What the controller is to hold."""
+
+    temperature_c: float
+    co2_fraction: float
+    stirring_rpm: float
+
+    @classmethod
+    def of(cls, goal: Any) -> Conditions:
+        """Return the conditions of a goal."""
+        return cls(goal.temperature_c, goal.co2_fraction, goal.stirring_rpm)
+
+
+@dataclass
+class Log:
+    """What has been seen so far; JSON-able, kept in the checkpoint."""
+
+    begun_s: float
+    warm: bool = False
+    polls: int = 0
+    looks: int = 0
+    temperature_sum_c: float = 0.0
+    temperature_min_c: float | None = None
+    temperature_max_c: float | None = None
+
+    def take(self, temperature_c: float) -> None:
+        """Add a liquid temperature to the statistics."""
+        self.looks += 1
+        self.temperature_sum_c += temperature_c
+        low, high = self.temperature_min_c, self.temperature_max_c
+        self.temperature_min_c = temperature_c if low is None else min(low, temperature_c)
+        self.temperature_max_c = temperature_c if high is None else max(high, temperature_c)
+
+    @property
+    def temperature_mean_c(self) -> float:
+        """Mean liquid temperature since warm-up; NaN when nothing has been seen."""
+        return self.temperature_sum_c / self.looks if self.looks else math.nan
+
+
+def viable_cells(state: BioreactorState) -> float:
+    """Return the viable cells in the vessel by the biomass probe."""
+    return state.viable_cells_per_ml * state.volume_ul / 1000.0
+
+
+async def hold_conditions(instruments: BioreactorInstruments, wanted: Conditions) -> None:
+    """Have the controller hold the conditions; each is read back."""
+    await instruments.controller.ensure_temperature(wanted.temperature_c)
+    await instruments.controller.ensure_gas(wanted.co2_fraction)
+    await instruments.controller.ensure_stirring(wanted.stirring_rpm)
+
+
+async def keep(
+    wanted: Conditions,
+    duration_s: float,
+    instruments: BioreactorInstruments,
+    ctx: PhaseContext,
+    *,
+    module: str,
+    enough: Callable[[BioreactorState, float], Awaitable[bool]] | None = None,
+    poll_s: float = POLL_S,
+) -> tuple[Log, BioreactorState]:
+    """Keep the culture until the time is over or `enough(state, elapsed_s)` says so; return the log and the last state.
+
+    Raises the alarms `<module>.liquid_temperature_low`, `…_high`, `.glucose_low`, `.reading_unknown` and
+    `.controller_fault`; the culture goes on, since switching anything off would harm it more.
+    """
+    restored = (ctx.restored or {}).get("log")
+    log = Log(**restored) if restored else Log(ctx.now_s())
+    await hold_conditions(instruments, wanted)
+    while True:
+        state = await instruments.controller.state()
+        elapsed_s = ctx.now_s() - log.begun_s
+        _look(state, wanted, elapsed_s, log, ctx, module)
+        await ctx.checkpoint(log=asdict(log))
+        share = elapsed_s / duration_s
+        ctx.feedback(share, f"{state.liquid_temperature_c:.2f} °C, {viable_cells(state):.2e} viable cells")
+        if elapsed_s >= duration_s or (enough is not None and await enough(state, elapsed_s)):
+            return log, state
+        await ctx.sleep(min(poll_s, duration_s - elapsed_s))
+
+
+def _look(
+    state: BioreactorState, wanted: Conditions, elapsed_s: float, log: Log, ctx: PhaseContext, module: str
+) -> None:
+    if log.polls % RECORD_EVERY == 0:
+        _measure(state, ctx)
+    log.polls += 1
+    temperature_c = state.liquid_temperature_c
+    unknown = [n for n in ("liquid_temperature_c", "viable_cells_per_ml", "glucose_mm") if math.isnan(getattr(state, n))]
+    _watch(ctx, f"{module}.reading_unknown", bool(unknown), f"the controller does not know {', '.join(unknown)}")
+    if not math.isnan(temperature_c):
+        deviation_c = temperature_c - wanted.temperature_c
+        log.warm = log.warm or abs(deviation_c) <= TEMPERATURE_BAND_C or elapsed_s >= WARM_UP_S
+        text = f"liquid at {temperature_c:.2f} °C, set {wanted.temperature_c:.2f} °C ± {TEMPERATURE_BAND_C} K"
+        if log.warm:
+            log.take(temperature_c)
+            _watch(ctx, f"{module}.liquid_temperature_low", deviation_c < -TEMPERATURE_BAND_C, text)
+            _watch(ctx, f"{module}.liquid_temperature_high", deviation_c > TEMPERATURE_BAND_C, text)
+    _watch(ctx, f"{module}.glucose_low", state.glucose_mm < GLUCOSE_MIN_MM, f"glucose {state.glucose_mm:.1f} mmol/L, "
+           f"limit {GLUCOSE_MIN_MM:g}; raise the perfusion or feed")
+    _watch(ctx, f"{module}.controller_fault", bool(state.faults), f"the controller reports {state.faults!r}")
+
+
+def _measure(state: BioreactorState, ctx: PhaseContext) -> None:
+    cells = viable_cells(state)
+    half = 1.96 * VIABLE_CV * cells
+    ctx.measured("viable_cells", cells, "cells", cells - half, cells + half)
+    for name, unit in (
+        ("liquid_temperature_c", "degC"), ("ph", "1"), ("glucose_mm", "mmol/L"), ("lactate_mm", "mmol/L"),
+        ("dissolved_oxygen_fraction", "1"), ("volume_ul", "uL"),
+    ):
+        ctx.measured(name, getattr(state, name), unit)
+
+
+def _watch(ctx: PhaseContext, alarm_id: str, active: bool, message: str) -> None:
+    if active:
+        ctx.alarm(alarm_id, message)
+    else:
+        ctx.clear_alarm(alarm_id)
+

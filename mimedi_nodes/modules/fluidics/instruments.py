@@ -1,0 +1,89 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The instruments of the fluidics module."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...instruments.balance import SicsBalance
+from ...instruments.cavro import CavroPump, CavroValve
+from ...instruments.link import Link
+from ...instruments.pacing import Pace, settle
+from ...process.errors import PhaseError
+from ..scales import Scales
+from ..site import Site, SiteError
+from .codes import FluidicsCode
+
+
+@dataclass
+class FluidicsInstruments:
+    """One pump between two selector valves, and the scales of the vessels that it serves."""
+
+    site: Site
+    links: Mapping[str, Link]
+    pump: CavroPump
+    source_valve: CavroValve
+    destination_valve: CavroValve
+    scales: Scales
+
+    async def connect(self) -> None:
+        """Open the lines and identify every instrument."""
+        for link in self.links.values():
+            await link.open()
+        for device in (self.pump, self.source_valve, self.destination_valve):
+            await device.identify()
+        await self.scales.identify()
+
+    async def disconnect(self) -> None:
+        """Close the lines."""
+        for link in self.links.values():
+            await link.close()
+
+    async def telemetry(self) -> Mapping[str, tuple[float, str]]:
+        """Read the weights and the plunger."""
+        values = {f"{vessel}_ul": (volume_ul, "uL") for vessel, volume_ul in (await self.scales.volumes_ul()).items()}
+        return {**values, "plunger_ul": (await self.pump.plunger_ul(), "uL")}
+
+    async def ready_pump(self, ctx: Pace) -> None:
+        """Initialize what needs it and wait until nothing moves; the pump is stopped when it still moves."""
+        for device in (self.pump, self.source_valve, self.destination_valve):
+            started = await device.initialize()
+            if not started and await device.is_busy():
+                await device.stop()
+            await settle(device, ctx, patience_s=30.0)
+
+    async def open_path(self, source: str, destination: str, ctx: Pace) -> None:
+        """Turn both valves; raises PhaseError when a vessel is not on them."""
+        try:
+            from_port = self.site.port_of(source, "source_valve")
+            to_port = self.site.port_of(destination, "destination_valve")
+        except SiteError as error:
+            raise PhaseError(FluidicsCode.NOT_REACHABLE, str(error)) from error
+        await self.source_valve.ensure_port(from_port, ctx)
+        await self.destination_valve.ensure_port(to_port, ctx)
+
+    async def check_room(self, destination: str, volume_ul: float) -> None:
+        """Raise PhaseError when a weighed destination cannot take `volume_ul` more."""
+        held_ul = await self.scales.volume_ul(destination)
+        room_ul = self.site.vessels[destination].capacity_ul - (0.0 if math.isnan(held_ul) else held_ul)
+        if volume_ul > room_ul:
+            raise PhaseError(
+                FluidicsCode.NO_ROOM,
+                f"{destination} has room for {room_ul:.0f} uL, not for {volume_ul:.0f} uL; empty or change it",
+            )
+
+
+def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> FluidicsInstruments:
+    """Make the drivers from the site file."""
+    line, link = site.instruments["fluidics_pumps"], links["fluidics_pumps"]
+    return FluidicsInstruments(
+        site=site,
+        links=links,
+        pump=CavroPump(link, line.addresses["pump"], line.syringe_ul["pump"], "pump"),
+        source_valve=CavroValve(link, line.addresses["source_valve"], "source_valve"),
+        destination_valve=CavroValve(link, line.addresses["destination_valve"], "destination_valve"),
+        scales=Scales({n: SicsBalance(k, n) for n, k in links.items() if n.startswith("scale_")}, site),
+    )

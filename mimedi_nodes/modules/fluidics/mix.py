@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Mixing by drawing and returning liquid."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ...instruments.cavro_line import VALVE_TURN_S
+from ...instruments.pacing import settle
+from ...process.context import PhaseContext
+from .instruments import FluidicsInstruments
+
+
+async def mix_stroke(
+    container: str, volume_ul: float, flow_rate_ul_min: float, instruments: FluidicsInstruments, ctx: PhaseContext
+) -> None:
+    """Draw `volume_ul` from a vessel and return it; what a broken stroke left in the syringe is returned first."""
+    pump = instruments.pump
+    await instruments.open_path(container, container, ctx)
+    await settle(pump, ctx, expected_s=await pump.empty_to(0.0, flow_rate_ul_min))
+    await settle(pump, ctx, expected_s=await pump.fill_to(volume_ul, flow_rate_ul_min) + VALVE_TURN_S)
+    await settle(pump, ctx, expected_s=await pump.empty_to(0.0, flow_rate_ul_min) + VALVE_TURN_S)
+
+
+async def mix_container(goal: Any, instruments: FluidicsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
+    """Mix a vessel every so often, until the time is over or COMPLETE is commanded."""
+    checkpoint = dict(ctx.restored or {})
+    begun_s = float(checkpoint.get("begun_s", ctx.now_s()))
+    strokes = int(checkpoint.get("strokes", 0))
+    await instruments.ready_pump(ctx)
+    while not ctx.finish_requested and (left_s := begun_s + goal.duration_s - ctx.now_s()) > 0.0:
+        held_ul = await instruments.scales.volume_ul(goal.container)
+        stroke_ul = goal.stroke_volume_ul if math.isnan(held_ul) else min(goal.stroke_volume_ul, 0.5 * held_ul)
+        if stroke_ul >= 100.0:
+            await mix_stroke(goal.container, stroke_ul, goal.flow_rate_ul_min, instruments, ctx)
+            strokes += 1
+            await ctx.checkpoint(begun_s=begun_s, strokes=strokes)
+        ctx.feedback(1.0 - left_s / goal.duration_s, f"{goal.container}: {strokes} mixing strokes")
+        await ctx.sleep(min(goal.every_s, max(0.0, begun_s + goal.duration_s - ctx.now_s())))
+    return {"strokes": strokes, "duration_s": ctx.now_s() - begun_s}

@@ -1,0 +1,21 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Culture: conditions, expansion, perfusion and harvest in the culture vessel."""
+
+from ..bioreactor.instruments import LIFE_SUPPORT, PERFUSION, builder
+from ..module import Module, Phase
+from .phases import condition_chamber, expand_culture, harvest_culture, perfuse_culture
+
+ERROR_BASE = 400
+
+MODULE = Module(
+    name="incubator",
+    error_base=ERROR_BASE,
+    phases=(
+        Phase("ConditionChamber", condition_chamber, lambda goal: goal.timeout_h * 3600.0),
+        Phase("ExpandCulture", expand_culture, lambda goal: goal.duration_h * 3600.0),
+        Phase("PerfuseCulture", perfuse_culture, lambda goal: goal.duration_h * 3600.0),
+        Phase("HarvestCulture", harvest_culture, lambda goal: 600.0),
+    ),
+    actuators=(*LIFE_SUPPORT, PERFUSION),
+    build=builder("culture_controller", "culture_vessel"),
+)

@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which modules there are: one line of config each, `name: package.file:OBJECT`."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from ruamel.yaml import YAML
+
+from ..process.errors import WorkcellError
+from .module import Module
+
+
+class RegistryError(WorkcellError):
+    """A module is not known or cannot be loaded."""
+
+
+def config_folder() -> Path:
+    """Return the project's config folder: next to the package, or in the installed share folder."""
+    places = [Path(__file__).resolve().parents[2] / "config"]
+    prefixes = os.environ.get("AMENT_PREFIX_PATH", "").split(os.pathsep)
+    places += [Path(prefix) / "share" / "mimedi_workcell" / "config" for prefix in prefixes if prefix]
+    for place in places:
+        if (place / "modules.yaml").is_file():
+            return place
+    raise RegistryError(f"config/modules.yaml was not found; looked at {', '.join(map(str, places))}")
+
+
+def module_table() -> Mapping[str, str]:
+    """Return module name → `package.file:OBJECT`, in the order of bring-up."""
+    table = YAML(typ="safe", pure=True).load((config_folder() / "modules.yaml").read_text(encoding="utf-8"))
+    return {str(name): str(place) for name, place in table.items()}
+
+
+def load_module(name: str) -> Module:
+    """Return a module by its name; raises RegistryError with the names there are."""
+    table = module_table()
+    if name not in table:
+        raise RegistryError(f"there is no module {name!r} in config/modules.yaml; there are {', '.join(table)}")
+    package, _, attribute = table[name].partition(":")
+    module = getattr(importlib.import_module(package), attribute)
+    if not isinstance(module, Module) or module.name != name:
+        raise RegistryError(f"config/modules.yaml: {table[name]} is not a module named {name}")
+    return module
+
+
+def manifests() -> dict[str, frozenset[str]]:
+    """Return module name → its actions (CamelCase): what a recipe may ask of each."""
+    return {name: frozenset(p.action for p in load_module(name).phases) for name in module_table()}

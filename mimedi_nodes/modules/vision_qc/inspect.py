@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Inspection of a sample: counts cells until enough are seen."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import Any
+
+from ...process.context import PhaseContext
+from ...process.errors import PhaseError, PhaseHold
+from ...vision.population import PopulationEstimator, PopulationSummary
+from ...vision.tracker import CellTracker
+from .instruments import VisionInstruments
+
+FRAME_TIMEOUT_S = 10.0
+"""Steady time [s] without a frame after which the camera counts as dead."""
+REPORT_EVERY = 25
+
+
+class VisionCode(IntEnum):
+    """Why an inspection was aborted."""
+
+    TOO_FEW = 510
+    """Too few cells in the time allowed: the sample is empty, or did not reach the channel."""
+
+
+async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
+    """Track the cells that flow through the imaging channel until `cells_wanted` distinct ones have been seen.
+
+    An interrupted inspection begins anew: nothing in it is irreversible, and half a count would be none.
+    """
+    tracker = CellTracker(instruments.settings)
+    population = PopulationEstimator(instruments.settings)
+    end_s = ctx.now_s() + goal.timeout_s
+    frames = 0
+    await instruments.camera.set_capture(True)
+    try:
+        while True:
+            await ctx.pause_point()
+            frame = await instruments.camera.next_frame(FRAME_TIMEOUT_S)
+            begun = time.perf_counter()
+            tracks = tracker.process(frame.bright_field, frame.stamp_s, dye=frame.dye)
+            population.add(tracks)
+            instruments.on_tracks(frame, tracks, (time.perf_counter() - begun) * 1000.0)
+            frames += 1
+            _check_camera(tracker, frames)
+            if frames % REPORT_EVERY == 0:
+                cells = population.summary().cells_counted
+                ctx.feedback(min(1.0, cells / goal.cells_wanted), f"{cells} of {goal.cells_wanted} cells")
+                if cells >= goal.cells_wanted:
+                    break
+            if frame.stamp_s >= end_s:
+                break
+    finally:
+        await instruments.camera.set_capture(False)
+    summary = population.summary()
+    if summary.cells_counted < min(50, goal.cells_wanted):
+        raise PhaseError(
+            VisionCode.TOO_FEW,
+            f"{summary.cells_counted} cells in {frames} frames, at least {min(50, goal.cells_wanted)} are needed; "
+            "take the sample again and look for air in the imaging channel",
+        )
+    return _result(goal, summary, ctx)
+
+
+def _check_camera(tracker: CellTracker, frames: int) -> None:
+    health = tracker.health
+    for flag in ("black", "saturated", "frozen"):
+        if getattr(health, flag):
+            raise PhaseHold(
+                f"vision_qc.camera_{flag}", f"the camera is {flag} after {frames} frames; look at camera, lamp and cable"
+            )
+
+
+def _result(goal: Any, summary: PopulationSummary, ctx: PhaseContext) -> Mapping[str, Any]:
+    factor = goal.dilution
+    concentration = summary.concentration_per_ml * factor
+    low, high = summary.concentration_low_per_ml * factor, summary.concentration_high_per_ml * factor
+    ctx.measured("concentration_per_ml", concentration, "1/mL", low, high)
+    ctx.measured("viability", summary.viability, "1", summary.viability_low, summary.viability_high)
+    return {
+        "cells": summary.cells_counted,
+        "frames": summary.frames_used,
+        "concentration_per_ml": concentration,
+        "concentration_low_per_ml": low,
+        "concentration_high_per_ml": high,
+        "viability": summary.viability,
+        "viability_low": summary.viability_low,
+        "viability_high": summary.viability_high,
+        "viable_per_ml": concentration * summary.viability,
+        "diameter_mean_um": summary.diameter_mean_um,
+        "diameter_sd_um": summary.diameter_sd_um,
+        "diameter_edges_um": [float(edge) for edge in summary.diameter_edges_um],
+        "diameter_counts": [int(count) for count in summary.diameter_counts],
+    }

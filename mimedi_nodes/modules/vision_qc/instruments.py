@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The camera of the vision module, and where its pictures go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from ...instruments.link import Link
+from ...vision.settings import VisionSettings
+from ...vision.tracker import FrameTracks
+from ..camera import Camera, Frame
+from ..site import Site
+
+OnTracks = Callable[[Frame, FrameTracks, float], None]
+"""Shows one tracked frame: frame, tracks, latency [ms]."""
+
+
+@dataclass
+class VisionInstruments:
+    """A camera over the imaging channel."""
+
+    camera: Camera
+    settings: VisionSettings
+    on_tracks: OnTracks
+
+    async def connect(self) -> None:
+        """Have the camera off; raises InstrumentError when it is not there."""
+        await self.camera.set_capture(False)
+
+    async def disconnect(self) -> None:
+        """Nothing to close: the camera is reached by topics."""
+
+    async def telemetry(self) -> Mapping[str, tuple[float, str]]:
+        """Return how many frames were lost."""
+        return {"frames_dropped": (float(self.camera.dropped), "count")}
+
+
+def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> VisionInstruments:
+    """Make the module's instruments; `extras` must hold the camera, and may hold `on_tracks`."""
+    microscope = site.microscope
+    settings = VisionSettings(
+        um_per_px=microscope.um_per_px,
+        wall_top_px=microscope.wall_top_px,
+        wall_bottom_px=microscope.wall_bottom_px,
+        channel_depth_um=microscope.channel_depth_um,
+        frame_rate_hz=microscope.frame_rate_hz,
+    )
+    return VisionInstruments(extras["camera"], settings, extras.get("on_tracks", lambda frame, tracks, latency: None))
