@@ -1,0 +1,71 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the engine tells of a batch: who it is for, where it stands, how it ended."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A batch: for whom it is made, and who ordered it.
+
+    Args:
+        patient_id: chain of identity of the recipient.
+        donor_id: chain of identity of the donor; the patient's own when autologous.
+        engineering_run: a run that can never be released.
+    """
+
+    batch_id: str
+    patient_id: str
+    donor_id: str
+    patient_weight_kg: float
+    requested_by: str = "operator"
+    engineering_run: bool = False
+
+
+@dataclass(frozen=True)
+class BatchOutcome:
+    """How the procedure ended; whether the product meets its specification is the record's verdict."""
+
+    state: Literal["completed", "rejected", "held", "stopped", "aborted"]
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class BatchSnapshot:
+    """Where a batch stands; the fields of `mimedi_msgs/BatchStatus`, the stamp as `time_s`."""
+
+    time_s: float
+    batch_id: str
+    recipe: str
+    product: str
+    state: str
+    phase_id: str = ""
+    step: str = ""
+    process_day: float = math.nan
+    progress: float = math.nan
+    expected_remaining_h: float = math.nan
+    viable_cells: float = math.nan
+    hold_reason: str = ""
+    phases_done: int = 0
+    phases_total: int = 0
+
+
+@dataclass(frozen=True)
+class CommandOutcome:
+    """Answer to a procedure command: taken or not, state after it, reason."""
+
+    accepted: bool
+    state: str
+    message: str = ""
+
+
+class Recorder(Protocol):
+    """Writes an event to the batch record through the producer's durable outbox."""
+
+    def __call__(self, kind: str, what: str, why: str = "", **data: Any) -> None:
+        """Write one event; durable when this returns."""
+        ...

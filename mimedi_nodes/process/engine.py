@@ -1,0 +1,444 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The procedure engine: carries a recipe out, survives its own death, holds rather than guesses.
+
+Every step is journaled before it is acted upon. An engine that is started on the journal of an earlier life runs
+the same procedure from its beginning; steps that have ended give their stored results without doing anything,
+and for a step in flight the module is asked what became of its goal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from collections.abc import Callable, Mapping
+from typing import Any, NoReturn
+
+from .batch import Batch, BatchOutcome, BatchSnapshot, CommandOutcome, Recorder
+from .clock import ProcessClock
+from .durations import expected_recipe_s
+from .errors import WorkcellError
+from .gateway import LaboratoryGateway, ModuleGateway, ModuleUnavailable, OperatorGateway
+from .interfaces import Interfaces, default_interfaces
+from .journal import Journal
+from .phase_runner import PhaseRunner
+from .procedure_control import OnHold, ProcedureControl, RunningPhase
+from .procedure_state import ProcedureState
+from .recipe import (
+    AwaitResultsStep,
+    Decision,
+    IfStep,
+    LaboratoryStep,
+    LoopStep,
+    NotYetStep,
+    Operation,
+    ParallelStep,
+    PhaseStep,
+    PromptStep,
+    Recipe,
+    SetStep,
+    Step,
+    WaitStep,
+)
+from .run_context import BranchEnded, RunContext, Scope, first_of
+from .step_runner import StepRunner
+
+# Nothing shorter than this [s] of process time is worth a durable note that the coordinator is alive.
+ALIVE_EVERY_S = 60.0
+POLL_S = 5.0
+
+
+class Engine:
+    """Runs one batch of one recipe; lives in one asyncio loop.
+
+    Args:
+        recipe: the checked recipe, with the batch's parameters.
+        batch: for whom it is made.
+        modules, operator, laboratory: doors to the rest of the world.
+        clock: process time.
+        journal: this batch's journal; the one of an earlier life is taken up.
+        record: writes to the batch record.
+        on_status: called with a snapshot after every change.
+        expected_phase_s: expected duration [s] of a phase, for progress only.
+        on_hold: "wait" for a RESTART, or "end" the batch as held when nobody is there.
+        interfaces: interface definitions; those of this installation when None.
+
+    Raises:
+        JournalError: the journal belongs to another batch or recipe.
+    """
+
+    def __init__(
+        self,
+        recipe: Recipe,
+        batch: Batch,
+        modules: ModuleGateway,
+        operator: OperatorGateway,
+        laboratory: LaboratoryGateway,
+        clock: ProcessClock,
+        journal: Journal,
+        record: Recorder,
+        on_status: Callable[[BatchSnapshot], None] = lambda snapshot: None,
+        expected_phase_s: Callable[[PhaseStep], float] = lambda step: 0.0,
+        on_hold: OnHold = "wait",
+        interfaces: Interfaces | None = None,
+    ) -> None:
+        self._on_status = on_status
+        self._expected_phase_s = expected_phase_s
+        self._is_taken_up = journal.bind(batch.batch_id, recipe.content_hash, clock.now_s())
+        self._done: set[str] = set()
+        self._alive_s = -math.inf
+        self._watchers: list[asyncio.Future[None]] = []
+        self._phases_total = sum(1 for _ in recipe.phases())
+        control = ProcedureControl(modules, journal, record, clock, on_hold, self._changed)
+        self._context = RunContext(
+            recipe,
+            batch,
+            modules,
+            operator,
+            laboratory,
+            clock,
+            journal,
+            record,
+            interfaces or default_interfaces(),
+            control,
+            self._changed,
+            POLL_S,
+            started_s=float(journal.get("started_s")),
+            last_alive_s=float(journal.get("alive_s", clock.now_s())),
+        )
+        self._phases = PhaseRunner(self._context)
+        self._steps = StepRunner(self._context)
+        self._remaining_s: tuple[int, float] = (-1, math.nan)
+
+    @property
+    def state(self) -> ProcedureState:
+        """State of the procedure."""
+        return self._context.control.state
+
+    @property
+    def hold_reason(self) -> str:
+        """Why the procedure is held; empty when it is not."""
+        return self._context.control.hold_reason
+
+    async def run(self) -> BatchOutcome:
+        """Carry the procedure out, or on; return how it ended.
+
+        A batch that ended before gives its outcome again and touches nothing. One that ended as held is taken up
+        as held: with `on_hold` "wait" it can be restarted.
+        """
+        context = self._context
+        stored = context.journal.get("outcome")
+        if stored is not None:
+            return BatchOutcome(**stored)
+        self._record_start()
+        if self.state in (ProcedureState.STOPPING, ProcedureState.ABORTING):
+            self._watch_goals_in_flight()
+        context.control.begin()
+        procedure = asyncio.ensure_future(self._procedure())
+        ended = context.control.ended
+        either: list[asyncio.Future[Any]] = [procedure, ended]
+        try:
+            if not ended.done():
+                await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+            if procedure.done() and not ended.done():
+                procedure.result()
+                context.control.complete()
+                outcome = BatchOutcome("completed")
+            else:
+                outcome = ended.result()
+        finally:
+            procedure.cancel()
+            await asyncio.gather(procedure, return_exceptions=True)
+        return self._end(outcome)
+
+    def _record_start(self) -> None:
+        context, batch = self._context, self._context.batch
+        context.record_once(
+            "batch:started",
+            "batch_started",
+            batch.batch_id,
+            recipe=context.recipe.name,
+            version=context.recipe.version,
+            recipe_status=context.recipe.status,
+            recipe_sha256=context.recipe.content_hash,
+            product=context.recipe.product,
+            patient=batch.patient_id,
+            donor=batch.donor_id,
+            weight_kg=batch.patient_weight_kg,
+            engineering_run=batch.engineering_run,
+            requested_by=batch.requested_by,
+            parameters={name: parameter.value for name, parameter in context.recipe.parameters.items()},
+        )
+        for name, parameter in context.recipe.parameters.items():
+            context.record_once(
+                f"parameter:{name}",
+                "recipe_parameter",
+                name,
+                name=name,
+                value=parameter.value,
+                unit=parameter.unit,
+            )
+        if self._is_taken_up:
+            context.record(
+                "batch_taken_up", batch.batch_id, "the coordinator came back", state=str(self.state)
+            )
+
+    def _end(self, outcome: BatchOutcome) -> BatchOutcome:
+        context = self._context
+        # A held batch is not over: it can be taken up again, so only the other outcomes are final.
+        if outcome.state != "held":
+            context.journal.set("outcome", vars(outcome))
+        context.record_once(
+            f"batch:ended:{outcome.state}",
+            "batch_ended",
+            context.batch.batch_id,
+            outcome.reason,
+            state=outcome.state,
+            reason=outcome.reason,
+        )
+        self._changed()
+        return outcome
+
+    def _watch_goals_in_flight(self) -> None:
+        """Let a stop or abort that a crash cut short reach the phases that were at work."""
+        context = self._context
+        for entry in context.journal.entries():
+            if entry.kind == "phase" and not entry.has_ended:
+                phase = RunningPhase(entry.path, entry.intent["module"], entry.intent["goal_id"])
+                context.control.enter(phase)
+                self._watchers.append(asyncio.ensure_future(self._watch_goal(phase)))
+
+    async def _watch_goal(self, phase: RunningPhase) -> None:
+        with contextlib.suppress(ModuleUnavailable):
+            recall = await self._context.modules.recall_phase(phase.module, phase.goal_id)
+            if recall.status in ("running", "held"):
+                await self._context.modules.await_phase(
+                    phase.module, phase.goal_id, lambda progress, step: None
+                )
+        self._context.control.leave(phase.goal_id)
+
+    async def command(self, command: str, who: str, why: str) -> CommandOutcome:
+        """Take an ISA-88 command: pause, resume, hold, restart, stop, abort."""
+        return await self._context.control.command(command, who, why)
+
+    async def report_held(self, module: str, reason: str) -> None:
+        """Tell that a module's service has gone to Held by itself; the procedure is held with its reason.
+
+        Ignored when the procedure itself held the module, or no phase of this batch runs there.
+        """
+        control = self._context.control
+        for phase in list(control.running.values()):
+            if phase.module == module and not phase.is_held:
+                phase.is_held = True
+                await control.enter_hold(f"{phase.path} ({module}) is held: {reason or 'see its alarms'}")
+                control.end_if_unattended()
+
+    def submit_laboratory_result(self, record: Mapping[str, Any]) -> None:
+        """Take a laboratory record whose signature has been verified; durable when this returns.
+
+        Args:
+            record: laboratory, sample_id, test, value, low, high, unit, method, status, reported_s.
+
+        Raises:
+            WorkcellError: a field is missing or empty.
+        """
+        missing = [name for name in ("sample_id", "test", "unit", "status") if not record.get(name)]
+        if missing or "value" not in record:
+            raise WorkcellError(
+                f"laboratory record lacks {', '.join(missing or ['value'])}: {dict(record)!r}"
+            )
+        self._context.journal.put_laboratory_result(record)
+        self._context.laboratory_news.set()
+
+    def snapshot(self) -> BatchSnapshot:
+        """Return where the batch stands now."""
+        context, control = self._context, self._context.control
+        now_s = context.clock.now_s()
+        elapsed_s = now_s - context.started_s
+        remaining_s = self._expected_remaining_s(now_s)
+        total_s = elapsed_s + remaining_s
+        steps = context.steps_now
+        return BatchSnapshot(
+            time_s=now_s,
+            batch_id=context.batch.batch_id,
+            recipe=context.recipe.title,
+            product=context.recipe.product,
+            state=str(control.state),
+            phase_id=", ".join(steps),
+            step="; ".join(text for text in steps.values() if text),
+            process_day=elapsed_s / 86400.0,
+            progress=elapsed_s / total_s if total_s > 0.0 else math.nan,
+            expected_remaining_h=remaining_s / 3600.0,
+            viable_cells=self._viable_cells(),
+            hold_reason=control.hold_reason,
+            phases_done=context.phases_done,
+            phases_total=self._phases_total,
+        )
+
+    def _expected_remaining_s(self, now_s: float) -> float:
+        context = self._context
+        if self._remaining_s[0] != len(self._done):
+            expected_s = expected_recipe_s(context.recipe, self._expected_phase_s, self._done)
+            self._remaining_s = (len(self._done), expected_s + now_s)
+        return max(0.0, self._remaining_s[1] - now_s)
+
+    def _viable_cells(self) -> float:
+        for result in reversed(self._context.results.values()):
+            value = result.get("viable_cells")
+            if isinstance(value, int | float) and math.isfinite(value):
+                return float(value)
+        return math.nan
+
+    def _changed(self) -> None:
+        if not hasattr(self, "_remaining_s"):
+            return
+        now_s = self._context.clock.now_s()
+        if now_s - self._alive_s >= ALIVE_EVERY_S:
+            self._alive_s = now_s
+            self._context.journal.set("alive_s", now_s)
+        self._on_status(self.snapshot())
+
+    async def _procedure(self) -> None:
+        for operation in self._context.recipe.operations():
+            await self._operation(operation)
+
+    async def _operation(self, operation: Operation) -> None:
+        await self._sequence(operation.steps, "", Scope())
+        for decision in operation.decisions:
+            await self._decide(decision)
+
+    async def _sequence(self, steps: tuple[Step, ...], suffix: str, scope: Scope) -> None:
+        for step in steps:
+            await self._step(step, suffix, scope)
+
+    async def _step(self, step: Step, suffix: str, scope: Scope) -> None:
+        key = step.path + suffix
+        if isinstance(step, ParallelStep):
+            await self._parallel(step, suffix, scope)
+        elif isinstance(step, LoopStep):
+            await self._loop(step, suffix, scope)
+        elif isinstance(step, IfStep):
+            steps = step.then_steps if await self._condition(key, step.condition, scope) else step.else_steps
+            await self._sequence(steps, suffix, scope)
+        elif isinstance(step, PhaseStep):
+            self._context.results[step.id] = await self._phases.run(step, key, scope)
+        else:
+            self._context.results[step.id] = await self._plain(step, key, scope)
+        self._done.add(step.path)
+        self._changed()
+
+    async def _plain(self, step: Step, key: str, scope: Scope) -> Mapping[str, Any]:
+        entry = self._context.journal.entry(key)
+        if entry is None:
+            await scope.run(self._context.control.gate())
+        if isinstance(step, PromptStep):
+            return await scope.run(self._steps.prompt(step, key))
+        if isinstance(step, LaboratoryStep):
+            return await scope.run(self._steps.order(step, key))
+        if isinstance(step, AwaitResultsStep):
+            return await scope.run(self._steps.await_results(step, key))
+        if isinstance(step, SetStep):
+            return await scope.run(self._steps.set_values(step, key))
+        if isinstance(step, WaitStep):
+            return await scope.run(self._steps.wait(step, key))
+        if isinstance(step, NotYetStep):
+            return self._steps.not_yet(step, key)
+        raise TypeError(f"{key}: no way to run a {type(step).__name__}")
+
+    async def _parallel(self, step: ParallelStep, suffix: str, scope: Scope) -> None:
+        scopes = {name: Scope(scope) for name in step.branches}
+
+        async def branch(name: str) -> None:
+            with contextlib.suppress(BranchEnded):
+                await self._sequence(step.branches[name], suffix, scopes[name])
+            if name == step.until:
+                for other in scopes.values():
+                    other.end()
+
+        # The leading branch first: in a replay it has ended before its companions look.
+        names = sorted(step.branches, key=lambda name: name != step.until)
+        try:
+            async with asyncio.TaskGroup() as group:
+                for name in names:
+                    group.create_task(branch(name))
+        except BaseExceptionGroup as errors:
+            raise errors.exceptions[0] from None
+        if scope.has_ended:
+            raise BranchEnded
+
+    async def _loop(self, step: LoopStep, suffix: str, scope: Scope) -> None:
+        key = step.path + suffix
+        for turn in range(1, step.limit + 1):
+            if not await self._condition(f"{key}#{turn}", step.condition, scope):
+                return
+            await self._sequence(step.steps, f"{suffix}#{turn}", scope)
+        if await self._condition(f"{key}#end", step.condition, scope):
+            await self._context.control.hold(
+                f"{key}: the loop ran {step.limit} times and {step.condition!r} still holds"
+            )
+
+    async def _condition(self, key: str, expression: str, scope: Scope) -> bool:
+        """Return a condition's truth, decided once: a replay takes what the journal says."""
+        context = self._context
+        entry = context.journal.entry(f"{key}:if")
+        if entry is None:
+            await scope.run(context.control.gate())
+            truth = await context.until_known(lambda: context.condition(expression), key)
+            entry = context.journal.begin(f"{key}:if", "condition", {"outcome": truth}, context.clock.now_s())
+        truth = bool(entry.intent["outcome"])
+        context.record_once(f"{key}:if", "decision", key, expression, expression=expression, outcome=truth)
+        return truth
+
+    async def _decide(self, decision: Decision) -> None:
+        """Carry out a decision at the end of an operation: hold or reject when its condition holds."""
+        context, control = self._context, self._context.control
+        entry = context.journal.entry(decision.path)
+        if entry is None:
+            await control.gate()
+            truth = await context.until_known(lambda: context.condition(decision.condition), decision.path)
+            cause = ask = ""
+            if truth:
+                cause = await context.until_known(lambda: str(context.render(decision.cause)), decision.path)
+                ask = await context.until_known(lambda: str(context.render(decision.ask)), decision.path)
+            intent = {"outcome": truth, "cause": cause, "ask": ask}
+            entry = context.journal.begin(decision.path, "decision", intent, context.clock.now_s())
+        truth, cause = bool(entry.intent["outcome"]), str(entry.intent["cause"])
+        context.record_once(
+            decision.path,
+            "decision",
+            decision.path,
+            cause,
+            expression=decision.condition,
+            outcome=decision.decide if truth else "go on",
+        )
+        if truth and not entry.has_ended:
+            if decision.decide == "reject":
+                await self._reject(cause)
+            await self._hold_and_ask(decision.path, cause, str(entry.intent["ask"]))
+        if not entry.has_ended:
+            context.journal.end(decision.path, "passed", {}, context.clock.now_s())
+
+    async def _hold_and_ask(self, key: str, cause: str, question: str) -> None:
+        """Hold; go on when the operator answers so or restarts, reject when the operator says so."""
+        control = self._context.control
+        await control.enter_hold(cause)
+        if not question:
+            control.end_if_unattended()
+            await control.gate()
+            return
+
+        async def asked() -> None:
+            answer = await self._context.ask(key, question, ("continue", "reject", "hold"))
+            if answer.answer == "reject":
+                await self._reject(cause)
+            if answer.answer == "continue":
+                await control.command("restart", answer.who, answer.why or f"{question}: continue")
+            else:
+                control.end_if_unattended()
+            await control.gate()
+
+        await first_of(control.gate(), asked())
+
+    async def _reject(self, cause: str) -> NoReturn:
+        await self._context.control.reject(cause)
+        raise AssertionError("a rejected procedure does not go on")
