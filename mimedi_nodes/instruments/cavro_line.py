@@ -103,7 +103,8 @@ class DtDevice:
             InstrumentRefused: the command ended with an error of the device, in words.
         """
         status = await self.status()
-        self._raise_for(status.error_code, "its last command")
+        if status.ready or status.error_code != NOT_INITIALIZED:  # it is not initialized yet while it initializes
+            self._raise_for(status.error_code, "its last command")
         return not status.ready
 
     async def is_off(self) -> bool:

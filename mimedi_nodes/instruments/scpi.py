@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 
-from .exchange import QUERY_RETRIES, REPLY_TIMEOUT_S, exchange
+from .exchange import QUERY_RETRIES, REPLY_TIMEOUT_S, Reply, exchange
 from .link import GarbledReply, InstrumentRefused, Link
 
 _ERROR = re.compile(r'([+-]?\d+),"([^"]*)"')
@@ -40,24 +41,34 @@ class ScpiInstrument:
         Raises:
             InstrumentRefused: the instrument reports an error, in its words.
         """
-        answer = await self.query(f"{text};:SYST:ERR?", timeout_s)
-        found = _ERROR.fullmatch(answer)
-        if found is None:
-            raise GarbledReply(self.name, f"SYST:ERR? answered {answer!r}")
-        if int(found[1]) != 0:
-            raise InstrumentRefused(self.name, f"{text} refused: {found[2]} ({found[1]})")
+        code, words = await self._ask(f"{text};:SYST:ERR?", self._parse_error, timeout_s)
+        if code != 0:  # may be an older entry, or a command garbled on the line: clear the queue and say it again
+            await self._ask("*CLS;:SYST:ERR?", self._parse_error, timeout_s)
+            code, words = await self._ask(f"{text};:SYST:ERR?", self._parse_error, timeout_s)
+        if code != 0:
+            raise InstrumentRefused(self.name, f"{text} refused: {words} ({code})")
 
     async def query(self, text: str, timeout_s: float = REPLY_TIMEOUT_S) -> str:
         """Send a query and return the answer's text without its end."""
+        return await self._ask(text, self._text, timeout_s)
+
+    async def _ask(self, text: str, parse: Callable[[bytes], Reply], timeout_s: float) -> Reply:
         return await exchange(
             self._link,
             text.encode("ascii") + b"\n",
             _line_end,
-            self._text,
+            parse,
             instrument=self.name,
             timeout_s=timeout_s,
             retries=QUERY_RETRIES,
         )
+
+    def _parse_error(self, data: bytes) -> tuple[int, str]:
+        answer = self._text(data)
+        found = _ERROR.fullmatch(answer)
+        if found is None or (int(found[1]) == 0) != (found[2] == "No error"):
+            raise GarbledReply(self.name, f"SYST:ERR? answered {answer!r}")
+        return int(found[1]), found[2]
 
     async def query_number(self, text: str) -> float:
         """Send a query and return its finite number; asked again when it is none (SCPI has no checksum).

@@ -122,6 +122,8 @@ class PtyServer:
             self._serve(max(0.0, self._late[0][0] - time.monotonic()) if self._late else None)
 
     def _serve(self, timeout_s: float | None) -> None:
+        if self._closing:
+            return
         for key, mask in self._selector.select(timeout_s):
             line: _Line | None = key.data
             if line is None:

@@ -88,7 +88,7 @@ class CavroPumpFirmware(CavroDevice):
             self._resolution = op.value
             return 0.0
         if op.name == "Z":
-            self.valve = "O"
+            self.valve, self.error = "O", OK
             return _FIND_HOME_S + self._go(0.0, _INITIALIZE_SPEED_STEPS_S)
         return self._begin_move(op)
 
@@ -184,6 +184,7 @@ class CavroValveFirmware(CavroDevice):
     def begin(self, op: Op) -> float:
         """Begin a turn; return its duration [s]."""
         if op.name == "Z":
+            self.error = OK
             return VALVE_TURN_S
         if op.value is None or not 1 <= op.value <= self.PORTS:
             raise CommandFailed(INVALID_OPERAND)

@@ -14,6 +14,7 @@ class LineFault(enum.Enum):
     """What happens to one request and its answer."""
 
     LOST_REQUEST = "the instrument never hears it"
+    FLIPPED_REQUEST_BIT = "one bit of the request is wrong"
     LOST_ANSWER = "the instrument does it, but its answer is lost"
     BROKEN_ANSWER = "the answer ends in its midst"
     GARBAGE_ANSWER = "noise comes instead of the answer"
@@ -57,6 +58,8 @@ class FaultyLine:
         fault = self._faults.popleft() if self._faults else None
         if fault is LineFault.LOST_REQUEST:
             return b""
+        if fault is LineFault.FLIPPED_REQUEST_BIT:
+            data, fault = _flip(data, self._draw(8 * len(data))), None
         answer = self._spoil(fault, self.firmware.receive(data, now_s))
         return self._flip_at_random(answer) if self.bit_error_rate > 0.0 else answer
 

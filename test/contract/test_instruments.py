@@ -1,0 +1,606 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One contract for every driver and its instrument, over memory and over real pseudo-terminals alike."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import heapq
+import itertools
+import json
+import math
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mimedi_nodes.instruments.balance import NotStable, SicsBalance
+from mimedi_nodes.instruments.bioreactor import BioreactorController
+from mimedi_nodes.instruments.cavro import CavroPump, CavroValve, TransferPlan
+from mimedi_nodes.instruments.exchange import OutOfRange
+from mimedi_nodes.instruments.generator import FunctionGenerator
+from mimedi_nodes.instruments.impedance import ImpedanceAnalyser
+from mimedi_nodes.instruments.link import (
+    FrameEnd,
+    GarbledReply,
+    InstrumentError,
+    InstrumentRefused,
+    Link,
+    LinkLost,
+    ReplyTimeout,
+)
+from mimedi_nodes.instruments.pacing import settle
+from mimedi_nodes.instruments.pump_pair import PairState, PumpPair
+from mimedi_nodes.instruments.serial_link import SerialLink
+from mimedi_sim.firmware import sics as sics_firmware
+from mimedi_sim.firmware.cavro_bus import CavroBus
+from mimedi_sim.firmware.cavro_pump import CavroPumpFirmware, CavroValveFirmware
+from mimedi_sim.firmware.faulty_line import FaultyLine, LineFault
+from mimedi_sim.firmware.generator import ScpiGenerator
+from mimedi_sim.firmware.impedance import ScpiImpedanceAnalyser
+from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings, ModbusBioreactor
+from mimedi_sim.memory_link import MemoryLink
+from mimedi_sim.pty_server import PtyServer
+
+
+class HastySerialLink(SerialLink):
+    """A serial link that gives up early: pseudo-terminals answer in well under a millisecond."""
+
+    async def transact(self, request: bytes, reply_end: FrameEnd | None, timeout_s: float) -> bytes:
+        return await super().transact(request, reply_end, min(timeout_s, 0.2))
+
+
+class Bench:
+    """A line's firmware on virtual process time, and what its pumps really moved, integrated from their
+    rates.
+    """
+
+    def __init__(self, kind: str, directory: Path) -> None:
+        self.kind = kind
+        self.time_s = 0.0
+        self.lines: dict[str, FaultyLine] = {}
+        self.pumps: list[CavroPumpFirmware] = []
+        self.moved_ul: dict[tuple[int, str], float] = {}
+        self.rates: list[tuple[float, tuple[float, ...]]] = []
+        self.participants = 1
+        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
+        self._order = itertools.count()
+        self.server = PtyServer(directory, self._receive) if kind == "pty" else None
+        self.memory: dict[str, MemoryLink] = {}
+
+    def line(self, name: str, firmware: object) -> Link:
+        """Put firmware on a line of its own and return the driver's end."""
+        self.lines[name] = FaultyLine(firmware, name=name)  # type: ignore[arg-type]
+        if self.server is None:
+            self.memory[name] = MemoryLink(name, lambda data: self._receive(name, data))
+            return self.memory[name]
+        return HastySerialLink(name, str(self.server.plug(name)), 38400)
+
+    def unplug(self, name: str) -> None:
+        if self.server is None:
+            self.memory[name].plugged = False
+        else:
+            self.server.unplug(name)
+
+    def plug(self, name: str) -> None:
+        if self.server is None:
+            self.memory[name].plugged = True
+        else:
+            self.server.plug(name)
+
+    def watch(self, *pumps: CavroPumpFirmware) -> None:
+        self.pumps += pumps
+
+    def out_ul(self, pump: CavroPumpFirmware, valve: str = "O") -> float:
+        """Return what left the syringe through a valve position (negative: what was drawn)."""
+        return self.moved_ul.get((id(pump), valve), 0.0)
+
+    def now_s(self) -> float:
+        return self.time_s
+
+    async def sleep(self, seconds: float) -> None:
+        """Virtual time: moves on when every participant sleeps."""
+        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        heapq.heappush(self._sleepers, (self.time_s + seconds, next(self._order), woken))
+        self._advance_if_quiet()
+        await woken
+
+    def leave(self) -> None:
+        self.participants -= 1
+        self._advance_if_quiet()
+
+    def close(self) -> None:
+        if self.server is not None:
+            self.server.close()
+
+    def advance(self, until_s: float) -> None:
+        while self.time_s < until_s:
+            step_end = min([until_s, *(line.next_event() for line in self.lines.values())])
+            self.rates.append((self.time_s, tuple(pump.rate_ul_s for pump in self.pumps)))
+            for pump in self.pumps:
+                key = (id(pump), pump.valve)
+                self.moved_ul[key] = self.moved_ul.get(key, 0.0) - pump.rate_ul_s * (step_end - self.time_s)
+            self.time_s = step_end
+            for line in self.lines.values():
+                line.advance_to(step_end)
+
+    def _advance_if_quiet(self) -> None:
+        if self._sleepers and len(self._sleepers) >= self.participants:
+            wake_s, _, woken = heapq.heappop(self._sleepers)
+            self.advance(wake_s)
+            woken.set_result(None)
+
+    def _receive(self, name: str, data: bytes) -> bytes:
+        line = self.lines[name]
+        line.advance_to(self.time_s)
+        return line.receive(data, self.time_s)
+
+
+@pytest.fixture(params=["memory", "pty"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(request.param, tmp_path / "ports")
+    yield made
+    made.close()
+
+
+async def ready_pump(bench: Bench, syringe_ul: float = 25_000.0) -> tuple[CavroPump, CavroPumpFirmware]:
+    firmware = CavroPumpFirmware(syringe_ul)
+    link = bench.line("pumps", CavroBus({1: firmware}))
+    bench.watch(firmware)
+    await link.open()
+    pump = CavroPump(link, 1, syringe_ul, "pump")
+    assert await pump.initialize()
+    await settle(pump, bench, expected_s=0.5)
+    return pump, firmware
+
+
+# pumps and valves ---------------------------------------------------------------------------------
+async def test_pump_refuses_to_move_before_initialization(bench: Bench) -> None:
+    link = bench.line("pumps", CavroBus({1: CavroPumpFirmware(25_000.0)}))
+    await link.open()
+    pump = CavroPump(link, 1, 25_000.0, "pump")
+    with pytest.raises(InstrumentRefused, match="initialize it"):
+        await pump.fill_to(100.0, 1000.0)
+
+
+async def test_initialization_is_harmless_to_repeat(bench: Bench) -> None:
+    pump, firmware = await ready_pump(bench)
+    await pump.fill_to(1000.0, 10_000.0)
+    await settle(pump, bench, expected_s=6.0)
+    assert not await pump.initialize()
+    assert await pump.plunger_ul() == pytest.approx(1000.0, abs=0.3)
+    assert firmware.initializations == 1
+    assert "XLP6000" in await pump.identify()
+
+
+async def test_transfer_of_several_strokes_runs_inside_the_pump(bench: Bench) -> None:
+    pump, firmware = await ready_pump(bench)
+    start_s = bench.now_s()
+    plan = await pump.start_transfer(60_000.0, 20_000.0, 30_000.0)
+    heard = bench.lines["pumps"].requests
+    await settle(pump, bench, expected_s=plan.duration_s)
+    assert bench.lines["pumps"].requests == heard + 1
+    assert bench.now_s() - start_s == pytest.approx(plan.duration_s, abs=0.01)
+    assert bench.out_ul(firmware) == pytest.approx(plan.volume_ul, abs=1e-6)
+    assert bench.out_ul(firmware, "I") == pytest.approx(-plan.volume_ul, abs=1e-6)
+    done = await pump.transferred(plan)
+    assert (done.delivered_ul, done.drawn_ul, done.plunger_ul) == pytest.approx((60_000.0, 60_000.0, 0.0), abs=0.3)
+
+
+@pytest.mark.parametrize("share", [0.02, 0.13, 0.29, 0.5, 0.71, 0.93])
+async def test_stopped_transfer_tells_what_it_moved_and_goes_on(bench: Bench, share: float) -> None:
+    pump, firmware = await ready_pump(bench)
+    plan = await pump.start_transfer(60_000.0, 20_000.0, 30_000.0)
+    await bench.sleep(share * plan.duration_s)
+    await pump.stop()
+    await bench.sleep(0.3)  # a valve ends its turn
+    assert await pump.is_off()
+    stored = TransferPlan(**json.loads(json.dumps(dataclasses.asdict(plan))))
+    progress = await pump.transferred(stored)
+    assert progress.delivered_ul == pytest.approx(bench.out_ul(firmware), abs=0.3)
+    assert progress.drawn_ul == pytest.approx(-bench.out_ul(firmware, "I"), abs=0.3)
+    rest = await pump.start_transfer(60_000.0 - progress.delivered_ul, 20_000.0, 30_000.0)
+    await settle(pump, bench, expected_s=rest.duration_s)
+    assert bench.out_ul(firmware) == pytest.approx(60_000.0, abs=0.6)
+    assert -bench.out_ul(firmware, "I") == pytest.approx(60_000.0, abs=0.6)
+    assert await pump.plunger_steps() == 0
+
+
+async def test_transfer_progress_is_refused_when_somebody_else_moved_the_pump(bench: Bench) -> None:
+    pump, _ = await ready_pump(bench)
+    plan = await pump.start_transfer(1000.0, 20_000.0, 20_000.0)
+    await settle(pump, bench, expected_s=plan.duration_s)
+    await settle(pump, bench, expected_s=await pump.fill_to(500.0, 20_000.0))
+    with pytest.raises(InstrumentError, match="do not fit"):
+        await pump.transferred(plan)
+
+
+FLIPS = (LineFault.FLIPPED_BIT, LineFault.FLIPPED_REQUEST_BIT)
+"""What protocols without a checksum cannot always notice."""
+
+
+@pytest.mark.parametrize("fault", [f for f in LineFault if f not in FLIPS])
+async def test_transfer_is_never_doubled_by_a_bad_line(bench: Bench, fault: LineFault) -> None:
+    pump, firmware = await ready_pump(bench)
+    await pump.plunger_ul()
+    # Three queries come first, then the command string; its fault is the fourth.
+    bench.lines["pumps"].inject(None, None, fault)
+    plan = await pump.start_transfer(30_000.0, 20_000.0, 30_000.0)
+    await settle(pump, bench, expected_s=plan.duration_s)
+    assert bench.out_ul(firmware) == pytest.approx(30_000.0, abs=0.3)
+
+
+@pytest.mark.parametrize("fault", list(LineFault))
+async def test_queries_survive_a_bad_line(bench: Bench, fault: LineFault) -> None:
+    pump, _ = await ready_pump(bench)
+    bench.lines["pumps"].inject(fault)
+    assert await pump.plunger_steps() in range(48_001)
+
+
+async def test_silent_line_is_a_timeout_that_names_the_instrument(bench: Bench) -> None:
+    pump, _ = await ready_pump(bench)
+    bench.lines["pumps"].silent = True
+    with pytest.raises(ReplyTimeout, match=r"pump: no answer within 1 s \(3 times\)"):
+        await pump.status()
+
+
+async def test_unplugged_line_is_lost_and_works_again_when_plugged(bench: Bench) -> None:
+    pump, _ = await ready_pump(bench)
+    bench.unplug("pumps")
+    for _ in range(2):
+        with pytest.raises(LinkLost):
+            await pump.status()
+    bench.plug("pumps")
+    assert await pump.is_off()
+
+
+async def test_overload_is_told_in_words_and_cured_by_initialization(bench: Bench) -> None:
+    pump, firmware = await ready_pump(bench)
+    await pump.fill_to(10_000.0, 10_000.0)
+    await bench.sleep(5.0)
+    firmware.fail(9)
+    for _ in range(2):
+        with pytest.raises(InstrumentRefused, match="plunger overload; look for a blocked line"):
+            await pump.is_busy()
+    assert await pump.initialize()
+    await settle(pump, bench, expected_s=5.0)
+    assert await pump.plunger_steps() == 0
+
+
+async def test_busy_pump_refuses_a_second_command(bench: Bench) -> None:
+    pump, _ = await ready_pump(bench)
+    await pump.fill_to(10_000.0, 10_000.0)
+    with pytest.raises(InstrumentRefused, match="command overflow"):
+        await pump.set_valve("O")
+
+
+async def test_bypass_refuses_plunger_moves(bench: Bench) -> None:
+    pump, firmware = await ready_pump(bench)
+    await pump.set_valve("B")
+    await settle(pump, bench, expected_s=0.25)
+    assert await pump.valve() == "B"
+    assert firmware.valve == "B"
+    firmware.command("A100R", bench.now_s())
+    with pytest.raises(InstrumentRefused, match="bypass"):
+        await pump.is_busy()
+
+
+@pytest.mark.parametrize(
+    ("volume_ul", "rate_ul_min", "field"),
+    [
+        (-1.0, 1000.0, "volume_ul"),
+        (math.nan, 1000.0, "volume_ul"),
+        (100.0, 100.0, "flow_rate_ul_min"),
+        (100.0, 2e6, "flow_rate_ul_min"),
+    ],
+)
+async def test_impossible_transfers_are_refused_at_the_door(
+    bench: Bench, volume_ul: float, rate_ul_min: float, field: str
+) -> None:
+    pump, _ = await ready_pump(bench)
+    heard = bench.lines["pumps"].requests
+    with pytest.raises(OutOfRange, match=f"{field} = .* allowed"):
+        await pump.start_transfer(volume_ul, rate_ul_min, 10_000.0)
+    assert bench.lines["pumps"].requests == heard
+
+
+async def test_devices_of_one_line_do_not_mix(bench: Bench) -> None:
+    pumps = {1: CavroPumpFirmware(10_000.0), 2: CavroPumpFirmware(10_000.0)}
+    valve_firmware = CavroValveFirmware()
+    link = bench.line("pumps", CavroBus({**pumps, 5: valve_firmware}))
+    await link.open()
+    first, second = (CavroPump(link, address, 10_000.0, f"pump {address}") for address in pumps)
+    valve = CavroValve(link, 5, "valve")
+    for device in (first, second, valve):
+        assert await device.initialize()
+    for device in (first, second, valve):
+        await settle(device, bench, expected_s=0.5)
+    await asyncio.gather(first.fill_to(1000.0, 60_000.0), second.fill_to(2000.0, 60_000.0), valve.set_port(12))
+    await bench.sleep(3.0)
+    assert await first.plunger_ul() == pytest.approx(1000.0, abs=0.2)
+    assert await second.plunger_ul() == pytest.approx(2000.0, abs=0.2)
+    assert await valve.port() == 12 == valve_firmware.port
+    await valve.ensure_port(3, bench)
+    assert valve_firmware.port == 3
+    assert await CavroValve(link, 5, "valve").initialize() is False
+    with pytest.raises(OutOfRange, match="port = 17"):
+        await valve.set_port(17)
+    with pytest.raises(ReplyTimeout, match="address"):
+        await CavroPump(link, 9, 10_000.0, "nobody").status()
+
+
+# pairs --------------------------------------------------------------------------------------------
+async def ready_pairs(
+    bench: Bench, syringes_ul: tuple[float, ...]
+) -> tuple[list[PumpPair], list[list[CavroPumpFirmware]]]:
+    firmware = [[CavroPumpFirmware(size) for _ in range(2)] for size in syringes_ul]
+    flat = list(itertools.chain(*firmware))
+    link = bench.line("sorter_pumps", CavroBus(dict(enumerate(flat, start=1))))
+    bench.watch(*flat)
+    await link.open()
+    pairs = []
+    for i, size in enumerate(syringes_ul):
+        pumps = [CavroPump(link, 2 * i + k, size, f"pump {2 * i + k}") for k in (1, 2)]
+        pairs.append(PumpPair(pumps[0], pumps[1], f"pair {i}"))
+        await pairs[-1].initialize(bench)
+    return pairs, firmware
+
+
+async def test_two_pairs_deliver_at_the_same_time_without_a_gap(bench: Bench) -> None:
+    pairs, firmware = await ready_pairs(bench, (10_000.0, 25_000.0))
+    volumes, rates = (36_000.0, 100_000.0), (2000.0, 6000.0)
+    for pair, volume, rate in zip(pairs, volumes, rates, strict=True):
+        await pair.prepare(volume, bench, 4 * rate)
+    bench.rates.clear()
+    bench.participants = 2
+    start_s = bench.now_s()
+
+    async def run(i: int) -> float:
+        delivered = await pairs[i].deliver(volumes[i], rates[i], bench, aspirate_rate_ul_min=4 * rates[i])
+        bench.leave()
+        return delivered
+
+    delivered = await asyncio.gather(run(0), run(1))
+    for i in range(2):
+        really = sum(bench.out_ul(pump) for pump in firmware[i])
+        assert delivered[i] == pytest.approx(volumes[i], abs=0.3)
+        assert really == pytest.approx(delivered[i], abs=1e-6)
+        assert await pairs[i].is_off()
+        assert all(pump.plunger_ul == 0.0 for pump in firmware[i])
+    # Neither pair ever pauses for longer than a look takes; the rate is the set one (whole micro-steps
+    # a second).
+    ends = [*(time_s for time_s, _ in bench.rates[1:]), bench.now_s()]
+    for i in range(2):
+        gap_s = sum(
+            end - begin
+            for (begin, moving), end in zip(bench.rates, ends, strict=True)
+            if not any(rate < 0.0 for rate in moving[2 * i : 2 * i + 2])
+            and end - start_s < volumes[i] / rates[i] * 60.0
+        )
+        assert gap_s < 0.5
+    assert bench.now_s() - start_s == pytest.approx(
+        max(v / r * 60 for v, r in zip(volumes, rates, strict=True)), rel=0.02
+    )
+
+
+@pytest.mark.parametrize("stop_s", [0.1, 7.0, 61.0, 190.0, 301.0, 420.0])
+async def test_interrupted_delivery_goes_on_from_its_checkpoint(bench: Bench, stop_s: float) -> None:
+    pairs, firmware = await ready_pairs(bench, (10_000.0,))
+    pair = pairs[0]
+    stored: list[str] = []
+
+    async def keep(state: PairState) -> None:
+        stored.append(json.dumps(dataclasses.asdict(state)))
+
+    task = asyncio.create_task(pair.deliver(24_000.0, 3000.0, bench, aspirate_rate_ul_min=12_000.0, on_stroke=keep))
+    bench.participants = 2
+    await bench.sleep(stop_s)
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+    bench._sleepers.clear()
+    bench.participants = 1
+    await pair.stop()
+    await bench.sleep(0.3)
+    assert await pair.is_off()
+    really = sum(bench.out_ul(pump) for pump in firmware[0])
+    assert await pair.delivered_ul() == pytest.approx(really, abs=0.25)
+    reborn = PumpPair(*pair.pumps, name="pair again")
+    if stored:
+        reborn.restore(PairState(**json.loads(stored[-1])))
+    assert await reborn.delivered_ul() == pytest.approx(really, abs=0.25)
+    await reborn.deliver(24_000.0, 3000.0, bench, aspirate_rate_ul_min=12_000.0, on_stroke=keep)
+    assert sum(bench.out_ul(pump) for pump in firmware[0]) == pytest.approx(24_000.0, abs=0.5)
+    assert sum(bench.out_ul(pump, "I") for pump in firmware[0]) == pytest.approx(-24_000.0, abs=0.5)
+
+
+# balances -----------------------------------------------------------------------------------------
+async def test_balance_weighs(bench: Bench) -> None:
+    load = {"mass_g": 123.456, "stable": False}
+    firmware = sics_firmware.SicsBalance(
+        lambda _: float(load["mass_g"]),
+        is_stable=lambda _: bool(load["stable"]),
+        capacity_g=1000.0,
+        serial_number="B12",
+    )
+    link = bench.line("scale", firmware)
+    await link.open()
+    balance = SicsBalance(link, "scale")
+    assert await balance.identify() == "B12"
+    assert await balance.mass_g() == pytest.approx(123.46)
+    with pytest.raises(NotStable):
+        await balance.stable_mass_g()
+    load["stable"] = True
+    assert await balance.stable_mass_g() == pytest.approx(123.46)
+    await balance.zero()
+    load["mass_g"] = 120.0
+    assert await balance.mass_g() == pytest.approx(-3.46)
+    load["mass_g"] = 5000.0
+    with pytest.raises(InstrumentRefused, match="overload"):
+        await balance.mass_g()
+    load["mass_g"] = -500.0
+    with pytest.raises(InstrumentRefused, match="underload"):
+        await balance.mass_g()
+    load["mass_g"] = math.nan
+    with pytest.raises(InstrumentRefused, match="cannot weigh"):
+        await balance.mass_g()
+
+
+@pytest.mark.parametrize("fault", [f for f in LineFault if f not in FLIPS])
+async def test_balance_survives_a_bad_line(bench: Bench, fault: LineFault) -> None:
+    link = bench.line("scale", sics_firmware.SicsBalance(lambda _: 10.0))
+    await link.open()
+    bench.lines["scale"].inject(fault)
+    assert await SicsBalance(link, "scale").mass_g() == 10.0
+
+
+# SCPI ---------------------------------------------------------------------------------------------
+async def test_generator_sets_and_reads_back(bench: Bench) -> None:
+    firmware = ScpiGenerator()
+    link = bench.line("generator", firmware)
+    await link.open()
+    generator = FunctionGenerator(link, "generator")
+    assert "33511B" in await generator.identify()
+    assert await generator.is_off()
+    for _ in range(2):
+        await generator.ensure_output(2.009e6, 4.5)
+        assert (firmware.frequency_hz, firmware.amplitude_vpp, firmware.output_on) == (2.009e6, 4.5, True)
+        assert not await generator.is_off()
+    with pytest.raises(OutOfRange, match=r"amplitude_vpp = 40 V refused; allowed: 0\.001 to 10 V"):
+        await generator.ensure_output(2.0e6, 40.0)
+    with pytest.raises(InstrumentRefused, match=r"Undefined header \(-113\)"):
+        await generator.command("SOUR1:FREK 1")
+    await generator.output_off()
+    assert await generator.is_off()
+    assert not firmware.output_on
+
+
+@pytest.mark.parametrize("fault", list(LineFault))
+async def test_generator_survives_a_bad_line(bench: Bench, fault: LineFault) -> None:
+    firmware = ScpiGenerator()
+    link = bench.line("generator", firmware)
+    await link.open()
+    generator = FunctionGenerator(link, "generator")
+    bench.lines["generator"].inject(None, fault, None, fault)
+    await generator.ensure_output(1.98e6, 2.0)
+    assert (firmware.frequency_hz, firmware.amplitude_vpp, firmware.output_on) == (1.98e6, 2.0, True)
+
+
+async def test_analyser_sweeps(bench: Bench) -> None:
+    def impedance(frequency_hz: np.ndarray, now_s: float) -> np.ndarray:
+        omega = 2 * np.pi * frequency_hz
+        return 50.0 + 1j * (omega * 1e-6 - 1.0 / (omega * 1e-9))
+
+    link = bench.line("analyser", ScpiImpedanceAnalyser(impedance))
+    await link.open()
+    analyser = ImpedanceAnalyser(link, "analyser")
+    assert "E4990A" in await analyser.identify()
+    sweep = await analyser.sweep(1.9e6, 2.1e6, 801)
+    assert sweep.frequency_hz.shape == (801,) == sweep.impedance_ohm.shape
+    np.testing.assert_allclose(sweep.impedance_ohm, impedance(sweep.frequency_hz, 0.0), rtol=1e-10)
+    with pytest.raises(OutOfRange, match="points = 2000"):
+        await analyser.sweep(1.9e6, 2.1e6, 2000)
+    with pytest.raises(OutOfRange, match="stop_hz"):
+        await analyser.sweep(2.1e6, 1.9e6, 10)
+
+
+# bioreactor ---------------------------------------------------------------------------------------
+READINGS = BioreactorReadings(
+    liquid_temperature_c=36.95,
+    air_temperature_c=-1.25,
+    co2_fraction=0.0501,
+    ph=7.234,
+    dissolved_oxygen_fraction=0.8765,
+    stirring_rpm=59.9,
+    weight_g=959.78,
+    viable_cells_per_ml=4_712_345.0,
+    glucose_mm=11.357,
+    lactate_mm=math.nan,
+    perfused_ul=6_700_000.0,
+    heater_fraction=0.3141,
+    faults=8,
+)
+
+
+async def ready_controller(
+    bench: Bench, sensors: Callable[[float], BioreactorReadings] = lambda _: READINGS
+) -> tuple[BioreactorController, ModbusBioreactor]:
+    firmware = ModbusBioreactor(sensors)
+    link = bench.line("controller", firmware)
+    await link.open()
+    return BioreactorController(link, 1, "culture_controller"), firmware
+
+
+async def test_controller_reports_its_state(bench: Bench) -> None:
+    controller, _ = await ready_controller(bench)
+    assert "4D42h" in await controller.identify()
+    state = await controller.state()
+    assert state.liquid_temperature_c == pytest.approx(36.95)
+    assert state.air_temperature_c == pytest.approx(-1.25)
+    assert state.co2_fraction == pytest.approx(0.0501)
+    assert state.ph == pytest.approx(7.234)
+    assert state.dissolved_oxygen_fraction == pytest.approx(0.8765)
+    assert state.volume_ul == pytest.approx(959.78 / 1.005 * 1000.0)
+    assert state.viable_cells_per_ml == 4_712_345.0
+    assert state.glucose_mm == pytest.approx(11.357)
+    assert math.isnan(state.lactate_mm)
+    assert state.perfused_ul == 6_700_000.0
+    assert state.heater_fraction == pytest.approx(0.3141)
+    assert state.faults.name == "PH_PROBE"
+
+
+async def test_controller_holds_set_points_and_reads_them_back(bench: Bench) -> None:
+    controller, firmware = await ready_controller(bench)
+    before = await controller.set_points()
+    assert (before.temperature_c, before.co2_fraction, before.perfusion_ul_min) == pytest.approx((37.0, 0.05, 0.0))
+    assert await controller.perfusion_is_off()
+    for _ in range(2):
+        await controller.ensure_temperature(36.5)
+        await controller.ensure_gas(0.06)
+        await controller.ensure_stirring(80.0)
+        await controller.ensure_perfusion(663.2)
+    assert (firmware.temperature_c, firmware.co2_fraction) == pytest.approx((36.5, 0.06))
+    assert (firmware.stirring_rpm, firmware.perfusion_ul_min) == pytest.approx((80.0, 663.2))
+    await controller.stop()
+    assert await controller.is_off()
+    assert firmware.perfusion_ul_min == 0.0
+    assert firmware.temperature_c == pytest.approx(36.5)
+
+
+async def test_controller_refuses_set_points_that_would_kill(bench: Bench) -> None:
+    controller, firmware = await ready_controller(bench)
+    heard = bench.lines["controller"].requests
+    with pytest.raises(OutOfRange, match=r"temperature_c = 60 degC refused; allowed: 20 to 42 degC"):
+        await controller.ensure_temperature(60.0)
+    with pytest.raises(OutOfRange, match="co2_fraction"):
+        await controller.ensure_gas(math.nan)
+    assert bench.lines["controller"].requests == heard
+    with pytest.raises(InstrumentRefused, match="illegal data value"):
+        await controller._device.write_holding(0, [6000])
+    with pytest.raises(InstrumentRefused, match="illegal data address"):
+        await controller._device.read_input(10, 100)
+    assert firmware.temperature_c == 37.0
+
+
+@pytest.mark.parametrize("fault", list(LineFault))
+async def test_controller_survives_a_bad_line(bench: Bench, fault: LineFault) -> None:
+    controller, firmware = await ready_controller(bench)
+    bench.lines["controller"].inject(fault, None, fault)
+    assert (await controller.state()).ph == pytest.approx(7.234)
+    await controller.ensure_temperature(36.0)
+    assert firmware.temperature_c == pytest.approx(36.0)
+
+
+async def test_noisy_modbus_line_never_gives_a_wrong_value(bench: Bench) -> None:
+    controller, _ = await ready_controller(bench)
+    bench.lines["controller"].bit_error_rate = 2e-3
+    good = 0
+    for _ in range(100 if bench.kind == "memory" else 5):
+        try:
+            state = await controller.state()
+        except (ReplyTimeout, GarbledReply):
+            continue
+        good += 1
+        assert state.ph == pytest.approx(7.234)
+        assert state.viable_cells_per_ml == 4_712_345.0
+    assert good > 0
