@@ -1,0 +1,119 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The microscope over the imaging channel: which cells the sample in the imaging cell shows, frame by frame.
+
+The channel is fed from the imaging cell while the camera captures; the diluent of the imaging cell lyses red
+cells. Frames lie on the grid of the frame rate, so that a frame is the same whoever asks for it and when.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mimedi_nodes.modules.site import Microscope
+from mimedi_sim.camera import MicroscopeCamera
+from mimedi_sim.cell_field import CellField, Cells, ImagingChannel, Population
+from mimedi_sim.models import species as kinds
+from mimedi_sim.plant.ledger import INDEX, VOLUME, FloatArray
+
+Image = npt.NDArray[np.uint8]
+
+FEED_SPEED_UM_S = 250.0
+"""Mean speed in the imaging channel [calibration: 8 px between frames at 50 Hz]."""
+
+_LOOKS = ("live", "live", "live", "live", "dead", "dead", "bead")
+
+
+@dataclass(frozen=True)
+class CameraFrame:
+    """One exposure: process time [s], both channels (height, width) uint8, index on the frame grid."""
+
+    stamp_s: float
+    bright_field: Image
+    dye: Image
+    index: int
+
+
+class ImagingStation:
+    """Camera and cell field of one workcell."""
+
+    def __init__(self, seed: int, settings: Microscope) -> None:
+        self._seed, self._settings = seed, settings
+        self._channel = ImagingChannel(
+            settings.width_px, settings.height_px, settings.um_per_px, settings.wall_top_px, settings.wall_bottom_px,
+            settings.channel_depth_um,
+        )
+        self._camera: MicroscopeCamera | None = None
+        self._field: CellField | None = None
+        self._field_key: tuple[float, ...] = ()
+        self._sample = 0
+        self.capturing = False
+        self._next_index = 0
+
+    def set_capture(self, on: bool, now_s: float) -> None:
+        """Start or stop capturing; the first frame is the first of the grid after now_s."""
+        if on and not self.capturing:
+            self._next_index = math.floor(now_s * self._settings.frame_rate_hz + 1e-6) + 1
+        self.capturing = on
+
+    def next_frame_s(self) -> float:
+        """Return when the next exposure is due; inf while the camera does not capture."""
+        return self._next_index / self._settings.frame_rate_hz if self.capturing else math.inf
+
+    def frame(self, time_s: float, content: FloatArray) -> CameraFrame:
+        """Return the frame of the grid at time_s for what is in the imaging cell (amounts)."""
+        index = round(time_s * self._settings.frame_rate_hz)
+        self._next_index = max(self._next_index, index + 1)
+        stamp_s = index / self._settings.frame_rate_hz
+        cells = self.field(content).at(stamp_s)
+        if self._camera is None:
+            self._camera = MicroscopeCamera(
+                self._seed, self._settings.width_px, self._settings.height_px, self._settings.um_per_px,
+                channel=self._channel, kinds=_LOOKS,
+            )
+        bright, dye = self._camera.render(index, cells)
+        return CameraFrame(stamp_s, bright, dye, index)
+
+    def truth(self, time_s: float, content: FloatArray) -> Cells:
+        """Return the cells in view at time_s."""
+        return self.field(content).truth_in_view(time_s)
+
+    def field(self, content: FloatArray) -> CellField:
+        """Return the cell field of the sample in the imaging cell; another content is another sample."""
+        key = tuple(content.tolist())
+        if self._field is None or key != self._field_key:
+            self._sample += self._field is not None
+            self._field_key = key
+            self._field = CellField(
+                self._seed, f"imaging {self._sample}", populations(content), self._channel, FEED_SPEED_UM_S
+            )
+        return self._field
+
+
+def populations(content: FloatArray) -> tuple[Population, ...]:
+    """Return what the microscope sees in an account, in the order of the looks; no liquid, no cells."""
+    millilitres = float(content[VOLUME]) * 1e-3
+
+    def per_ml(*names: str) -> float:
+        return sum(float(content[INDEX[name]]) for name in names) / millilitres if millilitres > 0.0 else 0.0
+
+    carriers = per_ml("t_bead", "dead_bead")
+    beads = round(per_ml("bead_bound") / carriers) if carriers > 0.0 else 1
+    beaded = kinds.RESTING_LYMPHOCYTE.with_beads(min(max(beads, 1), 6))
+    beaded_dead = kinds.DEAD_CELL.with_beads(min(max(beads, 1), 6))
+
+    def population(name: str, density: float, kind: kinds.Species, alive: bool) -> Population:
+        return Population(name, density, 2e6 * kind.mean_radius_m, kind.radius_cv, alive)
+
+    return (
+        population("resting", per_ml("t_free", "lymphocyte"), kinds.RESTING_LYMPHOCYTE, True),
+        population("resting with beads", per_ml("t_bead"), beaded, True),
+        population("activated", per_ml("t_act_neg", "t_act_pos"), kinds.ACTIVATED_T_CELL, True),
+        population("monocyte", per_ml("monocyte"), kinds.MONOCYTE, True),
+        population("dead", per_ml("dead"), kinds.DEAD_CELL, False),
+        population("dead with beads", per_ml("dead_bead"), beaded_dead, False),
+        population("bead", per_ml("bead_free"), kinds.BEAD, True),
+    )

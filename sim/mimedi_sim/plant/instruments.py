@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plant's instruments: one firmware a line of the site file, and what the plant reads from them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from mimedi_nodes.modules.site import InstrumentLine, Site, SiteError
+from mimedi_sim.firmware.base import Firmware
+from mimedi_sim.firmware.cavro_bus import CavroBus
+from mimedi_sim.firmware.cavro_pump import CavroPumpFirmware, CavroValveFirmware
+from mimedi_sim.firmware.generator import ScpiGenerator
+from mimedi_sim.firmware.impedance import ScpiImpedanceAnalyser
+from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings, ModbusBioreactor
+from mimedi_sim.firmware.sics import SicsBalance
+from mimedi_sim.plant.chip import Drive
+from mimedi_sim.plant.fault_board import Overrides
+from mimedi_sim.plant.network import AIR, CHIP, Flows, PumpFlow
+from mimedi_sim.plant.reactor import SetPoints
+
+REACTOR_VESSELS: Mapping[str, str] = {
+    "activation_controller": "activation_vessel", "culture_controller": "culture_vessel",
+}
+"""Bioreactor line to the vessel it keeps."""
+
+
+@dataclass(frozen=True)
+class Sensing:
+    """How the instruments sense the plant: mass, rest, impedance, bioreactor readings."""
+
+    mass_g: Callable[[str, float], float]
+    at_rest: Callable[[str, float], bool]
+    impedance: Callable[[npt.NDArray[np.float64], float], npt.NDArray[np.complex128]]
+    reactor: Callable[[str, float], BioreactorReadings]
+
+
+class Instruments:
+    """All lines of a site with their devices by name.
+
+    Raises: SiteError on a line whose devices the plant cannot place.
+    """
+
+    def __init__(self, site: Site, sensing: Sensing) -> None:
+        self.lines: dict[str, Firmware] = {}
+        self.pumps: dict[str, CavroPumpFirmware] = {}
+        self.valves: dict[str, CavroValveFirmware] = {}
+        self.controllers: dict[str, ModbusBioreactor] = {}
+        self.generator: ScpiGenerator | None = None
+        self.weighed = {vessel.scale: name for name, vessel in site.vessels.items() if vessel.scale}
+        self._vessel_at = {
+            (valve, port): name for name, vessel in site.vessels.items() for valve, port in vessel.ports.items()
+        }
+        for name, line in site.instruments.items():
+            self.lines[name] = self._build(name, line, sensing)
+        self.moving = tuple(line for line in self.lines.values() if isinstance(line, CavroBus))
+
+    def _build(self, name: str, line: InstrumentLine, sensing: Sensing) -> Firmware:
+        if line.protocol == "cavro_dt":
+            return self._bus(name, line)
+        if line.protocol == "sics":
+            vessel = self.weighed.get(name)
+            if vessel is None:
+                raise SiteError(f"instruments.{name}: no vessel names it as its scale")
+            return SicsBalance(
+                lambda now_s: sensing.mass_g(vessel, now_s), is_stable=lambda now_s: sensing.at_rest(vessel, now_s)
+            )
+        if line.protocol == "scpi_generator":
+            self.generator = ScpiGenerator()
+            return self.generator
+        if line.protocol == "scpi_impedance":
+            return ScpiImpedanceAnalyser(sensing.impedance)
+        vessel = REACTOR_VESSELS.get(name, "")
+        if not vessel:
+            raise SiteError(f"instruments.{name}: bioreactor lines are {', '.join(REACTOR_VESSELS)}")
+        controller = ModbusBioreactor(
+            lambda now_s: sensing.reactor(vessel, now_s), address=line.addresses.get("controller", 1)
+        )
+        self.controllers[vessel] = controller
+        return controller
+
+    def _bus(self, name: str, line: InstrumentLine) -> CavroBus:
+        devices: dict[int, CavroPumpFirmware | CavroValveFirmware] = {}
+        for device, address in line.addresses.items():
+            if device in line.syringe_ul:
+                self.pumps[device] = CavroPumpFirmware(line.syringe_ul[device])
+                devices[address] = self.pumps[device]
+            elif device.endswith("_valve"):
+                self.valves[device] = CavroValveFirmware()
+                devices[address] = self.valves[device]
+            else:
+                raise SiteError(f"instruments.{name}.addresses.{device}: neither a valve nor a pump with a syringe_ul")
+        return CavroBus(devices)
+
+    # -- what the plant reads ---------------------------------------------------------------------------
+
+    def next_event(self) -> float:
+        """Return the first own change of any pump or valve [s]."""
+        return min((line.next_event() for line in self.moving), default=math.inf)
+
+    def advance_to(self, time_s: float) -> None:
+        """Carry pumps and valves on to time_s."""
+        for line in self.moving:
+            line.advance_to(time_s)
+
+    def flows(self, overrides: Overrides, leaks: Mapping[str, float]) -> Flows:
+        """Return what the pumps do now."""
+        pumps = {}
+        sample = []
+        for name, pump in self.pumps.items():
+            if pump.rate_ul_s == 0.0:
+                continue
+            factor = overrides.strokes.get(name, 1.0)
+            if factor != 0.0:
+                pumps[name] = PumpFlow(pump.rate_ul_s * factor, self._vessel_of(name, pump.valve, overrides))
+                if name.startswith("sample"):
+                    sample.append(name)
+        centre = self._at("centre_valve", overrides) if "centre_valve" in self.valves else AIR
+        return Flows(pumps, frozenset(sample), centre, dict(leaks))
+
+    def _vessel_of(self, pump: str, valve: str, overrides: Overrides) -> str:
+        if valve not in ("I", "O"):
+            return AIR
+        kind = pump.split("_")[0]
+        if kind in ("sample", "buffer"):
+            return CHIP if valve == "O" else self._at(f"{kind}_valve", overrides)
+        return self._at("source_valve" if valve == "I" else "destination_valve", overrides)
+
+    def _at(self, valve: str, overrides: Overrides) -> str:
+        port = overrides.ports.get(valve, self.valves[valve].port)
+        return self._vessel_at.get((valve, port), AIR)
+
+    def drive(self, overrides: Overrides) -> Drive:
+        """Return what really reaches the transducer."""
+        generator = self.generator
+        if generator is None or not generator.output_on or overrides.generator_dead:
+            return Drive()
+        return Drive(generator.frequency_hz + overrides.generator_offset_hz, generator.amplitude_vpp)
+
+    def set_points(self, vessel: str) -> SetPoints:
+        """Return what the controller of a bioreactor was told."""
+        c = self.controllers[vessel]
+        return SetPoints(c.temperature_c, c.co2_fraction, c.stirring_rpm, c.perfusion_ul_min)

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A bioreactor of the plant: chamber heat and gas, the culture in it, perfusion, evaporation.
+
+State is stored at events only (commands, transfers, full hours; every ten minutes while something changes
+fast); a reading between two events is computed from the last one, so that polling changes nothing.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from mimedi_sim.models.beads import DEPLETION_UNBINDING_TIME_S
+from mimedi_sim.models.donors import Donor
+from mimedi_sim.models.humidity import co2_partial_pressure_mmhg, evaporated_ml
+from mimedi_sim.models.incubator_gas import AMBIENT_CO2, Co2Chamber
+from mimedi_sim.models.medium_chemistry import medium_ph
+from mimedi_sim.models.tcell import CultureConditions, CultureState, TCellCulture, TCellParameters
+from mimedi_sim.models.thermal import Temperatures, ThermalChamber, ThermalParameters
+from mimedi_sim.models.transduction import vector_viability_factor
+from mimedi_sim.plant import biology
+from mimedi_sim.plant.fault_board import ReactorFaults
+from mimedi_sim.plant.ledger import INDEX, LOST, QUANTITIES, T_ACTIVATED, VOLUME, WITH_ACTIVATED_T, FloatArray, Ledger
+
+ROOM_C = 22.0
+HUMIDITY = 0.97
+"""Relative humidity of the chamber: 0.3 % of the volume evaporates a day [calibration]."""
+ACTIVATION_FROM_C = 30.0
+"""Liquid temperature from which beads and IL-2 stimulate [calibration]."""
+ACTIVATION_IL2_IU_ML = 5.0
+STIRRED_FROM_RPM = 20.0
+
+_HOUR_S = 3600.0
+_FAST_S = 600.0
+_HEAT_CAPACITY_J_UL_K = 4.186e-3
+_HEAT_BATCH_K = 0.1  # cold liquid is booked as heat when it has cooled the vessel by this
+_MIXED_BY_FLOW = [i for name, i in INDEX.items() if name in (
+    "vector_tu", "base_mmol", "plasma_ul", "buffer_ul", "medium_ul", "excipient_ul", "cfu", "endotoxin_eu")]
+_GLUCOSE, _LACTATE, _IL2 = INDEX["glucose_mmol"], INDEX["lactate_mmol"], INDEX["il2_iu"]
+
+
+@dataclass(frozen=True)
+class SetPoints:
+    """What the controller of a bioreactor was told last."""
+
+    temperature_c: float = ROOM_C
+    co2_fraction: float = 0.0
+    stirring_rpm: float = 0.0
+    perfusion_ul_min: float = 0.0
+
+
+@dataclass(frozen=True)
+class ReactorState:
+    """True values of a bioreactor at an instant; NaN where there is nothing to measure."""
+
+    air_c: float
+    liquid_c: float
+    heater_w: float
+    co2_fraction: float
+    volume_ul: float
+    viable_per_ml: float
+    viability: float
+    glucose_mm: float
+    lactate_mm: float
+    il2_iu_ml: float
+    ph: float
+    oxygen_saturation: float
+    stirring_rpm: float
+    perfusion_ul_min: float
+
+
+class Reactor:
+    """One bioreactor vessel with its chamber."""
+
+    def __init__(self, vessel: str, medium: str, waste: str, donor: Donor, time_s: float) -> None:
+        self.vessel, self._medium, self._waste = vessel, medium, waste
+        self._donor = donor
+        self._parameters = donor.culture_parameters(TCellParameters())
+        self.set_points = SetPoints()
+        self.chamber = ThermalChamber(time_s=time_s, temperatures=Temperatures(ROOM_C, ROOM_C, ROOM_C),
+                                      set_point_c=ROOM_C, ambient_c=ROOM_C)
+        self.gas = Co2Chamber(time_s=time_s, set_point=AMBIENT_CO2, half_band=0.0)
+        self.culture: TCellCulture | None = None
+        self._faults = ReactorFaults()
+        self._perfused_ul = 0.0
+        self._time_s = time_s
+        self._pending_heat_j = 0.0
+        self._vector_seen_tu = 0.0
+
+    # -- commands ---------------------------------------------------------------------------------------
+
+    @property
+    def stirring_rpm(self) -> float:
+        """How fast the vessel is really stirred."""
+        return self.set_points.stirring_rpm if self._faults.stirrer_works else 0.0
+
+    @property
+    def perfusion_ul_min(self) -> float:
+        """How fast medium is really perfused."""
+        return self.set_points.perfusion_ul_min if self._faults.perfusion_works else 0.0
+
+    def command(self, time_s: float, wanted: SetPoints) -> None:
+        """Take new set points at a committed time_s."""
+        if wanted.temperature_c != self.set_points.temperature_c:
+            self.chamber.change(time_s, set_point_c=wanted.temperature_c)
+        if wanted.co2_fraction != self.set_points.co2_fraction:
+            target = max(wanted.co2_fraction, AMBIENT_CO2)
+            self.gas.change(time_s, set_point=target, half_band=0.01 * target if target > AMBIENT_CO2 else 0.0)
+        self.set_points = wanted
+
+    def set_faults(self, time_s: float, faults: ReactorFaults) -> None:
+        """Behave as the faults say from a committed time_s on; the defaults are a sound reactor."""
+        if faults == self._faults:
+            return
+        self._faults = faults
+        self.chamber.change(
+            time_s, heater_works=faults.heater_works, stuck_output_w=faults.stuck_output_w,
+            measurement_bias_k=faults.temperature_bias_k, door_open=faults.door_open,
+        )
+        nominal = ThermalParameters().heater_limit_w
+        limit = nominal if faults.heater_power_w is None else faults.heater_power_w
+        self.chamber.parameters = replace(self.chamber.parameters, heater_limit_w=limit)
+        self.gas.change(time_s, door_open=faults.door_open, supply_empty=faults.gas_supply_empty)
+
+    # -- time -------------------------------------------------------------------------------------------
+
+    def next_event(self, ledger: Ledger) -> float:
+        """Return when the reactor's state must be stored next [s]; inf while it is empty."""
+        row = ledger.row(self.vessel)
+        if row[VOLUME] <= 0.0:
+            return math.inf
+        resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
+        living = resting + biology.t_activated(row)
+        unsteady = living > 0.0 and abs(self._liquid_c(self._time_s) - self.set_points.temperature_c) > 0.05
+        fast = unsteady or resting > 0.0 or row[INDEX["vector_tu"]] > 1e3 or self.stirring_rpm >= biology.BEAD_SHEAR_RPM
+        grid = _FAST_S if fast else _HOUR_S
+        return (math.floor(self._time_s / grid + 1e-9) + 1.0) * grid
+
+    def commit(self, time_s: float, ledger: Ledger) -> None:
+        """Let biology, perfusion and evaporation act up to time_s and store the outcome."""
+        duration_s = time_s - self._time_s
+        if duration_s <= 0.0:
+            return
+        row = ledger.row(self.vessel)
+        if row[VOLUME] > 0.0:
+            self._advance_content(time_s, duration_s, row, ledger)
+        self._time_s = time_s
+        self.refresh(ledger)
+
+    def _advance_content(self, time_s: float, duration_s: float, row: FloatArray, ledger: Ledger) -> None:
+        hours = duration_s / _HOUR_S
+        self._grow(time_s, row, ledger)
+        react = ledger.react
+        react(self.vessel, biology.vector_uptake(row, self._donor, self._liquid_c(time_s),
+                                                 self.stirring_rpm >= STIRRED_FROM_RPM, hours))
+        react(self.vessel, biology.bystander_death(row, hours))
+        ledger.convert(self.vessel, "bead_bound", "bead_free", biology.bead_release(
+            row, self.stirring_rpm, duration_s, DEPLETION_UNBINDING_TIME_S))
+        shown = np.zeros(len(QUANTITIES))
+        shown[INDEX["car_expressed"]] = biology.expression(row, hours)
+        if row[INDEX["cfu"]] > 0.0:
+            room = 1e9 * row[VOLUME] * 1e-3
+            shown[INDEX["cfu"]] = min(row[INDEX["cfu"]] * 2.0 ** (hours / self._faults.cfu_doubling_h), room) - row[INDEX["cfu"]]
+        react(self.vessel, shown)
+        water = np.zeros(len(QUANTITIES))
+        water[VOLUME] = evaporated_ml(row[VOLUME] * 1e-3, HUMIDITY, duration_s) * 1e3
+        ledger.transfer(self.vessel, LOST, water)
+        self._stimulate(time_s, row, ledger)
+
+    def _grow(self, time_s: float, row: FloatArray, ledger: Ledger) -> None:
+        """Carry culture and perfusion to time_s: what came in, went out, was made and used up."""
+        turned_over = self._turned_over_ul(time_s, ledger)
+        self._perfused_ul += turned_over
+        start = row.copy()
+        inflow = ledger.row(self._medium) * (turned_over / max(ledger.volume_ul(self._medium), 1e-30))
+        after = start.copy()
+        kept = math.exp(-turned_over / row[VOLUME])
+        after[_MIXED_BY_FLOW] = start[_MIXED_BY_FLOW] * kept
+        if turned_over > 0.0:
+            after[_MIXED_BY_FLOW] += inflow[_MIXED_BY_FLOW] * (row[VOLUME] / turned_over) * (1.0 - kept)
+        out = np.zeros(len(QUANTITIES))
+        out[_MIXED_BY_FLOW] = start[_MIXED_BY_FLOW] + inflow[_MIXED_BY_FLOW] - after[_MIXED_BY_FLOW]
+        out[VOLUME] = turned_over
+        if self.culture is not None:
+            old = self.culture.state
+            new = self.culture.commit(time_s / _HOUR_S)
+            self._book_culture(old, new, start, after, time_s)
+            out[_GLUCOSE] = new.glucose_out_mmol - old.glucose_out_mmol
+            out[_LACTATE] = new.lactate_out_mmol - old.lactate_out_mmol
+            decay = self._parameters.il2_decay_per_h * (new.time_h - old.time_h)
+            dilution = turned_over / row[VOLUME]
+            gone = start[_IL2] + inflow[_IL2] - after[_IL2]
+            out[_IL2] = gone * dilution / (dilution + decay) if dilution > 0.0 else 0.0
+        elif turned_over > 0.0:
+            for k in (_GLUCOSE, _LACTATE, _IL2):
+                after[k] = start[k] * kept + inflow[k] * (row[VOLUME] / turned_over) * (1.0 - kept)
+                out[k] = start[k] + inflow[k] - after[k]
+        if turned_over > 0.0:
+            ledger.transfer(self._medium, self.vessel, inflow)
+            ledger.transfer(self.vessel, self._waste, out)
+        ledger.react(self.vessel, after - (start + inflow - out))
+
+    def _book_culture(
+        self, old: CultureState, new: CultureState, start: FloatArray, after: FloatArray, time_s: float
+    ) -> None:
+        growth = new.viable_cells / old.viable_cells if old.viable_cells > 0.0 else 1.0
+        for name in (*T_ACTIVATED, *WITH_ACTIVATED_T):
+            after[INDEX[name]] = start[INDEX[name]] * growth
+        lysis = math.exp(-self._parameters.lysis_per_h * (time_s - self._time_s) / _HOUR_S)
+        after[INDEX["dead_bead"]] = start[INDEX["dead_bead"]] * lysis
+        after[INDEX["dead"]] = max(0.0, new.dead_cells - after[INDEX["dead_bead"]])
+        after[_GLUCOSE], after[_LACTATE], after[_IL2] = new.glucose_mmol, new.lactate_mmol, new.il2_iu
+
+    def _stimulate(self, time_s: float, row: FloatArray, ledger: Ledger) -> None:
+        """Activate resting T cells that meet beads and IL-2 in warm liquid."""
+        resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
+        beads = row[INDEX["bead_bound"]] + row[INDEX["bead_free"]]
+        if resting <= 0.0 or beads <= 0.0 or self._liquid_c(time_s) < ACTIVATION_FROM_C:
+            return
+        if row[_IL2] / (row[VOLUME] * 1e-3) < ACTIVATION_IL2_IU_ML:
+            return
+        surviving = min(1.0, self._donor.seed_viability / self._donor.incoming_viability)
+        ledger.react(self.vessel, biology.activation(row, time_s / _HOUR_S, surviving))
+
+    def received(self, time_s: float, volume_ul: float, temperature_c: float) -> None:
+        """Take note of liquid that arrived by time_s with another temperature."""
+        self._pending_heat_j += volume_ul * _HEAT_CAPACITY_J_UL_K * (temperature_c - self._liquid_c(time_s))
+        change = self._pending_heat_j / self.chamber.parameters.liquid_j_k
+        if abs(change) >= _HEAT_BATCH_K:
+            self.chamber.change(time_s)
+            now = self.chamber.temperatures
+            self.chamber.temperatures = now._replace(liquid_c=now.liquid_c + change)
+            self._pending_heat_j = 0.0
+
+    def refresh(self, ledger: Ledger) -> None:
+        """Adopt the vessel's content after a transfer, at the committed time; kills by fresh vector."""
+        row = ledger.row(self.vessel)
+        arrived = float(row[INDEX["vector_tu"]]) - self._vector_seen_tu
+        cells = biology.t_viable(row)
+        if arrived > 1e3 and cells > 0.0:
+            ledger.react(self.vessel, biology.death_of_t(row, vector_viability_factor(arrived / cells)))
+        self._vector_seen_tu = float(row[INDEX["vector_tu"]])
+        cells = biology.t_activated(row)
+        if cells < 1.0 or row[VOLUME] < 1.0:
+            self.culture = None
+            return
+        state = CultureState(
+            self._time_s / _HOUR_S, float(row[VOLUME]) * 1e-3, cells, biology.dead_cells(row),
+            max(0.0, float(row[_GLUCOSE])), max(0.0, float(row[_LACTATE])), max(0.0, float(row[_IL2])),
+        )
+        conditions = self._conditions(row, ledger)
+        if self.culture is not None:
+            before = self.culture.state
+            state = replace(state, growth_per_h=before.growth_per_h, death_per_h=before.death_per_h)
+        self.culture = TCellCulture(state, self._parameters, conditions, biology.activation_h(row))
+
+    def _conditions(self, row: FloatArray, ledger: Ledger) -> CultureConditions:
+        medium = ledger.row(self._medium)
+        volume_ml = max(float(medium[VOLUME]) * 1e-3, 1e-9)
+        perfusing = medium[VOLUME] > 0.0
+        return CultureConditions(
+            temperature_c=round(self._liquid_c(self._time_s) / 0.05) * 0.05,
+            pco2_mmhg=self._pco2(self._time_s),
+            perfusion_vvd=self.perfusion_ul_min * 1440.0 / float(row[VOLUME]) if perfusing else 0.0,
+            feed_glucose_mm=float(medium[_GLUCOSE]) / volume_ml * 1e3 if perfusing else 0.0,
+            feed_lactate_mm=float(medium[_LACTATE]) / volume_ml * 1e3 if perfusing else 0.0,
+            feed_il2_iu_ml=float(medium[_IL2]) / volume_ml if perfusing else 0.0,
+            strong_ion_difference_mm=float(row[INDEX["base_mmol"]]) / float(row[VOLUME]) * 1e6,
+        )
+
+    # -- readings ---------------------------------------------------------------------------------------
+
+    def _turned_over_ul(self, time_s: float, ledger: Ledger) -> float:
+        if ledger.volume_ul(self.vessel) <= 0.0:
+            return 0.0
+        wanted = self.perfusion_ul_min / 60.0 * max(0.0, time_s - self._time_s)
+        return min(wanted, ledger.volume_ul(self._medium))
+
+    def perfused_ul(self, time_s: float, ledger: Ledger) -> float:
+        """Return the medium perfused since the start."""
+        return self._perfused_ul + self._turned_over_ul(time_s, ledger)
+
+    def perfused_since_stored(self, vessel: str, time_s: float, ledger: Ledger) -> float:
+        """Return by how much perfusion changed a vessel's volume since the last event [uL]."""
+        if vessel == self._waste:
+            return self._turned_over_ul(time_s, ledger)
+        return -self._turned_over_ul(time_s, ledger) if vessel == self._medium else 0.0
+
+    def _liquid_c(self, time_s: float) -> float:
+        pending = self._pending_heat_j / self.chamber.parameters.liquid_j_k
+        return self.chamber.at(time_s).liquid_c + pending
+
+    def _co2(self, time_s: float) -> float:
+        ahead = replace(self.gas)
+        ahead.advance_to(max(time_s, ahead.time_s))
+        return ahead.fraction
+
+    def _pco2(self, time_s: float) -> float:
+        fraction = self._co2(time_s)
+        if abs(fraction - self.gas.set_point) < 0.02 * self.gas.set_point:
+            fraction = self.gas.set_point  # the injector's sawtooth averages out within minutes
+        return max(0.1, co2_partial_pressure_mmhg(fraction))
+
+    def state_at(self, time_s: float, volume_ul: float, ledger: Ledger) -> ReactorState:
+        """Return the true values at time_s (>= the last event) for the volume then in the vessel."""
+        row = ledger.row(self.vessel)
+        nodes = self.chamber.at(time_s)
+        nan = math.nan
+        viable = viability = glucose = lactate = il2 = ph = nan
+        if row[VOLUME] > 1.0:
+            millilitres = float(row[VOLUME]) * 1e-3
+            others = float(row[INDEX["lymphocyte"]] + row[INDEX["monocyte"]])
+            if self.culture is not None:
+                now = self.culture.at(time_s / _HOUR_S)
+                cells, dead = now.viable_cells + others, now.dead_cells
+                glucose, lactate, il2 = now.glucose_mm, now.lactate_mm, now.il2_iu_ml
+            else:
+                cells, dead = biology.t_viable(row) + others, biology.dead_cells(row)
+                glucose, lactate = float(row[_GLUCOSE]) / millilitres * 1e3, float(row[_LACTATE]) / millilitres * 1e3
+                il2 = float(row[_IL2]) / millilitres
+            viable = cells / millilitres
+            viability = cells / (cells + dead) if cells + dead > 0.0 else nan
+            base = float(row[INDEX["base_mmol"]]) / millilitres * 1e3
+            ph = medium_ph(base, lactate, self._pco2(time_s))
+        return ReactorState(
+            air_c=nodes.air_c, liquid_c=self._liquid_c(time_s), heater_w=self.chamber.output_w,
+            co2_fraction=self._co2(time_s), volume_ul=volume_ul, viable_per_ml=viable, viability=viability,
+            glucose_mm=glucose, lactate_mm=lactate, il2_iu_ml=il2, ph=ph, oxygen_saturation=0.5,
+            stirring_rpm=self.stirring_rpm, perfusion_ul_min=self.perfusion_ul_min,
+        )

@@ -1,0 +1,312 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The plant: every vessel, instrument and cell of one simulated workcell, driven by process time alone.
+
+How time passes
+---------------
+The plant stores its state only at events: a command that changed what an instrument does, an instrument's own
+event (a stroke ends, a valve has turned), a full hour or a fast step of a bioreactor, a tenth of a kelvin of the
+chip, a fault that comes or goes. Between two events every flow and set point is constant and a reading is
+computed from the last event without storing anything. So nothing depends on how often anybody asks, bit by bit.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from mimedi_nodes.modules.site import Site
+from mimedi_sim.firmware.base import Firmware
+from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings
+from mimedi_sim.laboratory import Laboratory
+from mimedi_sim.models.donors import Donor
+from mimedi_sim.models.thermal import ThermalParameters
+from mimedi_sim.plant import biology
+from mimedi_sim.plant.chip import Chip
+from mimedi_sim.plant.fault_board import FaultBoard
+from mimedi_sim.plant.imaging import CameraFrame, ImagingStation
+from mimedi_sim.plant.instruments import REACTOR_VESSELS, Instruments, Sensing
+from mimedi_sim.plant.ledger import INDEX, VOLUME, FloatArray, Ledger
+from mimedi_sim.plant.materials import supplies
+from mimedi_sim.plant.network import CHIP, IMAGING_CELL, MAGNET_COLUMN, WASTE, Flows, Network
+from mimedi_sim.plant.reactor import ROOM_C, Reactor
+from mimedi_sim.plant.sensors import AnalyserSensor, ReactorSensors, ScaleSensor
+from mimedi_sim.plant.settling import Settling
+from mimedi_sim.plant.truth import truth_of
+from mimedi_sim.random_streams import stream
+from mimedi_sim.scenarios import Scenario
+
+MEDIUM = "medium"
+SAMPLE_PORT = "sample_port"
+LABORATORY = "laboratory"
+PUMP_CALIBRATION_SD = 0.002
+"""Relative error of a pump's stroke volume [calibration; Cavro XLP 6000: accuracy better than 1 %]."""
+
+_SETTLING_HEIGHT_M_PER_UL = {
+    "sorter_inlet": 0.052 / 40_000.0,  # PROCESS step 5: 52 mm
+    **dict.fromkeys(REACTOR_VESSELS.values(), 0.1 / 1.0e6),
+}
+_BINDING_VESSELS = ("sorter_inlet", "sorted", "depleted", "harvest", *REACTOR_VESSELS.values())
+
+
+class Plant:
+    """The twin of one workcell; see the module's text for how time passes.
+
+    Args:
+        site: the site file's content. donor: whose batch. seed: of every noise. scenario: faults to come.
+        start_s: process time at which everything stands ready.
+    Raises: SiteError on a site that the plant cannot build, FaultError on a scenario that does not fit it.
+    """
+
+    def __init__(
+        self, site: Site, *, donor: Donor, seed: int, scenario: Scenario | None = None, start_s: float = 0.0
+    ) -> None:
+        self.site, self.donor, self.seed = site, donor, seed
+        self._start_s = self._now_s = self._stored_s = float(start_s)
+        self._instruments = Instruments(
+            site, Sensing(self._mass_g, self._at_rest, self._impedance, self._reactor_readings)
+        )
+        syringes = {pump: f"syringe {pump}" for pump in self._instruments.pumps}
+        self.ledger = Ledger((*site.vessels, *syringes.values(), CHIP, MAGNET_COLUMN, LABORATORY))
+        for vessel, content in supplies(donor).items():
+            self.ledger.put(vessel, content)
+        self._chip = Chip(start_s, donor.acoustic_efficiency, donor.lamella_width)
+        capacity = {name: vessel.capacity_ul for name, vessel in site.vessels.items()}
+        settling = Settling({k: v for k, v in _SETTLING_HEIGHT_M_PER_UL.items() if k in site.vessels})
+        self._network = Network(self.ledger, syringes, capacity, settling, self._chip)
+        self._reactors = {
+            vessel: Reactor(vessel, MEDIUM, WASTE, donor, start_s) for vessel in self._instruments.controllers
+        }
+        self._scales = {vessel: ScaleSensor(seed, vessel) for vessel in self._instruments.weighed.values()}
+        self._probes = {vessel: ReactorSensors(seed, vessel) for vessel in self._reactors}
+        self._analyser = AnalyserSensor(seed)
+        self._imaging = ImagingStation(seed, site.microscope)
+        self.laboratory = Laboratory(seed, self._collect_sample)
+        self._faults = FaultBoard(site, tuple(self._instruments.pumps), tuple(self._instruments.valves),
+                                  tuple(self._reactors))
+        for pump in self._instruments.pumps:
+            error = stream(seed, pump, "stroke").normal(0, 1.0, PUMP_CALIBRATION_SD)
+            self._faults.set_nominal_stroke(pump, error)
+        self._faults.plan(scenario, start_s)
+        self._flows = Flows()
+        self._drive = self._chip.drive
+        self._adopt_controls(start_s)
+        self._take_faults(start_s)
+
+    # -- the wire ---------------------------------------------------------------------------------------
+
+    @property
+    def lines(self) -> Mapping[str, Firmware]:
+        """Firmware by the line's name in the site file."""
+        return self._instruments.lines
+
+    def receive(self, line: str, data: bytes, now_s: float) -> bytes:
+        """Take bytes from a line at a process time; return what its instruments answer (may be empty).
+
+        Raises: KeyError on an unknown line, ValueError if now_s lies in the past.
+        """
+        firmware = self.lines[line]
+        self.advance_to(now_s)
+        if line in self._faults.silent_lines:
+            return b""
+        answer = firmware.receive(data, self._now_s)
+        self._adopt_controls(self._now_s)
+        return answer
+
+    # -- time -------------------------------------------------------------------------------------------
+
+    def next_event(self) -> float:
+        """Return when the plant's state changes course next by itself [s]; inf when nothing is planned."""
+        return min(
+            self._instruments.next_event(), self._chip.next_event(), self._faults.next_event(),
+            *(reactor.next_event(self.ledger) for reactor in self._reactors.values()),
+        )
+
+    def advance_to(self, time_s: float) -> None:
+        """Let process time pass up to time_s; raises ValueError if it lies in the past."""
+        if time_s < self._now_s:
+            if time_s < self._now_s - 1e-9:
+                raise ValueError(f"time_s is {time_s}, but the plant is at {self._now_s}; time cannot run backwards")
+            return
+        while (event := self.next_event()) <= time_s:
+            event = max(event, self._stored_s)
+            self._now_s = event
+            self._store(event)
+            self._instruments.advance_to(event)
+            self._adopt_controls(event)
+            if self._faults.next_event() <= event:
+                self._faults.carry_out(event)
+                self._take_faults(event)
+        self._now_s = time_s
+        self._instruments.advance_to(time_s)
+
+    def _adopt_controls(self, time_s: float) -> None:
+        """Read what the instruments do; when it changed, store the state under what they did before."""
+        flows = self._instruments.flows(self._faults.overrides, self._faults.leaks)
+        drive = self._instruments.drive(self._faults.overrides)
+        wanted = {vessel: self._instruments.set_points(vessel) for vessel in self._reactors}
+        if flows == self._flows and drive == self._drive and all(
+            wanted[vessel] == reactor.set_points for vessel, reactor in self._reactors.items()
+        ):
+            return
+        self._store(time_s)
+        self._flows, self._drive = flows, drive
+        self._chip.commit(time_s, drive)
+        for vessel, reactor in self._reactors.items():
+            if wanted[vessel] != reactor.set_points:
+                reactor.commit(time_s, self.ledger)
+                reactor.command(time_s, wanted[vessel])
+                reactor.refresh(self.ledger)
+                self._network.settling.set_stirring(vessel, reactor.stirring_rpm)
+
+    def _store(self, time_s: float) -> None:
+        """Make time_s an event: carry every part of the plant there under the present flows."""
+        duration_s = time_s - self._stored_s
+        flows = self._flows
+        for vessel, reactor in self._reactors.items():
+            if reactor.next_event(self.ledger) <= time_s or self._touches(flows, vessel):
+                reactor.commit(time_s, self.ledger)
+        if duration_s > 0.0:
+            self._network.sink(duration_s)
+            self._bind_beads(duration_s)
+            if not flows.still:
+                self._network.step(flows, self._stored_s, duration_s)
+                self._tell_reactors(flows, time_s)
+        if self._chip.next_event() <= time_s or duration_s > 0.0:
+            self._chip.commit(time_s, self._drive)
+        self._stored_s = time_s
+
+    @staticmethod
+    def _touches(flows: Flows, vessel: str) -> bool:
+        if flows.still:
+            return False
+        return (
+            vessel in flows.leaks or flows.centre == vessel
+            or any(flow.vessel == vessel for flow in flows.pumps.values())
+        )
+
+    def _tell_reactors(self, flows: Flows, time_s: float) -> None:
+        for vessel, reactor in self._reactors.items():
+            if self._touches(flows, vessel):
+                arrived = self._network.arrivals_ul.get(vessel, 0.0)
+                if arrived > 0.0:
+                    reactor.received(time_s, arrived, ROOM_C)
+                reactor.refresh(self.ledger)
+
+    def _bind_beads(self, duration_s: float) -> None:
+        for vessel in _BINDING_VESSELS:
+            if vessel not in self.ledger:
+                continue
+            row = self.ledger.row(vessel)
+            if row[INDEX["bead_free"]] > 0.0 and row[INDEX["t_free"]] > 0.0:
+                change = biology.bead_binding(row, self.donor, duration_s)
+                if change is not None:
+                    self.ledger.react(vessel, change)
+
+    # -- faults -----------------------------------------------------------------------------------------
+
+    def inject(
+        self, fault: str, target: str, parameters: Mapping[str, Any] | None, active: bool, now_s: float
+    ) -> None:
+        """Put a fault in (active) or take it away at a process time.
+
+        Raises: FaultError naming the known faults, targets or parameters.
+        """
+        self.advance_to(now_s)
+        self._faults.set(fault, target, parameters or {}, active, now_s)
+        self._take_faults(now_s)
+
+    def _take_faults(self, time_s: float) -> None:
+        """Make the plant behave as the fault board says from time_s on."""
+        self._store(time_s)
+        for vessel, quantity, factor, amount in self._faults.take_acts():
+            row = self.ledger.row(vessel)
+            if quantity == "all":
+                self.ledger.move(vessel, "lost", float(row[VOLUME]))
+            else:
+                change = np.zeros(len(row))
+                change[INDEX[quantity]] = row[INDEX[quantity]] * (factor - 1.0) + amount
+                self.ledger.put(vessel, change)
+        self._chip.set_defects(**self._faults.chip_defects)
+        for vessel, reactor in self._reactors.items():
+            reactor.commit(time_s, self.ledger)
+            reactor.set_faults(time_s, self._faults.reactor_faults(vessel))
+            self._network.settling.set_stirring(vessel, reactor.stirring_rpm)
+            reactor.refresh(self.ledger)
+        self._adopt_controls(time_s)
+
+    # -- sensing ----------------------------------------------------------------------------------------
+
+    def _volume_ul(self, vessel: str, now_s: float) -> float:
+        """Return the volume in a vessel at now_s, between two events too."""
+        volume = self._looked_ahead(now_s).volume_ul(vessel)
+        for reactor in self._reactors.values():
+            volume += reactor.perfused_since_stored(vessel, now_s, self.ledger)
+        return volume
+
+    def _looked_ahead(self, now_s: float) -> Ledger:
+        if self._flows.still or now_s <= self._stored_s:
+            return self.ledger
+        ahead = self._network.preview()
+        ahead.step(self._flows, self._stored_s, now_s - self._stored_s)
+        return ahead.ledger
+
+    def _mass_g(self, vessel: str, now_s: float) -> float:
+        if vessel in self._faults.dead_scales:
+            return math.nan
+        true_g = self._volume_ul(vessel, now_s) * 1e-3 * self.site.vessels[vessel].density_g_ml
+        return self._scales[vessel].reading_g(true_g, now_s) + self._faults.scale_offset_g(vessel)
+
+    def _at_rest(self, vessel: str, now_s: float) -> bool:
+        return not self._touches(self._flows, vessel)
+
+    def _impedance(self, frequency_hz: npt.NDArray[np.float64], now_s: float) -> npt.NDArray[np.complex128]:
+        return self._analyser.reading_ohm(self._chip.impedance_ohm(frequency_hz, now_s), now_s)
+
+    def _reactor_readings(self, vessel: str, now_s: float) -> BioreactorReadings:
+        reactor = self._reactors[vessel]
+        volume_ul = self._volume_ul(vessel, now_s)
+        mass_g = volume_ul * 1e-3 * self.site.vessels[vessel].density_g_ml
+        return self._probes[vessel].readings(
+            reactor.state_at(now_s, volume_ul, self.ledger), mass_g, reactor.perfused_ul(now_s, self.ledger),
+            ThermalParameters().heater_limit_w, 0, now_s,
+        )
+
+    # -- microscope and laboratory ----------------------------------------------------------------------
+
+    def set_capture(self, on: bool, now_s: float) -> None:
+        """Start or stop the microscope over the imaging cell."""
+        self.advance_to(now_s)
+        self._imaging.set_capture(on, now_s)
+
+    def next_frame_s(self) -> float:
+        """Return when the next exposure is due [s]; inf while the microscope does not capture."""
+        return self._imaging.next_frame_s()
+
+    def frame(self, time_s: float) -> CameraFrame:
+        """Return the exposure of the frame grid at time_s."""
+        self.advance_to(max(time_s, self._now_s))
+        return self._imaging.frame(time_s, self.ledger.row(IMAGING_CELL))
+
+    def _collect_sample(self, now_s: float) -> FloatArray:
+        """Hand over what reached the sample port since the last collection."""
+        self.advance_to(max(now_s, self._now_s))
+        self._store(self._now_s)
+        return self.ledger.move(SAMPLE_PORT, LABORATORY, self.ledger.volume_ul(SAMPLE_PORT))
+
+    # -- truth ------------------------------------------------------------------------------------------
+
+    def truth(self) -> dict[str, Any]:
+        """Return everything there is at the present time, JSON-able, without storing anything."""
+        now = self._now_s
+        states = {
+            vessel: reactor.state_at(now, self._volume_ul(vessel, now), self.ledger)
+            for vessel, reactor in self._reactors.items()
+        }
+        return truth_of(
+            now, self._looked_ahead(now), tuple(self.site.vessels), states, self._chip, self._flows, self.donor,
+            self._faults.active,
+        )
