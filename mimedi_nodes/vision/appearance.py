@@ -22,7 +22,7 @@ from mimedi_nodes.vision.opencv import cv2
 FloatImage = NDArray[np.floating]
 FloatArray = NDArray[np.float64]
 
-_MEMORY_FRAMES = 10
+_MEMORY_FRAMES = 8
 _SWEEPS = 4
 _MAX_STEP_PX = 1.5
 
@@ -87,20 +87,31 @@ class Appearances:
         else:
             self._mean += (patch - self._mean) / self._mean_count
 
+    def _stretched(self, length: float, width: float) -> FloatImage:
+        """The mean patch, larger by these factors along and across the flow."""
+        assert self._mean is not None
+        reach = self.size // 2
+        # From the stretched patch's coordinates back to the mean patch's.
+        back = np.array([[1.0 / length, 0.0, reach - reach / length], [0.0, 1.0 / width, reach - reach / width]])
+        return np.stack([cv2.warpAffine(layer.astype(np.float32), back, (self.size, self.size),
+                                        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) for layer in self._mean])
+
     def ready(self) -> bool:
         """True once the mean cell is known."""
         return self._mean_count >= 8
 
     def fit(self, images: list[FloatImage], weights: list[float], ids: NDArray[np.int64], x: FloatArray,
-            y: FloatArray, prior_px: FloatArray) -> OverlapFit:
+            y: FloatArray, prior_px: FloatArray, stretch: tuple[float, float] = (1.0, 1.0)) -> OverlapFit:
         """Fit the cells `ids` predicted at (x, y) to `images` (H, W each), weights 1/noise of each image.
 
-        `prior_px` is how far a cell may be from its prediction (standard deviation).
+        `prior_px` is how far a cell may be from its prediction (standard deviation). Cells not yet seen alone
+        look like the mean cell, made longer and wider by `stretch`.
         """
         assert self._mean is not None
         scale = np.asarray(weights, np.float32)[:, None, None]
         known = np.array([self.knows(i) for i in ids.tolist()], bool)
-        patches = np.stack([self._patches[i] if k else self._mean for i, k in
+        unknown = self._mean if stretch == (1.0, 1.0) else self._stretched(*stretch)
+        patches = np.stack([self._patches[i] if k else unknown for i, k in
                             zip(ids.tolist(), known.tolist(), strict=True)]).astype(np.float32) * scale
         stack = np.stack(images).astype(np.float32, copy=False) * scale
         # An own patch is that cell's; the mean one may be darker or lighter than an unknown cell.

@@ -41,6 +41,8 @@ class Background:
         self._reference: NDArray[np.float64] | None = None
         self._log: FloatImage | None = None
         self.shift_px = 0.0
+        self._rows: NDArray[np.int_] | None = None
+        self._nuisance: NDArray[np.float64] = np.empty((0, 0))
 
     @property
     def ready(self) -> bool:
@@ -104,36 +106,48 @@ class Background:
 
     def _register(self, log: FloatImage) -> None:
         """Follow the vertical shift of the stage."""
-        self.shift_px = 0.8 * self._measure(log, self.shift_px) + 0.2 * self.shift_px
+        self.shift_px = 0.8 * self._measure(log, self.shift_px, steps=1) + 0.2 * self.shift_px
 
-    def _measure(self, log: FloatImage, start_px: float) -> float:
+    def _measure(self, log: FloatImage, start_px: float, steps: int = 3) -> float:
         """Vertical shift of a frame against the background, from the walls' row profile (least squares), px."""
         assert self._reference is not None
         height = log.shape[0]
-        profile = cv2.reduce(log, 1, cv2.REDUCE_AVG)[:, 0].astype(np.float64)
+        if self._rows is None:
+            self._rows, self._nuisance = self._wall_rows(height)
+        rows, nuisance = self._rows, self._nuisance
+        if len(rows) == 0:
+            return start_px
+        profile = cv2.reduce(log, 1, cv2.REDUCE_AVG)[rows, 0].astype(np.float64)
         y = np.arange(height, dtype=np.float64)
         shift = start_px
-        near = [np.arange(max(1, round(wall) - 7), min(height - 1, round(wall) + 8)) for wall in self._walls]
-        rows = np.concatenate(near)
-        if len(near[0]) < 4 and len(near[1]) < 4:
-            return start_px
-        # Cells darken whole rows a little: each wall has an offset and a tilt of its own to take that up.
-        nuisance = np.zeros((len(rows), 4))
-        first = len(near[0])
-        nuisance[:first, 0] = nuisance[first:, 2] = 1.0
-        nuisance[:first, 1] = near[0] - self._walls[0]
-        nuisance[first:, 3] = near[1] - self._walls[1]
-        for _ in range(3):
-            model = np.interp(y - shift, y, self._reference)
-            slope = np.gradient(model)[rows]
-            if float(np.abs(slope).max()) < _LEAST_WALL_SLOPE:
+        for _ in range(steps):
+            model = np.interp(rows - shift, y, self._reference)
+            slope = 0.5 * (np.interp(rows - shift - 1.0, y, self._reference)
+                           - np.interp(rows - shift + 1.0, y, self._reference))
+            error = profile - model
+            slope -= nuisance @ (slope @ nuisance)
+            error -= nuisance @ (error @ nuisance)
+            energy = float(slope @ slope)
+            if energy < _LEAST_WALL_SLOPE**2:
                 return start_px
-            design = np.column_stack([-slope, nuisance])
-            step = float(np.linalg.lstsq(design, profile[rows] - model[rows], rcond=None)[0][0])
+            step = float(slope @ error) / energy
             shift += min(max(step, -2.0), 2.0)
-            if abs(step) < 0.02:
+            if abs(step) < 0.05:
                 break
         return shift if abs(shift) <= _MAX_SHIFT_PX else start_px
+
+    def _wall_rows(self, height: int) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
+        """Rows near the walls, and what cells may do to their means: an offset and a tilt at each wall."""
+        near = [np.arange(max(1, round(wall) - 7), min(height - 1, round(wall) + 8)) for wall in self._walls]
+        near = [rows for rows in near if len(rows) >= 6]
+        if not near:
+            return np.empty(0, int), np.empty((0, 0))
+        columns = []
+        for k, rows in enumerate(near):
+            for values in (np.ones(len(rows)), rows - rows.mean()):
+                columns.append(np.concatenate([values if j == k else np.zeros(len(other))
+                                               for j, other in enumerate(near)]))
+        return np.concatenate(near), np.linalg.qr(np.column_stack(columns))[0]
 
     @staticmethod
     def _shifted(image: FloatImage, shift_px: float) -> FloatImage:

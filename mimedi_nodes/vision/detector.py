@@ -23,11 +23,13 @@ _THRESHOLD_SIGMAS = 4.0
 _TYPICAL_RATE = 0.02
 _SOLID = 0.92
 # A cell's size is settled after so many frames.
-_SIZES = 8
+_SIZES = 6
 _SEED_SPREAD_PX = 3.0
 _LEAST_AMPLITUDE = 0.4
 _LEAST_REMAINS = 0.3
 _LARGEST_OVERLAP = 6.0
+_UNUSUAL = 1.25
+_PAIR_IS_BETTER = 0.75
 # A ring is a ring when its crest stands above the inside by this share of the cell's contrast.
 _RING = 0.15
 _DEPTHS = 8
@@ -54,6 +56,7 @@ class Blob(NamedTuple):
     left_edge: bool
     right_edge: bool
     members: list[int]
+    seeds: list[tuple[float, float]]
 
     def row(self, lone: bool, size_px: float = 0.0, sharpness: float = 0.0) -> tuple[Any, ...]:
         """The blob as one detection."""
@@ -88,6 +91,7 @@ class CellDetector:
         # Before any lone cell was seen: the geometric middle of the allowed sizes.
         self.typical_diameter_px = math.sqrt(self._min_px * self._max_px)
         self.typical_contrast = 0.0
+        self.typical_aspect = 0.0
         self.typical_sharpness = 0.0
         self.noise = 0.0
         self.threshold = 0.0
@@ -137,7 +141,11 @@ class CellDetector:
             self._assign(blobs, expected)
         overlaps: list[Blob] = []
         for blob in blobs:
-            if blob.members and not self._is_one(blob, expected):
+            if expected is not None and self._doubtful(blob, expected) and self._is_pair(blob, expected, level):
+                # Whoever was expected here will be linked to the nearer of the two.
+                blob.members.clear()
+                overlaps.append(blob)
+            elif blob.members and not self._is_one(blob, expected):
                 overlaps.append(blob)
             elif blob.members or self._looks_single(blob):
                 if blob.diameter <= self._max_px:
@@ -154,9 +162,9 @@ class CellDetector:
             rows += self._fit(expected, overlaps, level, width)
         cover = self._cover[top:bottom]
         cv2.dilate(mask, self._guard, dst=cover)
-        free = smooth[::4, ::4][cover[::4, ::4] == 0]
-        if free.size > 50:
-            self._level += 0.3 * (float(np.median(free)) - self._level)
+        free = cv2.compare(cover, 0, cv2.CMP_EQ)
+        if cv2.countNonZero(free) > 800:
+            self._level += 0.3 * (cv2.mean(smooth, free)[0] - self._level)
         found = empty(len(rows))
         if rows:
             found[:] = rows
@@ -194,7 +202,7 @@ class CellDetector:
             moments = cv2.moments(contour)
             blobs.append(Blob(contour, area, diameter, box, local, contrast, hull_shape(contour),
                               moments["m10"] / moments["m00"], moments["m01"] / moments["m00"],
-                              left == 0, left + wide >= width, []))
+                              left == 0, left + wide >= width, [], []))
         return blobs
 
     def _size(self, blob: Blob, smooth: FloatImage, level: float) -> tuple[float, float]:
@@ -226,6 +234,55 @@ class CellDetector:
         round_enough = max(wide, high) < 2.1 * min(wide, high)
         return solid > _SOLID and round_enough and blob.diameter < 1.6 * self.typical_diameter_px
 
+    def _doubtful(self, blob: Blob, expected: Expected) -> bool:
+        """True for a blob that may be one cell or two: unusual in size or proportions, and not seen before."""
+        if len(blob.members) > 1:
+            return False
+        if blob.members and expected.blob_px[blob.members[0]] > 0.0:
+            return False
+        return self._looks_single(blob) and self._unusual(blob)
+
+    def _unusual(self, blob: Blob) -> bool:
+        """True when size or proportions are not those of most lone cells."""
+        if self.typical_aspect == 0.0:
+            return False
+        _, _, wide, high = blob.box
+        if blob.left_edge or blob.right_edge:
+            return bool(high > _UNUSUAL * self.typical_diameter_px / math.sqrt(self.typical_aspect))
+        proportion = wide / high / self.typical_aspect
+        return blob.diameter > 1.12 * self.typical_diameter_px or not 1.0 / _UNUSUAL < proportion < _UNUSUAL
+
+    def _is_pair(self, blob: Blob, expected: Expected, level: float) -> bool:
+        """Compare one stretched mean cell with two mean cells along the blob's long axis; keep the two's places."""
+        left, upper, wide, high = blob.box
+        height, width = expected.images[0].shape
+        x0, x1 = max(0, left - 4), min(width, left + wide + 4)
+        y0, y1 = max(0, upper - 4), min(height, upper + high + 4)
+        images = [image[y0:y1, x0:x1] for image in expected.images]
+        typical_high = self.typical_diameter_px / math.sqrt(self.typical_aspect)
+        typical_wide = self.typical_diameter_px * math.sqrt(self.typical_aspect)
+        moments = cv2.moments(blob.contour)
+        turn = 0.5 * math.atan2(2.0 * moments["mu11"], moments["mu20"] - moments["mu02"])
+        along = np.array([math.cos(turn), math.sin(turn)])
+        extent = abs(along[0]) * wide + abs(along[1]) * high
+        usual = math.hypot(along[0] * typical_wide, along[1] * typical_high)
+        reach = max(0.5 * (extent - usual), 0.18 * usual)
+        one = expected.appearances.fit(images, expected.weights, np.array([-1]), np.array([blob.x - x0]),
+                                       np.array([blob.y - y0]), np.array([_SEED_SPREAD_PX]),
+                                       (wide / typical_wide, high / typical_high))
+        ends = np.array([blob.x - x0, blob.y - y0]) + np.array([[-reach], [reach]]) * along
+        two = expected.appearances.fit(images, expected.weights, np.array([-1, -1]), ends[:, 0], ends[:, 1],
+                                       np.full(2, _SEED_SPREAD_PX))
+        if not (0.5 < two.amplitude.min() and two.amplitude.max() < 1.8):
+            return False
+        if math.hypot(two.x[0] - two.x[1], two.y[0] - two.y[1]) < 0.3 * self.typical_diameter_px:
+            return False
+        left_one, left_two = (float(((images[0] - level - fit.model[0]) ** 2).sum()) for fit in (one, two))
+        if left_two > _PAIR_IS_BETTER * left_one:
+            return False
+        blob.seeds.extend((float(x) + x0, float(y) + y0) for x, y in zip(two.x, two.y, strict=True))
+        return True
+
     @staticmethod
     def _assign(blobs: list[Blob], expected: Expected) -> None:
         """Give each expected cell to the blob whose mask holds its centre."""
@@ -246,6 +303,8 @@ class CellDetector:
         oldest = max(blob.members, key=lambda k: int(expected.hits[k]))
         own = float(expected.blob_px[oldest])
         if own > 0.0 and blob.diameter > 1.18 * own + 0.5:
+            return False
+        if own <= 0.0 and len(blob.members) > 1 and self._unusual(blob):
             return False
         if len(blob.members) > 1:
             # Two cells on one spot are darker than one: otherwise it is one cell that was taken for two.
@@ -283,7 +342,7 @@ class CellDetector:
     def _fit(self, expected: Expected, overlaps: list[Blob], level: float, width: int) -> list[tuple[Any, ...]]:
         """Positions of cells inside overlaps: expected ones, unknown ones, and those in what these leave over."""
         owners = [k for blob in overlaps for k in blob.members]
-        seeds = [seed for blob in overlaps if not blob.members for seed in self._peaks(blob)]
+        seeds = [seed for blob in overlaps if not blob.members for seed in blob.seeds or self._peaks(blob)]
         fit, hits = self._fit_cells(expected, owners, seeds)
         more = self._left_over(expected, overlaps, level, fit)
         if more:
@@ -348,6 +407,8 @@ class CellDetector:
         rate = min(1.0, _TYPICAL_RATE * len(lone))
         if self.typical_contrast == 0.0:
             rate = 1.0
+            self.typical_aspect = float(np.median(lone["aspect"]))
+        self.typical_aspect += rate * (float(np.median(lone["aspect"])) - self.typical_aspect)
         self.typical_diameter_px += rate * (float(np.median(lone["blob_px"])) - self.typical_diameter_px)
         self.typical_contrast += rate * (float(np.median(lone["contrast"])) - self.typical_contrast)
 
