@@ -5,29 +5,46 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
+from collections.abc import Iterator
 
 from setuptools import setup
 
 NAME = "mimedi_workcell"
 
-# Named, never found: find_packages() would take test/, and standalone/'s stand-ins for ROS packages.
-NODE_PACKAGES = [
-    "mimedi_nodes",
-    "mimedi_nodes.commands",
-    "mimedi_nodes.dashboard",
-    "mimedi_nodes.instruments",
-    "mimedi_nodes.modules",
-    "mimedi_nodes.nodes",
-    "mimedi_nodes.process",
-    "mimedi_nodes.records",
-    "mimedi_nodes.vision",
-]
-SIM_PACKAGES = [
-    "mimedi_sim",
-    "mimedi_sim.firmware",
-    "mimedi_sim.models",
-    "mimedi_sim.plant",
-]
+# Python package and the folder that it lies in. Only what is below these is taken, never find_packages():
+# that would install test/, and standalone/'s stand-ins for ROS packages.
+ROOTS = {"mimedi_nodes": "mimedi_nodes", "mimedi_sim": "sim/mimedi_sim"}
+
+
+def walk(top: str) -> Iterator[tuple[str, list[str]]]:
+    """Folders below `top`, itself first, with the files in each; no caches, no hidden or backup files."""
+    for folder, folders, files in os.walk(top):
+        folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
+        yield folder, sorted(name for name in files if not name.startswith(".") and not name.endswith("~"))
+
+
+def packages() -> list[str]:
+    """The root packages and all packages below them, by their __init__.py."""
+    return [
+        name + folder.removeprefix(top).replace("/", ".")
+        for name, top in ROOTS.items()
+        for folder, files in walk(top)
+        if "__init__.py" in files
+    ]
+
+
+def package_data() -> dict[str, list[str]]:
+    """What is no Python in the packages (templates, reference tables), by root package."""
+    return {
+        name: [
+            os.path.relpath(os.path.join(folder, file), top)
+            for folder, files in walk(top)
+            for file in files
+            if not file.endswith((".py", ".pyc"))
+        ]
+        for name, top in ROOTS.items()
+    }
+
 
 # Executable in lib/mimedi_workcell, and where its main() is.
 EXECUTABLES = {
@@ -46,7 +63,6 @@ EXECUTABLES = {
 # Installed below share/mimedi_workcell under the same names.
 DATA_FOLDERS = ("launch", "config", "urdf")
 DATA_FILES = ("package.xml", "plugin.xml")
-PACKAGE_DATA = ("*.html", "*.j2", "*.sql", "*.json", "*.yaml", "*.css", "*.ui", "py.typed")
 
 
 def data_files() -> list[tuple[str, list[str]]]:
@@ -56,10 +72,8 @@ def data_files() -> list[tuple[str, list[str]]]:
     placed["share/ament_index/resource_index/packages"].append(f"resource/{NAME}")
     placed[share].extend(name for name in DATA_FILES if os.path.isfile(name))
     for top in DATA_FOLDERS:
-        for folder, folders, files in os.walk(top):
-            folders[:] = sorted(name for name in folders if name != "__pycache__" and not name.startswith("."))
-            kept = sorted(name for name in files if not name.startswith(".") and not name.endswith("~"))
-            placed[f"{share}/{folder}"].extend(f"{folder}/{name}" for name in kept)
+        for folder, files in walk(top):
+            placed[f"{share}/{folder}"].extend(f"{folder}/{name}" for name in files)
     return [(where, files) for where, files in placed.items() if files]
 
 
@@ -71,9 +85,10 @@ setup(
     maintainer="mimedi maintainers",
     maintainer_email="maintainers@mimedi.example.org",
     python_requires=">=3.11",
-    packages=[*NODE_PACKAGES, *SIM_PACKAGES],
-    package_dir={"mimedi_sim": "sim/mimedi_sim"},
-    package_data={package: list(PACKAGE_DATA) for package in (*NODE_PACKAGES, *SIM_PACKAGES)},
+    packages=packages(),
+    # colcon refuses a folder that is mapped to its own name.
+    package_dir={name: top for name, top in ROOTS.items() if name != top},
+    package_data=package_data(),
     data_files=data_files(),
     install_requires=["setuptools"],
     zip_safe=True,

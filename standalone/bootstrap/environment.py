@@ -99,7 +99,7 @@ def _wheel_libraries(layout: Layout) -> list[Path]:
 def _has_real_launch(layout: Layout) -> bool:
     # `launch.actions`, not `launch`: the clone's folder launch/ passes for an empty namespace package.
     folder = layout.venv_site_packages()
-    return bool(folder) and (folder / "launch" / "actions").is_dir()
+    return folder is not None and (folder / "launch" / "actions").is_dir()
 
 
 def _prepend(env: dict[str, str], name: str, paths: Iterable[Path]) -> None:

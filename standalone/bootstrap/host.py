@@ -20,7 +20,7 @@ OLDEST_PYTHON, NEWEST_PYTHON = (3, 11), (3, 13)
 OLDEST_GLIBC = (2, 28)
 # Distributions before Jazzy: rclpy lacks what the nodes use (discovery range, service introspection).
 TOO_OLD_DISTRIBUTIONS = frozenset(
-    "ardent bouncy crystal dashing eloquent foxy galactic humble iron".split()
+    ["ardent", "bouncy", "crystal", "dashing", "eloquent", "foxy", "galactic", "humble", "iron"]
 )
 
 

@@ -39,7 +39,7 @@ def mend(share: Path, prefix: Path, site_packages: Path, include: Path, numpy_in
             continue
         text = mended = content.decode("utf-8")
         for pattern, replacement in replacements:
-            mended = pattern.sub(lambda _match, new=replacement: new, mended)
+            mended = pattern.sub(replacement.replace("\\", r"\\"), mended)
         if mended != text:
             path.write_text(mended, encoding="utf-8")
             changed += 1
