@@ -161,11 +161,17 @@ class ModuleService:
         self._current = current = _Current(goal_id, phase, goal, run)
         self._machine.command(ServiceCommand.START)
         self._machine.complete()
-        self._event("phase_started", action, goal=goal.as_fields(), goal_id=goal_id, restored=restored is not None)
+        self._event("phase_started", action, action=action, goal=goal.as_fields(), goal_id=goal_id, restored=restored is not None)
         self._changed()
         try:
+            begun_s = self._clock.now_s()
             outcome = await self._carry_out(current)
-            self._store.end(goal_id, outcome.status, outcome.result, self._clock.now_s())
+            ended_s = self._clock.now_s()
+            self._store.end(goal_id, outcome.status, outcome.result, ended_s)
+            self._event(
+                "phase_ended", action, str(outcome.result["error_msg"]), action=action, goal=goal.as_fields(),
+                goal_id=goal_id, status=outcome.status, result=outcome.result, started_s=begun_s, ended_s=ended_s,
+            )
             return outcome
         except asyncio.CancelledError:
             if current.attempt is not None:

@@ -1,0 +1,42 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long a recipe's phases are expected to take, as far as their goals are known beforehand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from ..process.errors import WorkcellError
+from ..process.expressions import render
+from ..process.interfaces import default_interfaces
+from ..process.recipe import PhaseStep, Recipe
+from .registry import load_module
+
+UNKNOWN_S = 1800.0
+"""For a phase whose duration follows from results that are not there yet."""
+
+
+def expected_phase_s(recipe: Recipe) -> Callable[[PhaseStep], float]:
+    """Return a function that gives a phase's expected duration [s], for progress displays only."""
+    parameters = {name: parameter.value for name, parameter in recipe.parameters.items()}
+
+    def expected(step: PhaseStep) -> float:
+        phase = load_module(step.module).phase(default_interfaces().action(step.action).name)
+        try:
+            goal = default_interfaces().action(step.action).build_goal(_known(step.fields, parameters))
+            return float(phase.expected_s(goal))
+        except WorkcellError:
+            return UNKNOWN_S
+
+    return expected
+
+
+def _known(fields: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the goal fields that can be computed from the recipe's parameters alone."""
+    known = {}
+    for name, value in fields.items():
+        try:
+            known[name] = render(value, parameters)
+        except WorkcellError:
+            continue  # follows from a result of an earlier phase
+    return known

@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One batch headless: plant, services, engine and record put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mimedi_nodes.modules.expectations import expected_phase_s
+from mimedi_nodes.modules.goal_store import GoalStore
+from mimedi_nodes.modules.registry import load_module, module_table
+from mimedi_nodes.modules.service import ModuleService, ServiceHooks
+from mimedi_nodes.modules.site import Site
+from mimedi_nodes.process.batch import Batch, BatchOutcome
+from mimedi_nodes.process.clock import LoopClock
+from mimedi_nodes.process.context import PhaseHeader
+from mimedi_nodes.process.engine import Engine
+from mimedi_nodes.process.gateway import OperatorGateway
+from mimedi_nodes.process.interfaces import default_interfaces
+from mimedi_nodes.process.journal import Journal
+from mimedi_nodes.process.recipe import Recipe
+from mimedi_nodes.process.service_state import ServiceState
+from mimedi_nodes.records.batch_record import BatchRecord
+from mimedi_nodes.records.events import RecordEvent
+from mimedi_nodes.records.heads import Signer
+from mimedi_nodes.records.outbox import Outbox
+from mimedi_sim.memory_link import MemoryLink
+from mimedi_sim.models.donors import Donor
+from mimedi_sim.plant.twin import Plant
+from mimedi_sim.scenarios import Scenario
+
+from .camera import PlantCamera
+from .gateways import LocalLaboratory, LocalModules
+from .virtual_loop import run_virtual
+
+COORDINATOR = "coordinator"
+
+
+@dataclass(frozen=True)
+class HeadlessRun:
+    """What a headless batch is made of.
+
+    Args:
+        recipe: the checked recipe.
+        batch: for whom.
+        site: vessels and instruments.
+        donor, seed, scenario: the plant's.
+        operator: answers the recipe's questions.
+        record_folder: run folder for the record, None to keep it in memory.
+        signer: signs the record's heads; an ephemeral key when None.
+    """
+
+    recipe: Recipe
+    batch: Batch
+    site: Site
+    donor: Donor
+    seed: int
+    operator: OperatorGateway
+    scenario: Scenario | None = None
+    record_folder: Path | None = None
+    signer: Signer | None = None
+
+
+@dataclass
+class HeadlessResult:
+    """How a headless batch ended: the engine's outcome, the record's events and the plant's truth at the end."""
+
+    outcome: BatchOutcome
+    events: list[RecordEvent]
+    truth: Mapping[str, Any]
+    process_time_s: float
+    record: BatchRecord = field(repr=False)
+
+
+def run_batch(run: HeadlessRun) -> HeadlessResult:
+    """Carry a batch out on virtual time."""
+    return run_virtual(_run(run))
+
+
+class _Outboxes:
+    """One outbox a producer, in memory, emptied into the record at the end of the run."""
+
+    def __init__(self, record: BatchRecord) -> None:
+        self._record = record
+        self._boxes: dict[str, Outbox] = {}
+
+    def of(self, producer: str) -> Outbox:
+        if producer not in self._boxes:
+            self._boxes[producer] = Outbox(":memory:", producer)
+        return self._boxes[producer]
+
+    def empty(self) -> None:
+        for box in self._boxes.values():
+            while events := box.pending(1000):
+                box.acknowledge(self._record.append(events)[box.producer])
+
+
+async def _run(run: HeadlessRun) -> HeadlessResult:
+    clock = LoopClock()
+    plant = Plant(run.site, donor=run.donor, seed=run.seed, scenario=run.scenario)
+    record = BatchRecord(run.record_folder, run.signer or Signer.ephemeral(), batch_id=run.batch.batch_id)
+    outboxes = _Outboxes(record)
+    interfaces = default_interfaces()
+    links = {name: MemoryLink(name, _receiver(plant, name, clock)) for name in run.site.instruments}
+    extras = {"camera": PlantCamera(plant, clock)}
+    services: dict[str, ModuleService] = {}
+    engine: Engine | None = None
+    loop = asyncio.get_running_loop()
+    tasks: list[asyncio.Task[None]] = []
+
+    for name in module_table():
+        module = load_module(name)
+        own = {line: links[line] for line in run.site.lines_of(name)}
+        instruments = module.build(run.site, own, extras)
+        await instruments.connect()
+        box = outboxes.of(name)
+
+        def write(
+            header: PhaseHeader, kind: str, what: str, why: str, data: Mapping[str, Any],
+            box: Outbox = box, name: str = name,
+        ) -> None:
+            data = {"phase_id": header.phase_id, "module": name, **data}
+            box.append_soon(header.batch_id, clock.now_s(), kind, str(data.pop("who", name)), what, why, data)
+
+        def changed(name: str = name) -> None:
+            service = services.get(name)
+            if service is not None and service.state == ServiceState.HELD and engine is not None:
+                tasks.append(loop.create_task(engine.report_held(name, service.last_error)))
+
+        services[name] = ModuleService(
+            module, instruments, clock, GoalStore(":memory:"), interfaces, ServiceHooks(write, changed)
+        )
+        await services[name].recover()
+
+    laboratory = LocalLaboratory(plant, clock, run.site.laboratory_keys)
+    own_box = outboxes.of(COORDINATOR)
+
+    def note(kind: str, what: str, why: str = "", **data: Any) -> None:
+        own_box.append_soon(run.batch.batch_id, clock.now_s(), kind, COORDINATOR, what, why, data)
+
+    engine = Engine(
+        run.recipe, run.batch, LocalModules(services), run.operator, laboratory, clock, Journal(":memory:"), note,
+        expected_phase_s=expected_phase_s(run.recipe), on_hold="end", interfaces=interfaces,
+    )
+    laboratory.submit = engine.submit_laboratory_result
+    outcome = await engine.run()
+    for task in tasks:
+        task.cancel()
+    outboxes.empty()
+    return HeadlessResult(outcome, list(record.events()), plant.truth(), clock.now_s(), record)
+
+
+def _receiver(plant: Plant, line: str, clock: LoopClock) -> Any:
+    def receive(data: bytes) -> bytes:
+        return plant.receive(line, data, clock.now_s())
+
+    return receive
