@@ -130,8 +130,12 @@ class DtDevice:
 
         Out of form or range counts as garbled (DT has no checksum) and is asked again.
         """
+        text = ""
         for _ in range(QUERY_RETRIES + 1):
-            text = await self._report_text(query)
+            reply = await self._send(query, QUERY_RETRIES)
+            if reply.error_code == NOT_INITIALIZED:  # it lost power: position and resolution mean nothing
+                self._raise_for(reply.error_code, query)
+            text = reply.data.strip()
             if text.isdecimal() and low <= int(text) <= high:
                 return int(text)
         raise GarbledReply(self.name, f"{query} answered {text!r}; expected an integer from {low} to {high}")

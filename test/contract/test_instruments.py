@@ -268,6 +268,20 @@ async def test_overload_is_told_in_words_and_cured_by_initialization(bench: Benc
     assert await pump.plunger_steps() == 0
 
 
+async def test_power_cut_of_a_pump_is_told_until_it_is_initialized(bench: Bench) -> None:
+    pump, firmware = await ready_pump(bench)
+    plan = await pump.start_transfer(30_000.0, 20_000.0, 30_000.0)
+    await bench.sleep(10.0)
+    firmware.power_cycle()
+    for question in (pump.is_busy, pump.plunger_ul, lambda: pump.transferred(plan)):
+        with pytest.raises(InstrumentRefused, match="not initialized; initialize it"):
+            await question()
+    assert await pump.is_off()
+    assert await pump.initialize()
+    await settle(pump, bench, expected_s=5.0)
+    assert await pump.plunger_ul() == 0.0
+
+
 async def test_busy_pump_refuses_a_second_command(bench: Bench) -> None:
     pump, _ = await ready_pump(bench)
     await pump.fill_to(10_000.0, 10_000.0)

@@ -227,10 +227,10 @@ def test_lines_survive_clients_that_come_and_go(tmp_path: Path) -> None:
     try:
         for name in ("one", "two"):
             server.plug(name)
-        for _ in range(3):
-            with serial.Serial(str(tmp_path / "one"), exclusive=True, timeout=1.0) as port:
-                port.write(b"x")
-                assert port.read(5) == b"one:x"
+        for i in range(3):
+            with serial.Serial(str(tmp_path / "one"), exclusive=True, timeout=2.0) as port:
+                port.write(b"x%d" % i)
+                assert port.read_until(b"x%d" % i).endswith(b"x%d" % i)
                 port.write(b"left unread")
         with serial.Serial(str(tmp_path / "two"), timeout=1.0) as port:
             port.write(b"y")

@@ -125,7 +125,9 @@ class CavroDevice:
     def _report_or_error(self, query: str) -> tuple[int, str]:
         common = {"?10": str(int(bool(self._buffer))), "?15": str(self.initializations), "?23": self._version}
         answer = common.get(query) or self.report(query)
-        return (OK, answer) if answer is not None else (INVALID_COMMAND, "")
+        if answer is None:
+            return INVALID_COMMAND, ""
+        return (self.error if self.error in _UNTIL_INITIALIZED else OK), answer
 
     def _accept(self, text: str) -> int:
         run = text.endswith("R")

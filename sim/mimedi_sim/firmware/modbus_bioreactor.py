@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from pymodbus.exceptions import ModbusException
 from pymodbus.framer.rtu import FramerRTU
@@ -169,7 +169,7 @@ class ModbusBioreactor:
         return registers
 
     def _input_registers(self, now_s: float) -> list[int]:
-        readings = asdict(self._sensors(now_s))
+        readings = dict(vars(self._sensors(now_s)))
         registers = [0] * IN_COUNT
         registers[IN_MODEL.address], registers[IN_VERSION.address] = MODEL, MAP_VERSION
         registers[IN_FAULTS] = int(readings.pop("faults")) & 0xFFFF
