@@ -10,12 +10,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erfc
 
-from mimedi_sim.models.imaging import defocused_sigma_px
+from mimedi_sim.models.imaging import blurred_disk, blurred_sphere, defocused_sigma_px
 
 FRACTION_BITS = 4
 GREY_SCALE = 1 << FRACTION_BITS
@@ -61,33 +61,32 @@ class Optics:
         return defocused_sigma_px(self.sigma_px, self.defocus_um, self.wavelength_um, self.aperture)
 
 
-def bright_field_profile(
-    distance_px: FloatArray, radius_px: float, sigma_px: float, look: Look
-) -> FloatArray:
+@lru_cache(maxsize=1024)
+def _blurred_table(radius_px: float, sigma_px: float, sphere: bool) -> tuple[FloatArray, FloatArray]:
+    """Return (distances, values) of a blurred disk or sphere, fine enough for linear interpolation."""
+    reach = radius_px + 5.0 * sigma_px
+    distance = np.linspace(0.0, reach, max(64, math.ceil(12.0 * reach)))
+    shape = blurred_sphere if sphere else blurred_disk
+    return distance, shape(radius_px, sigma_px, distance)
+
+
+def _blurred(distance_px: FloatArray, radius_px: float, sigma_px: float, sphere: bool = False) -> FloatArray:
+    distance, values = _blurred_table(radius_px, sigma_px, sphere)
+    return np.interp(distance_px, distance, values, right=0.0)
+
+
+def bright_field_profile(distance_px: FloatArray, radius_px: float, sigma_px: float, look: Look) -> FloatArray:
     """Return the relative change of brightness at distances from a cell's centre, same shape."""
-    root = math.sqrt(2.0) * sigma_px
-
-    def disk(radius: float) -> FloatArray:
-        return np.asarray(0.5 * erfc((distance_px - radius) / root))
-
-    fringe = disk(1.15 * radius_px) - disk(radius_px)
+    disk = _blurred(distance_px, radius_px, sigma_px)
+    fringe = _blurred(distance_px, 1.15 * radius_px, sigma_px) - disk
     glow_width = math.hypot(0.35 * radius_px, sigma_px)
-    glow = np.exp(-0.5 * ((distance_px - 1.15 * radius_px) / glow_width) ** 2) * (1.0 - disk(radius_px))
-    return -look.absorption * disk(radius_px) + look.fringe * fringe + look.halo * glow
+    glow = np.exp(-0.5 * ((distance_px - 1.15 * radius_px) / glow_width) ** 2) * (1.0 - disk)
+    return -look.absorption * disk + look.fringe * fringe + look.halo * glow
 
 
-def dye_profile(
-    distance_px: FloatArray, radius_px: float, sigma_px: float
-) -> FloatArray:
-    """Return the projection of a filled sphere, 1 at its centre, softened by the point spread at its rim.
-
-    The half-circle is blurred through its own argument, which is exact far from the rim and smooth at it.
-    """
-    inside = 1.0 - (distance_px / radius_px) ** 2
-    softness = 2.0 * sigma_px / radius_px
-    return np.sqrt(0.5 * (inside + np.hypot(inside, softness))) * 0.5 * erfc(
-        (distance_px - radius_px - sigma_px) / (math.sqrt(2.0) * sigma_px)
-    )
+def dye_profile(distance_px: FloatArray, radius_px: float, sigma_px: float) -> FloatArray:
+    """Return the blurred projection of a filled sphere (1 at the centre of a sharp one), same shape."""
+    return _blurred(distance_px, radius_px, sigma_px, sphere=True)
 
 
 def radius_class(radius_px: float) -> int:

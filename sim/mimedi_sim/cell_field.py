@@ -101,6 +101,11 @@ class Cells(NamedTuple):
     speed_px_s: FloatArray
     dye: FloatArray
 
+    def select(self, which: npt.NDArray[np.bool_] | npt.NDArray[np.intp]) -> Cells:
+        """Return the chosen cells (mask or indices)."""
+        return Cells(self.id[which], self.x_px[which], self.y_px[which], self.radius_px[which], self.kind[which],
+                     self.alive[which], self.speed_px_s[which], self.dye[which])
+
     def occluded(self) -> npt.NDArray[np.bool_]:
         """Return which cells overlap another one in the picture, shape (N,)."""
         if len(self.id) < 2:
@@ -138,7 +143,8 @@ class CellField:
         self._sigma = np.sqrt(np.log1p(cvs**2))
         self._median_radius_px = 0.5 * diameters * np.exp(-0.5 * self._sigma**2) / self.channel.um_per_px
         self._alive = np.array([p.alive for p in self.populations], dtype=bool)
-        self._margin_px = 2.0 * float(self._median_radius_px.max(initial=1.0) * math.exp(3.0 * self._sigma.max(initial=0.0)))
+        largest = self._median_radius_px * np.exp(3.0 * self._sigma)
+        self._margin_px = 2.0 * float(largest.max(initial=1.0))
         self._build_profile()
         self._blocks: OrderedDict[int, tuple[FloatArray, Cells]] = OrderedDict()
 
@@ -200,7 +206,7 @@ class CellField:
         ids = start + np.arange(count, dtype=np.int64)
         every = Cells(ids, np.full(count, -self._margin_px), y, radius, kind, self._alive[kind],
                       self.speed_px_s(y), draw["dye"])
-        times, cells = times[kept], Cells(*(column[kept] for column in every))
+        times, cells = times[kept], every.select(kept)
         self._blocks[block] = (times, cells)
         if len(self._blocks) > _BLOCKS_KEPT:
             self._blocks.popitem(last=False)
@@ -220,16 +226,16 @@ class CellField:
             times, cells = self._block(block)
             x = cells.x_px + cells.speed_px_s * (time_s - times)
             inside = np.flatnonzero((time_s >= times) & (x < self.channel.width_px + self._margin_px))
-            if len(inside):
-                kept = [column[inside] for column in cells]
-                kept[1] = x[inside]
-                parts.append(kept)
-        if not parts:
-            return Cells(*(column[:0] for column in self._block(last)[1]))
-        return Cells(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
+            parts.append(cells._replace(x_px=x).select(inside))
+        join = np.concatenate
+        return Cells(
+            join([p.id for p in parts]), join([p.x_px for p in parts]), join([p.y_px for p in parts]),
+            join([p.radius_px for p in parts]), join([p.kind for p in parts]), join([p.alive for p in parts]),
+            join([p.speed_px_s for p in parts]), join([p.dye for p in parts]),
+        )
 
     def truth_in_view(self, time_s: float) -> Cells:
         """Return the cells whose centre lies inside the picture at a time in s."""
         cells = self.at(time_s)
         inside = (cells.x_px >= -0.5) & (cells.x_px < self.channel.width_px - 0.5)
-        return Cells(*(column[inside] for column in cells))
+        return cells.select(inside)

@@ -280,6 +280,6 @@ class HydraulicNetwork:
                     if there in row:
                         conductance[row[here], row[there]] -= 1.0 / r
         try:
-            self._inverse = np.linalg.inv(conductance) if self._free else None
+            self._inverse = np.asarray(np.linalg.inv(conductance), dtype=float) if self._free else None
         except np.linalg.LinAlgError as error:
             raise ValueError(f"nodes {self._free} have no path to a reservoir; fix a pressure there") from error

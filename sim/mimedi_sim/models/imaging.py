@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
-from scipy.special import erf, i0e
+from scipy.special import i0e
 
 from mimedi_sim.models.validation import require_not_negative, require_positive
 
@@ -38,6 +38,15 @@ def blurred_disk(radius_px: float, sigma_px: float, distance_px: npt.ArrayLike) 
 
     Exact radial convolution by quadrature over the disk; the centre is 1 - exp(-a²/2sigma²).
     """
+    return _blurred_rings(radius_px, sigma_px, distance_px, sphere=False)
+
+
+def blurred_sphere(radius_px: float, sigma_px: float, distance_px: npt.ArrayLike) -> FloatArray:
+    """Return the projection sqrt(1 - r²/a²) of a filled sphere blurred by a Gaussian, as blurred_disk."""
+    return _blurred_rings(radius_px, sigma_px, distance_px, sphere=True)
+
+
+def _blurred_rings(radius_px: float, sigma_px: float, distance_px: npt.ArrayLike, sphere: bool) -> FloatArray:
     require_positive(radius_px=radius_px, sigma_px=sigma_px)
     r = np.asarray(distance_px, dtype=float)
     # Only rings within 8 sigma of r contribute: integrate there for every r.
@@ -48,6 +57,8 @@ def blurred_disk(radius_px: float, sigma_px: float, distance_px: npt.ArrayLike) 
     ring = low[..., None] + half * (nodes + 1.0)
     s2 = sigma_px**2
     kernel = ring / s2 * np.exp(-((ring - r[..., None]) ** 2) / (2.0 * s2)) * i0e(ring * r[..., None] / s2)
+    if sphere:
+        kernel = kernel * np.sqrt(np.maximum(1.0 - (ring / radius_px) ** 2, 0.0))
     return np.asarray((kernel * weights).sum(axis=-1) * half[..., 0])
 
 
@@ -85,7 +96,9 @@ class CameraNoise:
         return self.gain_dn_e**2 * electrons + (1.0 / 12.0 if self.quantised else 0.0)
 
 
-def localisation_precision_px(photons: float, spot_sigma_px: float, background_sd: float, pixel_px: float = 1.0) -> float:
+def localisation_precision_px(
+    photons: float, spot_sigma_px: float, background_sd: float, pixel_px: float = 1.0
+) -> float:
     """Return the precision in px of a spot's position found by a least-squares Gaussian fit.
 
     background_sd is the standard deviation of the background in photons per pixel. Thompson's older formula is
@@ -95,9 +108,3 @@ def localisation_precision_px(photons: float, spot_sigma_px: float, background_s
     s2 = spot_sigma_px**2 + pixel_px**2 / 12.0
     background = 8.0 * math.pi * s2 * background_sd**2 / (photons * pixel_px**2)
     return math.sqrt(s2 / photons * (16.0 / 9.0 + background))
-
-
-def pixel_integrated_gaussian(sigma_px: float, centre_px: float, half_width: int) -> FloatArray:
-    """Return a Gaussian of unit sum integrated over the pixels -half_width..half_width, shape (2h+1,)."""
-    edges = np.arange(-half_width, half_width + 2) - 0.5 - centre_px
-    return np.diff(0.5 * erf(edges / (math.sqrt(2.0) * sigma_px)))

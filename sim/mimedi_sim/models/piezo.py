@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, replace
-from typing import overload
+from typing import Any, overload
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,7 @@ from scipy.optimize import minimize_scalar
 from mimedi_sim.models.sound import half_wave_resonance_hz
 from mimedi_sim.models.validation import require_fraction, require_not_negative, require_positive
 
-ComplexArray = npt.NDArray[np.complex128]
+ComplexArray = npt.NDArray[np.complexfloating[Any, Any]]
 
 PZT_TEMPERATURE_COEFFICIENT_PER_K = -150e-6
 CAPACITANCE_TEMPERATURE_COEFFICIENT_PER_K = 3.0e-3
@@ -194,7 +194,7 @@ class TransducerModel:
         coupled = self.channel_filled and not self.delaminated
         if not self.channel_filled:
             pzt = replace(pzt, resistance_ohm=1.5 * pzt.resistance_ohm)
-        branches = (pzt,)
+        branches: tuple[MotionalBranch, ...] = (pzt,)
         if coupled:
             channel_quality = self.channel_quality / (5.0 if self.bubble else 1.0)
             branches += (

@@ -7,7 +7,7 @@ lamella, oxygen and growth-limiting pH controlled) and gives its table of result
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from mimedi_sim.models import transduction
 from mimedi_sim.models.donors import NOMINAL, Donor
@@ -40,7 +40,7 @@ class BatchSchedule:
     perfusion_vvd: float = 1.0
     harvest_at_h: float = 240.0
     wash_recovery: float = 0.90
-    conditions: CultureConditions = CultureConditions()
+    conditions: CultureConditions = field(default_factory=CultureConditions)
 
 
 @dataclass(frozen=True)
