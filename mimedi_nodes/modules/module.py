@@ -41,9 +41,7 @@ class Actuator:
     is_off: Callable[[Any], Awaitable[bool]] | None = None
 
     def __post_init__(self) -> None:
-        if Safe.OFF in (self.held, self.stopped, self.aborted) and (
-            self.switch_off is None or self.is_off is None
-        ):
+        if Safe.OFF in (self.held, self.stopped, self.aborted) and (self.switch_off is None or self.is_off is None):
             raise ValueError(f"actuator {self.name}: a value is 'off' but switch_off or is_off is missing")
 
 
@@ -105,6 +103,4 @@ class Module:
         for phase in self.phases:
             if phase.action == action:
                 return phase
-        raise KeyError(
-            f"{self.name} has no action {action!r}; it has {', '.join(p.action for p in self.phases)}"
-        )
+        raise KeyError(f"{self.name} has no action {action!r}; it has {', '.join(p.action for p in self.phases)}")

@@ -96,9 +96,7 @@ class PhaseRun:
         """Store `data` as the phase's checkpoint; durable when this returns."""
         self._store.checkpoint(self.goal_id, data)
 
-    def measured(
-        self, name: str, value: float, unit: str, low: float = math.nan, high: float = math.nan
-    ) -> None:
+    def measured(self, name: str, value: float, unit: str, low: float = math.nan, high: float = math.nan) -> None:
         """Publish and record one measured value with the ends of its 95 % interval."""
         self._on_measured(name, value, unit, low, high)
         data = {"name": name, "value": value, "unit": unit, "low": low, "high": high, "phase_id": self.header.phase_id}

@@ -161,7 +161,14 @@ class ModuleService:
         self._current = current = _Current(goal_id, phase, goal, run)
         self._machine.command(ServiceCommand.START)
         self._machine.complete()
-        self._event("phase_started", action, action=action, goal=goal.as_fields(), goal_id=goal_id, restored=restored is not None)
+        self._event(
+            "phase_started",
+            action,
+            action=action,
+            goal=goal.as_fields(),
+            goal_id=goal_id,
+            restored=restored is not None,
+        )
         self._changed()
         try:
             begun_s = self._clock.now_s()
@@ -169,8 +176,16 @@ class ModuleService:
             ended_s = self._clock.now_s()
             self._store.end(goal_id, outcome.status, outcome.result, ended_s)
             self._event(
-                "phase_ended", action, str(outcome.result["error_msg"]), action=action, goal=goal.as_fields(),
-                goal_id=goal_id, status=outcome.status, result=outcome.result, started_s=begun_s, ended_s=ended_s,
+                "phase_ended",
+                action,
+                str(outcome.result["error_msg"]),
+                action=action,
+                goal=goal.as_fields(),
+                goal_id=goal_id,
+                status=outcome.status,
+                result=outcome.result,
+                started_s=begun_s,
+                ended_s=ended_s,
             )
             return outcome
         except asyncio.CancelledError:
@@ -411,9 +426,7 @@ class ModuleService:
         header = current.run.header if current else PhaseHeader()
         self._hooks.events(header, kind, what, why, data)
 
-    def _outcome(
-        self, action: str, status: Literal["canceled", "aborted"], code: int, message: str
-    ) -> PhaseOutcome:
+    def _outcome(self, action: str, status: Literal["canceled", "aborted"], code: int, message: str) -> PhaseOutcome:
         number = self.module.error_base + int(code)
         try:
             result = self._interfaces.action(action).blank_result(number, message)

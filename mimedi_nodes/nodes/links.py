@@ -40,9 +40,7 @@ class HeldLink:
             self._clock.release()
 
 
-def make_links(
-    site: Site, module: str, port_dir: Path, clock: NodeClock, capture_dir: Path | None
-) -> dict[str, Link]:
+def make_links(site: Site, module: str, port_dir: Path, clock: NodeClock, capture_dir: Path | None) -> dict[str, Link]:
     """Return the links of all lines that a module owns, by line name; none is opened yet."""
     links: dict[str, Link] = {}
     for name, line in site.lines_of(module).items():

@@ -250,7 +250,14 @@ class ModuleNode(ManagedNode):
         state = Alarm.UNACKNOWLEDGED if active else Alarm.NORMAL
         stamp = ros_time(self.clock.now_s())
         self._alarms.publish(
-            Alarm(stamp=stamp, alarm_id=alarm_id, source=self.module.name, state=state, priority=Alarm.MEDIUM, message=message)
+            Alarm(
+                stamp=stamp,
+                alarm_id=alarm_id,
+                source=self.module.name,
+                state=state,
+                priority=Alarm.MEDIUM,
+                message=message,
+            )
         )
         if active:
             self.get_logger().error(f"ALARM {alarm_id}: {message}")

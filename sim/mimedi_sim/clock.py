@@ -129,6 +129,20 @@ class TimeKeeper:
             else:
                 self._tokens.pop(name, None)
 
+    def owe(self, name: str) -> bool:
+        """Note a message of the plant itself in flight; False when its receiver is not registered."""
+        if _ends(name)[1] not in self._participants:
+            return False
+        if self._tokens.get(name, 0) <= 0:
+            self._tokens[name] = self._tokens.get(name, 0) + 1
+            if self._tokens[name] == 0:
+                del self._tokens[name]
+        return True
+
+    def settle(self, name: str) -> None:
+        """Forget a message that was lost or refused."""
+        self._tokens.pop(name, None)
+
     def plan(self, now_s: float, plant_event_s: float = math.inf) -> tuple[Grant | None, float]:
         """Return the next grant, or None and the steady delay [s] (inf: until a request comes) after which to ask again.
 

@@ -175,8 +175,13 @@ async def _gain_ul(vessel: str, before_ul: float | None, instruments: SorterInst
 def record_material(plan: ChipPlan, result: ChipResult, ctx: PhaseContext) -> Mapping[str, Any]:
     """Record where the liquids went; returns what was written."""
     data = {
-        "source": plan.source, "buffer": plan.buffer, "destination": plan.centre, "waste": plan.waste,
-        "sample_ul": result.sample_ul, "buffer_ul": result.buffer_ul, "volume_ul": result.centre_weighed_ul,
+        "source": plan.source,
+        "buffer": plan.buffer,
+        "destination": plan.centre,
+        "waste": plan.waste,
+        "sample_ul": result.sample_ul,
+        "buffer_ul": result.buffer_ul,
+        "volume_ul": result.centre_weighed_ul,
         "waste_ul": result.waste_weighed_ul,
     }
     ctx.record("material", f"{plan.source} → {plan.centre}", "", **data)

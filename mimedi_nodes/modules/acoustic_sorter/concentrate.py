@@ -40,8 +40,16 @@ async def concentrate_cells(goal: Any, instruments: SorterInstruments, ctx: Phas
         )
     buffer_ul = sample_ul * goal.exchange_volumes / goal.concentration_factor
     plan = ChipPlan(
-        goal.source, goal.exchange, goal.destination, goal.waste, sample_ul, goal.flow_rate_ul_min, buffer_ul,
-        buffer_flow_ul_min, goal.frequency_hz, goal.amplitude_vpp,
+        goal.source,
+        goal.exchange,
+        goal.destination,
+        goal.waste,
+        sample_ul,
+        goal.flow_rate_ul_min,
+        buffer_ul,
+        buffer_flow_ul_min,
+        goal.frequency_hz,
+        goal.amplitude_vpp,
     )
     result = await run_chip(plan, instruments, ctx)
     record_material(plan, result, ctx)

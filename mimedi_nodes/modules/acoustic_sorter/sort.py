@@ -29,8 +29,15 @@ async def sort_cells(goal: Any, instruments: SorterInstruments, ctx: PhaseContex
     sample_ul = float((ctx.restored or {}).get("sample_ul", 0.0)) or await source_volume(goal, instruments)
     buffer_flow_ul_min = goal.total_flow_ul_min - goal.sample_flow_ul_min
     plan = ChipPlan(
-        goal.source, goal.buffer, goal.destination, goal.waste, sample_ul, goal.sample_flow_ul_min,
-        sample_ul * buffer_flow_ul_min / goal.sample_flow_ul_min, buffer_flow_ul_min, goal.frequency_hz,
+        goal.source,
+        goal.buffer,
+        goal.destination,
+        goal.waste,
+        sample_ul,
+        goal.sample_flow_ul_min,
+        sample_ul * buffer_flow_ul_min / goal.sample_flow_ul_min,
+        buffer_flow_ul_min,
+        goal.frequency_hz,
         goal.amplitude_vpp,
     )
     result = await run_chip(plan, instruments, ctx)

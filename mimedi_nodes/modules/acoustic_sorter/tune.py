@@ -16,9 +16,7 @@ EXPECTED_CHANNEL_HZ = 2.009e6
 """Half wave of the 375 µm channel in PBS at 25 °C (PHYSICS §2); the start of the fit."""
 
 
-async def find_resonance(
-    instruments: SorterInstruments, start_hz: float, stop_hz: float, points: int
-) -> TransducerFit:
+async def find_resonance(instruments: SorterInstruments, start_hz: float, stop_hz: float, points: int) -> TransducerFit:
     """Sweep with the drive off and fit; raises PhaseError for a dry channel or an impedance that does not fit."""
     await instruments.generator.output_off()
     sweep = await instruments.analyser.sweep(start_hz, stop_hz, points)

@@ -113,7 +113,9 @@ def _look(
         _measure(state, ctx)
     log.polls += 1
     temperature_c = state.liquid_temperature_c
-    unknown = [n for n in ("liquid_temperature_c", "viable_cells_per_ml", "glucose_mm") if math.isnan(getattr(state, n))]
+    unknown = [
+        n for n in ("liquid_temperature_c", "viable_cells_per_ml", "glucose_mm") if math.isnan(getattr(state, n))
+    ]
     _watch(ctx, f"{module}.reading_unknown", bool(unknown), f"the controller does not know {', '.join(unknown)}")
     if not math.isnan(temperature_c):
         deviation_c = temperature_c - wanted.temperature_c
@@ -123,8 +125,12 @@ def _look(
             log.take(temperature_c)
             _watch(ctx, f"{module}.liquid_temperature_low", deviation_c < -TEMPERATURE_BAND_C, text)
             _watch(ctx, f"{module}.liquid_temperature_high", deviation_c > TEMPERATURE_BAND_C, text)
-    _watch(ctx, f"{module}.glucose_low", state.glucose_mm < GLUCOSE_MIN_MM, f"glucose {state.glucose_mm:.1f} mmol/L, "
-           f"limit {GLUCOSE_MIN_MM:g}; raise the perfusion or feed")
+    _watch(
+        ctx,
+        f"{module}.glucose_low",
+        state.glucose_mm < GLUCOSE_MIN_MM,
+        f"glucose {state.glucose_mm:.1f} mmol/L, limit {GLUCOSE_MIN_MM:g}; raise the perfusion or feed",
+    )
     _watch(ctx, f"{module}.controller_fault", bool(state.faults), f"the controller reports {state.faults!r}")
 
 
@@ -133,8 +139,12 @@ def _measure(state: BioreactorState, ctx: PhaseContext) -> None:
     half = 1.96 * VIABLE_CV * cells
     ctx.measured("viable_cells", cells, "cells", cells - half, cells + half)
     for name, unit in (
-        ("liquid_temperature_c", "degC"), ("ph", "1"), ("glucose_mm", "mmol/L"), ("lactate_mm", "mmol/L"),
-        ("dissolved_oxygen_fraction", "1"), ("volume_ul", "uL"),
+        ("liquid_temperature_c", "degC"),
+        ("ph", "1"),
+        ("glucose_mm", "mmol/L"),
+        ("lactate_mm", "mmol/L"),
+        ("dissolved_oxygen_fraction", "1"),
+        ("volume_ul", "uL"),
     ):
         ctx.measured(name, getattr(state, name), unit)
 
@@ -144,4 +154,3 @@ def _watch(ctx: PhaseContext, alarm_id: str, active: bool, message: str) -> None
         ctx.alarm(alarm_id, message)
     else:
         ctx.clear_alarm(alarm_id)
-

@@ -47,7 +47,9 @@ class BioreactorInstruments:
         }
 
 
-def builder(line_name: str, vessel: str) -> Callable[[Site, Mapping[str, Link], Mapping[str, Any]], BioreactorInstruments]:
+def builder(
+    line_name: str, vessel: str
+) -> Callable[[Site, Mapping[str, Link], Mapping[str, Any]], BioreactorInstruments]:
     """Return the `build` of a module whose controller is on `line_name`."""
 
     def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> BioreactorInstruments:

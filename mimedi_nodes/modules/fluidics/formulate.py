@@ -62,8 +62,13 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
             whole = keeping(ctx, **{**checkpoint, "held_ul": held_ul})
             moved = await carry_out(move, instruments, whole, label, share)
             close_balance(moved, move, TOLERANCE_UL)
-            ctx.record("material", f"{source} → {destination}", source=source, destination=destination,
-                       volume_ul=moved.moved_ul)
+            ctx.record(
+                "material",
+                f"{source} → {destination}",
+                source=source,
+                destination=destination,
+                volume_ul=moved.moved_ul,
+            )
         checkpoint[label] = asdict(move)
         moved_ul[label] = move.moved_ul
     viable_cells = moved_ul["cells"] / 1000.0 * goal.viable_per_ml
@@ -76,4 +81,3 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
         "retain_volume_ul": moved_ul["retain"],
         "expires_s": ctx.now_s() + goal.expiry_h * 3600.0,
     }
-

@@ -32,8 +32,13 @@ async def label_cells(goal: Any, instruments: FluidicsInstruments, ctx: PhaseCon
         await carry_out(move, instruments, ctx, "move", (0.0, 0.1))
         contact_from_s = ctx.now_s()
         await ctx.checkpoint(move=asdict(move), contact_from_s=contact_from_s)
-        ctx.record("material", f"{goal.reagent} → {goal.container}", source=goal.reagent, destination=goal.container,
-                   volume_ul=move.moved_ul)
+        ctx.record(
+            "material",
+            f"{goal.reagent} → {goal.container}",
+            source=goal.reagent,
+            destination=goal.container,
+            volume_ul=move.moved_ul,
+        )
     await instruments.ready_pump(ctx)
     end_s = float(contact_from_s) + goal.duration_s
     while (left_s := end_s - ctx.now_s()) > 0.0:

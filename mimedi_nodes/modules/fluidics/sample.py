@@ -24,8 +24,14 @@ async def take_sample(goal: Any, instruments: FluidicsInstruments, ctx: PhaseCon
     )
     before_ul = await instruments.scales.volume_ul(goal.container)
     moved = await carry_out(move, instruments, ctx, "move")
-    ctx.record("sample_taken", sample_id, container=goal.container, destination=goal.destination,
-               volume_ul=moved.moved_ul, test_point=goal.test_point)
+    ctx.record(
+        "sample_taken",
+        sample_id,
+        container=goal.container,
+        destination=goal.destination,
+        volume_ul=moved.moved_ul,
+        test_point=goal.test_point,
+    )
     return {
         "sample_id": sample_id,
         "volume_ul": moved.moved_ul,

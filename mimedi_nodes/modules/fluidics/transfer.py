@@ -47,8 +47,13 @@ async def transfer_fluid(goal: Any, instruments: FluidicsInstruments, ctx: Phase
     moved = await carry_out(move, instruments, ctx, "move")
     close_balance(moved, move, goal.tolerance_ul)
     ctx.record(
-        "material", f"{goal.source} → {goal.destination}", volume_ul=moved.moved_ul, source=goal.source,
-        destination=goal.destination, weighed_source_ul=moved.source_ul, weighed_destination_ul=moved.destination_ul,
+        "material",
+        f"{goal.source} → {goal.destination}",
+        volume_ul=moved.moved_ul,
+        source=goal.source,
+        destination=goal.destination,
+        weighed_source_ul=moved.source_ul,
+        weighed_destination_ul=moved.destination_ul,
     )
     return {
         "volume_moved_ul": moved.moved_ul,
@@ -110,8 +115,14 @@ async def deplete_beads(goal: Any, instruments: FluidicsInstruments, ctx: PhaseC
             break
         move = None
     arrived_ul = await instruments.scales.volume_ul(goal.destination) - before_ul
-    ctx.record("material", f"{goal.source} → {goal.destination}", source=goal.source, destination=goal.destination,
-               volume_ul=arrived_ul, through="magnet column")
+    ctx.record(
+        "material",
+        f"{goal.source} → {goal.destination}",
+        source=goal.source,
+        destination=goal.destination,
+        volume_ul=arrived_ul,
+        through="magnet column",
+    )
     return {"volume_moved_ul": arrived_ul, "volume_source_ul": math.nan, "duration_s": ctx.now_s() - begun_s}
 
 

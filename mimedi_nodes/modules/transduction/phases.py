@@ -29,9 +29,7 @@ class TransductionCode(IntEnum):
 
 async def activate_cells(goal: Any, instruments: BioreactorInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
     """Keep cells with their beads at culture conditions."""
-    log, state = await keep(
-        Conditions.of(goal), goal.duration_h * 3600.0, instruments, ctx, module=MODULE_NAME
-    )
+    log, state = await keep(Conditions.of(goal), goal.duration_h * 3600.0, instruments, ctx, module=MODULE_NAME)
     return {
         "duration_h": (ctx.now_s() - log.begun_s) / 3600.0,
         "temperature_mean_c": log.temperature_mean_c,

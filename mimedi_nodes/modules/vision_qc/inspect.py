@@ -70,7 +70,8 @@ def _check_camera(tracker: CellTracker, frames: int) -> None:
     for flag in ("black", "saturated", "frozen"):
         if getattr(health, flag):
             raise PhaseHold(
-                f"vision_qc.camera_{flag}", f"the camera is {flag} after {frames} frames; look at camera, lamp and cable"
+                f"vision_qc.camera_{flag}",
+                f"the camera is {flag} after {frames} frames; look at camera, lamp and cable",
             )
 
 

@@ -47,9 +47,7 @@ class LocalModules:
         self._running[goal_id] = task
         return await asyncio.shield(task)
 
-    async def await_phase(
-        self, module: str, goal_id: str, on_feedback: Callable[[float, str], None]
-    ) -> PhaseOutcome:
+    async def await_phase(self, module: str, goal_id: str, on_feedback: Callable[[float, str], None]) -> PhaseOutcome:
         """Wait for the end of a goal that is running."""
         if goal_id not in self._running:
             raise ModuleUnavailable(f"{module} runs no goal {goal_id}")

@@ -119,8 +119,13 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
         box = outboxes.of(name)
 
         def write(
-            header: PhaseHeader, kind: str, what: str, why: str, data: Mapping[str, Any],
-            box: Outbox = box, name: str = name,
+            header: PhaseHeader,
+            kind: str,
+            what: str,
+            why: str,
+            data: Mapping[str, Any],
+            box: Outbox = box,
+            name: str = name,
         ) -> None:
             data = {"phase_id": header.phase_id, "module": name, **data}
             box.append_soon(header.batch_id, clock.now_s(), kind, str(data.pop("who", name)), what, why, data)
@@ -142,8 +147,17 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
         own_box.append_soon(run.batch.batch_id, clock.now_s(), kind, COORDINATOR, what, why, data)
 
     engine = Engine(
-        run.recipe, run.batch, LocalModules(services), run.operator, laboratory, clock, Journal(":memory:"), note,
-        expected_phase_s=expected_phase_s(run.recipe), on_hold="end", interfaces=interfaces,
+        run.recipe,
+        run.batch,
+        LocalModules(services),
+        run.operator,
+        laboratory,
+        clock,
+        Journal(":memory:"),
+        note,
+        expected_phase_s=expected_phase_s(run.recipe),
+        on_hold="end",
+        interfaces=interfaces,
     )
     laboratory.submit = engine.submit_laboratory_result
     outcome = await engine.run()
