@@ -55,6 +55,11 @@ class ProcessGroups:
             self._groups.discard(group)
             self._tell(f'-{group}\n')
 
+    def remember_segments(self, pid: int) -> None:
+        """Have the shared memory of a process removed at the end, should the process not do it itself."""
+        for path in guardian.segments_of(pid):
+            self._tell(f'={path}\n')
+
     def _tell(self, line: str) -> None:
         if self._guardian is not None and self._guardian.stdin is not None:
             # A guardian that was killed must not take the launch with it.

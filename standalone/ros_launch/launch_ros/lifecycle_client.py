@@ -2,9 +2,11 @@
 """What launch asks of, and hears from, one lifecycle node."""
 
 import asyncio
+import os
 from typing import TYPE_CHECKING, Any
 
 from launch.logging import get_logger
+from launch.process_groups import ProcessGroups
 
 from .events.lifecycle import ChangeState, StateTransition
 from .ros_adapters import get_ros_node
@@ -45,9 +47,10 @@ class LifecycleClient:
         except Exception as error:  # noqa: BLE001 - whatever keeps rclpy from starting
             self._logger.error(f"no transitions for LifecycleNode '{self._name}': rclpy does not start: {error!r}")
             return
+        ProcessGroups.of(self._context).remember_segments(os.getpid())
         from lifecycle_msgs.msg import TransitionEvent
         from lifecycle_msgs.srv import ChangeState as ChangeStateService
-        from lifecycle_msgs.srv import GetState
+        from lifecycle_msgs.srv import GetAvailableTransitions
 
         # The subscription comes first: once a service has answered, the node has seen what was announced
         # before that service's client, so no transition is missed.
@@ -55,30 +58,26 @@ class LifecycleClient:
             TransitionEvent, f'{self._name}/transition_event', self._on_transition, 10
         )
         change_state = node.create_client(ChangeStateService, f'{self._name}/change_state')
-        get_state = node.create_client(GetState, f'{self._name}/get_state')
+        transitions = node.create_client(GetAvailableTransitions, f'{self._name}/get_available_transitions')
         try:
-            heard = False
             while True:
                 transition_id = await self._requests.get()
-                if not heard:
-                    await self._call(get_state, GetState.Request())
-                    heard = True
-                request = ChangeStateService.Request()
-                request.transition.id = transition_id
-                response = await self._call(change_state, request)
-                if not response.success:
-                    await self._report_failure(transition_id, get_state, GetState.Request())
+                # Asked first: an rclpy node dies of a transition that its state does not have.
+                answer = await self._call(transitions, GetAvailableTransitions.Request())
+                available = {item.transition.id: item.transition.label for item in answer.available_transitions}
+                if transition_id in available:
+                    request = ChangeStateService.Request()
+                    request.transition.id = transition_id
+                    if (await self._call(change_state, request)).success:
+                        continue
+                self._logger.error(
+                    f"Failed to make transition '{ChangeState.valid_transitions[transition_id]}' for "
+                    f"LifecycleNode '{self._name}'; available were {sorted(available.values())}"
+                )
         finally:
             node.destroy_subscription(subscription)
             node.destroy_client(change_state)
-            node.destroy_client(get_state)
-
-    async def _report_failure(self, transition_id: int, get_state: Any, request: Any) -> None:
-        state = (await self._call(get_state, request)).current_state.label
-        transition = ChangeState.valid_transitions[transition_id]
-        self._logger.error(
-            f"Failed to make transition '{transition}' for LifecycleNode '{self._name}', now '{state}'"
-        )
+            node.destroy_client(transitions)
 
     async def _call(self, client: Any, request: Any) -> Any:
         while not client.service_is_ready():

@@ -35,7 +35,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(argv: Optional[Sequence[str]] = None) -> int:
     """Run a launch test; return 0 if it succeeded, 1 if it failed, 2 for a wrong call."""
     parser = build_parser()
-    args = parser.parse_args(argv)
+    args = parser.parse_intermixed_args(argv)
     if not os.path.isfile(args.test_file):
         parser.error(f"Test file '{args.test_file}' does not exist")
     try:

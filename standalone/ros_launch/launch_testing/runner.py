@@ -43,6 +43,7 @@ class RunWorker:
         self._debug = debug
         self._ready = threading.Event()
         self._tests_done = threading.Event()
+        self._launch_ended = threading.Event()
         self._proc_info = ActiveProcInfoHandler()
         self._proc_output = ActiveIoHandler()
         self._result = RunResult(run.describe())
@@ -69,6 +70,7 @@ class RunWorker:
         )
         tests.start()
         return_code = service.run()
+        self._launch_ended.set()
         self._ready.set()  # the thread may still wait for it
         ended_early = not self._tests_done.is_set()
         tests.join(LEFT_OVER_TESTS_S)
@@ -115,8 +117,8 @@ class RunWorker:
                 self._result.problem = f'Timed out after {READY_TIMEOUT_S:g} s waiting for processes to start up'
                 self._tests_done.set()
                 return
-            if service.event_loop is None:
-                return  # ended before it was ready
+            if self._launch_ended.is_set():
+                return
             self._run_suite(
                 self._run.suite(post_shutdown=False), {**arguments, 'launch_service': service}
             )

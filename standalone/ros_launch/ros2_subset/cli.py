@@ -21,7 +21,13 @@ def main(argv: Optional[Sequence[str]] = None) -> int:
     for name, command in COMMANDS.items():
         command_parser = subparsers.add_parser(name, help=command.HELP, description=command.HELP)
         command.add_arguments(command_parser)
-    args = parser.parse_args(argv)
+    args, extra = parser.parse_known_args(argv)
+    # Launch arguments may come after options, where argparse no longer takes them.
+    misplaced = [word for word in extra if word.startswith('-') or args.command != 'launch']
+    if misplaced:
+        parser.error(f'unrecognized arguments: {" ".join(misplaced)}')
+    if args.command == 'launch':
+        args.launch_arguments += extra
     if args.command is None:
         parser.print_help()
         return 0

@@ -38,10 +38,10 @@ class LcNode(LifecycleNode):
 
 def main():
     """Spin until asked to end."""
-    rclpy.init()
-    node = LcNode()
-    print('created', sys.argv[1:], flush=True)
     try:
+        rclpy.init()
+        node = LcNode()
+        print('created', sys.argv[1:], flush=True)
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass

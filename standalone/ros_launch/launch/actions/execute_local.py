@@ -98,6 +98,7 @@ class ExecuteLocal(Action):
         self._respawn_max_retries = respawn_max_retries
         self._details: Optional[dict[str, Any]] = None
         self._child: Optional[Child] = None
+        self._groups: Optional[ProcessGroups] = None
         self._return_code: Optional[int] = None
         self._completed: Optional[asyncio.Future[None]] = None
         self._stop: Optional[asyncio.Event] = None
@@ -209,7 +210,7 @@ class ExecuteLocal(Action):
         assert details is not None
         if self._as_bool(self._log_cmd, context):
             self._logger.info(f"process details: cmd='{' '.join(details['cmd'])}', cwd='{details['cwd']}'")
-        groups = ProcessGroups.of(context)
+        groups = self._groups = ProcessGroups.of(context)
         groups.start_guardian()
         router = OutputRouter(
             self._name,
@@ -320,6 +321,8 @@ class ExecuteLocal(Action):
             f"process[{self._name}] failed to terminate '{after_s}' seconds after receiving '{sent.name}', "
             f"escalating to '{next_signal.name}'"
         )
+        if next_signal == signal.SIGKILL and self._groups is not None and self._child is not None:
+            self._groups.remember_segments(self._child.pid)
         self._send(next_signal)
 
     def _cancel_escalation(self) -> None:

@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Looks at a running ROS graph from outside: `look TOPIC NODE PARAMETER…`, `change NODE TRANSITION_ID`."""
+
+import sys
+import time
+
+import rclpy
+from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
+from rcl_interfaces.srv import GetParameters
+from std_msgs.msg import String
+
+
+def call(node, kind, name, request):
+    """Return a service's response."""
+    client = node.create_client(kind, name)
+    assert client.wait_for_service(10.0), f'no service {name}'
+    future = client.call_async(request)
+    rclpy.spin_until_future_complete(node, future, timeout_sec=10.0)
+    assert future.done(), f'no answer from {name}'
+    return future.result()
+
+
+def look(node, topic, name, *parameters):
+    """Print the rate of a topic [Hz] over six messages, and parameters of a node, one a line."""
+    times = []
+    node.create_subscription(String, topic, lambda _message: times.append(time.monotonic()), 10)
+    request = GetParameters.Request(names=parameters)
+    values = call(node, GetParameters, f'{name}/get_parameters', request).values
+    deadline = time.monotonic() + 10.0
+    times.clear()  # those that have waited in the queue came all at once
+    while len(times) < 6 and time.monotonic() < deadline:
+        rclpy.spin_once(node, timeout_sec=1.0)
+    assert len(times) >= 6, f'only {len(times)} messages on {topic}'
+    print(round((len(times) - 1) / (times[-1] - times[0]), 3))
+    for value in values:
+        print(value.string_value or value.double_value)
+
+
+def change(node, name, transition_id):
+    """Ask for a transition; print whether it was carried out and which are available then."""
+    request = ChangeState.Request()
+    request.transition.id = int(transition_id)
+    print(call(node, ChangeState, f'{name}/change_state', request).success)
+    response = call(
+        node, GetAvailableTransitions, f'{name}/get_available_transitions', GetAvailableTransitions.Request()
+    )
+    print(sorted(item.transition.label for item in response.available_transitions))
+
+
+rclpy.init()
+probe = rclpy.create_node('probe')
+{'look': look, 'change': change}[sys.argv[1]](probe, *sys.argv[2:])
+rclpy.try_shutdown()
