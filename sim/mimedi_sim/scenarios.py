@@ -64,7 +64,9 @@ def load_scenario(path: Path) -> Scenario:
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
-        lines = [f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']} (value: {e.get('input')!r})" for e in error.errors()]
+        lines = [
+            f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']} (value: {e.get('input')!r})" for e in error.errors()
+        ]
         raise ScenarioError("\n".join(lines)) from error
     if scenario.scenario != path.stem:
         raise ScenarioError(f"{path}: scenario is {scenario.scenario!r}; it must be the file's name, {path.stem!r}")

@@ -123,7 +123,8 @@ def vector_uptake(row: FloatArray, donor: Donor, temperature_c: float, stirred: 
         return change
     uptake = transduction.ADSORPTION_ML_PER_CELL_H * donor.susceptibility * (1.0 if stirred else STILL_LAYER_UPTAKE)
     contact = transduction.VectorContact(
-        0.0, free, cells, volume_ml, adsorption_ml_per_cell_h=uptake, decay_per_h=transduction.decay_per_h(temperature_c)
+        0.0, free, cells, volume_ml, adsorption_ml_per_cell_h=uptake,
+        decay_per_h=transduction.decay_per_h(temperature_c),
     )
     contact.advance_to(duration_h)
     change[i["vector_tu"]] = contact.free_tu - free

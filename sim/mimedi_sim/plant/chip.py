@@ -160,7 +160,8 @@ class Chip:
                 centre += np.where(_IS_LIQUID, part * (volume / part[VOLUME]), 0.0)
         # Particles of the sample go by their recovery, those of the buffer (none, normally) with their liquid.
         if sample[VOLUME] > 0.0:
-            centre += np.where(_IS_LIQUID, 0.0, sample * self._particle_shares(sample, sample_ul_s, buffer_ul_s, time_s))
+            shares = self._particle_shares(sample, sample_ul_s, buffer_ul_s, time_s)
+            centre += np.where(_IS_LIQUID, 0.0, sample * shares)
         if buffer[VOLUME] > 0.0:
             centre += np.where(_IS_LIQUID, 0.0, buffer * (from_buffer / buffer[VOLUME]))
         return centre
@@ -184,7 +185,8 @@ class Chip:
 
     def impedance_ohm(self, frequency_hz: FloatArray, time_s: float) -> npt.NDArray[np.complex128]:
         """Return the true impedance of the transducer at frequencies [Hz], shape as given."""
-        return self.transducer.at(self.temperature_c(time_s)).impedance_ohm(frequency_hz)
+        circuit = self.transducer.at(self.temperature_c(time_s))
+        return np.asarray(circuit.impedance_ohm(frequency_hz), dtype=np.complex128)
 
     def _particle_shares(
         self, sample: FloatArray, sample_ul_s: float, buffer_ul_s: float, time_s: float

@@ -67,10 +67,12 @@ class FaultBoard:
         self._leaking_until: dict[str, float] = {}
         self._acts: list[Act] = []
         self._doubling: dict[str, float] = {}
+        self._overrides: Overrides | None = None
 
     def set_nominal_stroke(self, pump: str, factor: float) -> None:
         """Set a pump's calibration: true over nominal stroke volume."""
         self._strokes[pump] = factor
+        self._overrides = None
 
     # -- coming and going -------------------------------------------------------------------------------
 
@@ -100,9 +102,11 @@ class FaultBoard:
 
     def set(self, fault: str, target: str, parameters: Mapping[str, Any], active: bool, now_s: float) -> None:
         """Put a fault in or take it away; harmless when it is so already. Raises FaultError."""
-        values = checked(fault, target, parameters if active else {}, self._targets) if active else {}
         if not active:
             checked(fault, target, {"port": 1} if fault == "valve_stuck" else {}, self._targets)
+        values = checked(fault, target, parameters, self._targets) if active else {}
+        self._overrides = None
+        if not active:
             self.active.pop((fault, target), None)
             if fault == "leak":
                 self._leaking_until.pop(target, None)
@@ -135,9 +139,14 @@ class FaultBoard:
     @property
     def overrides(self) -> Overrides:
         """What faults make of commands."""
+        if self._overrides is None:
+            self._overrides = self._computed_overrides()
+        return self._overrides
+
+    def _computed_overrides(self) -> Overrides:
         strokes = {
-            pump: 0.0 if ("pump_stall", pump) in self.active else factor * self._value("pump_scale", pump, "factor", 1.0)
-            for pump, factor in self._strokes.items()
+            pump: 0.0 if ("pump_stall", pump) in self.active else true * self._value("pump_scale", pump, "factor", 1.0)
+            for pump, true in self._strokes.items()
         }
         generators = self._targets["generator"]
         offset = sum(self._value("generator_detuned", name, "offset_hz", 0.0) for name in generators)

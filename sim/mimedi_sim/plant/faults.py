@@ -40,7 +40,8 @@ KNOWN: Mapping[str, FaultKind] = {
     "empty_bag": FaultKind("vessel", "pumps move, weights do not"),
     "pump_stall": FaultKind("pump", "plunger counts, weights do not"),
     "pump_scale": FaultKind("pump", "all volumes are wrong by a factor", {"factor": (0.95, "1")}),
-    "valve_stuck": FaultKind("valve", "liquid goes to and comes from the port where it stuck", {"port": (math.nan, "-")}),
+    "valve_stuck": FaultKind("valve", "liquid goes to or comes from the port where it stuck",
+                             {"port": (math.nan, "-")}),
     "scale_offset": FaultKind("vessel", "the scale is wrong by a constant", {"offset_g": (10.0, "g")}),
     "scale_dead": FaultKind("vessel", "the scale answers that it cannot weigh"),
     "line_silent": FaultKind("line", "no answer on the line"),
@@ -68,7 +69,9 @@ ONE_SHOT = frozenset({"empty_bag", "contamination", "vector_weak"})
 """Faults that happen once: taking them away changes nothing."""
 
 
-def checked(fault: str, target: str, parameters: Mapping[str, Any], targets: Mapping[str, Iterable[str]]) -> dict[str, float]:
+def checked(
+    fault: str, target: str, parameters: Mapping[str, Any], targets: Mapping[str, Iterable[str]]
+) -> dict[str, float]:
     """Return the complete parameters of a fault; targets maps what faults act on to the names there are.
 
     Raises: FaultError naming the known faults, targets or parameters.

@@ -51,7 +51,7 @@ class Instruments:
         self.valves: dict[str, CavroValveFirmware] = {}
         self.controllers: dict[str, ModbusBioreactor] = {}
         self.generator: ScpiGenerator | None = None
-        self.weighed = {vessel.scale: name for name, vessel in site.vessels.items() if vessel.scale}
+        self.weighed: dict[str, str] = {vessel.scale: name for name, vessel in site.vessels.items() if vessel.scale}
         self._vessel_at = {
             (valve, port): name for name, vessel in site.vessels.items() for valve, port in vessel.ports.items()
         }
@@ -63,8 +63,8 @@ class Instruments:
         if line.protocol == "cavro_dt":
             return self._bus(name, line)
         if line.protocol == "sics":
-            vessel = self.weighed.get(name)
-            if vessel is None:
+            vessel = self.weighed.get(name, "")
+            if not vessel:
                 raise SiteError(f"instruments.{name}: no vessel names it as its scale")
             return SicsBalance(
                 lambda now_s: sensing.mass_g(vessel, now_s), is_stable=lambda now_s: sensing.at_rest(vessel, now_s)
@@ -74,13 +74,13 @@ class Instruments:
             return self.generator
         if line.protocol == "scpi_impedance":
             return ScpiImpedanceAnalyser(sensing.impedance)
-        vessel = REACTOR_VESSELS.get(name, "")
-        if not vessel:
+        kept = REACTOR_VESSELS.get(name, "")
+        if not kept:
             raise SiteError(f"instruments.{name}: bioreactor lines are {', '.join(REACTOR_VESSELS)}")
         controller = ModbusBioreactor(
-            lambda now_s: sensing.reactor(vessel, now_s), address=line.addresses.get("controller", 1)
+            lambda now_s: sensing.reactor(kept, now_s), address=line.addresses.get("controller", 1)
         )
-        self.controllers[vessel] = controller
+        self.controllers[kept] = controller
         return controller
 
     def _bus(self, name: str, line: InstrumentLine) -> CavroBus:

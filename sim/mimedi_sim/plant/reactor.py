@@ -32,8 +32,10 @@ ACTIVATION_FROM_C = 30.0
 ACTIVATION_IL2_IU_ML = 5.0
 STIRRED_FROM_RPM = 20.0
 
+_SETTLED_K = 0.005  # closer to the set point than this the chamber is taken as steady: a quarter of the noise
 _HOUR_S = 3600.0
 _FAST_S = 600.0
+_CONTACT_S = 1800.0
 _HEAT_CAPACITY_J_UL_K = 4.186e-3
 _HEAT_BATCH_K = 0.1  # cold liquid is booked as heat when it has cooled the vessel by this
 _MIXED_BY_FLOW = [i for name, i in INDEX.items() if name in (
@@ -88,6 +90,10 @@ class Reactor:
         self._time_s = time_s
         self._pending_heat_j = 0.0
         self._vector_seen_tu = 0.0
+        self._stored = self.chamber.temperatures
+        self._ahead = replace(self.chamber)
+        self._settled = False
+        self._gas_ahead = replace(self.gas)
 
     # -- commands ---------------------------------------------------------------------------------------
 
@@ -105,9 +111,11 @@ class Reactor:
         """Take new set points at a committed time_s."""
         if wanted.temperature_c != self.set_points.temperature_c:
             self.chamber.change(time_s, set_point_c=wanted.temperature_c)
+            self._disturbed(time_s)
         if wanted.co2_fraction != self.set_points.co2_fraction:
             target = max(wanted.co2_fraction, AMBIENT_CO2)
             self.gas.change(time_s, set_point=target, half_band=0.01 * target if target > AMBIENT_CO2 else 0.0)
+            self._gas_ahead = replace(self.gas)
         self.set_points = wanted
 
     def set_faults(self, time_s: float, faults: ReactorFaults) -> None:
@@ -123,6 +131,8 @@ class Reactor:
         limit = nominal if faults.heater_power_w is None else faults.heater_power_w
         self.chamber.parameters = replace(self.chamber.parameters, heater_limit_w=limit)
         self.gas.change(time_s, door_open=faults.door_open, supply_empty=faults.gas_supply_empty)
+        self._gas_ahead = replace(self.gas)
+        self._disturbed(time_s)
 
     # -- time -------------------------------------------------------------------------------------------
 
@@ -133,9 +143,10 @@ class Reactor:
             return math.inf
         resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
         living = resting + biology.t_activated(row)
-        unsteady = living > 0.0 and abs(self._liquid_c(self._time_s) - self.set_points.temperature_c) > 0.05
-        fast = unsteady or resting > 0.0 or row[INDEX["vector_tu"]] > 1e3 or self.stirring_rpm >= biology.BEAD_SHEAR_RPM
-        grid = _FAST_S if fast else _HOUR_S
+        unsteady = living > 0.0 and abs(self._liquid_c - self.set_points.temperature_c) > 0.05
+        contact = row[INDEX["vector_tu"]] > 0.01 * living
+        shearing = self.stirring_rpm >= biology.BEAD_SHEAR_RPM
+        grid = _FAST_S if unsteady or resting > 0.0 or shearing else _CONTACT_S if contact else _HOUR_S
         return (math.floor(self._time_s / grid + 1e-9) + 1.0) * grid
 
     def commit(self, time_s: float, ledger: Ledger) -> None:
@@ -144,16 +155,28 @@ class Reactor:
         if duration_s <= 0.0:
             return
         row = ledger.row(self.vessel)
+        if not self._settled:
+            self._disturbed(time_s)
+        self.gas.advance_to(time_s)
+        self._gas_ahead = replace(self.gas)
         if row[VOLUME] > 0.0:
             self._advance_content(time_s, duration_s, row, ledger)
         self._time_s = time_s
         self.refresh(ledger)
 
+    def _disturbed(self, time_s: float) -> None:
+        """Store the temperatures of a committed time_s; settled ones are not computed again until a change."""
+        self._stored = self.chamber.at(time_s)
+        wanted = self.chamber.set_point_c
+        gap = max(abs(self._stored.air_c - wanted), abs(self._stored.liquid_c - wanted))
+        self._settled = gap < _SETTLED_K and self._faults == ReactorFaults()
+        self._ahead = replace(self.chamber)
+
     def _advance_content(self, time_s: float, duration_s: float, row: FloatArray, ledger: Ledger) -> None:
         hours = duration_s / _HOUR_S
         self._grow(time_s, row, ledger)
         react = ledger.react
-        react(self.vessel, biology.vector_uptake(row, self._donor, self._liquid_c(time_s),
+        react(self.vessel, biology.vector_uptake(row, self._donor, self._liquid_c,
                                                  self.stirring_rpm >= STIRRED_FROM_RPM, hours))
         react(self.vessel, biology.bystander_death(row, hours))
         ledger.convert(self.vessel, "bead_bound", "bead_free", biology.bead_release(
@@ -162,7 +185,8 @@ class Reactor:
         shown[INDEX["car_expressed"]] = biology.expression(row, hours)
         if row[INDEX["cfu"]] > 0.0:
             room = 1e9 * row[VOLUME] * 1e-3
-            shown[INDEX["cfu"]] = min(row[INDEX["cfu"]] * 2.0 ** (hours / self._faults.cfu_doubling_h), room) - row[INDEX["cfu"]]
+            grown = row[INDEX["cfu"]] * 2.0 ** (hours / self._faults.cfu_doubling_h)
+            shown[INDEX["cfu"]] = min(grown, room) - row[INDEX["cfu"]]
         react(self.vessel, shown)
         water = np.zeros(len(QUANTITIES))
         water[VOLUME] = evaporated_ml(row[VOLUME] * 1e-3, HUMIDITY, duration_s) * 1e3
@@ -217,7 +241,7 @@ class Reactor:
         """Activate resting T cells that meet beads and IL-2 in warm liquid."""
         resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
         beads = row[INDEX["bead_bound"]] + row[INDEX["bead_free"]]
-        if resting <= 0.0 or beads <= 0.0 or self._liquid_c(time_s) < ACTIVATION_FROM_C:
+        if resting <= 0.0 or beads <= 0.0 or self._liquid_c < ACTIVATION_FROM_C:
             return
         if row[_IL2] / (row[VOLUME] * 1e-3) < ACTIVATION_IL2_IU_ML:
             return
@@ -226,13 +250,14 @@ class Reactor:
 
     def received(self, time_s: float, volume_ul: float, temperature_c: float) -> None:
         """Take note of liquid that arrived by time_s with another temperature."""
-        self._pending_heat_j += volume_ul * _HEAT_CAPACITY_J_UL_K * (temperature_c - self._liquid_c(time_s))
+        self._pending_heat_j += volume_ul * _HEAT_CAPACITY_J_UL_K * (temperature_c - self._liquid_c)
         change = self._pending_heat_j / self.chamber.parameters.liquid_j_k
         if abs(change) >= _HEAT_BATCH_K:
             self.chamber.change(time_s)
             now = self.chamber.temperatures
             self.chamber.temperatures = now._replace(liquid_c=now.liquid_c + change)
             self._pending_heat_j = 0.0
+            self._disturbed(time_s)
 
     def refresh(self, ledger: Ledger) -> None:
         """Adopt the vessel's content after a transfer, at the committed time; kills by fresh vector."""
@@ -261,7 +286,7 @@ class Reactor:
         volume_ml = max(float(medium[VOLUME]) * 1e-3, 1e-9)
         perfusing = medium[VOLUME] > 0.0
         return CultureConditions(
-            temperature_c=round(self._liquid_c(self._time_s) / 0.05) * 0.05,
+            temperature_c=round(self._liquid_c / 0.05) * 0.05,
             pco2_mmhg=self._pco2(self._time_s),
             perfusion_vvd=self.perfusion_ul_min * 1440.0 / float(row[VOLUME]) if perfusing else 0.0,
             feed_glucose_mm=float(medium[_GLUCOSE]) / volume_ml * 1e3 if perfusing else 0.0,
@@ -288,14 +313,24 @@ class Reactor:
             return self._turned_over_ul(time_s, ledger)
         return -self._turned_over_ul(time_s, ledger) if vessel == self._medium else 0.0
 
-    def _liquid_c(self, time_s: float) -> float:
-        pending = self._pending_heat_j / self.chamber.parameters.liquid_j_k
-        return self.chamber.at(time_s).liquid_c + pending
+    @property
+    def _liquid_c(self) -> float:
+        """Liquid temperature at the last event."""
+        return self._stored.liquid_c + self._pending_heat_j / self.chamber.parameters.liquid_j_k
+
+    def _nodes_at(self, time_s: float) -> Temperatures:
+        """Temperatures at or after the last event, computed on a copy: asking changes nothing."""
+        return self._stored if self._settled else self._ahead.at(time_s)
 
     def _co2(self, time_s: float) -> float:
-        ahead = replace(self.gas)
-        ahead.advance_to(max(time_s, ahead.time_s))
-        return ahead.fraction
+        """CO2 fraction at or after the last event, computed on a copy."""
+        self._gas_ahead.advance_to(max(time_s, self._gas_ahead.time_s))
+        return self._gas_ahead.fraction
+
+    @property
+    def heater_limit_w(self) -> float:
+        """The heater's present limit [W]."""
+        return self.chamber.parameters.heater_limit_w
 
     def _pco2(self, time_s: float) -> float:
         fraction = self._co2(time_s)
@@ -306,7 +341,8 @@ class Reactor:
     def state_at(self, time_s: float, volume_ul: float, ledger: Ledger) -> ReactorState:
         """Return the true values at time_s (>= the last event) for the volume then in the vessel."""
         row = ledger.row(self.vessel)
-        nodes = self.chamber.at(time_s)
+        nodes = self._nodes_at(time_s)
+        cooled = self._pending_heat_j / self.chamber.parameters.liquid_j_k
         nan = math.nan
         viable = viability = glucose = lactate = il2 = ph = nan
         if row[VOLUME] > 1.0:
@@ -325,7 +361,7 @@ class Reactor:
             base = float(row[INDEX["base_mmol"]]) / millilitres * 1e3
             ph = medium_ph(base, lactate, self._pco2(time_s))
         return ReactorState(
-            air_c=nodes.air_c, liquid_c=self._liquid_c(time_s), heater_w=self.chamber.output_w,
+            air_c=nodes.air_c, liquid_c=nodes.liquid_c + cooled, heater_w=self._ahead.output_w,
             co2_fraction=self._co2(time_s), volume_ul=volume_ul, viable_per_ml=viable, viability=viability,
             glucose_mm=glucose, lactate_mm=lactate, il2_iu_ml=il2, ph=ph, oxygen_saturation=0.5,
             stirring_rpm=self.stirring_rpm, perfusion_ul_min=self.perfusion_ul_min,

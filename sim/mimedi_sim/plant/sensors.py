@@ -75,15 +75,19 @@ class ReactorSensors:
         def normal(name: str) -> float:
             return self._noise[name].normal(index)
 
+        def temperature(name: str, true_c: float) -> float:
+            return true_c + TEMPERATURE_NOISE_K * normal(name) + self._drift[name].at_time(time_s)
+
+        biomass = true.viable_per_ml * self._biomass * (1.0 + BIOMASS_NOISE * normal("biomass"))
         return BioreactorReadings(
-            liquid_temperature_c=true.liquid_c + TEMPERATURE_NOISE_K * normal("liquid") + self._drift["liquid"].at_time(time_s),
-            air_temperature_c=true.air_c + TEMPERATURE_NOISE_K * normal("air") + self._drift["air"].at_time(time_s),
+            liquid_temperature_c=temperature("liquid", true.liquid_c),
+            air_temperature_c=temperature("air", true.air_c),
             co2_fraction=_positive(true.co2_fraction + CO2_NOISE * normal("co2")),
             ph=true.ph + PH_NOISE * normal("ph") + self._ph_slope * time_s,
             dissolved_oxygen_fraction=_positive(true.oxygen_saturation * (1.0 + OXYGEN_NOISE * normal("oxygen"))),
             stirring_rpm=true.stirring_rpm,
             weight_g=mass_g + WEIGHT_NOISE_G * normal("weight"),
-            viable_cells_per_ml=_positive(true.viable_per_ml * self._biomass * (1.0 + BIOMASS_NOISE * normal("biomass"))),
+            viable_cells_per_ml=_positive(biomass),
             glucose_mm=_positive(true.glucose_mm * (1.0 + METABOLITE_NOISE * normal("glucose"))),
             lactate_mm=_positive(true.lactate_mm * (1.0 + METABOLITE_NOISE * normal("lactate"))),
             perfused_ul=perfused_ul,

@@ -23,7 +23,6 @@ from mimedi_sim.firmware.base import Firmware
 from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings
 from mimedi_sim.laboratory import Laboratory
 from mimedi_sim.models.donors import Donor
-from mimedi_sim.models.thermal import ThermalParameters
 from mimedi_sim.plant import biology
 from mimedi_sim.plant.chip import Chip
 from mimedi_sim.plant.fault_board import FaultBoard
@@ -272,7 +271,7 @@ class Plant:
         mass_g = volume_ul * 1e-3 * self.site.vessels[vessel].density_g_ml
         return self._probes[vessel].readings(
             reactor.state_at(now_s, volume_ul, self.ledger), mass_g, reactor.perfused_ul(now_s, self.ledger),
-            ThermalParameters().heater_limit_w, 0, now_s,
+            max(reactor.heater_limit_w, 1e-9), 0, now_s,
         )
 
     # -- microscope and laboratory ----------------------------------------------------------------------
