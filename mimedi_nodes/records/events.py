@@ -17,15 +17,23 @@ KINDS = frozenset(
     {
         "batch_started",  # data: recipe, product, donor, patient, weight, parameters, seed ...
         "recipe_parameter",  # data: name, value, unit
+        "batch_taken_up",  # the coordinator came back; data: state
+        "phase_intended",  # written ahead; data: phase_id, module, action, goal, goal_id
         "phase_started",  # data: phase_id, module, action, goal, goal_id, started_s
         "phase_checkpoint",  # data: phase_id, checkpoint
         "phase_ended",  # data: phase_id, module, action, goal, status, result, started_s, ended_s
+        "phase_failed",  # an attempt failed, another may follow; data: phase_id, goal_id
+        "phase_recalled",  # what the module remembered after a restart; data: phase_id, goal_id, status
+        "step_ended",  # data: phase_id, status, attempts
+        "module_lost",  # data: phase_id
         "measurement",  # data: name, value, unit, low, high, phase_id
         "alarm_raised",  # data: alarm_id, priority, message, response
         "alarm_cleared",  # data: alarm_id
         "alarm_acknowledged",  # data: alarm_id
         "prompt_asked",  # data: prompt_id, question, answers
         "prompt_answered",  # data: prompt_id, question, answer, simulated
+        "prompt_refused",  # an answer that was not among those allowed
+        "identity_refused",  # a label that was not the expected one; data: answer, by
         "decision",  # data: expression, values, outcome
         "laboratory_ordered",  # data: sample_id, tests
         "laboratory_result",  # data: sample_id, test, value, low, high, unit, method, status

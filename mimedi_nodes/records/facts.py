@@ -7,7 +7,7 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeGuard
 
 from .events import RecordEvent
 
@@ -58,7 +58,7 @@ class Facts:
         """Return process times [s] and values of a measurement, without unknown ones."""
         points = []
         for event in self.of_kind("measurement"):
-            value = event.data.get("value")
+            value: Any = event.data.get("value")
             if event.data.get("name", event.what) == name and is_number(value):
                 points.append((event.process_time_s, float(value)))
         return points
@@ -84,7 +84,7 @@ def step_name(phase_id: str) -> str:
     return _ITERATION.sub("", phase_id).rsplit(".", 1)[-1]
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Return whether a value is a known number."""
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -102,8 +102,12 @@ def standing_alarms(events: Iterable[RecordEvent]) -> dict[str, RecordEvent]:
 
 
 def _batch_started(facts: Facts, event: RecordEvent) -> None:
-    facts.values["batch"].update(event.data)
-    facts.values["batch"]["batch_id"] = event.batch_id
+    batch = facts.values["batch"]
+    batch.update(event.data)
+    batch["batch_id"] = event.batch_id
+    # The names that recipes and specifications use, whichever of the two the event was written with.
+    for name, short in (("patient_id", "patient"), ("donor_id", "donor"), ("patient_weight_kg", "weight_kg")):
+        batch[name] = event.data.get(name, event.data.get(short))
     parameters = event.data.get("parameters")
     if isinstance(parameters, Mapping):
         for name, value in parameters.items():

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`workcell report RUN`: writes the report of a run again, from its record."""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from mimedi_nodes.records.attachments import registered
+from mimedi_nodes.records.chain import HEADS_FILE
+from mimedi_nodes.records.errors import RecordError
+from mimedi_nodes.records.heads import Head
+from mimedi_nodes.records.report import REPORT_FILE, render_report, write_report
+from mimedi_nodes.records.review import Evaluate, review
+from mimedi_nodes.records.summary import read_events
+
+REPRINT_FILE = "report_reprint.html"
+
+
+def main(argv: Sequence[str], evaluate: Evaluate | None = None) -> int:
+    """Write the report of the run named in `argv`; return 0, or 2 when it cannot be written.
+
+    Args:
+        argv: arguments after the command's name.
+        evaluate: evaluation of a specification; the process layer's when None.
+    """
+    parser = argparse.ArgumentParser(
+        prog="workcell report",
+        description="Writes the HTML report of a run from its record. It changes neither record nor verdict; run "
+        "`workcell verify` to know whether the record is the one that was written.",
+    )
+    parser.add_argument("run", type=Path, help="run folder, e.g. runs/B2026-001")
+    parser.add_argument("--output", type=Path, help=f"file to write (default: RUN/{REPORT_FILE}, or {REPRINT_FILE}")
+    parser.add_argument("--specification", type=Path, help="product file (default: config/products/<product>.yaml)")
+    options = parser.parse_args(list(argv))
+    run = options.run.resolve()
+    try:
+        events = read_events(run)
+        started = next((event.data for event in events if event.kind == "batch_started"), {})
+        specification = read_specification(options.specification, str(started.get("product", "")))
+        html = render_report(review(events, specification, evaluate or _evaluation()), _last_head(run))
+        # A report that was attached to the record stays as it is.
+        default = run / (REPRINT_FILE if REPORT_FILE in registered(events) else REPORT_FILE)
+        output = options.output.resolve() if options.output is not None else default
+        path = write_report(output.parent, html, output.name)
+    except RecordError as error:
+        print(f"workcell report: {error}", file=sys.stderr)
+        return 2
+    print(path)
+    return 0
+
+
+def read_specification(path: Path | None, product: str) -> Mapping[str, Any]:
+    """Return the content of a product's specification file.
+
+    Raises:
+        RecordError: there is none, or it cannot be read.
+    """
+    if path is None:
+        path = _config_folder() / "products" / f"{product}.yaml"
+    try:
+        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror}; name the product's file with --specification") from error
+    except YAMLError as error:
+        raise RecordError(f"{path}: {error}; mend the file") from error
+    if not isinstance(content, dict) or not isinstance(content.get("tests"), list):
+        raise RecordError(f"{path}: has no list of tests; give a product file like config/products/car_t_cd19.yaml")
+    return content
+
+
+def _config_folder() -> Path:
+    """The source tree's, or the installed share folder's."""
+    for parent in Path(__file__).resolve().parents:
+        for folder in (parent / "config", parent / "share" / "mimedi_workcell" / "config"):
+            if (folder / "products").is_dir():
+                return folder
+    raise RecordError("config/products is not found beside the program; name the file with --specification")
+
+
+def _last_head(run: Path) -> Head | None:
+    path = run / HEADS_FILE
+    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
+    return Head.from_line(lines[-1]) if lines else None
+
+
+def _evaluation() -> Evaluate:
+    """The evaluation of the process layer."""
+    release = importlib.import_module("mimedi_nodes.process.release")
+    evaluate: Evaluate = release.evaluate
+    return evaluate
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The report of a batch: one self-contained HTML file that a pharmacist reads, prints and signs."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+from markupsafe import Markup
+
+from . import plots
+from .attachments import registered
+from .errors import RecordError
+from .facts import is_number
+from .heads import Head
+from .report_rows import (
+    alarm_rows,
+    cause_rows,
+    decision_rows,
+    exception_texts,
+    figure_rows,
+    identity_rows,
+    laboratory_rows,
+    material_rows,
+    prompt_rows,
+    step_rows,
+    tuning_rows,
+)
+from .review import Review, number_text, unit_text
+from .summary import summarize
+
+REPORT_FILE = "report.html"
+_TONES = {"meets": "good", "meets_provisionally": "good", "rejected": "bad"}
+
+
+def render_report(review: Review, head: Head | None) -> str:
+    """Return the report of a reviewed batch as HTML without any outside reference.
+
+    Args:
+        review: the reviewed batch.
+        head: last signed head of its record; None when the record is not kept.
+    """
+    facts = review.facts
+    summary = summarize(review, head)
+    started = facts.values["batch"]
+    environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
+    environment.filters["number"] = number_text
+    environment.filters["unit"] = unit_text
+    here = resources.files(__package__)
+    template = environment.from_string(here.joinpath("report.html.j2").read_text(encoding="utf-8"))
+    drawn = [
+        plots.plot_growth(facts),
+        plots.plot_metabolites(facts),
+        plots.plot_temperature(
+            facts, _limit(review, "extremes.temperature_mean_c.min"), _limit(review, "extremes.temperature_mean_c.max")
+        ),
+        plots.plot_viability(facts, _limit(review, "measured.final_viability")),
+        plots.plot_diameters(facts),
+        plots.plot_volumes(facts),
+    ]
+    return template.render(
+        css=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),
+        title=review.specification.get("title") or summary["product"],
+        summary=summary,
+        head=head,
+        tone=_TONES.get(review.verdict, "wait"),
+        pending=_pending(review),
+        simulated=_simulated(started, facts.of_kind("prompt_answered")),
+        identity=identity_rows(summary, started),
+        figures=figure_rows(review, summary),
+        causes=cause_rows(review),
+        release=[row for row in review.rows if row.group != "in_process"],
+        controls=[row for row in review.rows if row.group == "in_process"],
+        specification={name: review.specification.get(name, "") for name in ("product", "version", "status")},
+        exceptions=exception_texts(review),
+        timeline=plots.plot_timeline(facts),
+        plots=[plot for plot in drawn if plot],
+        tuning=tuning_rows(facts),
+        steps=step_rows(facts),
+        alarms=alarm_rows(facts),
+        decisions=decision_rows(facts),
+        prompts=prompt_rows(facts),
+        laboratory=laboratory_rows(facts),
+        materials=material_rows(facts),
+        unavailable=[
+            {"what": event.data.get("step") or event.what, "why": event.why or event.data.get("reason", "")}
+            for event in facts.of_kind("step_not_available")
+        ],
+        attachments=list(registered(facts.events).values()),
+    )
+
+
+def write_report(folder: Path, html: str, name: str = REPORT_FILE) -> Path:
+    """Write a report into the run folder, whole or not at all, and return its path.
+
+    Raises:
+        RecordError: the disk is full or the folder cannot be written.
+    """
+    path = folder / name
+    draft = path.with_name(f".{name}.draft")
+    try:
+        draft.write_text(html, encoding="utf-8")
+        os.replace(draft, path)
+    except OSError as error:
+        raise RecordError(f"{path}: {error.strerror}; free space, then ask for the report again") from error
+    return path
+
+
+def _limit(review: Review, source: str) -> float | None:
+    """Return the one number that the specification's test of `source` compares with, None without such a test."""
+    for test in review.specification.get("tests", ()):
+        if test.get("source") == source:
+            for limit in test.get("criterion", {}).values():
+                if is_number(limit):
+                    return float(limit)
+    return None
+
+
+def _pending(review: Review) -> list[str]:
+    """Tests that a provisional verdict waits for."""
+    if review.verdict != "meets_provisionally":
+        return []
+    return [row.title.split(",")[0].lower() for row in review.rows if row.verdict == "pending"]
+
+
+def _simulated(started: Mapping[str, Any], answers: list[Any]) -> str:
+    scripted = any(event.data.get("simulated") for event in answers)
+    if not started.get("simulated") and "seed" not in started and not scripted:
+        return ""
+    shown = (("donor", "donor_profile"), ("scenario", "scenario"), ("seed", "seed"))
+    named = [f"{name} {started[key]}" for name, key in shown if started.get(key) is not None]
+    return f"Made on the simulated plant ({', '.join(named)})." if named else "Operator answers were given by a script."

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Rows of the report's tables, from the facts of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from .facts import Facts, is_number, standing_alarms, step_name
+from .review import Review, number_text, unit_text
+
+DAY_S = 86400.0
+MAX_RESULTS = 5
+"""Results of a step that the table of steps prints; all of them are in the record."""
+
+_HIDDEN = ("error_code", "error_msg", "duration_s", "duration_h", "diameter_edges_um", "diameter_counts", "frames")
+_SCALED = {"ul": (1000.0, 1000.0, "mL"), "hz": (1e5, 1e6, "MHz"), "s": (600.0, 60.0, "min")}
+"""Unit of a field: from which value on, divided by what, and called how it is printed."""
+_DECISIVE = (
+    "decision",
+    "command",
+    "alarm_acknowledged",
+    "signature",
+    "identity_refused",
+    "prompt_refused",
+    "phase_failed",
+    "phase_recalled",
+    "module_lost",
+    "batch_taken_up",
+)
+_PROGRAMS = ("coordinator", "supervisor", "recorder")
+_UNUSUAL = ("held", "holding", "stop", "abort")
+_DELIVERED = ("volume_destination_ul", "volume_target_ul", "volume_moved_ul", "dose_volume_ul", "volume_ul")
+_UNITS = {
+    "ul": "µL", "um": "µm", "c": "°C", "hz": "Hz", "mm": "mmol/L", "s": "s", "h": "h", "tu": "TU", "vpp": "V",
+}  # fmt: skip
+
+
+def identity_rows(summary: Mapping[str, Any], started: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Who and what the batch is, as name and value."""
+    weight = started.get("patient_weight_kg")
+    rows = [
+        ("Product", summary["product"]),
+        ("Recipe", f"{summary['recipe']} {started.get('version') or ''}".strip()),
+        ("Chain of identity, patient", started.get("patient_id")),
+        ("Donor", started.get("donor_id")),
+        ("Body weight", f"{weight:g} kg" if is_number(weight) else None),
+        ("Duration", f"{summary['duration_d']:.1f} d" if is_number(summary["duration_d"]) else None),
+    ]
+    return [(name, str(value) if value not in (None, "") else "–") for name, value in rows]
+
+
+def figure_rows(review: Review, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """The four figures that a reader wants first, as value and name."""
+    values = {row.id: row for row in review.rows}
+    figures = []
+    for test, name, percent in (
+        ("dose", "viable CAR+ cells in the dose", False),
+        ("viability", "viability", True),
+        ("car", "CAR+ cells", True),
+    ):
+        row = values.get(test)
+        if row is not None:
+            value = row.value
+            figures.append((f"{100 * value:.1f} %" if percent and is_number(value) else number_text(value), name))
+    peak = review.facts.values["extremes"].get("viable_cells", {}).get("max")
+    figures.append((number_text(peak), "viable cells at most in culture"))
+    return figures
+
+
+def cause_rows(review: Review) -> list[str]:
+    """Why a batch is not found to meet its specification, most telling first; empty when it is."""
+    if review.verdict in ("meets", "meets_provisionally"):
+        return []
+    causes = [
+        f"{row.title}: {number_text(row.value)} {unit_text(row.unit)}, specified {row.criterion}"
+        + (f" ({row.reason})" if row.reason else "")
+        for row in review.rows
+        if row.verdict in ("fail", "unknown")
+    ]
+    for event in standing_alarms(review.facts.events).values():
+        causes.append(f"Alarm {event.what}: {event.data.get('message') or event.why}")
+    for event in review.facts.of_kind("phase_ended"):
+        result = event.data.get("result")
+        if isinstance(result, Mapping) and result.get("error_msg"):
+            causes.append(f"Step {event.data.get('phase_id') or event.what}: {result['error_msg']}")
+    for event in review.facts.of_kind("batch_ended"):
+        reason = event.why or event.data.get("reason")
+        if reason:
+            causes.append(f"End of the procedure: {reason}")
+    return list(dict.fromkeys(causes))
+
+
+def exception_texts(review: Review) -> list[str]:
+    """What a review by exception looks at, counted."""
+    counts = review.facts.values["counts"]
+    failed = sum(row.verdict in ("fail", "unknown") for row in review.rows)
+    simulated = sum(bool(event.data.get("simulated")) for event in review.facts.of_kind("prompt_answered"))
+    return [
+        f"tests failed or unknown: {failed} of {len(review.rows)}",
+        f"alarms: {counts['alarms']}, of which standing {counts['alarms_standing']}",
+        f"steps not successful: {counts['phases_failed']} of {counts['phases']}",
+        f"open questions: {counts['prompts_open']}",
+        f"answers given by a script: {simulated}",
+        f"steps without a module: {counts['steps_not_available']}",
+    ]
+
+
+def step_rows(facts: Facts) -> list[dict[str, str]]:
+    """Steps in the order of their ends."""
+    rows = []
+    for event in facts.of_kind("phase_ended"):
+        data = event.data
+        start, end = data.get("started_s"), data.get("ended_s", event.process_time_s)
+        path = str(data.get("phase_id") or event.what)
+        result = data.get("result") if isinstance(data.get("result"), Mapping) else {}
+        rows.append(
+            {
+                "day": _days(start if is_number(start) else event.process_time_s),
+                "name": step_name(path).replace("_", " "),
+                "path": path,
+                "module": str(data.get("module", "")),
+                "action": str(data.get("action", "")),
+                "took": _took(end - start) if is_number(start) and is_number(end) else "–",
+                "results": _results(result or {}),
+                "status": str(data.get("status", "")),
+            }
+        )
+    return rows
+
+
+def tuning_rows(facts: Facts) -> list[dict[str, str]]:
+    """What each tuning of the transducer found."""
+    rows = []
+    for event in facts.of_kind("phase_ended"):
+        result = event.data.get("result")
+        if event.data.get("action") == "TuneTransducer" and isinstance(result, Mapping):
+            rows.append(
+                {
+                    "step": step_name(str(event.data.get("phase_id", ""))),
+                    "day": _days(event.process_time_s),
+                    "channel": _khz(result.get("channel_resonance_hz")),
+                    "sd": _khz(result.get("channel_resonance_sd_hz")),
+                    "q": number_text(result.get("channel_q"), 3),
+                    "plate": _khz(result.get("pzt_resonance_hz")),
+                }
+            )
+    return rows
+
+
+def alarm_rows(facts: Facts) -> list[dict[str, str]]:
+    """Alarms with when they were cleared."""
+    rows: list[dict[str, str]] = []
+    open_rows: dict[str, dict[str, str]] = {}
+    for event in facts.of_kind("alarm_raised", "alarm_cleared"):
+        key = f"{event.producer}/{event.data.get('alarm_id', event.what)}"
+        if event.kind == "alarm_cleared":
+            if key in open_rows:
+                open_rows.pop(key)["cleared"] = f"day {_days(event.process_time_s)}"
+        else:
+            row = {
+                "day": _days(event.process_time_s),
+                "id": str(event.data.get("alarm_id", event.what)),
+                "source": event.producer,
+                "message": str(event.data.get("message") or event.why),
+                "cleared": "",
+            }
+            rows.append(row)
+            open_rows.setdefault(key, row)
+    return rows
+
+
+def decision_rows(facts: Facts) -> list[dict[str, str]]:
+    """Decisions, deviations and people's commands, who and why."""
+    rows = []
+    for event in facts.of_kind(*_DECISIVE):
+        old, new = event.data.get("old"), event.data.get("new")
+        who = str(event.data.get("by") or event.data.get("who") or event.who)
+        # Routine of the machines stays in the record: branches taken, services reset and started by programs.
+        if event.kind == "decision" and isinstance(event.data.get("outcome"), bool):
+            continue
+        if event.kind == "command" and who in _PROGRAMS and not str(new).lower().startswith(_UNUSUAL):
+            continue
+        rows.append(
+            {
+                "day": _days(event.process_time_s),
+                "what": event.what,
+                "kind": event.kind.replace("_", " "),
+                "why": event.why or str(event.data.get("expression", "")),
+                "who": who,
+                "change": str(event.data.get("outcome", "")) if old is None and new is None else f"{old} → {new}",
+            }
+        )
+    return rows
+
+
+def prompt_rows(facts: Facts) -> list[dict[str, Any]]:
+    """Questions with their answers."""
+    rows: dict[str, dict[str, Any]] = {}
+    for event in facts.of_kind("prompt_asked", "prompt_answered"):
+        key = str(event.data.get("prompt_id", event.what))
+        row = rows.setdefault(
+            key, {"day": "", "question": event.what, "answer": None, "who": "", "simulated": False}
+        )
+        row["day"] = row["day"] or _days(event.process_time_s)
+        row["question"] = event.data.get("question") or row["question"]
+        if event.kind == "prompt_answered":
+            row["answer"] = str(event.data.get("answer", ""))
+            row["who"] = event.data.get("by") or event.who
+            row["simulated"] = bool(event.data.get("simulated"))
+    return list(rows.values())
+
+
+def laboratory_rows(facts: Facts) -> list[dict[str, str]]:
+    """Results of the external laboratory."""
+    rows = []
+    for event in facts.of_kind("laboratory_result"):
+        data = event.data
+        low, high = data.get("low"), data.get("high")
+        rows.append(
+            {
+                "day": _days(event.process_time_s),
+                "test": str(data.get("test", event.what)).replace("_", " "),
+                "sample": str(data.get("sample_id", "")),
+                "value": number_text(data.get("value")),
+                "interval": f"{number_text(low)} to {number_text(high)}" if is_number(low) and is_number(high) else "",
+                "unit": unit_text(str(data.get("unit") or "")),
+                "method": str(data.get("method") or ""),
+                "status": str(data.get("status") or ""),
+            }
+        )
+    return rows
+
+
+def material_rows(facts: Facts) -> list[dict[str, str]]:
+    """Materials that came in, and transfers between containers, in their order."""
+    rows = []
+    for event in facts.of_kind("material", "phase_ended"):
+        data = event.data
+        if event.kind == "material":
+            source, target, volume = data.get("from"), data.get("to"), data.get("volume_ul")
+            row = (str(data.get("material", event.what)), data.get("lot"), data.get("label"))
+        else:
+            goal, result = data.get("goal"), data.get("result")
+            if not isinstance(goal, Mapping) or not isinstance(result, Mapping) or not goal.get("destination"):
+                continue
+            source, target = goal.get("source") or goal.get("container"), goal.get("destination")
+            volume = _first(result, *_DELIVERED)
+            row = (step_name(str(data.get("phase_id") or event.what)).replace("_", " "), None, result.get("sample_id"))
+        material, lot, label = row
+        rows.append(
+            {
+                "day": _days(event.process_time_s),
+                "material": material,
+                "lot": str(lot or "–"),
+                "label": str(label or "–"),
+                "way": f"{source or '–'} → {target or '–'}",
+                "volume": number_text(volume / 1000.0) if is_number(volume) else "–",
+            }
+        )
+    return rows
+
+
+def _first(result: Mapping[str, Any], *names: str) -> Any:
+    return next((result[name] for name in names if is_number(result.get(name))), None)
+
+
+def _results(result: Mapping[str, Any]) -> str:
+    if result.get("error_msg"):
+        return str(result["error_msg"])
+    texts = []
+    for name, value in result.items():
+        if name in _HIDDEN or name.endswith(("_low", "_high", "_sd_hz", "_low_per_ml", "_high_per_ml")):
+            continue
+        if is_number(value) or (isinstance(value, str) and value):
+            texts.append(_named(name, value))
+    return ", ".join(texts[:MAX_RESULTS])
+
+
+def _named(name: str, value: Any) -> str:
+    if name.endswith("_per_ml"):
+        return f"{name[:-7].replace('_', ' ')} {number_text(value)} /mL"
+    stem, _, unit = name.rpartition("_")
+    if is_number(value) and stem and unit in _SCALED and abs(value) >= _SCALED[unit][0]:
+        _, factor, scaled_unit = _SCALED[unit]
+        return f"{stem.replace('_', ' ')} {number_text(value / factor)} {scaled_unit}"
+    if stem and unit in _UNITS:
+        return f"{stem.replace('_', ' ')} {number_text(value)} {_UNITS[unit]}"
+    return f"{name.replace('_', ' ')} {number_text(value)}"
+
+
+def _days(time_s: Any) -> str:
+    return f"{time_s / DAY_S:.2f}" if is_number(time_s) else "–"
+
+
+def _khz(value_hz: Any) -> str:
+    return f"{value_hz / 1000.0:.2f}" if is_number(value_hz) else "–"
+
+
+def _took(seconds: float) -> str:
+    if seconds < 5400.0:
+        return f"{seconds / 60.0:.0f} min"
+    return f"{seconds / 3600.0:.1f} h" if seconds < 2 * DAY_S else f"{seconds / DAY_S:.1f} d"
