@@ -6,8 +6,13 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from ..instruments.balance import SicsBalance
+from ..instruments.balance import NotStable, SicsBalance
+from ..instruments.pacing import Pace
 from .site import Site
+
+SETTLE_EVERY_S = 2.0
+SETTLE_PATIENCE_S = 300.0
+"""How long [s] a weight is waited for that does not come to rest, because a pump draws from the vessel, say."""
 
 
 class Scales:
@@ -33,12 +38,23 @@ class Scales:
         """Tell whether this module weighs a vessel."""
         return vessel in self._by_vessel
 
-    async def volume_ul(self, vessel: str) -> float:
-        """Return the volume in a vessel by its stable weight [uL]; NaN when this module does not weigh it."""
+    async def volume_ul(self, vessel: str, pace: Pace) -> float:
+        """Return the volume in a vessel by its stable weight [uL], waiting for rest; NaN when it is not weighed here.
+
+        Raises:
+            NotStable: no rest within five minutes.
+        """
         if vessel not in self._by_vessel:
             return math.nan
         balance, density_g_ml = self._by_vessel[vessel]
-        return await balance.stable_mass_g() / density_g_ml * 1000.0
+        deadline_s = pace.now_s() + SETTLE_PATIENCE_S
+        while True:
+            try:
+                return await balance.stable_mass_g() / density_g_ml * 1000.0
+            except NotStable:
+                if pace.now_s() >= deadline_s:
+                    raise
+            await pace.sleep(SETTLE_EVERY_S)
 
     async def volumes_ul(self) -> dict[str, float]:
         """Return the volumes in all weighed vessels at this moment [uL], stable or not."""

@@ -59,13 +59,13 @@ class ChipResult:
     duration_s: float
 
 
-async def source_volume(goal: Any, instruments: SorterInstruments) -> float:
+async def source_volume(goal: Any, instruments: SorterInstruments, ctx: PhaseContext) -> float:
     """Return the sample volume of a goal [uL]: the one asked for, or everything by weight.
 
     Raises:
         PhaseError: everything is asked for of a vessel that is not weighed here, or the vessel holds less.
     """
-    held_ul = await instruments.scales.volume_ul(goal.source)
+    held_ul = await instruments.scales.volume_ul(goal.source, ctx)
     if goal.volume_ul > 0.0:
         if not math.isnan(held_ul) and goal.volume_ul > held_ul + 200.0:
             raise PhaseError(
@@ -89,7 +89,7 @@ async def run_chip(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseCon
     kept["sample_ul"] = plan.sample_ul
     for vessel, label in ((plan.centre, "centre_before_ul"), (plan.waste, "waste_before_ul")):
         if label not in kept:
-            before_ul = await instruments.scales.volume_ul(vessel)
+            before_ul = await instruments.scales.volume_ul(vessel, ctx)
             kept[label] = None if math.isnan(before_ul) else before_ul
     await ctx.checkpoint(**kept)
 
@@ -129,8 +129,8 @@ async def run_chip(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseCon
     return ChipResult(
         sample_ul,
         buffer_ul,
-        await _gain_ul(plan.centre, kept["centre_before_ul"], instruments),
-        await _gain_ul(plan.waste, kept["waste_before_ul"], instruments),
+        await _gain_ul(plan.centre, kept["centre_before_ul"], instruments, ctx),
+        await _gain_ul(plan.waste, kept["waste_before_ul"], instruments, ctx),
         frequency_hz,
         ctx.now_s() - float(kept["begun_s"]),
     )
@@ -168,8 +168,8 @@ def _tell(plan: ChipPlan, frequency_hz: float, begun_s: float, ctx: PhaseContext
     ctx.feedback(share, f"{plan.source} → {plan.centre} at {frequency_hz / 1e6:.4f} MHz, {100.0 * share:.0f} %")
 
 
-async def _gain_ul(vessel: str, before_ul: float | None, instruments: SorterInstruments) -> float:
-    return math.nan if before_ul is None else await instruments.scales.volume_ul(vessel) - before_ul
+async def _gain_ul(vessel: str, before_ul: float | None, instruments: SorterInstruments, ctx: PhaseContext) -> float:
+    return math.nan if before_ul is None else await instruments.scales.volume_ul(vessel, ctx) - before_ul
 
 
 def record_material(plan: ChipPlan, result: ChipResult, ctx: PhaseContext) -> Mapping[str, Any]:

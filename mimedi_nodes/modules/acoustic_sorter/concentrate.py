@@ -30,7 +30,7 @@ async def concentrate_cells(goal: Any, instruments: SorterInstruments, ctx: Phas
             f"exchange_volumes = {goal.exchange_volumes:g}: the concentrate leaves with the centre stream, so this chip "
             "exchanges 0.5 to 1.5 volumes in a pass; repeat the phase for more",
         )
-    sample_ul = float((ctx.restored or {}).get("sample_ul", 0.0)) or await source_volume(goal, instruments)
+    sample_ul = float((ctx.restored or {}).get("sample_ul", 0.0)) or await source_volume(goal, instruments, ctx)
     buffer_flow_ul_min = goal.exchange_volumes * goal.flow_rate_ul_min / goal.concentration_factor
     if buffer_flow_ul_min >= goal.flow_rate_ul_min:
         raise PhaseError(

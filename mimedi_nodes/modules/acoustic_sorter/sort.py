@@ -26,7 +26,7 @@ async def sort_cells(goal: Any, instruments: SorterInstruments, ctx: PhaseContex
             f"sample_flow_ul_min = {goal.sample_flow_ul_min:g} must be below half of total_flow_ul_min = "
             f"{goal.total_flow_ul_min:g}: the buffer has to fill the centre",
         )
-    sample_ul = float((ctx.restored or {}).get("sample_ul", 0.0)) or await source_volume(goal, instruments)
+    sample_ul = float((ctx.restored or {}).get("sample_ul", 0.0)) or await source_volume(goal, instruments, ctx)
     buffer_flow_ul_min = goal.total_flow_ul_min - goal.sample_flow_ul_min
     plan = ChipPlan(
         goal.source,

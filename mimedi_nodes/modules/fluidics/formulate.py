@@ -26,7 +26,7 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
     """Fill the dose bag with the cells that the dose needs and excipient, then retain and bank the rest."""
     checkpoint: dict[str, Any] = dict(ctx.restored or {})
     cells_ul = goal.dose_car_cells / goal.car_fraction / goal.viable_per_ml * 1000.0
-    held_ul = float(checkpoint.get("held_ul", await instruments.scales.volume_ul(goal.source)))
+    held_ul = float(checkpoint.get("held_ul", await instruments.scales.volume_ul(goal.source, ctx)))
     if math.isnan(held_ul):
         raise PhaseError(FluidicsCode.NOT_WEIGHED, f"{goal.source} is not weighed here; formulation needs its volume")
     if cells_ul + goal.retain_volume_ul > held_ul - RESIDUE_UL:

@@ -65,9 +65,9 @@ class FluidicsInstruments:
         await self.source_valve.ensure_port(from_port, ctx)
         await self.destination_valve.ensure_port(to_port, ctx)
 
-    async def check_room(self, destination: str, volume_ul: float) -> None:
+    async def check_room(self, destination: str, volume_ul: float, ctx: Pace) -> None:
         """Raise PhaseError when a weighed destination cannot take `volume_ul` more."""
-        held_ul = await self.scales.volume_ul(destination)
+        held_ul = await self.scales.volume_ul(destination, ctx)
         room_ul = self.site.vessels[destination].capacity_ul - (0.0 if math.isnan(held_ul) else held_ul)
         if volume_ul > room_ul:
             raise PhaseError(

@@ -31,7 +31,7 @@ async def mix_container(goal: Any, instruments: FluidicsInstruments, ctx: PhaseC
     strokes = int(checkpoint.get("strokes", 0))
     await instruments.ready_pump(ctx)
     while not ctx.finish_requested and (left_s := begun_s + goal.duration_s - ctx.now_s()) > 0.0:
-        held_ul = await instruments.scales.volume_ul(goal.container)
+        held_ul = await instruments.scales.volume_ul(goal.container, ctx)
         stroke_ul = goal.stroke_volume_ul if math.isnan(held_ul) else min(goal.stroke_volume_ul, 0.5 * held_ul)
         if stroke_ul >= 100.0:
             await mix_stroke(goal.container, stroke_ul, goal.flow_rate_ul_min, instruments, ctx)

@@ -84,11 +84,11 @@ async def carry_out(
     await instruments.ready_pump(ctx)
     scales = instruments.scales
     if move.source_before_ul is None and move.destination_before_ul is None and move.plan is None and not move.starting:
-        await instruments.check_room(move.destination, move.volume_ul)
-        move.source_before_ul = _known(await scales.volume_ul(move.source))
-        move.destination_before_ul = _known(await scales.volume_ul(move.destination))
+        await instruments.check_room(move.destination, move.volume_ul, ctx)
+        move.source_before_ul = _known(await scales.volume_ul(move.source, ctx))
+        move.destination_before_ul = _known(await scales.volume_ul(move.destination, ctx))
     elif not move.done:
-        await _account(move, instruments)
+        await _account(move, instruments, ctx)
     await instruments.open_path(move.source, move.destination, ctx)
     while not move.done and move.volume_ul - move.moved_ul > instruments.pump.volume_ul(1):
         move.starting, move.plan = True, None
@@ -99,10 +99,10 @@ async def carry_out(
         move.starting, move.plan = False, asdict(plan)
         await ctx.checkpoint(**{label: asdict(move)})
         await _wait(plan, move, instruments, ctx, share)
-        await _account(move, instruments)
+        await _account(move, instruments, ctx)
     move.done = True
     await ctx.checkpoint(**{label: asdict(move)})
-    return Moved(move.moved_ul, await _gone(move, instruments), await _arrived(move, instruments))
+    return Moved(move.moved_ul, await _gone(move, instruments, ctx), await _arrived(move, instruments, ctx))
 
 
 async def _wait(
@@ -125,14 +125,14 @@ async def _wait(
         late_s += 1.0
 
 
-async def _account(move: Move, instruments: FluidicsInstruments) -> None:
+async def _account(move: Move, instruments: FluidicsInstruments, ctx: PhaseContext) -> None:
     """Book what the strokes under way have delivered; by weight when a crash fell between start and plan."""
     if move.plan is not None:
         progress = await instruments.pump.transferred(TransferPlan(**move.plan))
         move.moved_ul += progress.delivered_ul
         move.plan = None
     elif move.starting:
-        arrived_ul, gone_ul = await _arrived(move, instruments), await _gone(move, instruments)
+        arrived_ul, gone_ul = await _arrived(move, instruments, ctx), await _gone(move, instruments, ctx)
         in_syringe_ul = await instruments.pump.plunger_ul()
         known_ul = arrived_ul if not math.isnan(arrived_ul) else gone_ul - in_syringe_ul
         if math.isnan(known_ul):
@@ -145,16 +145,16 @@ async def _account(move: Move, instruments: FluidicsInstruments) -> None:
         move.starting = False
 
 
-async def _gone(move: Move, instruments: FluidicsInstruments) -> float:
+async def _gone(move: Move, instruments: FluidicsInstruments, ctx: PhaseContext) -> float:
     if move.source_before_ul is None:
         return math.nan
-    return move.source_before_ul - await instruments.scales.volume_ul(move.source)
+    return move.source_before_ul - await instruments.scales.volume_ul(move.source, ctx)
 
 
-async def _arrived(move: Move, instruments: FluidicsInstruments) -> float:
+async def _arrived(move: Move, instruments: FluidicsInstruments, ctx: PhaseContext) -> float:
     if move.destination_before_ul is None:
         return math.nan
-    return await instruments.scales.volume_ul(move.destination) - move.destination_before_ul
+    return await instruments.scales.volume_ul(move.destination, ctx) - move.destination_before_ul
 
 
 def close_balance(moved: Moved, move: Move, tolerance_ul: float) -> None:

@@ -22,7 +22,7 @@ async def take_sample(goal: Any, instruments: FluidicsInstruments, ctx: PhaseCon
         if checkpoint.get("move")
         else Move(goal.container, goal.destination, goal.volume_ul, SAMPLE_FLOW_UL_MIN)
     )
-    before_ul = await instruments.scales.volume_ul(goal.container)
+    before_ul = await instruments.scales.volume_ul(goal.container, ctx)
     moved = await carry_out(move, instruments, ctx, "move")
     ctx.record(
         "sample_taken",

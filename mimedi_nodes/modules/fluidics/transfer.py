@@ -40,8 +40,8 @@ async def transfer_fluid(goal: Any, instruments: FluidicsInstruments, ctx: Phase
     if restored:
         move = Move.restored(restored)
     else:
-        volume_ul = goal.volume_ul or await _everything(goal.source, instruments)
-        await _check_enough(goal.source, volume_ul, instruments)
+        volume_ul = goal.volume_ul or await _everything(goal.source, instruments, ctx)
+        await _check_enough(goal.source, volume_ul, instruments, ctx)
         move = Move(goal.source, goal.destination, volume_ul, goal.flow_rate_ul_min)
     begun_s = float((ctx.restored or {}).get("begun_s", ctx.now_s()))
     moved = await carry_out(move, instruments, ctx, "move")
@@ -100,7 +100,7 @@ async def deplete_beads(goal: Any, instruments: FluidicsInstruments, ctx: PhaseC
         await ctx.checkpoint(**checkpoint)
         ctx.feedback(0.0, "beads are coming off")
         await ctx.sleep(max(0.0, begun_s + goal.release_s - ctx.now_s()))
-    before_ul = float(checkpoint.get("before_ul", await instruments.scales.volume_ul(goal.destination)))
+    before_ul = float(checkpoint.get("before_ul", await instruments.scales.volume_ul(goal.destination, ctx)))
     moved_ul = float(checkpoint.get("moved_ul", 0.0))
     stroke_ul = instruments.pump.syringe_ul
     move = Move.restored(checkpoint["move"]) if checkpoint.get("move") else None
@@ -114,7 +114,7 @@ async def deplete_beads(goal: Any, instruments: FluidicsInstruments, ctx: PhaseC
         if stroke.destination_ul < 0.5 * stroke_ul:
             break
         move = None
-    arrived_ul = await instruments.scales.volume_ul(goal.destination) - before_ul
+    arrived_ul = await instruments.scales.volume_ul(goal.destination, ctx) - before_ul
     ctx.record(
         "material",
         f"{goal.source} → {goal.destination}",
@@ -126,8 +126,8 @@ async def deplete_beads(goal: Any, instruments: FluidicsInstruments, ctx: PhaseC
     return {"volume_moved_ul": arrived_ul, "volume_source_ul": math.nan, "duration_s": ctx.now_s() - begun_s}
 
 
-async def _everything(source: str, instruments: FluidicsInstruments) -> float:
-    volume_ul = await instruments.scales.volume_ul(source)
+async def _everything(source: str, instruments: FluidicsInstruments, ctx: PhaseContext) -> float:
+    volume_ul = await instruments.scales.volume_ul(source, ctx)
     if math.isnan(volume_ul):
         raise PhaseError(
             FluidicsCode.NOT_WEIGHED, f"{source} is not weighed here, so 'everything' is unknown; give volume_ul"
@@ -135,8 +135,8 @@ async def _everything(source: str, instruments: FluidicsInstruments) -> float:
     return volume_ul
 
 
-async def _check_enough(source: str, volume_ul: float, instruments: FluidicsInstruments) -> None:
-    held_ul = await instruments.scales.volume_ul(source)
+async def _check_enough(source: str, volume_ul: float, instruments: FluidicsInstruments, ctx: PhaseContext) -> None:
+    held_ul = await instruments.scales.volume_ul(source, ctx)
     if not math.isnan(held_ul) and volume_ul > held_ul + 100.0:
         raise PhaseError(
             FluidicsCode.NOT_ENOUGH,

@@ -1,0 +1,149 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A camera behind image topics: bright field and dye paired by their stamps, a bounded queue between."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+
+import numpy as np
+from numpy.typing import NDArray
+from rclpy.node import Node
+from rclpy.task import Future
+from sensor_msgs.msg import Image
+from std_srvs.srv import SetBool
+
+from ..instruments.link import InstrumentError, ReplyTimeout
+from ..modules.camera import Frame
+from . import qos
+from .clocks import NodeClock
+from .conversion import seconds
+from .event_loop import LoopThread
+
+QUEUE_LENGTH = 8
+UNPAIRED_LENGTH = 4
+SERVICE_TIMEOUT_S = 10.0
+ENCODINGS = {"mono8": np.uint8, "mono16": np.uint16}
+
+
+class ImageError(InstrumentError):
+    """An image that is not what its header says."""
+
+
+def pixels(image: Image, camera: str) -> NDArray[np.generic]:
+    """Return the pixels of an image, shape (height, width).
+
+    Raises:
+        ImageError: another encoding than mono8 or mono16, or data that do not fill the image.
+    """
+    if image.encoding not in ENCODINGS:
+        raise ImageError(camera, f"encoding is {image.encoding!r}; allowed: {', '.join(ENCODINGS)}")
+    kind = np.dtype(ENCODINGS[image.encoding]).newbyteorder(">" if image.is_bigendian else "<")
+    if image.step < image.width * kind.itemsize or len(image.data) != image.step * image.height:
+        raise ImageError(
+            camera,
+            f"{image.width}×{image.height} {image.encoding} with step {image.step} holds {len(image.data)} bytes; "
+            f"expected {image.step * image.height}",
+        )
+    rows = np.frombuffer(image.data, np.uint8).reshape(image.height, image.step)
+    return rows[:, : image.width * kind.itemsize].view(kind)
+
+
+class RosCamera:
+    """A Camera that subscribes `<name>/image_raw` and `<name>/dye/image_raw` while it captures.
+
+    Frames wait in a queue of `QUEUE_LENGTH`; when it is full the oldest is dropped and counted. Capture is switched by the
+    driver's `set_capture` service (std_srvs/SetBool, as usb_cam has it).
+    """
+
+    def __init__(self, node: Node, loop: LoopThread, clock: NodeClock, name: str) -> None:
+        self.name = name
+        self.dropped = 0
+        self._node = node
+        self._loop = loop
+        self._clock = clock
+        self._frames: deque[tuple[Image, Image]] = deque()
+        self._arrived = asyncio.Event()
+        self._unpaired: OrderedDict[tuple[int, int], dict[str, Image]] = OrderedDict()
+        self._capturing = False
+        self._client = node.create_client(SetBool, f"{name}/set_capture")
+        for channel, topic in (("bright", f"{name}/image_raw"), ("dye", f"{name}/dye/image_raw")):
+            node.create_subscription(
+                Image, topic, lambda image, channel=channel: loop.call(self._take, channel, image), qos.IMAGE
+            )
+
+    async def set_capture(self, on: bool) -> None:
+        """Switch the exposures; raises InstrumentError when the camera does not answer."""
+        self._clock.hold()
+        try:
+            await self._switch(on)
+        finally:
+            self._clock.release()
+
+    async def _switch(self, on: bool) -> None:
+        if on:
+            self._drop_all()
+            self.dropped = 0
+        self._capturing = on
+        deadline_s = self._loop.loop.time() + SERVICE_TIMEOUT_S
+        while not self._client.service_is_ready():
+            if self._loop.loop.time() > deadline_s:
+                raise InstrumentError(self.name, f"no camera driver offers {self.name}/set_capture; start it")
+            await asyncio.sleep(0.05)
+        done: asyncio.Future[bool] = self._loop.loop.create_future()
+
+        def answered(future: Future) -> None:
+            reply = future.result()
+            self._loop.call(lambda: done.done() or done.set_result(bool(reply and reply.success)))
+
+        self._client.call_async(SetBool.Request(data=on)).add_done_callback(answered)
+        try:
+            switched = await asyncio.wait_for(done, SERVICE_TIMEOUT_S)
+        except TimeoutError as error:
+            raise InstrumentError(self.name, f"the camera driver did not answer in {SERVICE_TIMEOUT_S:g} s") from error
+        if not switched:
+            raise InstrumentError(self.name, f"the camera driver could not switch capture {'on' if on else 'off'}")
+        if not on:
+            self._drop_all()
+
+    async def next_frame(self, timeout_s: float) -> Frame:
+        """Return the oldest waiting frame; raises ReplyTimeout, or ImageError for a wrong image."""
+        if not self._frames:
+            self._arrived.clear()
+            try:
+                await asyncio.wait_for(self._arrived.wait(), timeout_s)
+            except TimeoutError as error:
+                raise ReplyTimeout(self.name, f"no image for {timeout_s:g} s; look at the camera and its driver") from error
+        bright, dye = self._frames.popleft()
+        self._taken(bright)
+        return Frame(seconds(bright.header.stamp), pixels(bright, self.name), pixels(dye, self.name))
+
+    def _take(self, channel: str, image: Image) -> None:
+        if not self._capturing:
+            self._taken(image)
+            return
+        stamp = image.header.stamp
+        pair = self._unpaired.setdefault((stamp.sec, stamp.nanosec), {})
+        pair[channel] = image
+        if len(pair) == 2:
+            del self._unpaired[(stamp.sec, stamp.nanosec)]
+            if len(self._frames) >= QUEUE_LENGTH:
+                self._drop(self._frames.popleft()[0])
+            self._frames.append((pair["bright"], pair["dye"]))
+            self._arrived.set()
+        while len(self._unpaired) > UNPAIRED_LENGTH:
+            _, lost = self._unpaired.popitem(last=False)
+            self._drop(next(iter(lost.values())))
+
+    def _drop_all(self) -> None:
+        while self._frames:
+            self._taken(self._frames.popleft()[0])
+        self._unpaired.clear()
+
+    def _drop(self, image: Image) -> None:
+        self.dropped += 1
+        self._taken(image)
+
+    def _taken(self, image: Image) -> None:
+        stamp = image.header.stamp
+        self._clock.take("plant", f"frame:{stamp.sec}.{stamp.nanosec:09d}")

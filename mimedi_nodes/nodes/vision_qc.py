@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The vision_qc node: the module's shell with a camera, tracks and the annotated image."""
+
+from __future__ import annotations
+
+import array
+import sys
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import cv2
+from mimedi_msgs.msg import CellTrack, CellTrackArray
+from sensor_msgs.msg import Image
+
+from ..modules.camera import Frame
+from ..vision.annotate import annotate
+from ..vision.tracker import FrameTracks
+from . import qos
+from .conversion import ros_time
+from .module_node import ModuleNode, run_module
+from .ros_camera import RosCamera
+
+DISPLAY_PERIOD_S = 0.2
+
+
+class TrackPublisher:
+    """Publishes tracks of every frame when somebody listens, and an annotated image at display rate on demand."""
+
+    def __init__(self, node: ModuleNode) -> None:
+        self._tracks = node.create_publisher(CellTrackArray, "~/tracks", qos.TELEMETRY)
+        self._image = node.create_publisher(Image, "~/annotated", qos.IMAGE)
+        self._shown_s = 0.0
+
+    def __call__(self, frame: Frame, tracks: FrameTracks, latency_ms: float) -> None:
+        now_s = time.monotonic()
+        show = now_s - self._shown_s >= DISPLAY_PERIOD_S
+        if show and self._image.get_subscription_count():
+            self._publish_image(frame, tracks)
+        if show or self._tracks.get_subscription_count():
+            self._publish_tracks(frame, tracks, latency_ms)
+        if show:
+            self._shown_s = now_s
+
+    def _publish_tracks(self, frame: Frame, tracks: FrameTracks, latency_ms: float) -> None:
+        height, width = frame.bright_field.shape
+        message = CellTrackArray(width_px=width, height_px=height, latency_ms=latency_ms)
+        message.header.stamp = ros_time(frame.stamp_s)
+        message.header.frame_id = "microscope_optical"
+        message.tracks = [
+            CellTrack(
+                track_id=cell.track_id,
+                x_px=float(cell.x_px),
+                y_px=float(cell.y_px),
+                vx_px_s=float(cell.vx_px_s),
+                vy_px_s=float(cell.vy_px_s),
+                diameter_um=float(cell.diameter_um),
+                deformation=float(cell.deformation),
+                dye_intensity=float(cell.dye_intensity),
+                dead=-1 if cell.dead is None else int(cell.dead),
+                cell_class=int(cell.cell_class),
+            )
+            for cell in tracks.tracks
+        ]
+        self._tracks.publish(message)
+
+    def _publish_image(self, frame: Frame, tracks: FrameTracks) -> None:
+        drawn = annotate(frame.bright_field, tracks)
+        height, width, _ = drawn.shape
+        image = Image(height=height, width=width, encoding="bgr8", step=3 * width)
+        image.header.stamp = ros_time(frame.stamp_s)
+        image.data = array.array("B", drawn.tobytes())
+        self._image.publish(image)
+
+
+def _extras(node: ModuleNode) -> Mapping[str, Any]:
+    cv2.setNumThreads(1)
+    return {"camera": RosCamera(node, node.loop, node.clock, "microscope"), "on_tracks": TrackPublisher(node)}
+
+
+def main() -> None:
+    """Run the node."""
+    sys.exit(run_module("vision_qc", _extras))
