@@ -27,6 +27,8 @@ _ENTRIES_PER_BLOCK = 96.0
 _BLOCK_CAPACITY = 256
 _BLOCKS_KEPT = 64
 _PROFILE_POINTS = 257
+DEAD_OVER_LIVE_DIAMETER = 2.9 / 3.65
+"""Apoptotic over living diameter: PHYSICS §2's radii of dead and resting cells [calibration]."""
 _DRAWN = ("count", "entry", "height", "size", "kind", "dye", "keep")
 
 
@@ -75,12 +77,16 @@ class Population:
 
 def culture_populations(
     viable_per_ml: float, dead_per_ml: float, viable_diameter_um: float = 10.8, viable_cv: float = 0.15,
-    dead_diameter_um: float = 5.8, dead_cv: float = 0.18, beads_per_ml: float = 0.0,
+    dead_cv: float = 0.18, beads_per_ml: float = 0.0,
 ) -> tuple[Population, ...]:
-    """Return the kinds of particles in a cell sample; sizes as PHYSICS §2 (resting cells: 7.3 µm, 0.10)."""
+    """Return the kinds of particles in a cell sample: live and dead cells, free beads.
+
+    Sizes as PHYSICS §2: activated cells 10.8 µm (0.15), resting ones 7.3 µm (0.10); dead cells have shrunk to
+    DEAD_OVER_LIVE_DIAMETER of the living.
+    """
     return (
         Population("live", viable_per_ml, viable_diameter_um, viable_cv, True),
-        Population("dead", dead_per_ml, dead_diameter_um, dead_cv, False),
+        Population("dead", dead_per_ml, DEAD_OVER_LIVE_DIAMETER * viable_diameter_um, dead_cv, False),
         Population("bead", beads_per_ml, 4.5, 0.02, True),
     )
 
