@@ -9,7 +9,6 @@ from collections import OrderedDict, deque
 import numpy as np
 from numpy.typing import NDArray
 from rclpy.node import Node
-from rclpy.task import Future
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 
@@ -19,6 +18,7 @@ from . import qos
 from .clocks import NodeClock
 from .conversion import seconds
 from .event_loop import LoopThread
+from .ros_calls import CallFailed, call
 
 QUEUE_LENGTH = 8
 UNPAIRED_LENGTH = 4
@@ -85,23 +85,11 @@ class RosCamera:
             self._drop_all()
             self.dropped = 0
         self._capturing = on
-        deadline_s = self._loop.loop.time() + SERVICE_TIMEOUT_S
-        while not self._client.service_is_ready():
-            if self._loop.loop.time() > deadline_s:
-                raise InstrumentError(self.name, f"no camera driver offers {self.name}/set_capture; start it")
-            await asyncio.sleep(0.05)
-        done: asyncio.Future[bool] = self._loop.loop.create_future()
-
-        def answered(future: Future) -> None:
-            reply = future.result()
-            self._loop.call(lambda: done.done() or done.set_result(bool(reply and reply.success)))
-
-        self._client.call_async(SetBool.Request(data=on)).add_done_callback(answered)
         try:
-            switched = await asyncio.wait_for(done, SERVICE_TIMEOUT_S)
-        except TimeoutError as error:
-            raise InstrumentError(self.name, f"the camera driver did not answer in {SERVICE_TIMEOUT_S:g} s") from error
-        if not switched:
+            reply = await call(self._loop, self._client, SetBool.Request(data=on), SERVICE_TIMEOUT_S)
+        except CallFailed as error:
+            raise InstrumentError(self.name, f"{error}; start the camera's driver") from error
+        if not reply.success:
             raise InstrumentError(self.name, f"the camera driver could not switch capture {'on' if on else 'off'}")
         if not on:
             self._drop_all()

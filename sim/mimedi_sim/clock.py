@@ -2,8 +2,8 @@
 """Who may let simulated time pass, and how far: conservative time management without ROS.
 
 The rule is that of conservative parallel simulation (Chandy and Misra 1979; the time advance request of IEEE 1516.1): time goes on to the
-earliest wake-up that anybody has asked for, and only when nobody is busy and no message between participants is in flight. Messages are
-counted by tokens `sender>receiver:what`, owed by the sender and taken by the receiver.
+earliest wake-up that anybody has asked for, and only when nobody is busy and no message between participants is in flight. Messages
+are counted by tokens `sender>receiver:what`, owed by the sender and taken by the receiver.
 """
 
 from __future__ import annotations
@@ -17,6 +17,9 @@ LOST_AFTER_S = 5.0
 
 PLANT = "plant"
 """Name of the keeper of time itself as a sender of messages (images, laboratory results)."""
+
+EARLY_TAKEN = 1000
+"""Messages remembered as taken whose sender has not spoken yet; more than ever are in flight."""
 
 SLICE_S = 0.5
 """Steady time [s] between grants while time is bound to the wall clock and nobody wants to wake."""
@@ -66,7 +69,8 @@ class TimeKeeper:
     paused: bool = False
     run_until_s: float = math.inf
     _participants: dict[str, _Participant] = field(default_factory=dict, init=False)
-    _tokens: dict[str, int] = field(default_factory=dict, init=False)
+    _owed: dict[str, None] = field(default_factory=dict, init=False)
+    _taken: dict[str, None] = field(default_factory=dict, init=False)
     _grant: Grant = field(init=False)
     _anchor_s: float = field(default=math.nan, init=False)
     _granted_s: float = field(default=-math.inf, init=False)
@@ -88,7 +92,7 @@ class TimeKeeper:
         """Return what holds time now, in words; for people who wonder why it stands."""
         number = self._grant.number
         busy = [f"{n} is busy" for n, p in self._participants.items() if not p.lost and p.grant < number]
-        return busy + [f"message {t} is in flight" for t in sorted(self._tokens)]
+        return busy + [f"message {t} is in flight" for t in sorted(self._owed)]
 
     def request(
         self,
@@ -122,26 +126,35 @@ class TimeKeeper:
         if busy:
             grant = min(grant, self._grant.number - 1)
         self._participants[participant] = _Participant(session, grant, wake_s, now_s, held=held)
-        for name, sign in [(t, 1) for t in owed] + [(t, -1) for t in taken]:
-            count = self._tokens.get(name, 0) + sign
-            if count:
-                self._tokens[name] = count
-            else:
-                self._tokens.pop(name, None)
+        for name in owed:
+            self._note_owed(name)
+        for name in taken:
+            self._note_taken(name)
+
+    def _note_owed(self, name: str) -> None:
+        if name in self._taken:  # the receiver's request came first
+            del self._taken[name]
+        else:
+            self._owed[name] = None
+
+    def _note_taken(self, name: str) -> None:
+        if name in self._owed:
+            del self._owed[name]
+            return
+        self._taken[name] = None
+        while len(self._taken) > EARLY_TAKEN:
+            del self._taken[next(iter(self._taken))]
 
     def owe(self, name: str) -> bool:
         """Note a message of the plant itself in flight; False when its receiver is not registered."""
         if _ends(name)[1] not in self._participants:
             return False
-        if self._tokens.get(name, 0) <= 0:
-            self._tokens[name] = self._tokens.get(name, 0) + 1
-            if self._tokens[name] == 0:
-                del self._tokens[name]
+        self._note_owed(name)
         return True
 
     def settle(self, name: str) -> None:
         """Forget a message that was lost or refused."""
-        self._tokens.pop(name, None)
+        self._owed.pop(name, None)
 
     def plan(self, now_s: float, plant_event_s: float = math.inf) -> tuple[Grant | None, float]:
         """Return the next grant, or None and the steady delay [s] (inf: until a request comes) after which to ask again.
@@ -189,7 +202,7 @@ class TimeKeeper:
 
     def _in_flight(self) -> bool:
         known = {name for name, p in self._participants.items() if not p.lost} | {PLANT}
-        return any(receiver in known and sender in known for sender, receiver in map(_ends, self._tokens))
+        return any(receiver in known and sender in known for sender, receiver in map(_ends, self._owed))
 
     def _mark_lost(self, now_s: float) -> float:
         patience_s = math.inf
@@ -205,5 +218,5 @@ class TimeKeeper:
         return patience_s
 
     def _forget_tokens(self, participant: str) -> None:
-        for name in [t for t in self._tokens if participant in _ends(t)]:
-            del self._tokens[name]
+        for name in [t for t in self._owed if participant in _ends(t)]:
+            del self._owed[name]

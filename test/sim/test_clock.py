@@ -26,19 +26,39 @@ def test_time_goes_to_the_earliest_wake_up_when_all_have_answered():
     assert keeper.plan(0.0)[0].time_s == 10.0
 
 
-def test_a_message_in_flight_holds_time_whichever_side_speaks_first():
-    for first, second in (("owed", "taken"), ("taken", "owed")):
-        keeper = TimeKeeper()
-        goal = token("a", "b", "goal")
-        ask(keeper, "a", 5.0, **({first: [goal]} if first == "owed" else {}))
-        ask(keeper, "b", 9.0, **({first: [goal]} if first == "taken" else {}))
-        assert keeper.plan(0.0)[0] is None
-        assert goal in " ".join(keeper.waiting_for())
-        if second == "owed":
-            ask(keeper, "a", 5.0, owed=[goal])
-        else:
-            ask(keeper, "b", 9.0, taken=[goal])
-        assert keeper.plan(0.0)[0].time_s == 5.0
+def test_a_message_in_flight_holds_time_until_it_is_taken():
+    keeper, goal = TimeKeeper(), token("a", "b", "goal")
+    ask(keeper, "b", 9.0)
+    ask(keeper, "a", 5.0, owed=[goal])
+    assert keeper.plan(0.0)[0] is None
+    assert goal in " ".join(keeper.waiting_for())
+    ask(keeper, "b", 9.0, taken=[goal])
+    assert keeper.plan(0.0)[0].time_s == 5.0
+
+
+def test_a_message_may_be_taken_before_its_sender_has_spoken():
+    keeper, goal = TimeKeeper(), token("a", "b", "goal")
+    ask(keeper, "b", 9.0, taken=[goal])
+    ask(keeper, "a", 5.0, owed=[goal])
+    assert keeper.plan(0.0)[0].time_s == 5.0
+
+
+def test_messages_of_a_lost_participant_hold_nothing():
+    keeper = TimeKeeper()
+    ask(keeper, "b", 9.0)
+    ask(keeper, "a", 5.0, owed=[token("a", "b", "goal")])
+    keeper.request("b", "b-2", keeper.last.number, 7.0, 1.0)
+    assert keeper.plan(1.0)[0].time_s == 5.0
+
+
+def test_the_plants_own_messages_hold_time_too():
+    keeper, frame = TimeKeeper(), token("plant", "vision_qc", "frame:1")
+    assert not keeper.owe(frame)
+    ask(keeper, "vision_qc", 5.0)
+    assert keeper.owe(frame)
+    assert keeper.plan(0.0)[0] is None
+    keeper.settle(frame)
+    assert keeper.plan(0.0)[0].time_s == 5.0
 
 
 def test_tokens_to_nobody_are_ignored():

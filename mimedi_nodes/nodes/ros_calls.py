@@ -1,0 +1,67 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Service calls from the phases' loop: awaited, with deadlines on the steady clock, never blocking a thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from rclpy.client import Client
+from rclpy.task import Future
+
+from .event_loop import LoopThread
+
+
+class CallFailed(Exception):
+    """A service is not there or did not answer in time; names it."""
+
+
+async def in_loop(loop: LoopThread, future: Future, timeout_s: float | None, what: str) -> Any:
+    """Await an rclpy future in the phases' loop; raises CallFailed after `timeout_s` [s], None waits for ever."""
+    waiting: asyncio.Future[Any] = loop.loop.create_future()
+
+    def finish(finished: Future) -> None:
+        def set_result() -> None:
+            if not waiting.done():
+                error = finished.exception()
+                if error is not None:
+                    waiting.set_exception(error)
+                else:
+                    waiting.set_result(finished.result())
+
+        loop.call(set_result)
+
+    future.add_done_callback(finish)
+    try:
+        return await asyncio.wait_for(waiting, timeout_s)
+    except TimeoutError as error:
+        raise CallFailed(f"{what} did not answer within {timeout_s:g} s") from error
+
+
+async def call(loop: LoopThread, client: Client, request: Any, timeout_s: float = 10.0) -> Any:
+    """Call a service and return its reply; waits for the service first.
+
+    Raises:
+        CallFailed: the service is not offered, or does not answer, within `timeout_s` [s] of steady time.
+    """
+    await ready(loop, client.service_is_ready, timeout_s, f"service {client.srv_name}")
+    future = client.call_async(request)
+    try:
+        return await in_loop(loop, future, timeout_s, f"service {client.srv_name}")
+    except CallFailed:
+        client.remove_pending_request(future)
+        raise
+
+
+async def ready(loop: LoopThread, is_ready: Callable[[], bool], timeout_s: float, what: str) -> None:
+    """Return when `is_ready()`: discovery gives no event to wait for, so it is asked 20 times a second.
+
+    Raises:
+        CallFailed: not within `timeout_s` [s] of steady time.
+    """
+    deadline_s = loop.loop.time() + timeout_s
+    while not is_ready():
+        if loop.loop.time() > deadline_s:
+            raise CallFailed(f"{what} is not offered by anybody (waited {timeout_s:g} s); is its node up?")
+        await asyncio.sleep(0.05)
