@@ -8,6 +8,7 @@ percentile after the first frames, and then follows the pixels that no cell cove
 
 from __future__ import annotations
 
+import bisect
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,9 @@ FloatImage = NDArray[np.float32]
 
 # High percentile in time: cells only darken, and may cover a pixel more than half of the time.
 PERCENTILE = 70.0
-_WARM_FRAMES = (6, 14, 30)
+# A slow cell looks like dirt until it has moved on: the guess from one frame serves first.
+_WARM_FRAMES = (15, 40, 100)
+_WARM_STRIDE = (1, 2, 4)
 _FOLLOW_RATE = 0.03
 _CREEP = 4e-4
 _MAX_SHIFT_PX = 6.0
@@ -83,9 +86,11 @@ class Background:
         return cv2.log(np.maximum(frame.astype(np.float32), 0.5))
 
     def _warm_up(self, log: FloatImage) -> None:
-        self._warm.append(log)
+        stage = bisect.bisect_left(_WARM_FRAMES, self._seen)
+        if self._seen % _WARM_STRIDE[stage] == 0:
+            self._warm.append(log)
         if self._seen in _WARM_FRAMES:
-            self._settle(self._warm)
+            self._settle(self._warm[::2] if len(self._warm) > 24 else self._warm)
             if self._seen == _WARM_FRAMES[-1]:
                 self._warm = []
 

@@ -36,6 +36,7 @@ _DEPTHS = 8
 # The boundary lies between the half-height outline (blur pushes it out) and the ring's crest (the body's slope
 # pulls it in). How far rings lie inside is the optics' property: learnt from all cells, not cell by cell.
 _BOUNDARY = 0.55
+_NEAR = np.ones((3, 3), np.uint8)
 # Below this share of the typical diameter a blob's width at half height decides whether it is a cell: the
 # detection threshold makes a speck look as wide as a small cell.
 _SMALL = 0.8
@@ -97,6 +98,7 @@ class CellDetector:
         self.threshold = 0.0
         self.pixel_noise = 0.0
         self._ring_share = 0.0
+        self._fringe_share = 0.0
         self._level = 0.0
         self._frames = 0
         self._cover: NDArray[np.uint8] | None = None
@@ -206,15 +208,18 @@ class CellDetector:
         return blobs
 
     def _size(self, blob: Blob, smooth: FloatImage, level: float) -> tuple[float, float]:
-        """Diameter at half the cell's own contrast, px, and sharpness of its outline, 1/px.
+        """Diameter of the cell's boundary, px, and sharpness of its outline, 1/px.
 
-        The half-height contour of a blurred disc lies on its true edge, whatever the detection threshold.
+        The contour half-way between a blurred disc and its surroundings lies on the true edge, whatever the
+        detection threshold; where a bright fringe surrounds the cell, half-way from dark to bright.
         """
         left, upper, wide, high = blob.box
         patch = smooth[upper:upper + high, left:left + wide]
         core = cv2.compare(patch, level + blob.contrast, cv2.CMP_GT) & blob.mask
         plateau = cv2.mean(patch, core)[0] - level
-        half = cv2.compare(patch, level + 0.5 * plateau, cv2.CMP_GT) & blob.mask
+        self._fringe_share += 0.02 * (self._fringe(blob, smooth, level) / plateau - self._fringe_share)
+        middle = 0.5 * plateau * (1.0 + min(self._fringe_share, 0.0))
+        half = cv2.compare(patch, level + middle, cv2.CMP_GT) & blob.mask
         contours, _ = cv2.findContours(half, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
         if not contours:
             return 0.0, 0.0
@@ -225,6 +230,18 @@ class CellDetector:
         way = max(0.5 * (blob.diameter - diameter), 0.25)
         self._ring_share += 0.02 * (inward / diameter - self._ring_share)
         return diameter * (1.0 - 2.0 * _BOUNDARY * self._ring_share), max(0.5 * plateau - self.threshold, 0.05 * plateau) / max(plateau, 1e-6) / way
+
+    @staticmethod
+    def _fringe(blob: Blob, smooth: FloatImage, level: float) -> float:
+        """Absorbance of the ring around a blob, negative where it is brighter than the empty channel."""
+        left, upper, wide, high = blob.box
+        x0, y0 = max(0, left - 4), max(0, upper - 4)
+        around = smooth[y0:upper + high + 4, x0:left + wide + 4]
+        inner = np.zeros(around.shape, np.uint8)
+        inner[upper - y0:upper - y0 + high, left - x0:left - x0 + wide] = blob.mask
+        near = cv2.dilate(inner, _NEAR)
+        return float(min(cv2.mean(around, near & ~inner)[0], cv2.mean(around, cv2.dilate(near, _NEAR) & ~near)[0])
+                     - level)
 
     def _looks_single(self, blob: Blob) -> bool:
         if blob.diameter < 0.8 * self.typical_diameter_px:
@@ -343,6 +360,9 @@ class CellDetector:
         """Positions of cells inside overlaps: expected ones, unknown ones, and those in what these leave over."""
         owners = [k for blob in overlaps for k in blob.members]
         seeds = [seed for blob in overlaps if not blob.members for seed in blob.seeds or self._peaks(blob)]
+        if not owners and not seeds:
+            # Blobs too flat for a peak: their middle is as good a guess.
+            seeds = [(blob.x, blob.y) for blob in overlaps]
         fit, hits = self._fit_cells(expected, owners, seeds)
         more = self._left_over(expected, overlaps, level, fit)
         if more:

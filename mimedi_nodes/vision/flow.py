@@ -16,6 +16,9 @@ _KNOTS = 15
 _MEMORY_LINKS = 3000.0
 _PRIOR_LINKS = 1.5
 _REFIT_EVERY = 8
+_USUAL_RATE = 0.02
+# Few cells need many frames to agree.
+_VOTES = 60
 
 
 class FlowProfile:
@@ -39,6 +42,7 @@ class FlowProfile:
         self._votes: list[tuple[FloatArray, FloatArray]] = []
         self._frames = 0
         self.factor = 1.0
+        self._usual_factor = 1.0
         self.known = False
 
     def eta(self, y_px: FloatArray) -> FloatArray:
@@ -64,7 +68,7 @@ class FlowProfile:
         peak_speed = dx[near] / shape[near] / dt_s
         tolerance = (1.2 / shape[near]) / dt_s + 0.04 * np.abs(peak_speed)
         self._votes.append((peak_speed, tolerance))
-        self._votes = self._votes[-8:]
+        self._votes = self._votes[-_VOTES:]
         speeds = np.concatenate([v for v, _ in self._votes])
         widths = np.concatenate([w for _, w in self._votes])
         if len(speeds) > 3000:
@@ -92,6 +96,7 @@ class FlowProfile:
         if moving.sum() >= 3:
             ratio = float(np.median(speed_px_s[moving] / now[moving]))
             self.factor *= 1.0 + 0.5 * (min(max(ratio, 0.8), 1.25) - 1.0)
+            self._usual_factor += max(_USUAL_RATE, 1.0 / (self._frames + 2.0)) * (self.factor - self._usual_factor)
         position = (self.eta(y_px) + 1.0) / 2.0 * (_KNOTS - 1)
         lower = np.minimum(position.astype(int), _KNOTS - 2)
         part = position - lower
@@ -107,6 +112,10 @@ class FlowProfile:
             self._refit()
 
     def _refit(self) -> None:
+        # Slow changes of the flow belong to the profile, fast ones to the factor.
+        self._right *= self._usual_factor
+        self.factor /= self._usual_factor
+        self._usual_factor = 1.0
         links = float(self._normal.sum())
         if links < 4.0:
             return
@@ -115,5 +124,3 @@ class FlowProfile:
         guess = scale * self._prior
         system = self._normal + 4.0 * self._smooth + _PRIOR_LINKS * np.eye(_KNOTS)
         self._values = guess + np.linalg.solve(system, self._right - self._normal @ guess)
-        # Slow changes of the flow belong to the profile, fast ones to the factor.
-        self.factor += 0.02 * (1.0 - self.factor)

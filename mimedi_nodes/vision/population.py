@@ -73,6 +73,8 @@ class _Cell:
 class PopulationEstimator:
     """Adds up the frames of one inspection.
 
+    Frames from before the flow was known are left out (counted as dropped) once it is.
+
     Args:
         settings: geometry of the field.
         confidence: probability of the intervals, in (0, 1).
@@ -112,7 +114,13 @@ class PopulationEstimator:
         px = self.settings.um_per_px
         # µm³ to mL: 1e-12.
         self._volume_ml = (right - left) * px * self.settings.channel_width_um * self.settings.channel_depth_um * 1e-12
-        self._flow_known |= frame.flow_known
+        if frame.flow_known and not self._flow_known:
+            # Cells of the frames before could not be linked: what is linked from now on would count them twice.
+            self._flow_known = True
+            self._dropped += self._used - 1
+            self._used = 1
+            self._cells.clear()
+            self._pairs.clear()
         if math.isfinite(frame.flow_speed_px_s):
             self._flow_speed = frame.flow_speed_px_s
         if math.isfinite(frame.dye_noise):
@@ -167,7 +175,7 @@ class PopulationEstimator:
         dye = np.array([cell.dye for cell in cells if math.isfinite(cell.dye)])
         dead = 0
         if len(dye):
-            dead = int((dye > dye_threshold(dye, float(np.median(self._dye_noise)))).sum())
+            dead = int((dye > dye_threshold(dye, float(np.median(self._dye_noise)), self.settings.dye_dead_level)).sum())
             viability = wilson_interval(len(dye) - dead, len(dye), self.confidence)
         else:
             viability = Interval(math.nan, math.nan, math.nan)

@@ -29,6 +29,8 @@ class VisionSettings:
         frame_rate_hz: nominal camera rate, Hz, > 0; the stamps decide what really happened.
         cell_diameter_min_um, cell_diameter_max_um: what counts as a cell, µm; smaller is debris, larger is
             a bubble or a clump.
+        dye_dead_level: dye signal above background that tells dead from living cells when a sample holds only
+            one of them, grey levels, > 0; with both in view the data decide. From a stained control sample.
         width_px, height_px: image size when known beforehand; 0: taken from the first frame.
 
     Raises:
@@ -42,6 +44,7 @@ class VisionSettings:
     frame_rate_hz: float
     cell_diameter_min_um: float = 5.0
     cell_diameter_max_um: float = 24.0
+    dye_dead_level: float = 20.0
     width_px: int = 0
     height_px: int = 0
 
@@ -58,6 +61,7 @@ class VisionSettings:
         need(self.cell_diameter_min_um > 0.0, "cell_diameter_min_um", "> 0 µm")
         need(self.cell_diameter_max_um > self.cell_diameter_min_um, "cell_diameter_max_um",
              f"> cell_diameter_min_um ({self.cell_diameter_min_um} µm)")
+        need(self.dye_dead_level > 0.0, "dye_dead_level", "> 0 grey levels")
         need(self.width_px >= 0, "width_px", ">= 0 px (0: from the first frame)")
         need(self.height_px >= 0, "height_px", ">= 0 px (0: from the first frame)")
 

@@ -176,7 +176,8 @@ class CellTracker:
         if fresh.any() or not self._dye_seen:
             self._dye_seen += tracks["dye"][seen[fresh]].tolist()
             self._dye_seen = self._dye_seen[-_DYE_MEMORY:]
-            self._dye_limit = dye_threshold(np.array(self._dye_seen), self._dye.noise_of_mean(self._side_px()))
+            self._dye_limit = dye_threshold(np.array(self._dye_seen), self._dye.noise_of_mean(self._side_px()),
+                                            self.settings.dye_dead_level)
 
     def _measure_lights(self, tracks: Tracks, found: Detections, images: list[FloatImage]) -> None:
         """Mean light of each cell; frames in which it stands alone count, others only until there are such."""

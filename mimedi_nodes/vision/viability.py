@@ -6,25 +6,27 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-# A single population is dead when its median stands this many noise deviations above the background.
+# Nothing is stained that does not stand this many noise deviations above the background.
 _STAINED = 8.0
 # Two populations are two when their means lie this many of their own standard deviations apart.
 _APART = 3.5
 
 
-def dye_threshold(intensity: NDArray[np.float64], noise: float) -> float:
+def dye_threshold(intensity: NDArray[np.float64], noise: float, control_level: float) -> float:
     """Dye signal that separates dead from living cells, grey levels above background.
 
     Args:
         intensity: mean dye signal of each cell above the background, grey levels, (N,).
         noise: standard deviation of such a mean where there is no cell, grey levels, > 0.
+        control_level: dye signal between a living and a dead cell of a control sample, grey levels.
 
     Works on asinh(intensity / 2 noise): even noise near 0, even relative spread above. Splits where the variance
     between the two parts is greatest (Otsu, IEEE Trans. SMC 9 (1979) 62) and puts the threshold between their
-    means in proportion to their spreads. With one population only, the noise decides which one it is.
+    means in proportion to their spreads. With one population only, the control level decides which one it is:
+    living cells may glow a little, and no data can tell all dead from all living.
     """
     noise = max(noise, 1e-3)
-    default = _STAINED * noise
+    default = max(control_level, _STAINED * noise)
     if len(intensity) == 0:
         return default
     scale = 2.0 * noise
@@ -40,9 +42,10 @@ def dye_threshold(intensity: NDArray[np.float64], noise: float) -> float:
         spreads = [max(float(1.4826 * np.median(np.abs(p - np.median(p)))), float(p.std()) / 2.0, 0.15) for p in parts]
         centres = [float(np.median(p)) for p in parts]
         apart = (centres[1] - centres[0]) / (0.5 * (spreads[0] + spreads[1]))
-        # The living must look unstained, else one broad stained population has been cut in two.
-        living_low = np.sinh(centres[0]) * scale < 0.5 * np.sinh(centres[1]) * scale
-        if apart > _APART and living_low and np.sinh(centres[1]) * scale > default:
+        # One on each side of the control level, else one broad population has been cut in two.
+        low_level, high_level = (float(np.sinh(centre)) * scale for centre in centres)
+        around_control = low_level < min(control_level, 0.5 * high_level) and high_level > default
+        if apart > _APART and around_control:
             level = (centres[0] * spreads[1] + centres[1] * spreads[0]) / (spreads[0] + spreads[1])
             return float(np.sinh(level) * scale)
     if stained:
