@@ -16,8 +16,6 @@ from pathlib import Path
 from typing import Any
 
 from builtin_interfaces.msg import Time
-from mimedi_msgs.msg import GroundTruth, TimeGrant, TimeRequest
-from mimedi_msgs.srv import InjectFault, OrderTests, SetClock, SubmitLabRecord
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
@@ -25,6 +23,8 @@ from rosgraph_msgs.msg import Clock as ClockMsg
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
+from mimedi_msgs.msg import GroundTruth, TimeGrant, TimeRequest
+from mimedi_msgs.srv import InjectFault, OrderTests, SetClock, SubmitLabRecord
 from mimedi_sim.clock import PLANT, Grant, TimeKeeper, token
 from mimedi_sim.laboratory import LaboratoryError, SignedRecord
 from mimedi_sim.models.donors import donor
@@ -298,9 +298,7 @@ class PlantNode(Node):
         with self._lock:
             try:
                 parameters = json.loads(request.parameters_json or "{}")
-                self._plant.inject(
-                    request.fault, request.target, parameters, request.active, self._keeper.last.time_s
-                )
+                self._plant.inject(request.fault, request.target, parameters, request.active, self._keeper.last.time_s)
                 reply.accepted = True
             except (FaultError, ValueError) as error:
                 reply.message = str(error)

@@ -101,7 +101,9 @@ class RosCamera:
             try:
                 await asyncio.wait_for(self._arrived.wait(), timeout_s)
             except TimeoutError as error:
-                raise ReplyTimeout(self.name, f"no image for {timeout_s:g} s; look at the camera and its driver") from error
+                raise ReplyTimeout(
+                    self.name, f"no image for {timeout_s:g} s; look at the camera and its driver"
+                ) from error
         bright, dye = self._frames.popleft()
         self._taken(bright)
         return Frame(seconds(bright.header.stamp), pixels(bright, self.name), pixels(dye, self.name))

@@ -11,11 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from action_msgs.msg import GoalStatus
-from mimedi_msgs.msg import ModuleState
-from mimedi_msgs.srv import CommandModule, RecallPhase
 from rclpy.action import ActionClient
 from rclpy.node import Node
 from unique_identifier_msgs.msg import UUID
+
+from mimedi_msgs.msg import ModuleState
+from mimedi_msgs.srv import CommandModule, RecallPhase
 
 from ..process.context import PhaseHeader
 from ..process.gateway import CommandReply, ModuleUnavailable, PhaseOutcome, PhaseRecall
@@ -124,9 +125,7 @@ class RosModules:
             return self._outcome(await self.recall_phase(module, goal_id))
         return PhaseOutcome(status, message_fields(answer.result))  # type: ignore[arg-type]
 
-    async def await_phase(
-        self, module: str, goal_id: str, on_feedback: Callable[[float, str], None]
-    ) -> PhaseOutcome:
+    async def await_phase(self, module: str, goal_id: str, on_feedback: Callable[[float, str], None]) -> PhaseOutcome:
         """Ask the module again and again how a goal of an earlier life of the coordinator stands, until it ends."""
         while True:
             recall = await self.recall_phase(module, goal_id)

@@ -10,8 +10,9 @@ from collections.abc import Mapping
 from typing import Any
 
 import cv2
-from mimedi_msgs.msg import CellTrack, CellTrackArray
 from sensor_msgs.msg import Image
+
+from mimedi_msgs.msg import CellTrack, CellTrackArray
 
 from ..modules.camera import Frame
 from ..vision.annotate import annotate

@@ -1,0 +1,375 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The coordinator node: carries a batch out by its recipe, and on after its own death."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import math
+import sys
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from rclpy.action import ActionServer, CancelResponse, GoalResponse
+from rclpy.action.server import ServerGoalHandle
+
+from mimedi_msgs.action import ProduceBatch
+from mimedi_msgs.msg import BatchStatus
+from mimedi_msgs.srv import CommandBatch, ReviewBatch
+
+from ..modules.expectations import expected_phase_s
+from ..modules.registry import manifests, module_table
+from ..modules.site import load_site
+from ..process.batch import Batch, BatchOutcome, BatchSnapshot
+from ..process.engine import Engine
+from ..process.errors import WorkcellError
+from ..process.gateway import OperatorGateway
+from ..process.identity import check_identifier
+from ..process.interfaces import default_interfaces
+from ..process.journal import Journal
+from ..process.operator import ScriptedOperator
+from ..process.recipe import Recipe
+from ..process.recipe_loader import load_recipe
+from ..records.events import check_batch_id
+from ..records.outbox import Outbox
+from . import qos
+from .active_batch import ActiveBatch, ActiveBatchFile
+from .bridge import result_in_executor
+from .clocks import make_clock, steady_ticks
+from .conversion import ros_time
+from .managed_node import ManagedNode
+from .module_node import RESULT_TIMEOUT_S
+from .outbox_sender import OutboxSender
+from .parameters import Parameter, ParameterError, declare
+from .ros_calls import CallFailed, call
+from .ros_laboratory import RosLaboratory
+from .ros_modules import RosModules
+from .ros_operator import RosOperator
+from .running import run_node
+
+PARAMETERS = (
+    Parameter("site", "", "path of the site file"),
+    Parameter("state_dir", "", "folder for what must survive the process"),
+    Parameter("recipes_dir", "", "folder of the master recipes"),
+    Parameter("operator", "ask", "who answers questions: ask, or scripted:FILE"),
+    Parameter(
+        "on_hold", "wait", "what a hold does: wait for a restart, or end the batch as held", choices=("wait", "end")
+    ),
+    Parameter("status_period_s", 1.0, "steady time between two status messages [s]", 0.1, 10.0),
+    Parameter("review_timeout_s", 60.0, "longest wait for the recorder's review [s]", 1.0, 600.0),
+)
+
+DISPLAY_PERIOD_S = 0.1
+"""Shortest steady time between two status messages [s]: a fast run changes state far more often."""
+
+
+class Refused(WorkcellError):
+    """A batch that cannot be started; code and reason."""
+
+    def __init__(self, code: int, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
+class CoordinatorCode:
+    """Error codes of ProduceBatch."""
+
+    RECIPE = 1010
+    """The recipe is unknown, wrong, or not approved."""
+    BATCH_EXISTS = 1011
+    """A batch of this name was produced before."""
+    BUSY = 1012
+    """Another batch is being produced."""
+    IDENTITY = 1013
+    """Identifiers of batch, patient or donor are malformed."""
+    REVIEW = 1014
+    """The batch has ended but its record could not be reviewed."""
+    INACTIVE = 1015
+    """The node is not active."""
+
+
+class CoordinatorNode(ManagedNode):
+    """Runs one batch at a time; journals every intent before acting; takes an unfinished batch up when activated."""
+
+    def __init__(self) -> None:
+        super().__init__("coordinator")
+        self.settings = declare(self, PARAMETERS)
+        self._closers: list[Callable[[], object]] = []
+        self._engine: Engine | None = None
+        self._journal: Journal | None = None
+        self._run: asyncio.Task[tuple[BatchOutcome, str, str, str]] | None = None
+        self._snapshot: BatchSnapshot | None = None
+        self._shown_s = -math.inf
+        self._status = self.create_publisher(BatchStatus, "~/batch_status", qos.STATE)
+        self.clock = make_clock(self, self.loop, "coordinator")
+
+    # -- lifecycle --------------------------------------------------------------------------------------
+
+    def configure(self) -> None:
+        """Open journal and outbox, reach out to modules, laboratory and operator."""
+        missing = [name for name in ("site", "state_dir", "recipes_dir") if not self.settings[name]]
+        if missing:
+            raise ParameterError(f"coordinator: parameters {', '.join(missing)} must be set to paths")
+        site = load_site(Path(self.settings["site"]))
+        self._state_dir = Path(self.settings["state_dir"])
+        self._active = ActiveBatchFile(self._state_dir / "active_batch.json")
+        self._outbox = Outbox(self._state_dir / "coordinator.outbox.sqlite", "coordinator")
+        self._closers.append(self._outbox.close)
+        self._closers.append(OutboxSender(self, self._outbox).close)
+        self._modules = RosModules(
+            self, self.loop, self.clock, module_table(), default_interfaces(), self._on_module_held
+        )
+        self._laboratory = RosLaboratory(self, self.loop, self.clock, site.laboratory_keys, self._on_result)
+        self._operator = RosOperator(self, self.loop, self.clock, self._script())
+        self._review = self.create_client(ReviewBatch, "recorder/review_batch")
+        server = ActionServer(
+            self,
+            ProduceBatch,
+            "~/produce_batch",
+            execute_callback=self._execute,
+            goal_callback=lambda goal: GoalResponse.ACCEPT,
+            cancel_callback=self._cancel,
+            result_timeout=RESULT_TIMEOUT_S,
+        )
+        self._closers.append(server.destroy)
+        service = self.create_service(CommandBatch, "~/command_batch", self._on_command)
+        self._closers.append(partial(self.destroy_service, service))
+        ticks = self.loop.submit(steady_ticks(self.settings["status_period_s"], self._publish_status))
+        self._closers.append(ticks.cancel)
+
+    def _script(self) -> OperatorGateway | None:
+        kind, _, path = self.settings["operator"].partition(":")
+        if kind == "scripted" and path:
+            return ScriptedOperator(Path(path))
+        if self.settings["operator"] == "ask":
+            return None
+        raise ParameterError(f"coordinator: operator is {self.settings['operator']!r}; allowed: ask, scripted:FILE")
+
+    def activate(self) -> None:
+        """Take up the batch that an earlier life left unfinished."""
+        active = self._active.read()
+        if active is not None:
+            self.get_logger().warning(f"taking up batch {active.batch.batch_id}")
+            self.loop.submit(self._begin(active, resumed=True)).result(30.0)
+
+    def clean_up(self) -> None:
+        """Stop the engine where it is; the journal knows where that was."""
+        if self._run is not None and not self.loop.loop.is_closed():
+            run = self._run
+            self.loop.submit(_cancelled(run)).result(10.0)
+        self._run = self._engine = None
+        while self._closers:
+            self._closers.pop()()
+
+    def destroy_node(self) -> None:
+        """Leave simulated time, stop the engine, close everything."""
+        self.active = False
+        self.clean_up()
+        self.clock.close()
+        super().destroy_node()
+
+    # -- a batch ----------------------------------------------------------------------------------------
+
+    def _load(self, active: ActiveBatch) -> Recipe:
+        path = Path(self.settings["recipes_dir"]) / f"{active.recipe}.yaml"
+        if not path.is_file():
+            known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
+            raise Refused(
+                CoordinatorCode.RECIPE, f"there is no recipe {active.recipe!r} in {path.parent}; there are {known}"
+            )
+        try:
+            recipe = load_recipe(path, manifests(), default_interfaces(), parameters=active.parameters)
+        except WorkcellError as error:
+            raise Refused(CoordinatorCode.RECIPE, str(error)) from error
+        if recipe.status != "approved" and not active.batch.engineering_run:
+            raise Refused(
+                CoordinatorCode.RECIPE,
+                f"recipe {recipe.title} is {recipe.status}, a batch needs an approved one; or start an engineering run",
+            )
+        return recipe
+
+    async def _begin(self, active: ActiveBatch, resumed: bool) -> None:
+        """Load the recipe, open the journal, start the engine; raises Refused."""
+        await self.clock.ready()
+        if self._run is not None and not self._run.done():
+            raise Refused(CoordinatorCode.BUSY, "another batch is being produced; wait for its end")
+        batch_id = active.batch.batch_id
+        path = self._state_dir / "batches" / f"{batch_id}.sqlite"
+        if path.exists() and not resumed:
+            raise Refused(
+                CoordinatorCode.BATCH_EXISTS,
+                f"batch {batch_id} was started before; a batch is produced once: choose a new id",
+            )
+        recipe = self._load(active)
+        self._active.write(active)
+        self._journal = Journal(path)
+        self._engine = Engine(
+            recipe,
+            active.batch,
+            self._modules,
+            self._operator,
+            self._laboratory,
+            self.clock,
+            self._journal,
+            self._record(batch_id),
+            on_status=self._on_status,
+            expected_phase_s=expected_phase_s(recipe),
+            on_hold=self.settings["on_hold"],
+        )
+        self._run = asyncio.get_running_loop().create_task(self._produce(self._engine, active))
+
+    async def _produce(self, engine: Engine, active: ActiveBatch) -> tuple[BatchOutcome, str, str, str]:
+        """Run the engine to its end, then have the record reviewed: outcome, verdict, summary JSON, folder."""
+        outcome = await engine.run()
+        self.clock.declare_held(outcome.state == "held")
+        self._publish_status()
+        reply = await self._reviewed(active.batch.batch_id)
+        if outcome.state != "held":
+            self._active.clear()
+        return outcome, reply.verdict, reply.summary_json, reply.folder
+
+    async def _reviewed(self, batch_id: str) -> ReviewBatch.Response:
+        timeout_s = self.settings["review_timeout_s"]
+        deadline_s = self.loop.loop.time() + timeout_s
+        self.clock.hold()
+        try:
+            while self._outbox.pending_count or self._modules.outboxes_pending():
+                if self.loop.loop.time() > deadline_s:
+                    raise CallFailed(f"events of the batch are still not at the recorder after {timeout_s:g} s")
+                await asyncio.sleep(0.1)
+            await asyncio.sleep(0)
+            request = ReviewBatch.Request(batch_id=batch_id, write_report=True)
+            reply = await call(self.loop, self._review, request, timeout_s)
+        finally:
+            self.clock.release()
+        if reply.error_msg:
+            raise CallFailed(f"the recorder cannot review batch {batch_id}: {reply.error_msg}")
+        return reply  # type: ignore[no-any-return]
+
+    def _record(self, batch_id: str) -> Any:
+        def record(kind: str, what: str, why: str = "", **data: Any) -> None:
+            who = str(data.pop("by", "coordinator"))
+            self._outbox.append(batch_id, self.clock.now_s(), kind, who, what, why, data)
+
+        return record
+
+    # -- the action -------------------------------------------------------------------------------------
+
+    async def _execute(self, handle: ServerGoalHandle) -> ProduceBatch.Result:
+        result = ProduceBatch.Result()
+        try:
+            if not self.active:
+                raise Refused(CoordinatorCode.INACTIVE, "the coordinator is not active; wait for the supervisor")
+            active = self._checked(handle.request)
+            produced = result_in_executor(self, self.loop, self._produced(active, handle))
+            outcome, result.verdict, result.summary_json, result.folder = await produced
+        except Refused as error:
+            result.error_code, result.error_msg = error.code, str(error)
+        except CallFailed as error:
+            result.error_code, result.error_msg = CoordinatorCode.REVIEW, str(error)
+        else:
+            if outcome.state in ("rejected", "held", "stopped", "aborted"):
+                result.error_msg = outcome.reason
+        if handle.is_cancel_requested:
+            handle.canceled()
+        elif result.error_code:
+            handle.abort()
+        else:
+            handle.succeed()
+        return result
+
+    async def _produced(self, active: ActiveBatch, handle: ServerGoalHandle) -> tuple[BatchOutcome, str, str, str]:
+        await self._begin(active, resumed=False)
+        assert self._run is not None
+        watch = asyncio.get_running_loop().create_task(self._feed_back(handle))
+        try:
+            return await asyncio.shield(self._run)
+        finally:
+            watch.cancel()
+
+    async def _feed_back(self, handle: ServerGoalHandle) -> None:
+        while handle.is_active:
+            snapshot = self._snapshot
+            if snapshot is not None:
+                handle.publish_feedback(ProduceBatch.Feedback(progress=snapshot.progress, step=snapshot.phase_id))
+            await asyncio.sleep(1.0)
+
+    def _checked(self, goal: ProduceBatch.Goal) -> ActiveBatch:
+        try:
+            check_batch_id(goal.batch_id)
+            check_identifier(goal.patient_id)
+            check_identifier(goal.donor_id)
+            parameters = json.loads(goal.parameters_json or "{}")
+        except (WorkcellError, ValueError) as error:
+            raise Refused(CoordinatorCode.IDENTITY, str(error)) from error
+        if not 2.0 <= goal.patient_weight_kg <= 250.0:
+            raise Refused(CoordinatorCode.IDENTITY, f"patient_weight_kg is {goal.patient_weight_kg}; allowed: 2 to 250")
+        batch = Batch(
+            goal.batch_id,
+            goal.patient_id,
+            goal.donor_id,
+            goal.patient_weight_kg,
+            engineering_run=goal.engineering_run,
+        )
+        return ActiveBatch(goal.recipe, batch, parameters)
+
+    def _cancel(self, handle: ServerGoalHandle) -> CancelResponse:
+        if self._engine is not None:
+            self.loop.submit(self._engine.command("stop", "action client", "the batch was cancelled"))
+        return CancelResponse.ACCEPT
+
+    # -- what others tell -------------------------------------------------------------------------------
+
+    async def _on_command(self, request: CommandBatch.Request, reply: CommandBatch.Response) -> CommandBatch.Response:
+        if self._engine is None:
+            reply.state, reply.message = "idle", "no batch is being produced"
+            return reply
+        command = self._engine.command(request.command, request.who, request.why)
+        answer = await result_in_executor(self, self.loop, command)
+        reply.accepted, reply.state, reply.message = answer.accepted, answer.state, answer.message
+        return reply
+
+    def _on_module_held(self, module: str, reason: str) -> None:
+        if self._engine is not None:
+            self._tasks = asyncio.get_running_loop().create_task(self._engine.report_held(module, reason))
+
+    def _on_result(self, record: Mapping[str, Any]) -> None:
+        if self._engine is None:
+            raise Refused(CoordinatorCode.BUSY, "no batch is being produced; submit the result again later")
+        self._engine.submit_laboratory_result(record)
+
+    def _on_status(self, snapshot: BatchSnapshot) -> None:
+        self._snapshot = snapshot
+        if self.loop.loop.time() - self._shown_s >= DISPLAY_PERIOD_S:
+            self._publish_status()
+
+    def _publish_status(self) -> None:
+        self._shown_s = self.loop.loop.time()
+        snapshot = self._engine.snapshot() if self._engine is not None else None
+        if snapshot is None:
+            self._status.publish(
+                BatchStatus(
+                    state="idle",
+                    process_day=math.nan,
+                    progress=math.nan,
+                    expected_remaining_h=math.nan,
+                    viable_cells=math.nan,
+                )
+            )
+            return
+        self._snapshot = snapshot
+        fields = dict(vars(snapshot))
+        stamp = ros_time(fields.pop("time_s"))
+        self._status.publish(BatchStatus(stamp=stamp, **fields))
+
+
+async def _cancelled(task: asyncio.Task[Any]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+def main() -> None:
+    """Run the node."""
+    sys.exit(run_node(CoordinatorNode))

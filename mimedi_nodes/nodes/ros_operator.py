@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Questions to people over ROS: a latched prompt, answered by a service; a script's answers are shown as well."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from rclpy.node import Node
+
+from mimedi_msgs.msg import Prompt
+from mimedi_msgs.srv import AnswerPrompt
+
+from ..process.clock import ProcessClock
+from ..process.gateway import Answer, OperatorGateway, Question
+from . import qos
+from .conversion import ros_time
+from .event_loop import LoopThread
+
+
+class RosOperator:
+    """An OperatorGateway: publishes each question on `~/prompt` and takes its answer by `~/answer_prompt`.
+
+    Args:
+        script: answers in the people's place when there is one; its answers are marked as simulated.
+    """
+
+    def __init__(
+        self, node: Node, loop: LoopThread, clock: ProcessClock, script: OperatorGateway | None = None
+    ) -> None:
+        self._loop = loop
+        self._clock = clock
+        self._script = script
+        self._open: dict[str, tuple[Question, asyncio.Future[Answer]]] = {}
+        self._publisher = node.create_publisher(Prompt, "~/prompt", qos.STATE)
+        self._service = node.create_service(AnswerPrompt, "~/answer_prompt", self._on_answer)
+
+    async def ask(self, question: Question) -> Answer:
+        """Return the answer; waits as long as it takes."""
+        self._publish(question)
+        if self._script is not None:
+            answer = await self._script.ask(question)
+        else:
+            waiting: asyncio.Future[Answer] = self._loop.loop.create_future()
+            self._open[question.prompt_id] = (question, waiting)
+            try:
+                answer = await waiting
+            finally:
+                self._open.pop(question.prompt_id, None)
+        self._publish(question, answer)
+        return answer
+
+    def _publish(self, question: Question, answer: Answer | None = None) -> None:
+        self._publisher.publish(
+            Prompt(
+                stamp=ros_time(self._clock.now_s()),
+                batch_id=question.batch_id,
+                prompt_id=question.prompt_id,
+                question=question.question,
+                answers=list(question.answers),
+                open=answer is None,
+                answer=answer.answer if answer else "",
+                answered_by=answer.who if answer else "",
+            )
+        )
+
+    def _on_answer(self, request: AnswerPrompt.Request, reply: AnswerPrompt.Response) -> AnswerPrompt.Response:
+        known = self._open.get(request.prompt_id)
+        if known is None:
+            reply.message = f"question {request.prompt_id!r} is not open; open: {', '.join(self._open) or 'none'}"
+            return reply
+        question, waiting = known
+        if question.answers and request.answer not in question.answers:
+            reply.message = f"answer {request.answer!r} is not allowed; allowed: {', '.join(question.answers)}"
+            return reply
+        if not request.who:
+            reply.message = "who is empty; an answer must say whose it is"
+            return reply
+        answer = Answer(request.answer, request.who, request.why, request.simulated)
+        set_result: Callable[[], object] = lambda: waiting.done() or waiting.set_result(answer)  # noqa: E731
+        self._loop.call(set_result)
+        reply.accepted = True
+        return reply
