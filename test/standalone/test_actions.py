@@ -5,9 +5,7 @@ import os
 import time
 from pathlib import Path
 
-import launch
 import pytest
-from launch import LaunchContext, LaunchDescription, LaunchService
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -52,6 +50,9 @@ from launch.substitutions import (
     TextSubstitution,
     ThisLaunchFileDir,
 )
+
+import launch
+from launch import LaunchContext, LaunchDescription, LaunchService
 
 
 @pytest.fixture(autouse=True)
@@ -193,7 +194,7 @@ def test_include_passes_arguments_and_knows_its_place(tmp_path):
         'from launch.substitutions import ThisLaunchFileDir\n'
         'def generate_launch_description():\n'
         '    return LaunchDescription([IncludeLaunchDescription(PythonLaunchDescriptionSource('
-        f"[ThisLaunchFileDir(), '/inner/inner.launch.py']), launch_arguments={{'need': 'given'}}.items()),\n"
+        "[ThisLaunchFileDir(), '/inner/inner.launch.py']), launch_arguments={'need': 'given'}.items()),\n"
         "        SetLaunchConfiguration('outer_place', ThisLaunchFileDir())])\n"
     )
     notes = Notes()
@@ -383,7 +384,10 @@ def test_cached_output_comes_at_the_end_and_tty_is_emulated(capsys):
     run(
         ExecuteProcess(
             cmd=['sh', '-c', 'test -t 1 && echo terminal; echo second'],
-            output='screen', cached_output=True, emulate_tty=True, output_format='{this.process_description.final_name}|{line}',
+            output='screen',
+            cached_output=True,
+            emulate_tty=True,
+            output_format='{this.process_description.final_name}|{line}',
             name='tty',
         )
     )

@@ -119,7 +119,8 @@ def test_group_gives_namespace_parameters_and_remaps_to_its_nodes(launch, launch
     launcher = launch(
         launch_file(
             "def node(name):\n"
-            "    return Node(package='up_demo', executable='patient', exec_name=name, output='screen', arguments=['own'])\n"
+            "    return Node(package='up_demo', executable='patient', exec_name=name, output='screen',"
+            " arguments=['own'])\n"
             "return LaunchDescription([GroupAction([PushRosNamespace('cell'), SetParameter('use_sim_time', True),"
             " SetParameter('text', 'a b'), SetRemap('/clock', 'clock'),"
             " GroupAction([PushRosNamespace('inner'), node('a')])]), node('b')])"

@@ -9,7 +9,10 @@ import pytest
 from conftest import processes_of, wait_until
 
 PATIENT = "Node(package='up_demo', executable='patient', output='screen')"
-STUBBORN = "Node(package='up_demo', executable='stubborn', output='screen', sigterm_timeout='{}', sigkill_timeout='{}')"
+STUBBORN = (
+    "Node(package='up_demo', executable='stubborn', output='screen', "
+    "sigterm_timeout='{}', sigkill_timeout='{}')"
+)
 
 
 def test_signals_escalate_after_their_timeouts(launch, launch_file):
@@ -56,8 +59,8 @@ def test_respawn_after_its_delay_as_often_as_allowed(launch, launch_file):
     assert len(re.findall(r'\[INFO\] \[crasher-2\]: process started with pid', launcher.text)) == 2
     died = r"\[ERROR\] \[crasher-2\]: process has died \[pid \d+, exit code 3, cmd '.*/crasher --ros-args'\]\.$"
     assert len(re.findall(died, launcher.text, re.M)) == 2
-    restart_s = launcher.time_of(r'crasher-2\]: process started', 1) - launcher.time_of(r'crasher-2\]: process has died')
-    assert restart_s == pytest.approx(0.5, abs=0.1)
+    died_s = launcher.time_of(r'crasher-2\]: process has died')
+    assert launcher.time_of(r'crasher-2\]: process started', 1) - died_s == pytest.approx(0.5, abs=0.1)
 
 
 @pytest.mark.parametrize(('flags', 'code'), [((), 0), (('--fail-on-error',), 1)])

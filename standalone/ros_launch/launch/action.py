@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Base of all actions."""
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from .condition import Condition
 from .entity import LaunchDescriptionEntity
@@ -13,16 +13,16 @@ if TYPE_CHECKING:
 class Action(LaunchDescriptionEntity):
     """An intent, carried out when visited if its condition holds."""
 
-    def __init__(self, *, condition: Optional[Condition] = None) -> None:
+    def __init__(self, *, condition: Condition | None = None) -> None:
         """Take the condition under which the action runs; None: always."""
         self._condition = condition
 
     @property
-    def condition(self) -> Optional[Condition]:
+    def condition(self) -> Condition | None:
         """Return the condition under which the action runs."""
         return self._condition
 
-    def visit(self, context: 'LaunchContext') -> Optional[list[LaunchDescriptionEntity]]:
+    def visit(self, context: 'LaunchContext') -> list[LaunchDescriptionEntity] | None:
         """Execute the action if its condition holds, and tell when it has completed."""
         if self._condition is not None and not self._condition.evaluate(context):
             return None
@@ -31,7 +31,7 @@ class Action(LaunchDescriptionEntity):
         finally:
             self._announce_completion(context)
 
-    def execute(self, context: 'LaunchContext') -> Optional[list[LaunchDescriptionEntity]]:
+    def execute(self, context: 'LaunchContext') -> list[LaunchDescriptionEntity] | None:
         """Carry out the action and return the entities to visit next, if any."""
         raise NotImplementedError(f'{type(self).__name__} does not implement execute()')
 

@@ -11,7 +11,6 @@ import threading
 import tty
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from typing import Optional
 
 CHUNK_BYTES = 65536
 
@@ -24,7 +23,7 @@ class Child:
         loop: asyncio.AbstractEventLoop,
         *,
         cmd: Sequence[str],
-        cwd: Optional[str],
+        cwd: str | None,
         env: Mapping[str, str],
         shell: bool,
         emulate_tty: bool,
@@ -47,7 +46,7 @@ class Child:
         self._loop = loop
         self._shell = shell
         self._on_output = on_output
-        self.returncode: Optional[int] = None
+        self.returncode: int | None = None
         self.exited: asyncio.Future[int] = loop.create_future()
         readers, writers = zip(*(self._open_stream(emulate_tty) for _ in range(2)), strict=True)
         try:

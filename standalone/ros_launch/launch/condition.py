@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Base of the conditions that decide whether an action runs."""
 
-from typing import TYPE_CHECKING, Callable, Optional
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from .launch_context import LaunchContext
@@ -10,10 +11,10 @@ if TYPE_CHECKING:
 class Condition:
     """A yes or no that is worked out when the action is visited."""
 
-    def __init__(self, *, predicate: Optional[Callable[['LaunchContext'], bool]] = None) -> None:
+    def __init__(self, *, predicate: Callable[['LaunchContext'], bool] | None = None) -> None:
         """Take the function that decides."""
         self._predicate = predicate
-        self._last: Optional[bool] = None
+        self._last: bool | None = None
 
     def evaluate(self, context: 'LaunchContext') -> bool:
         """Return whether the condition holds now."""

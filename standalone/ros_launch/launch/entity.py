@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional
 
 if TYPE_CHECKING:
     from .launch_context import LaunchContext
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 class LaunchDescriptionEntity:
     """Something that a launch description holds and that the launch service visits."""
 
-    def visit(self, context: 'LaunchContext') -> Optional[list['LaunchDescriptionEntity']]:
+    def visit(self, context: 'LaunchContext') -> list['LaunchDescriptionEntity'] | None:
         """Do the entity's work and return the entities to visit next, if any."""
         raise NotImplementedError(f'{type(self).__name__} does not implement visit()')
 
@@ -33,11 +33,11 @@ class LaunchDescriptionEntity:
         return []
 
 
-SomeEntities = Union[LaunchDescriptionEntity, Iterable[LaunchDescriptionEntity]]
+SomeEntities = LaunchDescriptionEntity | Iterable[LaunchDescriptionEntity]
 EntityFutures = list[tuple[LaunchDescriptionEntity, 'asyncio.Future[Any]']]
 
 
-def normalize_entities(entities: Optional[SomeEntities]) -> list[LaunchDescriptionEntity]:
+def normalize_entities(entities: SomeEntities | None) -> list[LaunchDescriptionEntity]:
     """Return `entities`, which may be one, several, nested lists or None, as a flat list.
 
     Raises:
@@ -58,7 +58,7 @@ def normalize_entities(entities: Optional[SomeEntities]) -> list[LaunchDescripti
 def visit_all(entity: LaunchDescriptionEntity, context: 'LaunchContext') -> EntityFutures:
     """Visit `entity` and, depth first, all it returns; collect the futures still to complete."""
     futures: EntityFutures = []
-    sub_entities: Optional[Sequence[LaunchDescriptionEntity]] = entity.visit(context)
+    sub_entities: Sequence[LaunchDescriptionEntity] | None = entity.visit(context)
     for sub_entity in sub_entities or ():
         futures.extend(visit_all(sub_entity, context))
     future = entity.get_asyncio_future()

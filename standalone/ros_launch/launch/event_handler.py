@@ -2,7 +2,7 @@
 """Base of all event handlers."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from .entity import LaunchDescriptionEntity, SomeEntities, normalize_entities
 from .event import Event
@@ -28,7 +28,7 @@ class BaseEventHandler:
         """Return whether the handler wants this event."""
         return self._matcher(event)
 
-    def handle(self, event: Event, context: 'LaunchContext') -> Optional[SomeEntities]:
+    def handle(self, event: Event, context: 'LaunchContext') -> SomeEntities | None:
         """Handle the event and return the entities to visit, if any."""
         if self._handle_once:
             context.unregister_event_handler(self)
@@ -43,7 +43,7 @@ class EventHandler(BaseEventHandler):
         self,
         *,
         matcher: Callable[[Event], bool],
-        entities: Optional[SomeEntities] = None,
+        entities: SomeEntities | None = None,
         handle_once: bool = False,
     ) -> None:
         """Take the matching function and the entities."""
@@ -55,7 +55,7 @@ class EventHandler(BaseEventHandler):
         """Return the entities visited at an event."""
         return self._entities
 
-    def handle(self, event: Event, context: 'LaunchContext') -> Optional[SomeEntities]:
+    def handle(self, event: Event, context: 'LaunchContext') -> SomeEntities | None:
         """Return the entities to visit."""
         super().handle(event, context)
         return self._entities
@@ -66,14 +66,14 @@ class FunctionHandler(BaseEventHandler):
 
     def __init__(
         self,
-        function: Callable[[Event, 'LaunchContext'], Optional[SomeEntities]],
+        function: Callable[[Event, 'LaunchContext'], SomeEntities | None],
         matcher: Callable[[Event], bool],
     ) -> None:
         """Take the function and the matching function."""
         super().__init__(matcher=matcher)
         self._function = function
 
-    def handle(self, event: Event, context: 'LaunchContext') -> Optional[SomeEntities]:
+    def handle(self, event: Event, context: 'LaunchContext') -> SomeEntities | None:
         """Call the function and return its entities."""
         super().handle(event, context)
         return self._function(event, context)

@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import Any, Optional
+from typing import Any
 
 from .event import Event
 from .event_handler import BaseEventHandler
@@ -38,7 +38,7 @@ class Locals:
 class LaunchContext:
     """State of one running launch: configurations, environment, event handlers, event queue."""
 
-    def __init__(self, *, argv: Optional[Iterable[str]] = None, noninteractive: bool = False) -> None:
+    def __init__(self, *, argv: Iterable[str] | None = None, noninteractive: bool = False) -> None:
         """Take the arguments of the launch and whether a person can answer."""
         self.argv = list(argv) if argv is not None else []
         self.noninteractive = noninteractive
@@ -51,8 +51,8 @@ class LaunchContext:
         self._handlers: deque[BaseEventHandler] = deque()
         self._queue: deque[Event] = deque()
         self._wake: Callable[[], None] = lambda: None
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._loop_thread: Optional[int] = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._loop_thread: int | None = None
         self._is_shutdown = False
         self._closers: list[Callable[[], Any]] = []
         self.required_process_failed = False
@@ -154,7 +154,7 @@ class LaunchContext:
         """Have `function` called once all events queued so far have been handled."""
         self.emit_event_sync(Deferred(function))
 
-    def next_event(self) -> Optional[Event]:
+    def next_event(self) -> Event | None:
         """Return the oldest queued event and remove it; None: the queue is empty."""
         return self._queue.popleft() if self._queue else None
 

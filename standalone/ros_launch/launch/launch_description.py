@@ -2,7 +2,7 @@
 """The list of what to launch."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from .action import Action
 from .entity import LaunchDescriptionEntity
@@ -18,7 +18,7 @@ DeclaredArgument = tuple['DeclareLaunchArgument', list['IncludeLaunchDescription
 class LaunchDescription(LaunchDescriptionEntity):
     """An ordered list of entities."""
 
-    def __init__(self, initial_entities: Optional[Iterable[LaunchDescriptionEntity]] = None) -> None:
+    def __init__(self, initial_entities: Iterable[LaunchDescriptionEntity] | None = None) -> None:
         """Take the first entities."""
         self._entities = list(initial_entities) if initial_entities is not None else []
 

@@ -2,7 +2,7 @@
 """Where a launch description comes from."""
 
 import os
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from .some_substitutions_type import SomeSubstitutionsType
 from .utilities import normalize_to_list_of_substitutions, perform_substitutions
@@ -17,14 +17,14 @@ class LaunchDescriptionSource:
 
     def __init__(
         self,
-        launch_description: 'Optional[LaunchDescription]' = None,
+        launch_description: 'LaunchDescription | None' = None,
         location: SomeSubstitutionsType = '',
         method: str = 'unspecified mechanism from a script',
     ) -> None:
         """Take the description, or the place to load it from."""
         self._description = launch_description
         self._location = normalize_to_list_of_substitutions(location)
-        self._expanded_location: Optional[str] = None
+        self._expanded_location: str | None = None
         self.method = method
 
     @property
@@ -47,7 +47,7 @@ class LaunchDescriptionSource:
             self._description = self._load(self._expanded_location)
         return self._description
 
-    def try_get_launch_description_without_context(self) -> 'Optional[LaunchDescription]':
+    def try_get_launch_description_without_context(self) -> 'LaunchDescription | None':
         """Return the description if it can be had before the launch runs, else None."""
         from .launch_context import LaunchContext
         from .logging import get_logger

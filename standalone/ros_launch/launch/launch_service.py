@@ -4,7 +4,6 @@
 import asyncio
 import traceback
 from collections.abc import Iterable
-from typing import Optional
 
 from .entity import LaunchDescriptionEntity, normalize_entities, visit_all
 from .event import Event
@@ -20,7 +19,7 @@ class LaunchService:
     """One launch: visits entities, hands events to their handlers, ends everything in order."""
 
     def __init__(
-        self, *, argv: Optional[Iterable[str]] = None, noninteractive: bool = False, debug: bool = False
+        self, *, argv: Iterable[str] | None = None, noninteractive: bool = False, debug: bool = False
     ) -> None:
         """Take the launch's arguments, whether nobody can answer, and whether to log in detail."""
         if debug:
@@ -30,9 +29,9 @@ class LaunchService:
         self.fail_on_error = False
         self._context = LaunchContext(argv=argv, noninteractive=noninteractive)
         self._logger = get_logger('launch')
-        self._loop: Optional[asyncio.AbstractEventLoop] = None
-        self._task: Optional[asyncio.Task[object]] = None
-        self._wake: Optional[asyncio.Event] = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._wake: asyncio.Event | None = None
         self._futures: set[asyncio.Future[object]] = set()
         self._return_code = 0
         self._shutdown_emitted = False
@@ -43,12 +42,12 @@ class LaunchService:
         return self._context
 
     @property
-    def event_loop(self) -> Optional[asyncio.AbstractEventLoop]:
+    def event_loop(self) -> asyncio.AbstractEventLoop | None:
         """Return the running loop; None: the service does not run."""
         return self._loop
 
     @property
-    def task(self) -> 'Optional[asyncio.Task[object]]':
+    def task(self) -> 'asyncio.Task[object] | None':
         """Return the task that runs the service; None: the service does not run."""
         return self._task if self._loop is not None else None
 

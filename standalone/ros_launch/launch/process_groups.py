@@ -6,7 +6,6 @@ import os
 import subprocess
 import sys
 from contextlib import suppress
-from typing import Optional
 
 from . import guardian
 from .launch_context import LaunchContext
@@ -19,7 +18,7 @@ class ProcessGroups:
 
     def __init__(self) -> None:
         """Start without a guardian: the first group brings it."""
-        self._guardian: Optional[subprocess.Popen[bytes]] = None
+        self._guardian: subprocess.Popen[bytes] | None = None
         self._groups: set[int] = set()
 
     @classmethod

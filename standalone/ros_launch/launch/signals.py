@@ -6,7 +6,7 @@ import signal
 import threading
 from collections.abc import Callable
 from types import TracebackType
-from typing import Any, Optional
+from typing import Any
 
 ENDING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -34,9 +34,9 @@ class HandledSignals:
 
     def __exit__(
         self,
-        kind: Optional[type[BaseException]],
-        error: Optional[BaseException],
-        trace: Optional[TracebackType],
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
     ) -> None:
         """Give the signals back."""
         for number, handler in self._before.items():

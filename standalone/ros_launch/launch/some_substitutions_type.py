@@ -3,8 +3,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Union
 
 from .substitution import Substitution
 
-SomeSubstitutionsType = Union[str, Path, Substitution, Iterable[Union[str, Path, Substitution]]]
+SomeSubstitutionsType = str | Path | Substitution | Iterable[str | Path | Substitution]

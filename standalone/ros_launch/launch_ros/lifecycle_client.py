@@ -80,7 +80,7 @@ class LifecycleClient:
             node.destroy_client(transitions)
 
     async def _call(self, client: Any, request: Any) -> Any:
-        while not client.service_is_ready():
+        while not client.service_is_ready():  # noqa: ASYNC110 - rclpy offers no event for it
             await asyncio.sleep(DISCOVERY_PERIOD_S)
         answered = self._loop.create_future()
 

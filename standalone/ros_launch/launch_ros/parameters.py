@@ -4,7 +4,7 @@
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Union
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from launch.substitution import Substitution
@@ -15,11 +15,11 @@ from .parameter_descriptions import ParameterFile, ParameterValue
 if TYPE_CHECKING:
     from launch.launch_context import LaunchContext
 
-Evaluated = Union[Path, dict[str, Any]]
-SomeParameters = Iterable[Union[str, Path, Substitution, Mapping[Any, Any], ParameterFile, Iterable[Any]]]
+Evaluated = Path | dict[str, Any]
+SomeParameters = Iterable[str | Path | Substitution | Mapping[Any, Any] | ParameterFile | Iterable[Any]]
 
 
-def normalize_parameters(parameters: SomeParameters) -> list[Union[ParameterFile, Mapping[Any, Any]]]:
+def normalize_parameters(parameters: SomeParameters) -> list[ParameterFile | Mapping[Any, Any]]:
     """Return `parameters` with each path as a ParameterFile.
 
     Raises:
@@ -27,7 +27,7 @@ def normalize_parameters(parameters: SomeParameters) -> list[Union[ParameterFile
     """
     if isinstance(parameters, (str, bytes, Mapping)) or not isinstance(parameters, Iterable):
         raise TypeError(f'Expecting list of parameters, got {parameters!r}')
-    normalized: list[Union[ParameterFile, Mapping[Any, Any]]] = []
+    normalized: list[ParameterFile | Mapping[Any, Any]] = []
     for entry in parameters:
         if isinstance(entry, (Mapping, ParameterFile)):
             normalized.append(entry)
@@ -87,7 +87,7 @@ def evaluate_dictionary(
 
 
 def evaluate_parameters(
-    context: 'LaunchContext', parameters: Iterable[Union[ParameterFile, Mapping[Any, Any]]]
+    context: 'LaunchContext', parameters: Iterable[ParameterFile | Mapping[Any, Any]]
 ) -> list[Evaluated]:
     """Return, in order, the paths and dictionaries that a node is to read."""
     return [

@@ -3,7 +3,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any, Optional
+from typing import Any
 
 from launch.actions import ExecuteLocal
 from launch.events.process import ProcessIO
@@ -68,14 +68,14 @@ class IoHandler:
 class ActiveIoHandler(IoHandler):
     """The same while the launch runs, with waiting."""
 
-    def assertWaitFor(  # noqa: N802 - upstream's name
+    def assertWaitFor(
         self,
         expected_output: Expected,
         process: Any = None,
         cmd_args: Any = None,
         *,
         strict_proc_matching: bool = True,
-        output_filter: Optional[OutputFilter] = None,
+        output_filter: OutputFilter | None = None,
         timeout: float = 10,
         stream: str = 'stderr',
         strip_ansi_escape_sequences: bool = True,

@@ -32,12 +32,12 @@ def to_xml(name: str, runs: Iterable[RunResult]) -> ElementTree.ElementTree:
         }
         duration_s = sum(case.duration_s for case in cases)
         total_s += duration_s
-        attributes = {key: str(value) for key, value in counts.items()}
         suite = ElementTree.SubElement(
-            root, 'testsuite', name=f'{name}.{run.name}', time=f'{duration_s:.3f}', **attributes
+            root, 'testsuite', name=f'{name}.{run.name}', time=f'{duration_s:.3f}'
         )
         for key, value in counts.items():
             totals[key] += value
+            suite.set(key, str(value))
         for case in cases:
             element = ElementTree.SubElement(
                 suite, 'testcase', classname=f'{name}.{case.class_name}', name=case.name,

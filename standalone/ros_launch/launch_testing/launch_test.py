@@ -5,7 +5,6 @@ import argparse
 import os
 import sys
 from collections.abc import Sequence
-from typing import Optional
 
 from ros2_subset.launch_command import format_arguments, parse_launch_arguments
 
@@ -32,7 +31,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a launch test; return 0 if it succeeded, 1 if it failed, 2 for a wrong call."""
     parser = build_parser()
     args = parser.parse_intermixed_args(argv)

@@ -3,11 +3,11 @@
 
 import re
 from collections.abc import Callable, Iterable
-from typing import Any, Optional, Union
+from typing import Any
 
 from launch.events.process import ProcessIO
 
-Expected = Union[str, re.Pattern[str], list[Union[str, re.Pattern[str]]], Any]
+Expected = str | re.Pattern[str] | list[str | re.Pattern[str]] | Any
 OutputFilter = Callable[[str], str]
 
 _ANSI = re.compile(r'\x1b\[[0-?]*[ -/]*[@-~]')
@@ -20,7 +20,7 @@ def joined(events: Iterable[ProcessIO], stream: str) -> str:
 
 
 def build_matcher(
-    expected: Expected, output_filter: Optional[OutputFilter] = None, strip_ansi: bool = True
+    expected: Expected, output_filter: OutputFilter | None = None, strip_ansi: bool = True
 ) -> Callable[[str], bool]:
     """Return a function that says whether a text holds what is expected.
 
@@ -54,7 +54,7 @@ def build_matcher(
     return matches
 
 
-def position_after(text: str, parts: Iterable[Union[str, re.Pattern[str]]], start: int) -> Optional[int]:
+def position_after(text: str, parts: Iterable[str | re.Pattern[str]], start: int) -> int | None:
     """Return where, from `start` on, all parts have been found one after the other; None: they are not."""
     for part in parts:
         if isinstance(part, str):

@@ -15,7 +15,8 @@ def parametrize(argnames: Any, argvalues: Iterable[Any]) -> Callable[[Callable[.
         argnames: one name, names separated by commas, or a list of names.
         argvalues: for one name its values, for more of them tuples.
     """
-    names = [name.strip() for name in argnames.split(',') if name.strip()] if isinstance(argnames, str) else list(argnames)
+    words = argnames.split(',') if isinstance(argnames, str) else argnames
+    names = [word.strip() for word in words if word.strip()]
     sets = [
         dict(zip(names, [values] if len(names) == 1 else values, strict=True)) for values in argvalues
     ]

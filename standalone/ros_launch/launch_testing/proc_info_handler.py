@@ -57,7 +57,7 @@ class ProcInfoHandler:
 class ActiveProcInfoHandler(ProcInfoHandler):
     """The same while the launch runs, with waiting."""
 
-    def assertWaitForStartup(  # noqa: N802 - upstream's name
+    def assertWaitForStartup(
         self, process: Any, cmd_args: Any = None, *, timeout: float = 10
     ) -> None:
         """Wait until a process has been started.
@@ -72,7 +72,7 @@ class ActiveProcInfoHandler(ProcInfoHandler):
                     f'started: {self.process_names()}'
                 )
 
-    def assertWaitForShutdown(  # noqa: N802 - upstream's name
+    def assertWaitForShutdown(
         self, process: Any, cmd_args: Any = None, *, timeout: float = 10
     ) -> None:
         """Wait until a process has ended.

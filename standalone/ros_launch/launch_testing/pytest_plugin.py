@@ -4,7 +4,7 @@
 import ast
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Optional
+from typing import Any
 
 import pytest
 from ros2_subset.launch_command import parse_launch_arguments
@@ -90,7 +90,7 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line('markers', f'{mark}: mark a {ENTRY} function as a launch test')
 
 
-def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> Optional[LaunchTestModule]:
+def pytest_pycollect_makemodule(module_path: Path, parent: Any) -> LaunchTestModule | None:
     """Take over the files of launch tests; the file is not imported for that."""
     if not _marks(module_path):
         return None

@@ -4,7 +4,7 @@
 import time
 import unittest
 from dataclasses import dataclass, field
-from typing import Any, Optional
+from typing import Any
 
 
 @dataclass
@@ -27,10 +27,14 @@ class RecordingResult(unittest.TextTestResult):
         self.cases: list[CaseResult] = []
         self._start_s = time.monotonic()
 
-    def startTest(self, test: unittest.TestCase) -> None:  # noqa: N802 - unittest's name
+    def startTest(self, test: unittest.TestCase) -> None:
         """Start the clock."""
         self._start_s = time.monotonic()
         super().startTest(test)
+
+    def _text(self, test: Any, err: Any) -> str:
+        # unittest has the last words of a failure and of an error as text already.
+        return next((text for known, text in reversed(self.failures + self.errors) if known is test), str(err[1]))
 
     def _keep(self, test: Any, outcome: str, message: str = '') -> None:
         self.cases.append(
@@ -43,41 +47,41 @@ class RecordingResult(unittest.TextTestResult):
             )
         )
 
-    def addSuccess(self, test: unittest.TestCase) -> None:  # noqa: N802
+    def addSuccess(self, test: unittest.TestCase) -> None:
         """Keep a success."""
         super().addSuccess(test)
         self._keep(test, 'passed')
 
-    def addFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
+    def addFailure(self, test: unittest.TestCase, err: Any) -> None:
         """Keep a failure."""
         super().addFailure(test, err)
-        self._keep(test, 'failed', self._exc_info_to_string(err, test))
+        self._keep(test, 'failed', self._text(test, err))
 
-    def addError(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
+    def addError(self, test: unittest.TestCase, err: Any) -> None:
         """Keep an error."""
         super().addError(test, err)
-        self._keep(test, 'error', self._exc_info_to_string(err, test))
+        self._keep(test, 'error', self._text(test, err))
 
-    def addSkip(self, test: unittest.TestCase, reason: str) -> None:  # noqa: N802
+    def addSkip(self, test: unittest.TestCase, reason: str) -> None:
         """Keep a skip."""
         super().addSkip(test, reason)
         self._keep(test, 'skipped', reason)
 
-    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:  # noqa: N802
+    def addExpectedFailure(self, test: unittest.TestCase, err: Any) -> None:
         """Keep a failure that was expected."""
         super().addExpectedFailure(test, err)
         self._keep(test, 'passed')
 
-    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:  # noqa: N802
+    def addUnexpectedSuccess(self, test: unittest.TestCase) -> None:
         """Keep a success that was not expected."""
         super().addUnexpectedSuccess(test)
         self._keep(test, 'failed', 'unexpected success')
 
-    def addSubTest(self, test: Any, subtest: Any, err: Optional[Any]) -> None:  # noqa: N802
+    def addSubTest(self, test: Any, subtest: Any, err: Any | None) -> None:
         """Keep a failed subtest."""
         super().addSubTest(test, subtest, err)
         if err is not None:
-            self._keep(test, 'failed', f'{subtest.id()}\n{self._exc_info_to_string(err, test)}')
+            self._keep(test, 'failed', f'{subtest.id()}\n{self._text(subtest, err)}')
 
 
 @dataclass

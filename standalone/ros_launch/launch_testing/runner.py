@@ -8,10 +8,11 @@ import unittest
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from launch import LaunchDescription, LaunchDescriptionSource, LaunchService
 from launch.actions import IncludeLaunchDescription, RegisterEventHandler
 from launch.entity import LaunchDescriptionEntity
 from launch.event_handlers import OnProcessExit, OnProcessIO, OnProcessStart
+
+from launch import LaunchDescription, LaunchDescriptionSource, LaunchService
 
 from .actions import ReadyToTest
 from .injection import inject

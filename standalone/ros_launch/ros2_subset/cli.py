@@ -4,7 +4,6 @@
 import argparse
 import sys
 from collections.abc import Sequence
-from typing import Optional
 
 from . import launch_command, run_command
 
@@ -12,7 +11,7 @@ COMMANDS = {'launch': launch_command, 'run': run_command}
 EPILOG = 'This is the stand-alone subset: a ROS 2 distribution has the other commands.'
 
 
-def main(argv: Optional[Sequence[str]] = None) -> int:
+def main(argv: Sequence[str] | None = None) -> int:
     """Run a command and return the exit code; errors go to stderr with exit code 1."""
     parser = argparse.ArgumentParser(
         prog='ros2', description='ros2 is an extensible command-line tool for ROS 2.', epilog=EPILOG

@@ -8,11 +8,12 @@ import sys
 import traceback
 from pathlib import Path
 
-from launch import LaunchDescription, LaunchIntrospector, LaunchService
 from launch.actions import IncludeLaunchDescription, SetLaunchConfiguration
 from launch.launch_description_sources import AnyLaunchDescriptionSource
 from launch.logging import get_logger, launch_config
 from launch_ros.packages import PackageNotFoundError, package_share
+
+from launch import LaunchDescription, LaunchIntrospector, LaunchService
 
 HELP = 'Run a launch file'
 
@@ -52,7 +53,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument('package_name', help='Name of the ROS package which contains the launch file')
     parser.add_argument('launch_file_name', nargs='?', help='Name of the launch file')
     parser.add_argument(
-        'launch_arguments', nargs='*', help="Arguments to the launch file; '<name>:=<value>' (for duplicates, last one wins)"
+        'launch_arguments',
+        nargs='*',
+        help="Arguments to the launch file; '<name>:=<value>' (for duplicates, last one wins)",
     )
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Brings the lifecycle node up to active."""
 
-from launch import LaunchDescription
 from launch.actions import (
     DeclareLaunchArgument,
     EmitEvent,
@@ -18,6 +17,8 @@ from launch_ros.event_handlers import OnStateTransition
 from launch_ros.events.lifecycle import ChangeState
 from launch_ros.substitutions import FindPackageShare
 from lifecycle_msgs.msg import Transition
+
+from launch import LaunchDescription
 
 
 def generate_launch_description():

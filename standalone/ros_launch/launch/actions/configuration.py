@@ -3,7 +3,7 @@
 
 import os
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from ..action import Action
 from ..some_substitutions_type import SomeSubstitutionsType
@@ -62,7 +62,7 @@ class ResetLaunchConfigurations(Action):
 
     def __init__(
         self,
-        launch_configurations: Optional[Mapping[SomeSubstitutionsType, SomeSubstitutionsType]] = None,
+        launch_configurations: Mapping[SomeSubstitutionsType, SomeSubstitutionsType] | None = None,
         **kwargs: Any,
     ) -> None:
         """Take what to keep or set, by name."""

@@ -2,7 +2,7 @@
 """An argument that a launch file takes."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from ..action import Action
 from ..some_substitutions_type import SomeSubstitutionsType
@@ -20,9 +20,9 @@ class DeclareLaunchArgument(Action):
         self,
         name: str,
         *,
-        default_value: Optional[SomeSubstitutionsType] = None,
-        description: Optional[str] = None,
-        choices: Optional[Iterable[str]] = None,
+        default_value: SomeSubstitutionsType | None = None,
+        description: str | None = None,
+        choices: Iterable[str] | None = None,
         **kwargs: Any,
     ) -> None:
         """Take the name, the default (None: the caller must give a value) and the valid values.
@@ -36,7 +36,7 @@ class DeclareLaunchArgument(Action):
         self._choices = None if choices is None else list(choices)
         if self._choices is not None and not self._choices:
             raise ValueError('Choices cannot be an empty list')
-        self._default: Optional[list[Substitution]] = None
+        self._default: list[Substitution] | None = None
         if default_value is not None:
             self._default = normalize_to_list_of_substitutions(default_value)
         if isinstance(default_value, str) and self._choices is not None and default_value not in self._choices:
@@ -52,7 +52,7 @@ class DeclareLaunchArgument(Action):
         return self._name
 
     @property
-    def default_value(self) -> 'Optional[list[Substitution]]':
+    def default_value(self) -> 'list[Substitution] | None':
         """Return the default; None: there is none."""
         return self._default
 
@@ -62,7 +62,7 @@ class DeclareLaunchArgument(Action):
         return self._description
 
     @property
-    def choices(self) -> Optional[list[str]]:
+    def choices(self) -> list[str] | None:
         """Return the valid values; None: any."""
         return self._choices
 

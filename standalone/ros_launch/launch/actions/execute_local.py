@@ -2,14 +2,10 @@
 """Running a process: start, output, signals, escalation, respawn."""
 
 import asyncio
-import os
-import re
-import shlex
-import signal
 import traceback
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..action import Action
 from ..child import Child
@@ -31,13 +27,14 @@ from ..logging import OutputRouter, get_logger
 from ..process_groups import ProcessGroups
 from ..some_substitutions_type import SomeSubstitutionsType
 from ..substitutions.lookups import LaunchConfiguration
+from ..termination import Termination, send
 from ..utilities import normalize_to_list_of_substitutions, perform, perform_substitutions
 
 if TYPE_CHECKING:
     from ..launch_context import LaunchContext
 
-SomeBool = Union[bool, SomeSubstitutionsType]
-OnExit = Union[SomeEntities, Callable[[Event, 'LaunchContext'], Optional[SomeEntities]]]
+SomeBool = bool | SomeSubstitutionsType
+OnExit = SomeEntities | Callable[[Event, 'LaunchContext'], SomeEntities | None]
 
 # Children are numbered over all launches of this process, from 1.
 _process_count = 0
@@ -61,9 +58,9 @@ class ExecuteLocal(Action):
         output_format: str = '[{name}] {line}',
         cached_output: SomeBool = False,
         log_cmd: SomeBool = False,
-        on_exit: Optional[OnExit] = None,
+        on_exit: OnExit | None = None,
         respawn: SomeBool = False,
-        respawn_delay: Optional[float] = None,
+        respawn_delay: float | None = None,
         respawn_max_retries: int = -1,
         **kwargs: Any,
     ) -> None:
@@ -96,18 +93,18 @@ class ExecuteLocal(Action):
         self._respawn = respawn
         self._respawn_delay_s = respawn_delay
         self._respawn_max_retries = respawn_max_retries
-        self._details: Optional[dict[str, Any]] = None
-        self._child: Optional[Child] = None
-        self._groups: Optional[ProcessGroups] = None
-        self._return_code: Optional[int] = None
-        self._completed: Optional[asyncio.Future[None]] = None
-        self._stop: Optional[asyncio.Event] = None
-        self._escalations: list[asyncio.TimerHandle] = []
+        self._details: dict[str, Any] | None = None
+        self._child: Child | None = None
+        self._groups: ProcessGroups | None = None
+        self._return_code: int | None = None
+        self._completed: asyncio.Future[None] | None = None
+        self._stop: asyncio.Event | None = None
+        self._termination: Termination | None = None
         self._handlers: list[BaseEventHandler] = []
-        self._task: Optional[asyncio.Task[None]] = None
+        self._task: asyncio.Task[None] | None = None
 
     # --- what subclasses give ------------------------------------------------------------------------
-    def resolve_command(self, context: 'LaunchContext') -> tuple[str, list[str], Optional[str], dict[str, str]]:
+    def resolve_command(self, context: 'LaunchContext') -> tuple[str, list[str], str | None, dict[str, str]]:
         """Return (base name, command, working directory, environment) for this context."""
         raise NotImplementedError(f'{type(self).__name__} does not implement resolve_command()')
 
@@ -118,7 +115,7 @@ class ExecuteLocal(Action):
         return self._output
 
     @property
-    def process_details(self) -> Optional[dict[str, Any]]:
+    def process_details(self) -> dict[str, Any] | None:
         """Return action, name, cmd, cwd, env and, once started, pid; None before execution."""
         return self._details
 
@@ -129,7 +126,7 @@ class ExecuteLocal(Action):
         return SimpleNamespace(final_name=details.get('name'), final_cmd=details.get('cmd'))
 
     @property
-    def return_code(self) -> Optional[int]:
+    def return_code(self) -> int | None:
         """Return how the process ended last; None: it has not."""
         return self._return_code
 
@@ -155,7 +152,7 @@ class ExecuteLocal(Action):
             'env': env,
         }
 
-    def execute(self, context: 'LaunchContext') -> Optional[list[LaunchDescriptionEntity]]:
+    def execute(self, context: 'LaunchContext') -> list[LaunchDescriptionEntity] | None:
         """Start the process and take part in the events that concern it.
 
         Raises:
@@ -194,7 +191,8 @@ class ExecuteLocal(Action):
     async def _run(self, context: 'LaunchContext') -> None:
         starts = 0
         try:
-            while True:
+            # A shutdown may have come between execute() and this task's first step.
+            while self._stop is not None and not self._stop.is_set():
                 child = self._start(context)
                 starts += 1
                 await self._until_exit(child, context)
@@ -249,7 +247,7 @@ class ExecuteLocal(Action):
     async def _until_exit(self, child: Child, context: 'LaunchContext') -> None:
         returncode = await asyncio.shield(child.exited)
         assert self._details is not None
-        self._cancel_escalation()
+        self._end_escalation()
         self._return_code = returncode
         if returncode == 0:
             self._logger.info(f'process has finished cleanly [pid {child.pid}]')
@@ -275,7 +273,7 @@ class ExecuteLocal(Action):
 
     def _finish(self, context: 'LaunchContext') -> None:
         self._child = None
-        self._cancel_escalation()
+        self._end_escalation()
         handlers, self._handlers = self._handlers, []
 
         def leave() -> None:
@@ -296,7 +294,7 @@ class ExecuteLocal(Action):
 
     def _on_signal_process(self, event: Event, context: 'LaunchContext') -> None:
         assert isinstance(event, SignalProcess)
-        self._send(event.signal)
+        send(event.signal, self._child, self._name)
 
     def _on_shutdown(self, event: Event, context: 'LaunchContext') -> None:
         self._terminate(context)
@@ -306,64 +304,18 @@ class ExecuteLocal(Action):
         if self._stop is None or self._stop.is_set():
             return
         self._stop.set()
-        if self._child is None or self._child.returncode is not None:
-            return
-        self._send(signal.SIGINT)
-        term_s, kill_s = self._timeouts_s
-        loop = context.asyncio_loop
-        self._escalations = [
-            loop.call_later(term_s, self._escalate, term_s, signal.SIGINT, signal.SIGTERM),
-            loop.call_later(term_s + kill_s, self._escalate, term_s + kill_s, signal.SIGTERM, signal.SIGKILL),
-        ]
+        if self._child is not None and self._child.returncode is None and self._groups is not None:
+            self._termination = Termination(
+                self._child, self._name, self._timeouts_s, context.asyncio_loop, self._groups
+            )
 
-    def _escalate(self, after_s: float, sent: signal.Signals, next_signal: signal.Signals) -> None:
-        self._logger.error(
-            f"process[{self._name}] failed to terminate '{after_s}' seconds after receiving '{sent.name}', "
-            f"escalating to '{next_signal.name}'"
-        )
-        if next_signal == signal.SIGKILL and self._groups is not None and self._child is not None:
-            self._groups.remember_segments(self._child.pid)
-        self._send(next_signal)
-
-    def _cancel_escalation(self) -> None:
-        for handle in self._escalations:
-            handle.cancel()
-        self._escalations.clear()
-
-    def _send(self, number: signal.Signals) -> None:
-        if self._child is None or self._child.returncode is not None:
-            self._logger.debug(f"signal '{number.name}' not sent to '{self._name}': it does not run")
-            return
-        self._logger.info(f"sending signal '{number.name}' to process[{self._name}]")
-        self._child.send_signal(number)
+    def _end_escalation(self) -> None:
+        if self._termination is not None:
+            self._termination.cancel()
+            self._termination = None
 
     @staticmethod
     def _as_bool(value: SomeBool, context: 'LaunchContext') -> bool:
         if isinstance(value, bool):
             return value
         return evaluate_condition_expression(context, value)
-
-
-def resolve_environment(
-    context: 'LaunchContext',
-    env: Optional[Iterable[tuple[Any, Any]]],
-    additional_env: Optional[Iterable[tuple[Any, Any]]],
-) -> dict[str, str]:
-    """Return the environment of a child: `env`, else the launcher's, with `additional_env` on top."""
-    result = dict(os.environ)
-    if env is not None:
-        result = {perform(context, name): perform(context, value) for name, value in env}
-    for name, value in additional_env or ():
-        result[perform(context, name)] = perform(context, value)
-    return result
-
-
-def with_prefix(context: 'LaunchContext', base_name: str, own_prefix: Optional[str]) -> list[str]:
-    """Return the words to put before the command: the action's prefix or the launch's 'launch-prefix'."""
-    prefix = own_prefix
-    if prefix is None:
-        prefix = context.launch_configurations.get('launch-prefix', '')
-        pattern = context.launch_configurations.get('launch-prefix-filter')
-        if pattern is not None and not re.match(pattern, base_name):
-            prefix = ''
-    return shlex.split(prefix)

@@ -3,11 +3,12 @@
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Union
 
 from ..some_substitutions_type import SomeSubstitutionsType
 from ..utilities import normalize_to_list_of_substitutions, perform, perform_substitutions
-from .execute_local import ExecuteLocal, resolve_environment, with_prefix
+from .command_line import resolve_environment, with_prefix
+from .execute_local import ExecuteLocal
 
 if TYPE_CHECKING:
     from ..launch_context import LaunchContext
@@ -23,11 +24,11 @@ class ExecuteProcess(ExecuteLocal):
         self,
         *,
         cmd: Iterable[Union[SomeSubstitutionsType, 'Substitution']],
-        prefix: Optional[SomeSubstitutionsType] = None,
-        name: Optional[SomeSubstitutionsType] = None,
-        cwd: Optional[SomeSubstitutionsType] = None,
-        env: Optional[SomeEnvironment] = None,
-        additional_env: Optional[SomeEnvironment] = None,
+        prefix: SomeSubstitutionsType | None = None,
+        name: SomeSubstitutionsType | None = None,
+        cwd: SomeSubstitutionsType | None = None,
+        env: SomeEnvironment | None = None,
+        additional_env: SomeEnvironment | None = None,
         **kwargs: Any,
     ) -> None:
         """Take what to run; for how it is run see ExecuteLocal.
@@ -58,7 +59,7 @@ class ExecuteProcess(ExecuteLocal):
         words = [' + '.join(part.describe() for part in word) for word in self._cmd]
         return f'{type(self).__name__}(cmd=[{", ".join(words)}])'
 
-    def resolve_command(self, context: 'LaunchContext') -> tuple[str, list[str], Optional[str], dict[str, str]]:
+    def resolve_command(self, context: 'LaunchContext') -> tuple[str, list[str], str | None, dict[str, str]]:
         """Return (base name, command, working directory, environment) for this context."""
         cmd = [perform_substitutions(context, part) for part in self._cmd]
         program = os.path.basename(cmd[0].split()[0] if self.shell else cmd[0])

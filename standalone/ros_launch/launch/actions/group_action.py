@@ -2,7 +2,7 @@
 """Actions that share a scope."""
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from ..action import Action
 from ..entity import LaunchDescriptionEntity
@@ -29,7 +29,7 @@ class GroupAction(Action):
         *,
         scoped: bool = True,
         forwarding: bool = True,
-        launch_configurations: Optional[Mapping[SomeSubstitutionsType, SomeSubstitutionsType]] = None,
+        launch_configurations: Mapping[SomeSubstitutionsType, SomeSubstitutionsType] | None = None,
         **left_over_kwargs: Any,
     ) -> None:
         """Take the actions.

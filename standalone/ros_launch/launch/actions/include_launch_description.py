@@ -2,7 +2,7 @@
 """A launch description inside another."""
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from ..action import Action
 from ..entity import LaunchDescriptionEntity
@@ -24,9 +24,9 @@ class IncludeLaunchDescription(Action):
 
     def __init__(
         self,
-        launch_description_source: Union[LaunchDescriptionSource, SomeSubstitutionsType],
+        launch_description_source: LaunchDescriptionSource | SomeSubstitutionsType,
         *,
-        launch_arguments: Optional[Iterable[tuple[SomeSubstitutionsType, SomeSubstitutionsType]]] = None,
+        launch_arguments: Iterable[tuple[SomeSubstitutionsType, SomeSubstitutionsType]] | None = None,
         **kwargs: Any,
     ) -> None:
         """Take the source (or the path of a Python launch file) and the arguments for it."""

@@ -2,7 +2,7 @@
 """Actions that do one thing and are done."""
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from ..action import Action
 from ..entity import LaunchDescriptionEntity, SomeEntities, normalize_entities
@@ -35,9 +35,9 @@ class OpaqueFunction(Action):
     def __init__(
         self,
         *,
-        function: Callable[..., Optional[Iterable[LaunchDescriptionEntity]]],
-        args: Optional[Iterable[Any]] = None,
-        kwargs: Optional[Mapping[str, Any]] = None,
+        function: Callable[..., Iterable[LaunchDescriptionEntity] | None],
+        args: Iterable[Any] | None = None,
+        kwargs: Mapping[str, Any] | None = None,
         **left_over_kwargs: Any,
     ) -> None:
         """Take the function and its further arguments.
@@ -76,7 +76,7 @@ class EmitEvent(Action):
         """Return the event."""
         return self._event
 
-    def execute(self, context: 'LaunchContext') -> Optional[list[LaunchDescriptionEntity]]:
+    def execute(self, context: 'LaunchContext') -> list[LaunchDescriptionEntity] | None:
         """Queue the event."""
         context.emit_event_sync(self._event)
         return None

@@ -3,7 +3,7 @@
 
 import asyncio
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any, Optional
 
 from ..action import Action
 from ..entity import LaunchDescriptionEntity
@@ -24,9 +24,9 @@ class TimerAction(Action):
     def __init__(
         self,
         *,
-        period: Union[float, SomeSubstitutionsType],
+        period: float | SomeSubstitutionsType,
         actions: Iterable[LaunchDescriptionEntity],
-        cancel_on_shutdown: Union[bool, SomeSubstitutionsType] = True,
+        cancel_on_shutdown: bool | SomeSubstitutionsType = True,
         **kwargs: Any,
     ) -> None:
         """Take the period in seconds, the actions, and whether a shutdown cancels the timer."""
@@ -38,8 +38,8 @@ class TimerAction(Action):
         self._cancel_on_shutdown = normalize_to_list_of_substitutions(
             str(cancel_on_shutdown).lower() if isinstance(cancel_on_shutdown, bool) else cancel_on_shutdown
         )
-        self._handle: Optional[asyncio.TimerHandle] = None
-        self._completed: Optional[asyncio.Future[None]] = None
+        self._handle: asyncio.TimerHandle | None = None
+        self._completed: asyncio.Future[None] | None = None
 
     @property
     def period(self) -> list[Any]:

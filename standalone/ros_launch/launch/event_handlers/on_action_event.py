@@ -2,7 +2,7 @@
 """Handlers for the events of one action."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from ..action import Action
 from ..entity import LaunchDescriptionEntity, SomeEntities, normalize_entities
@@ -12,8 +12,8 @@ from ..event_handler import BaseEventHandler
 if TYPE_CHECKING:
     from ..launch_context import LaunchContext
 
-Reaction = Union[SomeEntities, Callable[..., Optional[SomeEntities]]]
-Target = Union[Action, Callable[[Any], bool], None]
+Reaction = SomeEntities | Callable[..., SomeEntities | None]
+Target = Action | Callable[[Any], bool] | None
 
 
 class OnActionEventBase(BaseEventHandler):
@@ -55,7 +55,7 @@ class OnActionEventBase(BaseEventHandler):
             return action is self._target
         return bool(self._target(action))
 
-    def handle(self, event: Event, context: 'LaunchContext') -> Optional[SomeEntities]:
+    def handle(self, event: Event, context: 'LaunchContext') -> SomeEntities | None:
         """Return the reaction's entities."""
         super().handle(event, context)
         if callable(self._on_event):

@@ -2,7 +2,7 @@
 """Reactions to what a process does."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Optional, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ..entity import SomeEntities
 from ..event import Event
@@ -12,7 +12,7 @@ from .on_action_event import OnActionEventBase, Reaction, Target
 if TYPE_CHECKING:
     from ..launch_context import LaunchContext
 
-OnText = Callable[[ProcessIO], Optional[SomeEntities]]
+OnText = Callable[[ProcessIO], SomeEntities | None]
 
 
 def _process_action_class() -> type:
@@ -57,9 +57,9 @@ class OnProcessIO(OnActionEventBase):
         self,
         *,
         target_action: Target = None,
-        on_stdin: Optional[OnText] = None,
-        on_stdout: Optional[OnText] = None,
-        on_stderr: Optional[OnText] = None,
+        on_stdin: OnText | None = None,
+        on_stdout: OnText | None = None,
+        on_stderr: OnText | None = None,
         **kwargs: Any,
     ) -> None:
         """Take the process' action (None: any) and one function of the event for each stream."""
@@ -72,7 +72,7 @@ class OnProcessIO(OnActionEventBase):
             **kwargs,
         )
 
-    def _react(self, event: Event, context: 'LaunchContext') -> Optional[SomeEntities]:
+    def _react(self, event: Event, context: 'LaunchContext') -> SomeEntities | None:
         io_event = cast('ProcessIO', event)
         reaction = self._reactions[io_event.fd]
         return None if reaction is None else reaction(io_event)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reaction to the end of the launch."""
 
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from ..entity import SomeEntities, normalize_entities
 from ..event import Event
@@ -21,7 +21,7 @@ class OnShutdown(BaseEventHandler):
         super().__init__(matcher=lambda event: isinstance(event, Shutdown), **kwargs)
         self._on_shutdown = on_shutdown if callable(on_shutdown) else normalize_entities(on_shutdown)
 
-    def handle(self, event: Event, context: 'LaunchContext') -> Optional[SomeEntities]:
+    def handle(self, event: Event, context: 'LaunchContext') -> SomeEntities | None:
         """Return the reaction's entities."""
         super().handle(event, context)
         if callable(self._on_shutdown):

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import IO, Optional, Union
+from typing import IO
 
 SCREEN_FORMAT = '[{levelname}] [{name}]: {message}'
 LOG_FORMAT = '{created:.7f} [{levelname}] [{name}] {message}'
@@ -44,7 +44,7 @@ class LaunchConfig:
     def __init__(self) -> None:
         """Start with level INFO; the folder is made when the first line is written."""
         self._level = logging.INFO
-        self._log_dir: Optional[Path] = None
+        self._log_dir: Path | None = None
         self._files: dict[str, IO[str]] = {}
         self._loggers: dict[str, logging.Logger] = {}
         self._screen = _ScreenHandler()
@@ -56,7 +56,7 @@ class LaunchConfig:
         return self._level
 
     @level.setter
-    def level(self, level: Union[int, str]) -> None:
+    def level(self, level: int | str) -> None:
         self._level = logging.getLevelName(level.upper()) if isinstance(level, str) else level
         for logger in self._loggers.values():
             logger.setLevel(self._level)
@@ -69,7 +69,7 @@ class LaunchConfig:
         return str(self._log_dir)
 
     @log_dir.setter
-    def log_dir(self, path: Union[str, Path]) -> None:
+    def log_dir(self, path: str | Path) -> None:
         if self._files:
             raise RuntimeError(f'the log folder is in use already: {self._log_dir}')
         self._log_dir = Path(path)
@@ -79,7 +79,7 @@ class LaunchConfig:
         """Return the path of a file in the log folder."""
         return os.path.join(self.log_dir, file_name)
 
-    def get_logger(self, name: Optional[str] = None) -> logging.Logger:
+    def get_logger(self, name: str | None = None) -> logging.Logger:
         """Return the logger of this name."""
         key = name or 'launch'
         if key not in self._loggers:

@@ -5,7 +5,6 @@ import codecs
 import os
 import time
 from collections.abc import Callable, Iterable
-from typing import Union
 
 from .config import launch_config
 
@@ -25,7 +24,7 @@ _MODES: dict[str, dict[str, set[str]]] = {
     },
 }
 
-OutputConfig = Union[str, dict[str, Union[str, Iterable[str]]]]
+OutputConfig = str | dict[str, str | Iterable[str]]
 
 
 def normalize_output(output: OutputConfig) -> dict[str, set[str]]:

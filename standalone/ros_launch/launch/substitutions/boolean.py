@@ -2,7 +2,7 @@
 """Logic on texts that mean true or false; results are 'true' and 'false'."""
 
 import math
-from typing import TYPE_CHECKING, Any, Optional, Union
+from typing import TYPE_CHECKING, Any
 
 from ..conditions import InvalidConditionExpressionError, evaluate_condition_expression
 from ..some_substitutions_type import SomeSubstitutionsType
@@ -13,7 +13,7 @@ from .lookups import describe_all
 if TYPE_CHECKING:
     from ..launch_context import LaunchContext
 
-SomeValue = Union[SomeSubstitutionsType, bool, int, float, None]
+SomeValue = SomeSubstitutionsType | bool | int | float | None
 
 
 def _normalize(value: Any) -> list[Substitution]:
@@ -132,7 +132,7 @@ class IfElseSubstitution(_OnValues):
         self,
         condition: SomeSubstitutionsType,
         if_value: SomeSubstitutionsType = '',
-        else_value: Optional[SomeSubstitutionsType] = '',
+        else_value: SomeSubstitutionsType | None = '',
     ) -> None:
         """Take the condition's text and the two values.
 

@@ -4,7 +4,7 @@
 import os
 import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from ..some_substitutions_type import SomeSubstitutionsType
 from ..substitution import Substitution, SubstitutionFailure
@@ -25,11 +25,11 @@ class LaunchConfiguration(Substitution):
     """The value of a launch configuration."""
 
     def __init__(
-        self, variable_name: SomeSubstitutionsType, *, default: Optional[object] = None
+        self, variable_name: SomeSubstitutionsType, *, default: object | None = None
     ) -> None:
         """Take the name, and the value used where the configuration is not set."""
         self._name = normalize_to_list_of_substitutions(variable_name)
-        self._default: Optional[list[Substitution]] = None
+        self._default: list[Substitution] | None = None
         if default is not None:
             if isinstance(default, (int, float)):
                 default = str(default)
@@ -62,7 +62,7 @@ class EnvironmentVariable(Substitution):
     """The value of an environment variable."""
 
     def __init__(
-        self, name: SomeSubstitutionsType, *, default_value: Optional[SomeSubstitutionsType] = None
+        self, name: SomeSubstitutionsType, *, default_value: SomeSubstitutionsType | None = None
     ) -> None:
         """Take the name, and the value used where the variable is not set."""
         self._name = normalize_to_list_of_substitutions(name)

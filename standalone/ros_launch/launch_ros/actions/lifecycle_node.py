@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A ROS node with managed states."""
 
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from launch.entity import LaunchDescriptionEntity
 from launch.event import Event
@@ -22,9 +22,9 @@ class LifecycleNode(Node):
     def __init__(self, *, name: SomeSubstitutionsType, namespace: SomeSubstitutionsType, **kwargs: Any) -> None:
         """Take the node's name and namespace, needed to find its services; the rest as for Node."""
         super().__init__(name=name, namespace=namespace, **kwargs)
-        self._client: Optional[LifecycleClient] = None
+        self._client: LifecycleClient | None = None
 
-    def execute(self, context: 'LaunchContext') -> Optional[list[LaunchDescriptionEntity]]:
+    def execute(self, context: 'LaunchContext') -> list[LaunchDescriptionEntity] | None:
         """Start the node and the client for its services."""
         result = super().execute(context)
         if context.is_shutdown:

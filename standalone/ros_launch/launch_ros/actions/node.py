@@ -4,7 +4,7 @@
 import os
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from launch.actions import ExecuteProcess
@@ -30,14 +30,14 @@ class Node(ExecuteProcess):
         self,
         *,
         executable: SomeSubstitutionsType,
-        package: Optional[SomeSubstitutionsType] = None,
-        name: Optional[SomeSubstitutionsType] = None,
-        namespace: Optional[SomeSubstitutionsType] = None,
-        exec_name: Optional[SomeSubstitutionsType] = None,
-        parameters: Optional[SomeParameters] = None,
-        remappings: Optional[SomeRemaps] = None,
-        ros_arguments: Optional[Iterable[SomeSubstitutionsType]] = None,
-        arguments: Optional[Iterable[SomeSubstitutionsType]] = None,
+        package: SomeSubstitutionsType | None = None,
+        name: SomeSubstitutionsType | None = None,
+        namespace: SomeSubstitutionsType | None = None,
+        exec_name: SomeSubstitutionsType | None = None,
+        parameters: SomeParameters | None = None,
+        remappings: SomeRemaps | None = None,
+        ros_arguments: Iterable[SomeSubstitutionsType] | None = None,
+        arguments: Iterable[SomeSubstitutionsType] | None = None,
         **kwargs: Any,
     ) -> None:
         """Take what to run; for how it is run see ExecuteProcess.
@@ -64,8 +64,8 @@ class Node(ExecuteProcess):
         self._given_namespace = None if namespace is None else normalize_to_list_of_substitutions(namespace)
         self._parameters = [] if parameters is None else normalize_parameters(parameters)
         self._remappings = list(remappings or ())
-        self._final_name: Optional[str] = None
-        self._final_namespace: Optional[str] = None
+        self._final_name: str | None = None
+        self._final_namespace: str | None = None
 
     @property
     def node_package(self) -> Any:
@@ -108,7 +108,7 @@ class Node(ExecuteProcess):
         """Return whether name and namespace are both known to launch."""
         return self._final_name is not None and self._final_namespace not in (None, UNSPECIFIED_NAMESPACE)
 
-    def resolve_command(self, context: 'LaunchContext') -> tuple[str, list[str], Optional[str], dict[str, str]]:
+    def resolve_command(self, context: 'LaunchContext') -> tuple[str, list[str], str | None, dict[str, str]]:
         """Return (base name, command, working directory, environment) with the ROS arguments."""
         self._resolve_names(context)
         base_name, cmd, cwd, env = super().resolve_command(context)

@@ -5,7 +5,7 @@ The values live among the launch configurations, so that GroupAction scopes them
 """
 
 import json
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from launch.action import Action
 from launch.some_substitutions_type import SomeSubstitutionsType
@@ -22,7 +22,7 @@ PARAMETERS_KEY = 'global_params'
 REMAPS_KEY = 'ros_remaps'
 
 
-def scope_namespace(context: 'LaunchContext') -> Optional[str]:
+def scope_namespace(context: 'LaunchContext') -> str | None:
     """Return the pushed namespace; None: there is none."""
     return context.launch_configurations.get(NAMESPACE_KEY)
 

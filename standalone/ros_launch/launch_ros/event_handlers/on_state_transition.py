@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Reaction to a step of a lifecycle node."""
 
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any
 
 from launch.entity import SomeEntities, normalize_entities
 from launch.event import Event
@@ -24,11 +24,11 @@ class OnStateTransition(BaseEventHandler):
     def __init__(
         self,
         *,
-        entities: Optional[SomeEntities],
-        target_lifecycle_node: 'Optional[LifecycleNode]' = None,
-        transition: Optional[str] = None,
-        start_state: Optional[str] = None,
-        goal_state: Optional[str] = None,
+        entities: SomeEntities | None,
+        target_lifecycle_node: 'LifecycleNode | None' = None,
+        transition: str | None = None,
+        start_state: str | None = None,
+        goal_state: str | None = None,
         handle_once: bool = False,
         **kwargs: Any,
     ) -> None:
@@ -67,7 +67,7 @@ class OnStateTransition(BaseEventHandler):
             and all(vars(event)[name] == value for name, value in self._wanted.items())
         )
 
-    def handle(self, event: Event, context: 'LaunchContext') -> Optional[SomeEntities]:
+    def handle(self, event: Event, context: 'LaunchContext') -> SomeEntities | None:
         """Return the entities."""
         super().handle(event, context)
         return self._entities

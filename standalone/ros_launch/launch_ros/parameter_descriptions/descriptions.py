@@ -5,7 +5,7 @@ import os
 import re
 import tempfile
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Optional, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 import yaml
 from launch.conditions import evaluate_condition_expression
@@ -86,15 +86,15 @@ class ParameterFile:
         self,
         param_file: SomeSubstitutionsType,
         *,
-        allow_substs: Union[bool, SomeSubstitutionsType] = False,
+        allow_substs: bool | SomeSubstitutionsType = False,
     ) -> None:
         """Take the path, and whether to replace $(var NAME), $(env NAME) and $(find-pkg-share NAME)."""
         self._path = normalize_to_list_of_substitutions(param_file)
         self._allow = allow_substs
-        self._temporary: Optional[Path] = None
+        self._temporary: Path | None = None
 
     @property
-    def param_file(self) -> Union[Path, list[Substitution]]:
+    def param_file(self) -> Path | list[Substitution]:
         """Return the path as given."""
         return self._path
 

@@ -16,7 +16,7 @@ EXIT_SIGKILL = 137
 EXIT_SIGSEGV = 139
 
 
-def assertExitCodes(  # noqa: N802 - upstream's name
+def assertExitCodes(
     proc_info: Any,
     allowable_exit_codes: Iterable[int] = (EXIT_OK,),
     process: Any = None,

@@ -4,7 +4,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any, Optional, Union
+from typing import Any
 
 from ..output_matching import Expected, OutputFilter, build_matcher, joined, position_after
 from ..util.processes import resolveProcesses
@@ -16,7 +16,7 @@ def _assert_in(
     expected_output: Expected,
     process: Any,
     cmd_args: Any,
-    output_filter: Optional[OutputFilter],
+    output_filter: OutputFilter | None,
     strict_proc_matching: bool,
     strip_ansi_escape_sequences: bool,
 ) -> None:
@@ -31,13 +31,13 @@ def _assert_in(
         raise AssertionError(f'Did not find {expected_output!r} in the {stream} of {written}')
 
 
-def assertInStdout(  # noqa: N802 - upstream's name
+def assertInStdout(
     proc_output: Any,
     expected_output: Expected,
     process: Any,
     cmd_args: Any = None,
     *,
-    output_filter: Optional[OutputFilter] = None,
+    output_filter: OutputFilter | None = None,
     strict_proc_matching: bool = True,
     strip_ansi_escape_sequences: bool = True,
 ) -> None:
@@ -53,13 +53,13 @@ def assertInStdout(  # noqa: N802 - upstream's name
     )
 
 
-def assertInStderr(  # noqa: N802 - upstream's name
+def assertInStderr(
     proc_output: Any,
     expected_output: Expected,
     process: Any,
     cmd_args: Any = None,
     *,
-    output_filter: Optional[OutputFilter] = None,
+    output_filter: OutputFilter | None = None,
     strict_proc_matching: bool = True,
     strip_ansi_escape_sequences: bool = True,
 ) -> None:
@@ -83,7 +83,7 @@ class SequentialTextChecker:
         self._text = text
         self._position = 0
 
-    def assertInText(self, msg: Union[str, re.Pattern[str]]) -> bool:  # noqa: N802 - upstream's name
+    def assertInText(self, msg: str | re.Pattern[str]) -> bool:
         """Check that `msg` comes after what was found last.
 
         Raises:
@@ -100,13 +100,13 @@ class _SequentialStdout:
     def __init__(self, checker: SequentialTextChecker) -> None:
         self._checker = checker
 
-    def assertInStdout(self, msg: Union[str, re.Pattern[str]]) -> bool:  # noqa: N802 - upstream's name
+    def assertInStdout(self, msg: str | re.Pattern[str]) -> bool:
         """Check that `msg` comes after what was found last."""
         return self._checker.assertInText(msg)
 
 
 @contextmanager
-def assertSequentialStdout(  # noqa: N802 - upstream's name
+def assertSequentialStdout(
     proc_output: Any, process: Any, cmd_args: Any = None
 ) -> Iterator[_SequentialStdout]:
     """Give an object whose assertInStdout() finds texts of one process in order.

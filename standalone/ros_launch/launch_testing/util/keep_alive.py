@@ -17,7 +17,7 @@ class KeepAliveProc(Action):
     def __init__(self, **kwargs: Any) -> None:
         """Take only what every action takes."""
         super().__init__(**kwargs)
-        self._future: Optional[asyncio.Future[None]] = None
+        self._future: asyncio.Future[None] | None = None
 
     def get_asyncio_future(self) -> Optional['asyncio.Future[None]']:
         """Return the future of the shutdown."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Which processes of a launch a test means."""
 
-from typing import Any, Optional
+from typing import Any
 
 from launch.actions import ExecuteLocal
 
@@ -27,7 +27,7 @@ def _is_named(action: ExecuteLocal, name: str) -> bool:
     return name in (action.process_details or {}).get('name', '')
 
 
-def resolveProcesses(  # noqa: N802 - upstream's name
+def resolveProcesses(
     info_obj: Any, *, process: Any = None, cmd_args: Any = None, strict_proc_matching: bool = True
 ) -> list[ExecuteLocal]:
     """Return the processes meant, out of those that `info_obj` has heard of.
@@ -65,7 +65,7 @@ def resolveProcesses(  # noqa: N802 - upstream's name
     return found
 
 
-def describe(process: Optional[Any], cmd_args: Any) -> str:
+def describe(process: Any | None, cmd_args: Any) -> str:
     """Return which processes are meant, for messages."""
     if isinstance(process, ExecuteLocal):
         text = f'of action {process.describe()}'

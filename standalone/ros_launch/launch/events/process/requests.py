@@ -3,7 +3,7 @@
 
 import signal as signals
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Union
+from typing import TYPE_CHECKING
 
 from ...event import Event
 
@@ -35,7 +35,7 @@ class SignalProcess(ProcessTargetedEvent):
     def __init__(
         self,
         *,
-        signal_number: Union[str, int, signals.Signals],
+        signal_number: str | int | signals.Signals,
         process_matcher: Callable[['ExecuteLocal'], bool],
     ) -> None:
         """Take the signal by name ('SIGUSR1') or number, and the matcher."""

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What a process did."""
 
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING
 
 from ...event import Event
 
@@ -20,8 +20,8 @@ class RunningProcessEvent(Event):
         action: 'ExecuteLocal',
         name: str,
         cmd: list[str],
-        cwd: Optional[str],
-        env: Optional[dict[str, str]],
+        cwd: str | None,
+        env: dict[str, str] | None,
         pid: int,
     ) -> None:
         """Take the action's `process_details`."""

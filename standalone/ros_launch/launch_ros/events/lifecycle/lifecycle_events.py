@@ -2,7 +2,7 @@
 """ChangeState, StateTransition and the matcher by node name."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from launch.event import Event
 
@@ -16,7 +16,7 @@ class ChangeState(Event):
     name = 'launch_ros.events.lifecycle.ChangeState'
 
     # lifecycle_msgs/Transition, requested transitions only; the names are those of the message's constants.
-    valid_transitions = {
+    valid_transitions: ClassVar[dict[int, str]] = {
         1: 'TRANSITION_CONFIGURE',
         2: 'TRANSITION_CLEANUP',
         3: 'TRANSITION_ACTIVATE',
