@@ -180,7 +180,7 @@ class CoordinatorNode(ManagedNode):
                 CoordinatorCode.RECIPE, f"there is no recipe {active.recipe!r} in {path.parent}; there are {known}"
             )
         try:
-            recipe = load_recipe(path, manifests(), default_interfaces(), parameters=active.parameters)
+            recipe = load_recipe(path, manifests(), default_interfaces()).with_parameters(active.parameters)
         except WorkcellError as error:
             raise Refused(CoordinatorCode.RECIPE, str(error)) from error
         if recipe.status != "approved" and not active.batch.engineering_run:

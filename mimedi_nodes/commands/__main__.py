@@ -1,0 +1,27 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`python -m mimedi_nodes.commands NAME ARGS…`: one module a command, imported only when it is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+
+COMMANDS = ("demo", "produce", "status", "simulate", "verify", "report", "dashboard", "recipe")
+
+
+def main(argv: list[str]) -> int:
+    """Run a command; returns its exit status."""
+    if not argv or argv[0] not in COMMANDS:
+        print(f"workcell: unknown command {argv[:1]}; there are {', '.join(COMMANDS)}", file=sys.stderr)
+        return 2
+    if argv[0] == "dashboard":
+        from ..dashboard.window import main as window
+
+        sys.argv = ["workcell dashboard", *argv[1:]]
+        return int(window() or 0)
+    module = importlib.import_module(f"mimedi_nodes.commands.{argv[0]}")
+    return int(module.main(argv[1:]))
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Options that name a batch: recipe, patient, donor, seed, operator; the same in every command."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+
+from ..modules.registry import config_folder
+from ..process.batch import Batch
+from ..process.gateway import OperatorGateway
+from ..process.identity import make_identifier
+from ..process.operator import ScriptedOperator
+
+DEFAULT_RECIPE = "car_t_cd19"
+DONORS = ("nominal", "healthy", "weak")
+EXIT_MEETS, EXIT_REJECTED, EXIT_COULD_NOT_RUN = 0, 1, 2
+EXIT_OF_VERDICT = {"meets_provisionally": EXIT_MEETS, "meets": EXIT_MEETS}
+
+EXIT_TEXT = (
+    "Exit status: 0 the batch meets its specification (provisionally: sterility pending, awaiting the responsible "
+    "pharmacist); 1 rejected or held; 2 could not run."
+)
+
+
+def add_plant_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of the simulated plant."""
+    parser.add_argument("--seed", type=int, default=1, help="seed of every noise; changes noise only (default 1)")
+    parser.add_argument("--donor", choices=DONORS, default="nominal", help="whose cells (default nominal)")
+    parser.add_argument("--scenario", default="nominal", help="a file of config/scenarios, by name (default nominal)")
+
+
+def add_batch_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say for whom a batch is made."""
+    parser.add_argument("--batch-id", default="", help="name of the batch and of its folder (default: made from the time)")
+    parser.add_argument("--patient", default=demo_identity(), help="chain of identity (default: a synthetic patient)")
+    parser.add_argument("--weight-kg", type=float, default=70.0, help="body weight of the patient [kg] (default 70)")
+    parser.add_argument(
+        "--operator",
+        default=f"scripted:{default_script()}",
+        metavar="scripted:FILE|ask",
+        help="who answers the recipe's questions: a script, recorded as simulated, or people (default: the shipped script)",
+    )
+    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write the result as JSON, - to the screen")
+
+
+def demo_identity() -> str:
+    """Return the chain of identity of the synthetic patient of demonstrations."""
+    return make_identifier("F1234", 26, 1)
+
+
+def default_script() -> Path:
+    """Return the shipped script of answers."""
+    return config_folder() / "operators" / "default.yaml"
+
+
+def recipe_path(name: str) -> Path:
+    """Return the file of a recipe, by its name or its path.
+
+    Raises:
+        FileNotFoundError: with the recipes there are.
+    """
+    folder = config_folder() / "recipes"
+    for path in (folder / f"{name}.yaml", Path(name)):
+        if path.is_file():
+            return path
+    known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml")))
+    raise FileNotFoundError(f"there is no recipe {name!r}; there are {known}")
+
+
+def new_batch_id(recipe: str) -> str:
+    """Return a name for a batch that starts now."""
+    return f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
+
+
+def batch_of(options: argparse.Namespace, recipe: str) -> Batch:
+    """Return the batch that the options describe; autologous, so that donor and patient are one."""
+    return Batch(
+        options.batch_id or new_batch_id(recipe), options.patient, options.patient, options.weight_kg, "operator"
+    )
+
+
+def script_of(operator: str) -> OperatorGateway | None:
+    """Return the scripted operator of an option, None for people.
+
+    Raises:
+        ValueError: neither `ask` nor `scripted:FILE`.
+    """
+    if operator == "ask":
+        return None
+    kind, _, path = operator.partition(":")
+    if kind != "scripted" or not path:
+        raise ValueError(f"--operator is {operator!r}; allowed: ask, scripted:FILE")
+    return ScriptedOperator(Path(path))
