@@ -35,7 +35,8 @@ _RING = 0.15
 _DEPTHS = 8
 # The boundary lies between the half-height outline (blur pushes it out) and the ring's crest (the body's slope
 # pulls it in). How far rings lie inside is the optics' property: learnt from all cells, not cell by cell.
-_BOUNDARY = 0.55
+_BOUNDARY = 0.75
+_MARGIN = 4
 _NEAR = np.ones((3, 3), np.uint8)
 # Below this share of the typical diameter a blob's width at half height decides whether it is a cell: the
 # detection threshold makes a speck look as wide as a small cell.
@@ -154,7 +155,7 @@ class CellDetector:
                     known = expected is not None and len(blob.members) == 1 \
                         and expected.sized[blob.members[0]] >= _SIZES
                     rows.append(blob.row(True) if known or blob.left_edge or blob.right_edge
-                                else blob.row(True, *self._size(blob, smooth, level)))
+                                else blob.row(True, *self._size(blob, inside, level)))
             elif expected is not None and blob.diameter <= _LARGEST_OVERLAP * self._max_px:
                 overlaps.append(blob)
             else:
@@ -207,17 +208,20 @@ class CellDetector:
                               left == 0, left + wide >= width, [], []))
         return blobs
 
-    def _size(self, blob: Blob, smooth: FloatImage, level: float) -> tuple[float, float]:
+    def _size(self, blob: Blob, image: FloatImage, level: float) -> tuple[float, float]:
         """Diameter of the cell's boundary, px, and sharpness of its outline, 1/px.
 
         The contour half-way between a blurred disc and its surroundings lies on the true edge, whatever the
         detection threshold; where a bright fringe surrounds the cell, half-way from dark to bright.
         """
         left, upper, wide, high = blob.box
-        patch = smooth[upper:upper + high, left:left + wide]
+        # Less blur than for detection: it would smear the boundary into the fringe.
+        x0, y0 = max(0, left - _MARGIN), max(0, upper - _MARGIN)
+        around = cv2.GaussianBlur(image[y0:upper + high + _MARGIN, x0:left + wide + _MARGIN], (3, 3), 0.6)
+        patch = around[upper - y0:upper - y0 + high, left - x0:left - x0 + wide]
         core = cv2.compare(patch, level + blob.contrast, cv2.CMP_GT) & blob.mask
         plateau = cv2.mean(patch, core)[0] - level
-        self._fringe_share += 0.02 * (self._fringe(blob, smooth, level) / plateau - self._fringe_share)
+        self._fringe_share += 0.02 * (self._fringe(blob, around, (left - x0, upper - y0), level) / plateau - self._fringe_share)
         middle = 0.5 * plateau * (1.0 + min(self._fringe_share, 0.0))
         half = cv2.compare(patch, level + middle, cv2.CMP_GT) & blob.mask
         contours, _ = cv2.findContours(half, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -232,13 +236,11 @@ class CellDetector:
         return diameter * (1.0 - 2.0 * _BOUNDARY * self._ring_share), max(0.5 * plateau - self.threshold, 0.05 * plateau) / max(plateau, 1e-6) / way
 
     @staticmethod
-    def _fringe(blob: Blob, smooth: FloatImage, level: float) -> float:
+    def _fringe(blob: Blob, around: FloatImage, corner: tuple[int, int], level: float) -> float:
         """Absorbance of the ring around a blob, negative where it is brighter than the empty channel."""
-        left, upper, wide, high = blob.box
-        x0, y0 = max(0, left - 4), max(0, upper - 4)
-        around = smooth[y0:upper + high + 4, x0:left + wide + 4]
+        _, _, wide, high = blob.box
         inner = np.zeros(around.shape, np.uint8)
-        inner[upper - y0:upper - y0 + high, left - x0:left - x0 + wide] = blob.mask
+        inner[corner[1]:corner[1] + high, corner[0]:corner[0] + wide] = blob.mask
         near = cv2.dilate(inner, _NEAR)
         return float(min(cv2.mean(around, near & ~inner)[0], cv2.mean(around, cv2.dilate(near, _NEAR) & ~near)[0])
                      - level)

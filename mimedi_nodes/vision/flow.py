@@ -17,6 +17,7 @@ _MEMORY_LINKS = 3000.0
 _PRIOR_LINKS = 1.5
 _REFIT_EVERY = 8
 _USUAL_RATE = 0.02
+_STILL_PX = 0.7
 # Few cells need many frames to agree.
 _VOTES = 60
 
@@ -40,6 +41,8 @@ class FlowProfile:
         second = np.diff(np.eye(_KNOTS), 2, axis=0)
         self._smooth = second.T @ second
         self._votes: list[tuple[FloatArray, FloatArray]] = []
+        self._still_places: NDArray[np.complex128] = np.empty(0, complex)
+        self._trust = 1.0
         self._frames = 0
         self.factor = 1.0
         self._usual_factor = 1.0
@@ -67,6 +70,15 @@ class FlowProfile:
             return
         peak_speed = dx[near] / shape[near] / dt_s
         tolerance = (1.2 / shape[near]) / dt_s + 0.04 * np.abs(peak_speed)
+        # What stands still may be dirt: one place has one vote, however many frames show it.
+        still = np.abs(dx[near]) < _STILL_PX
+        place = np.rint(np.broadcast_to(x0[:, None], dx.shape)[near] / 4.0) \
+            + 1j * np.rint(np.broadcast_to(y0[:, None], dx.shape)[near] / 4.0)
+        fresh = ~still | ~np.isin(place, self._still_places)
+        self._still_places = np.union1d(self._still_places, place[still])
+        peak_speed, tolerance = peak_speed[fresh], tolerance[fresh]
+        if not len(peak_speed):
+            return
         self._votes.append((peak_speed, tolerance))
         self._votes = self._votes[-_VOTES:]
         speeds = np.concatenate([v for v, _ in self._votes])
@@ -86,6 +98,20 @@ class FlowProfile:
         inside = np.abs(speeds - speeds[best]) < widths[best]
         self._values = float(np.median(speeds[inside])) * self._prior
         self.known = True
+
+    def judge(self, linked: int, expected: int) -> None:
+        """Learn how many expected cells were found; a flow that finds fewer than half is dropped and sought anew."""
+        if not self.known or not expected:
+            return
+        self._trust += 0.02 * min(expected, 10) * (linked / expected - self._trust)
+        if self._trust < 0.45:
+            self.known = False
+            self._trust = 1.0
+            self._votes.clear()
+            self._values[:] = 0.0
+            self._normal[:] = 0.0
+            self._right[:] = 0.0
+            self.factor = self._usual_factor = 1.0
 
     def learn(self, y_px: FloatArray, speed_px_s: FloatArray) -> None:
         """Take in the measured speeds of linked cells of one frame pair (cells already held for some frames)."""

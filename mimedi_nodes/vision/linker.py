@@ -88,6 +88,8 @@ class Linker:
             rows, columns = rows[linked], columns[linked]
         else:
             rows = columns = np.empty(0, int)
+        away = (x > 15.0) & (x < self._width - 16.0) & (tracks["missed"] == 0)
+        self.flow.judge(int(away[rows].sum()), int(away.sum()))
         self._update(rows, columns, found, x, y, stamp_s, dt)
         used = np.zeros(len(found), bool)
         used[columns] = True
