@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from pathlib import Path
 
 from pymodbus.framer.rtu import FramerRTU
@@ -60,7 +61,11 @@ class Bench:
         return float(answer[2])
 
     def volume_ul(self, vessel: str) -> float:
-        return self.plant.ledger.volume_ul(vessel)
+        return float(self.plant.truth()["vessels"][vessel]["volume_ul"])
+
+    def amounts(self, vessel: str) -> dict[str, float]:
+        """Amounts now, zero where there are none."""
+        return defaultdict(float, self.plant.truth()["vessels"][vessel]["amounts"])
 
     # -- fluidics ---------------------------------------------------------------------------------------
 
@@ -138,21 +143,21 @@ def batch_until_sorted(bench: Bench, amplitude_vpp: float = 5.3) -> dict[str, fl
     for _ in range(15):
         bench.mix("sorter_inlet")
         bench.wait(90.0)
-    fed = dict(plant.ledger.as_dict("sorter_inlet"))
+    fed = bench.amounts("sorter_inlet")
     resonance = plant.truth()["chip"]["channel_resonance_hz"]
     bench.drive(resonance, amplitude_vpp)
     start_s = bench.now_s
     bench.chip("sorter_inlet", "buffer", "sorted", 510.0, 2690.0, mix="sorter_inlet")
     bench.sound_off()
-    out = plant.ledger.as_dict("sorted")
+    out = bench.amounts("sorted")
     t_in = fed["t_free"] + fed["t_bead"]
-    t_out = out["t_bead"] + out.get("t_free", 0.0)
+    t_out = out["t_bead"] + out["t_free"]
     cells = plant.truth()["vessels"]["sorted"]["cells"]
     return {
         "t_in": t_in, "t_out": t_out, "recovery": t_out / t_in, "purity": cells["cd3_fraction"],
         "t_with_dead": t_out + out["dead_bead"], "volume_ul": out["volume_ul"],
         "hours": (bench.now_s - start_s) / 3600.0,
-        "rbc_carryover": out.get("rbc", 0.0) / fed["rbc"], "viability": cells["viability"],
+        "rbc_carryover": out["rbc"] / fed["rbc"], "viability": cells["viability"],
     }
 
 

@@ -196,13 +196,14 @@ class Chip:
         bound, carriers = sample[INDEX["bead_bound"]], sample[INDEX["t_bead"]] + sample[INDEX["dead_bead"]]
         beads_per_carrier = float(bound / carriers) if carriers > 0.0 else 0.0
         crowding = self._crowding(sample)
+        # Computed from the rounded operating point, so that it does not matter who came to it first.
         key = (
             round(energy, 2), round(math.log(max(flow, 1e-9)) / _FLOW_STEP), round(self._sample_share, 3),
             float(self.concentrating), round(beads_per_carrier, 2), round(crowding, 3),
         )
         found = self._recoveries.get(key)
         if found is None:
-            found = self._recovery(key[0], flow, beads_per_carrier, crowding)
+            found = self._recovery(key[0], math.exp(key[1] * _FLOW_STEP), key[2], key[4], key[5])
             self._recoveries[key] = found
         return found
 
@@ -213,24 +214,24 @@ class Chip:
         volume = small * _CELL_VOLUME_UL["small"] + large * _CELL_VOLUME_UL["large"]
         return hindered_mobility_factor(float(volume / sample[VOLUME]))
 
-    def geometry(self, total_flow_ul_min: float) -> SorterGeometry:
-        """Return the layers and the split line of the present way of working."""
+    def geometry(self, sample_share: float) -> SorterGeometry:
+        """Return the layers and the split line of the present way of working, for the sample's share of the flow."""
         chip = self._sorter
         if not self.concentrating:
-            end = chip.lamella_start_m + self._layer_width(chip.lamella_start_m) * self._lamella_factor
+            end = chip.lamella_start_m + self._layer_width(chip.lamella_start_m, sample_share) * self._lamella_factor
             return replace(chip, lamella_end_m=min(end, chip.width_m / 2.0))
-        share = 1.0 - self._sample_share if self._sample_share < 1.0 else PASSIVE_CONCENTRATE_SHARE
+        share = 1.0 - sample_share if sample_share < 1.0 else PASSIVE_CONCENTRATE_SHARE
         split = _edge_of_middle_band(chip, share)
         return replace(
             chip, split_m=split, lamella_end_m=split, active_length_m=chip.active_length_m * SOUND_FIELD_PASSES
         )
 
-    def _layer_width(self, start_m: float) -> float:
+    def _layer_width(self, start_m: float, sample_share: float) -> float:
         chip = self._sorter
         nominal = chip.lamella_flow_fraction()
-        if abs(self._sample_share / nominal - 1.0) < 0.01:
+        if abs(sample_share / nominal - 1.0) < 0.01:
             return chip.lamella_end_m - start_m
-        middle = 1.0 - self._sample_share - 2.0 * band_flow_fraction(chip.width_m, chip.height_m, 0.0, start_m)
+        middle = 1.0 - sample_share - 2.0 * band_flow_fraction(chip.width_m, chip.height_m, 0.0, start_m)
         return _edge_of_middle_band(chip, max(middle, 0.01)) - start_m
 
     def _residence_s(self, geometry: SorterGeometry, flow_ul_min: float) -> float:
@@ -240,8 +241,10 @@ class Chip:
         volume = geometry.channels * 2.0 * (end - start) * geometry.height_m * geometry.active_length_m
         return volume / (in_layers * flow_ul_min * UL_PER_MIN_IN_M3_S)
 
-    def _recovery(self, energy: float, flow_ul_min: float, beads_per_carrier: float, crowding: float) -> FloatArray:
-        geometry = self.geometry(flow_ul_min)
+    def _recovery(
+        self, energy: float, flow_ul_min: float, sample_share: float, beads_per_carrier: float, crowding: float
+    ) -> FloatArray:
+        geometry = self.geometry(sample_share)
         mean_beads = _poisson_mean_of_carriers(beads_per_carrier)
         weights = bead_count_distribution(mean_beads, 1.0) if beads_per_carrier > 0.0 else (1.0,)
         resting, dead, activated = kinds.RESTING_LYMPHOCYTE, kinds.DEAD_CELL, kinds.ACTIVATED_T_CELL

@@ -89,7 +89,7 @@ class Network:
                 self._deliver(self._pushed(pump, -flow.rate_ul_s * duration_s), pump, flow)
         self._imaging_fed = any(
             flow.rate_ul_s < 0.0 and flow.vessel == IMAGING_CELL for flow in flows.pumps.values()
-        ) or (self._imaging_fed and any(flow.rate_ul_s > 0.0 for flow in flows.pumps.values()))
+        )
         self._overflow()
 
     def sink(self, duration_s: float) -> None:

@@ -7,6 +7,7 @@ fast); a reading between two events is computed from the last one, so that polli
 
 from __future__ import annotations
 
+import copy
 import math
 from dataclasses import dataclass, replace
 
@@ -33,6 +34,8 @@ ACTIVATION_IL2_IU_ML = 5.0
 STIRRED_FROM_RPM = 20.0
 
 _SETTLED_K = 0.005  # closer to the set point than this the chamber is taken as steady: a quarter of the noise
+_SETTLED_K_PER_STEP = 0.0005  # a chamber that moves less than this in a fast step has arrived somewhere
+_BLOCK_S = 64.0
 _HOUR_S = 3600.0
 _FAST_S = 600.0
 _CONTACT_S = 1800.0
@@ -91,9 +94,17 @@ class Reactor:
         self._pending_heat_j = 0.0
         self._vector_seen_tu = 0.0
         self._stored = self.chamber.temperatures
-        self._ahead = replace(self.chamber)
-        self._settled = False
+        self._settled, self._thermal_s = False, time_s
+        self._disturbed(time_s)
         self._gas_ahead = replace(self.gas)
+
+    def copy(self) -> Reactor:
+        """Return an independent copy, to look ahead with."""
+        twin = copy.copy(self)
+        twin.chamber, twin._ahead = replace(self.chamber), replace(self._ahead)
+        twin.gas, twin._gas_ahead = replace(self.gas), replace(self._gas_ahead)
+        twin.culture, twin._blocks = copy.copy(self.culture), list(self._blocks)
+        return twin
 
     # -- commands ---------------------------------------------------------------------------------------
 
@@ -140,7 +151,7 @@ class Reactor:
         """Return when the reactor's state must be stored next [s]; inf while it is empty."""
         row = ledger.row(self.vessel)
         if row[VOLUME] <= 0.0:
-            return math.inf
+            return math.inf if self._settled else (math.floor(self._time_s / _FAST_S + 1e-9) + 1.0) * _FAST_S
         resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
         living = resting + biology.t_activated(row)
         unsteady = living > 0.0 and abs(self._liquid_c - self.set_points.temperature_c) > 0.05
@@ -166,11 +177,15 @@ class Reactor:
 
     def _disturbed(self, time_s: float) -> None:
         """Store the temperatures of a committed time_s; settled ones are not computed again until a change."""
-        self._stored = self.chamber.at(time_s)
-        wanted = self.chamber.set_point_c
-        gap = max(abs(self._stored.air_c - wanted), abs(self._stored.liquid_c - wanted))
-        self._settled = gap < _SETTLED_K and self._faults == ReactorFaults()
+        before, earlier_s = self._stored, self._thermal_s
+        self._stored, self._thermal_s = self.chamber.at(time_s), time_s
+        now, wanted = self._stored, self.chamber.set_point_c
+        gap = max(abs(now.air_c - wanted), abs(now.liquid_c - wanted))
+        moved = max(abs(now.air_c - before.air_c), abs(now.liquid_c - before.liquid_c))
+        steady = time_s - earlier_s >= 0.5 * _FAST_S and moved < _SETTLED_K_PER_STEP * (time_s - earlier_s) / _FAST_S
+        self._settled = gap < _SETTLED_K or steady
         self._ahead = replace(self.chamber)
+        self._blocks = [self._stored]
 
     def _advance_content(self, time_s: float, duration_s: float, row: FloatArray, ledger: Ledger) -> None:
         hours = duration_s / _HOUR_S
@@ -319,13 +334,27 @@ class Reactor:
         return self._stored.liquid_c + self._pending_heat_j / self.chamber.parameters.liquid_j_k
 
     def _nodes_at(self, time_s: float) -> Temperatures:
-        """Temperatures at or after the last event, computed on a copy: asking changes nothing."""
-        return self._stored if self._settled else self._ahead.at(time_s)
+        """Temperatures at or after the last event: looked ahead in blocks on a copy, straight lines between.
+
+        Blocks of a minute count from the last event, so that a reading does not depend on earlier readings.
+        """
+        if self._settled or time_s <= self._thermal_s:
+            return self._stored
+        block, share = divmod((time_s - self._thermal_s) / _BLOCK_S, 1.0)
+        while len(self._blocks) < block + 2:
+            self._blocks.append(self._ahead.at(self._thermal_s + _BLOCK_S * len(self._blocks)))
+        start, end = self._blocks[int(block)], self._blocks[int(block) + 1]
+        return Temperatures(*(a + share * (b - a) for a, b in zip(start, end, strict=True)))
 
     def _co2(self, time_s: float) -> float:
         """CO2 fraction at or after the last event, computed on a copy."""
-        self._gas_ahead.advance_to(max(time_s, self._gas_ahead.time_s))
-        return self._gas_ahead.fraction
+        if time_s < self._gas_ahead.time_s:
+            self._gas_ahead = replace(self.gas)
+        while self._gas_ahead.time_s + _HOUR_S <= time_s:  # whole hours from the last event on, whoever asks
+            self._gas_ahead.advance_to(self._gas_ahead.time_s + _HOUR_S)
+        ahead = replace(self._gas_ahead)
+        ahead.advance_to(max(time_s, ahead.time_s))
+        return ahead.fraction
 
     @property
     def heater_limit_w(self) -> float:
@@ -349,7 +378,7 @@ class Reactor:
             millilitres = float(row[VOLUME]) * 1e-3
             others = float(row[INDEX["lymphocyte"]] + row[INDEX["monocyte"]])
             if self.culture is not None:
-                now = self.culture.at(time_s / _HOUR_S)
+                now = copy.copy(self.culture).at(time_s / _HOUR_S)
                 cells, dead = now.viable_cells + others, now.dead_cells
                 glucose, lactate, il2 = now.glucose_mm, now.lactate_mm, now.il2_iu_ml
             else:
@@ -361,7 +390,7 @@ class Reactor:
             base = float(row[INDEX["base_mmol"]]) / millilitres * 1e3
             ph = medium_ph(base, lactate, self._pco2(time_s))
         return ReactorState(
-            air_c=nodes.air_c, liquid_c=nodes.liquid_c + cooled, heater_w=self._ahead.output_w,
+            air_c=nodes.air_c, liquid_c=nodes.liquid_c + cooled, heater_w=self.chamber.output_w,
             co2_fraction=self._co2(time_s), volume_ul=volume_ul, viable_per_ml=viable, viability=viability,
             glucose_mm=glucose, lactate_mm=lactate, il2_iu_ml=il2, ph=ph, oxygen_saturation=0.5,
             stirring_rpm=self.stirring_rpm, perfusion_ul_min=self.perfusion_ul_min,

@@ -170,7 +170,7 @@ class Plant:
                 reactor.commit(time_s, self.ledger)
         if duration_s > 0.0:
             self._network.sink(duration_s)
-            self._bind_beads(duration_s)
+            self._bind_beads(self.ledger, duration_s)
             if not flows.still:
                 self._network.step(flows, self._stored_s, duration_s)
                 self._tell_reactors(flows, time_s)
@@ -195,15 +195,15 @@ class Plant:
                     reactor.received(time_s, arrived, ROOM_C)
                 reactor.refresh(self.ledger)
 
-    def _bind_beads(self, duration_s: float) -> None:
+    def _bind_beads(self, ledger: Ledger, duration_s: float) -> None:
         for vessel in _BINDING_VESSELS:
-            if vessel not in self.ledger:
+            if vessel not in ledger:
                 continue
-            row = self.ledger.row(vessel)
+            row = ledger.row(vessel)
             if row[INDEX["bead_free"]] > 0.0 and row[INDEX["t_free"]] > 0.0:
                 change = biology.bead_binding(row, self.donor, duration_s)
                 if change is not None:
-                    self.ledger.react(vessel, change)
+                    ledger.react(vessel, change)
 
     # -- faults -----------------------------------------------------------------------------------------
 
@@ -300,12 +300,17 @@ class Plant:
 
     def truth(self) -> dict[str, Any]:
         """Return everything there is at the present time, JSON-able, without storing anything."""
-        now = self._now_s
-        states = {
-            vessel: reactor.state_at(now, self._volume_ul(vessel, now), self.ledger)
-            for vessel, reactor in self._reactors.items()
-        }
+        now, ahead = self._now_s, self._network.preview()
+        duration_s = now - self._stored_s
+        states = {}
+        for vessel, reactor in self._reactors.items():
+            states[vessel] = reactor.state_at(now, self._volume_ul(vessel, now), self.ledger)
+            reactor.copy().commit(now, ahead.ledger)
+        if duration_s > 0.0:
+            ahead.sink(duration_s)
+            self._bind_beads(ahead.ledger, duration_s)
+            ahead.step(self._flows, self._stored_s, duration_s)
         return truth_of(
-            now, self._looked_ahead(now), tuple(self.site.vessels), states, self._chip, self._flows, self.donor,
+            now, ahead.ledger, tuple(self.site.vessels), states, self._chip, self._flows, self.donor,
             self._faults.active,
         )

@@ -1,0 +1,101 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Nothing in the plant depends on how often anybody looks: not the truth, not a reading, not one bit of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from plant_bench import SITE, Bench
+
+from mimedi_sim.models.donors import NOMINAL
+from mimedi_sim.plant import Plant
+
+_READING = b"\x01\x04\x00\x00\x00\x12\x70\x07"  # Modbus: all 18 input registers of unit 1
+
+
+def busy_course(bench: Bench) -> None:
+    """Strokes, beads that bind, cells that sink, sound that warms the chip, a culture that starts."""
+    bench.transfer("apheresis", "sorter_inlet", 10_000.0)
+    bench.transfer("beads", "sorter_inlet", 900.0)
+    bench.wait(400.0)
+    bench.mix("sorter_inlet")
+    bench.drive(2.0093e6, 5.3)
+    bench.chip("sorter_inlet", "buffer", "sorted", 1020.0, 5380.0)
+    bench.transfer("sorted", "activation_vessel", 60_000.0)
+    bench.transfer("medium", "activation_vessel", 60_000.0)
+    bench.wait(9_000.0)
+    bench.transfer("vector", "activation_vessel", 2_000.0)
+    bench.set_points("activation_controller", rpm=90.0, perfusion_ul_min=20.0)
+    bench.wait(20_000.0)
+
+
+def everything(bench: Bench) -> tuple[str, list[str]]:
+    truth = json.dumps(bench.plant.truth(), sort_keys=True)
+    readings = [bench.send(f"scale_{vessel}", "SI\r\n") for vessel in ("apheresis", "sorted", "medium", "waste")]
+    readings.append(bench.plant.receive("activation_controller", _READING, bench.now_s).hex())
+    return truth, readings
+
+
+@pytest.fixture(scope="module")
+def unwatched() -> tuple[str, list[str]]:
+    bench = Bench(seed=7)
+    busy_course(bench)
+    return everything(bench)
+
+
+@pytest.mark.parametrize("polls", [1, 6])
+def test_a_watched_plant_does_exactly_what_an_unwatched_one_does(unwatched: tuple[str, list[str]], polls: int) -> None:
+    bench = Bench(seed=7)
+    bench.polls = polls
+    busy_course(bench)
+    truth, readings = everything(bench)
+    assert truth == unwatched[0]
+    assert readings == unwatched[1]
+    assert len(readings[-1]) > 40  # the controller did answer
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.lists(st.floats(0.0, 900.0), max_size=8))
+def test_advance_a_then_b_is_advance_b(stops: list[float]) -> None:
+    def started() -> Bench:
+        bench = Bench(seed=3)
+        bench.turn("fluidics_pumps", "source_valve", "apheresis")
+        bench.turn("fluidics_pumps", "destination_valve", "sorter_inlet")
+        bench.device("fluidics_pumps", "pump", "gIV200A48000OA0G3")
+        bench.drive(2.0093e6, 10.0)
+        bench.plant.inject("leak", "buffer", {}, True, bench.now_s)
+        return bench
+
+    once, often = started(), started()
+    start_s = once.now_s
+    for stop in sorted(stops):
+        often.plant.advance_to(start_s + stop)
+        often.plant.truth()
+    for bench in (once, often):
+        bench.now_s = start_s + 900.0
+        bench.plant.advance_to(bench.now_s)
+    assert everything_but_reactor(once) == everything_but_reactor(often)
+
+
+def everything_but_reactor(bench: Bench) -> tuple[dict[str, Any], str, float]:
+    return bench.plant.truth(), bench.send("scale_sorter_inlet", "SI\r\n"), bench.plant.next_event()
+
+
+def test_the_seed_changes_the_noise_and_only_the_noise() -> None:
+    masses = []
+    for seed in (1, 1, 2):
+        plant = Plant(SITE, donor=NOMINAL, seed=seed)
+        masses.append([plant.receive("scale_apheresis", b"SI\r\n", 10.0 * k) for k in range(5)])
+    assert masses[0] == masses[1]
+    assert masses[0] != masses[2]
+
+
+def test_time_cannot_run_backwards() -> None:
+    plant = Plant(SITE, donor=NOMINAL, seed=1)
+    plant.advance_to(100.0)
+    with pytest.raises(ValueError, match=r"the plant is at 100.0; time cannot run backwards"):
+        plant.advance_to(99.0)
