@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import rclpy
-from rclpy.exceptions import RCLError
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 
@@ -25,7 +25,7 @@ def run_node(make: Callable[[], Node], argv: list[str] | None = None) -> int:
         executor.spin()
     except (KeyboardInterrupt, ExternalShutdownException):
         pass  # the ways in which a node is told to stop
-    except RCLError:
+    except rclpy_implementation.RCLError:
         if rclpy.ok():
             raise
     finally:

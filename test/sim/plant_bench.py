@@ -13,7 +13,7 @@ from pymodbus.pdu.register_message import WriteMultipleRegistersRequest
 from mimedi_nodes.instruments.bioreactor_map import HOLDING_COUNT, SET_POINTS, encode
 from mimedi_nodes.modules.site import Site, load_site
 from mimedi_sim.models.donors import NOMINAL, Donor
-from mimedi_sim.plant import Plant
+from mimedi_sim.plant.twin import Plant
 from mimedi_sim.scenarios import Scenario
 
 SITE_FILE = Path(__file__).parents[2] / "config" / "site" / "demo.yaml"

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from plant_bench import SITE, Bench
 
 from mimedi_sim.models.donors import NOMINAL
-from mimedi_sim.plant import Plant
+from mimedi_sim.plant.twin import Plant
 
 _READING = b"\x01\x04\x00\x00\x00\x12\x70\x07"  # Modbus: all 18 input registers of unit 1
 

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The microscope shows the sample that is in the imaging cell."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from plant_bench import SITE, Bench
+
+from mimedi_sim.plant.imaging import CameraFrame
+
+
+def diluted(bench: Bench, blood_ul: float) -> None:
+    bench.transfer("apheresis", "sorter_inlet", blood_ul)
+    bench.transfer("buffer", "sorter_inlet", 20_000.0)
+    bench.mix("sorter_inlet")
+
+
+def sample(bench: Bench) -> None:
+    bench.transfer("sorter_inlet", "imaging_cell", 500.0, flow_ul_min=4_000.0)
+
+
+def captured(bench: Bench, count: int) -> list[CameraFrame]:
+    bench.plant.set_capture(True, bench.now_s)
+    frames = []
+    for _ in range(count):
+        bench.now_s = bench.plant.next_frame_s()
+        frames.append(bench.plant.frame(bench.now_s))
+    bench.plant.set_capture(False, bench.now_s)
+    return frames
+
+
+def test_frames_lie_on_the_grid_of_the_frame_rate() -> None:
+    bench = Bench()
+    assert bench.plant.next_frame_s() == math.inf
+    frames = captured(bench, 3)
+    rate = SITE.microscope.frame_rate_hz
+    assert [f.index for f in frames] == list(range(frames[0].index, frames[0].index + 3))
+    assert [f.stamp_s for f in frames] == [f.index / rate for f in frames]
+    assert frames[0].bright_field.shape == (SITE.microscope.height_px, SITE.microscope.width_px)
+    assert frames[0].bright_field.dtype == np.uint8
+    assert bench.plant.next_frame_s() == math.inf
+
+
+def test_the_count_in_view_is_the_concentration_of_the_sample() -> None:
+    bench = Bench()
+    diluted(bench, 2_000.0)
+    sample(bench)
+    held = bench.amounts("imaging_cell")
+    nucleated = sum(held[name] for name in ("t_free", "lymphocyte", "monocyte", "dead"))
+    per_ml = nucleated / (held["volume_ul"] * 1e-3)
+    station = bench.plant._imaging
+    row = bench.plant.ledger.row("imaging_cell")
+    counts = [len(station.truth(bench.now_s + 4.0 * k, row).id) for k in range(150)]
+    volume_ml = station.field(row).channel.view_volume_ml
+    expected = per_ml * volume_ml
+    assert np.mean(counts) == pytest.approx(expected, rel=3.5 / math.sqrt(150 * expected) + 0.02)
+
+
+def test_a_new_sample_pushes_the_old_one_out() -> None:
+    bench = Bench()
+    diluted(bench, 5_000.0)
+    sample(bench)
+    first = bench.amounts("imaging_cell")["t_free"]
+    sample(bench)
+    again = bench.amounts("imaging_cell")
+    assert again["volume_ul"] == pytest.approx(500.0, rel=0.02)
+    assert again["t_free"] == pytest.approx(first, rel=0.05)
+    assert bench.volume_ul("waste") == pytest.approx(500.0, rel=0.02)
+
+
+def test_cells_make_dark_shapes_and_an_empty_cell_none() -> None:
+    bench = Bench()
+    empty = captured(bench, 1)[0].bright_field.astype(float)
+    diluted(bench, 20_000.0)
+    sample(bench)
+    full = captured(bench, 1)[0].bright_field.astype(float)
+    inside = slice(20, 100)
+    assert np.abs(full - empty)[inside].max() > 8.0 * np.abs(np.diff(empty[inside], axis=1)).std()
