@@ -129,7 +129,7 @@ class Engine:
         context = self._context
         stored = context.journal.get("outcome")
         if stored is not None:
-            return BatchOutcome(**stored)
+            return self._end(BatchOutcome(**stored))
         self._record_start()
         if self.state in (ProcedureState.STOPPING, ProcedureState.ABORTING):
             self._watch_goals_in_flight()
