@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Actions, scopes, conditions, substitutions and handlers, run in this process."""
 
+import asyncio
 import os
 import time
 from pathlib import Path
@@ -415,3 +416,37 @@ def test_shutdown_from_another_thread_and_no_idle_shutdown():
     started_s = time.monotonic()
     assert service.run(shutdown_when_idle=False) == 0
     assert time.monotonic() - started_s >= 0.2
+
+
+def test_service_runs_again_and_a_cancelled_one_leaves_no_process():
+    """The same service may run twice; cancelling its task ends the children."""
+    service = LaunchService()
+    for _ in range(2):
+        service.include_launch_description(LaunchDescription([ExecuteProcess(cmd=['true'])]))
+        assert service.run() == 0
+
+    process = ExecuteProcess(cmd=['sleep', '600'])
+    service = LaunchService()
+
+    async def cancel_when_started():
+        started = asyncio.Event()
+        on_start = RegisterEventHandler(OnProcessStart(on_start=lambda *_: started.set()))
+        service.include_launch_description(LaunchDescription([on_start, process]))
+        task = asyncio.create_task(service.run_async())
+        await started.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(cancel_when_started())
+    with pytest.raises(ProcessLookupError):
+        os.killpg(process.process_details['pid'], 0)
+
+
+def test_shutdown_at_the_moment_of_the_start_starts_nothing():
+    """An action whose process is not yet running when the shutdown comes does not start it any more."""
+    process = ExecuteProcess(cmd=['sleep', '600'])
+    started_s = time.monotonic()
+    assert run(process, Shutdown(reason='at once')) == 0
+    assert time.monotonic() - started_s < 3.0
+    assert process.return_code in (None, -2)

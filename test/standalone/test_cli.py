@@ -6,6 +6,7 @@ import re
 import pytest
 
 
+@pytest.mark.ros
 def test_show_args_prints_names_descriptions_defaults_and_choices(launch):
     """Case 1."""
     launcher = launch('up_demo', 'up.launch.py', '--show-args')
@@ -34,6 +35,7 @@ def test_malformed_argument(launch):
     assert launcher.text == "malformed launch argument 'ns=x', expected format '<name>:=<value>'"
 
 
+@pytest.mark.ros
 def test_value_outside_choices(launch):
     """Case 3."""
     launcher = launch('up_demo', 'up.launch.py', 'auto:=maybe')
@@ -96,6 +98,7 @@ def test_last_of_duplicate_arguments_wins(launch, launch_file):
     assert '[INFO] [launch.user]: a is 2' in launcher.text
 
 
+@pytest.mark.ros
 def test_print_description_launches_nothing(launch):
     """-p shows the tree."""
     launcher = launch('-p', 'up_demo', 'up.launch.py')

@@ -15,7 +15,8 @@ import launch_testing
 import launch_testing.actions
 import launch_testing.asserts
 import launch_testing.markers
-from launch.actions import DeclareLaunchArgument, ExecuteProcess, TimerAction
+from launch.actions import DeclareLaunchArgument, ExecuteProcess, RegisterEventHandler, TimerAction
+from launch.event_handlers import OnProcessStart
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 """
@@ -28,7 +29,8 @@ def generate_test_description():
         node,
         DeclareLaunchArgument('word', default_value='nothing'),
         ExecuteProcess(cmd=['sh', '-c', 'echo one; echo two >&2; echo three; exec sleep 600'], name='talker'),
-        TimerAction(period=0.2, actions=[launch_testing.actions.ReadyToTest()]),
+        RegisterEventHandler(OnProcessStart(
+            target_action=node, on_start=[TimerAction(period=0.2, actions=[launch_testing.actions.ReadyToTest()])])),
     ]), {'node': node}
 
 

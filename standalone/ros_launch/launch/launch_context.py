@@ -6,7 +6,7 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, TypeVar
 
 from .event import Event
 from .event_handler import BaseEventHandler
@@ -20,6 +20,9 @@ class Deferred(Event):
 
     def __init__(self, function: Callable[[], None]) -> None:
         self.function = function
+
+
+Resource = TypeVar('Resource')
 
 
 class Locals:
@@ -55,6 +58,7 @@ class LaunchContext:
         self._loop_thread: int | None = None
         self._is_shutdown = False
         self._closers: list[Callable[[], Any]] = []
+        self._resources: dict[str, Any] = {}
         self.required_process_failed = False
 
     # --- locals, globals -------------------------------------------------------------------------
@@ -190,12 +194,26 @@ class LaunchContext:
         """Have `closer` called, and awaited if it is a coroutine function, after all has ended."""
         self._closers.append(closer)
 
+    def resource(self, key: str, make: Callable[[], Resource]) -> Resource:
+        """Return what is shared by the actions of this run under `key`, made on first use."""
+        if key not in self._resources:
+            self._resources[key] = make()
+        shared: Resource = self._resources[key]
+        return shared
+
     async def close(self) -> None:
-        """Release what actions have opened, last first."""
+        """Release what actions have opened, last first; one that fails does not keep the others from it."""
+        from .logging import get_logger
+
         while self._closers:
-            result = self._closers.pop()()
-            if asyncio.iscoroutine(result):
-                await result
+            closer = self._closers.pop()
+            try:
+                result = closer()
+                if asyncio.iscoroutine(result):
+                    await result
+            except Exception as error:  # noqa: BLE001 - reported; children must still be ended
+                get_logger('launch').error(f'cannot clean up after the launch ({closer!r}): {error!r}')
+        self._resources.clear()
         self._loop = None
         self._loop_thread = None
         self._wake = lambda: None

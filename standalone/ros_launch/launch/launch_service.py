@@ -76,8 +76,11 @@ class LaunchService:
         self._context.begin(self._loop, self._wake.set)
         try:
             with HandledSignals(self._loop, self._on_signal):
-                await self._process(shutdown_when_idle)
-                await self._context.close()
+                try:
+                    await self._process(shutdown_when_idle)
+                finally:
+                    # Also when this task is cancelled: the guardian then ends what still runs.
+                    await self._context.close()
         finally:
             self._loop = None
         if self.fail_on_error and self._context.required_process_failed:

@@ -24,13 +24,13 @@ class ProcessGroups:
     @classmethod
     def of(cls, context: LaunchContext) -> 'ProcessGroups':
         """Return the groups of the running launch."""
-        known = context.get_locals_as_dict().get(_KEY)
-        if isinstance(known, cls):
-            return known
-        groups = cls()
-        context.extend_globals({_KEY: groups})
-        context.on_close(groups.close)
-        return groups
+
+        def make() -> 'ProcessGroups':
+            groups = cls()
+            context.on_close(groups.close)
+            return groups
+
+        return context.resource(_KEY, make)
 
     def start_guardian(self) -> None:
         """Start the guardian if it does not run; called before the first child is started."""

@@ -87,13 +87,13 @@ class ROSAdapter:
 
 def get_ros_adapter(context: 'LaunchContext') -> ROSAdapter:
     """Return the adapter of the running launch, made on first use."""
-    adapter = context.get_locals_as_dict().get(_KEY)
-    if isinstance(adapter, ROSAdapter):
+
+    def make() -> ROSAdapter:
+        adapter = ROSAdapter(context.asyncio_loop, context.argv)
+        context.on_close(adapter.close)
         return adapter
-    adapter = ROSAdapter(context.asyncio_loop, context.argv)
-    context.extend_globals({_KEY: adapter})
-    context.on_close(adapter.close)
-    return adapter
+
+    return context.resource(_KEY, make)
 
 
 async def get_ros_node(context: 'LaunchContext') -> 'RclpyNode':

@@ -45,6 +45,11 @@ class OnActionEventBase(BaseEventHandler):
         self._on_event = on_event if callable(on_event) else normalize_entities(on_event)
         super().__init__(matcher=self._concerns, handle_once=handle_once)
 
+    @property
+    def entities(self) -> list[LaunchDescriptionEntity]:
+        """Return the entities that are known before the event: none if a function gives them."""
+        return [] if callable(self._on_event) else self._on_event
+
     def _concerns(self, event: Event) -> bool:
         if not isinstance(event, self._event_class):
             return False

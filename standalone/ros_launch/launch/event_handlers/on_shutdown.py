@@ -3,7 +3,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from ..entity import SomeEntities, normalize_entities
+from ..entity import LaunchDescriptionEntity, SomeEntities, normalize_entities
 from ..event import Event
 from ..event_handler import BaseEventHandler
 from ..events.shutdown import Shutdown
@@ -20,6 +20,11 @@ class OnShutdown(BaseEventHandler):
         """Take entities, or a function of event and context that returns some."""
         super().__init__(matcher=lambda event: isinstance(event, Shutdown), **kwargs)
         self._on_shutdown = on_shutdown if callable(on_shutdown) else normalize_entities(on_shutdown)
+
+    @property
+    def entities(self) -> list[LaunchDescriptionEntity]:
+        """Return the entities that are known before the event: none if a function gives them."""
+        return [] if callable(self._on_shutdown) else self._on_shutdown
 
     def handle(self, event: Event, context: 'LaunchContext') -> SomeEntities | None:
         """Return the reaction's entities."""

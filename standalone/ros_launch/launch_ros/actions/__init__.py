@@ -7,6 +7,9 @@ from .lifecycle_node import LifecycleNode
 from .node import Node
 from .scope import PushRosNamespace, SetParameter, SetRemap
 
+# Upstream has both spellings.
+PushROSNamespace = PushRosNamespace
+
 __getattr__ = module_getattr(__name__)
 
-__all__ = ['LifecycleNode', 'Node', 'PushRosNamespace', 'SetParameter', 'SetRemap']
+__all__ = ['LifecycleNode', 'Node', 'PushROSNamespace', 'PushRosNamespace', 'SetParameter', 'SetRemap']
