@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mimedi_sim.plant.ledger import LOST, QUANTITIES, VOLUME, Ledger, LedgerError, amounts
 
 ACCOUNTS = ("a", "b", "c", "d")

@@ -9,9 +9,8 @@ import pytest
 from plant_bench import SITE, Bench, batch_until_culture, batch_until_sorted, run_culture
 
 from mimedi_sim.models.donors import NOMINAL, donor
-from mimedi_sim.plant.faults import FaultError
+from mimedi_sim.plant.faults import KNOWN, FaultError
 from mimedi_sim.plant.twin import Plant
-from mimedi_sim.plant.faults import KNOWN
 from mimedi_sim.scenarios import ScenarioError, find_scenario, load_scenario
 
 FOLDER = Path(__file__).parents[2] / "config" / "scenarios"

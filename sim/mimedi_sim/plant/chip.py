@@ -82,6 +82,7 @@ class Chip:
         self.drive = Drive()
         self.concentrating = False
         self._sample_share = base.lamella_flow_fraction()
+        self._way_known = False
         self._time_s = time_s
         self._temperature_c = AMBIENT_C
         self._power_w = 0.0
@@ -124,18 +125,14 @@ class Chip:
         total = sample_ul_s + buffer_ul_s
         if sample_ul_s > 0.0 and buffer_ul_s > 0.0:
             self.concentrating = sample_ul_s >= buffer_ul_s
-            self._sample_share = sample_ul_s / total
-        elif sample_ul_s > 0.0 and not self.concentrating and self._never_both():
-            self.concentrating = True
-            self._sample_share = 1.0
+            self._sample_share, self._way_known = sample_ul_s / total, True
+        elif sample_ul_s > 0.0 and not self._way_known:
+            self.concentrating, self._sample_share = True, 1.0
         if not self.concentrating:
             return self._sorter.centre_flow_fraction()
         if self._sample_share >= 1.0:
             return PASSIVE_CONCENTRATE_SHARE
         return 1.0 - self._sample_share
-
-    def _never_both(self) -> bool:
-        return self._sample_share == SorterGeometry().lamella_flow_fraction()
 
     def split(
         self, sample: FloatArray, buffer: FloatArray, sample_ul_s: float, buffer_ul_s: float, time_s: float

@@ -123,6 +123,7 @@ class Reactor:
         if wanted.temperature_c != self.set_points.temperature_c:
             self.chamber.change(time_s, set_point_c=wanted.temperature_c)
             self._disturbed(time_s)
+            self._settled = False
         if wanted.co2_fraction != self.set_points.co2_fraction:
             target = max(wanted.co2_fraction, AMBIENT_CO2)
             self.gas.change(time_s, set_point=target, half_band=0.01 * target if target > AMBIENT_CO2 else 0.0)
@@ -144,6 +145,7 @@ class Reactor:
         self.gas.change(time_s, door_open=faults.door_open, supply_empty=faults.gas_supply_empty)
         self._gas_ahead = replace(self.gas)
         self._disturbed(time_s)
+        self._settled = False
 
     # -- time -------------------------------------------------------------------------------------------
 
@@ -182,8 +184,9 @@ class Reactor:
         now, wanted = self._stored, self.chamber.set_point_c
         gap = max(abs(now.air_c - wanted), abs(now.liquid_c - wanted))
         moved = max(abs(now.air_c - before.air_c), abs(now.liquid_c - before.liquid_c))
-        steady = time_s - earlier_s >= 0.5 * _FAST_S and moved < _SETTLED_K_PER_STEP * (time_s - earlier_s) / _FAST_S
-        self._settled = gap < _SETTLED_K or steady
+        steps = (time_s - earlier_s) / _FAST_S
+        near = gap < _SETTLED_K and moved < 4.0 * _SETTLED_K_PER_STEP * steps
+        self._settled = steps >= 0.5 and (near or moved < _SETTLED_K_PER_STEP * steps)
         self._ahead = replace(self.chamber)
         self._blocks = [self._stored]
 
@@ -273,6 +276,7 @@ class Reactor:
             self.chamber.temperatures = now._replace(liquid_c=now.liquid_c + change)
             self._pending_heat_j = 0.0
             self._disturbed(time_s)
+            self._settled = False
 
     def refresh(self, ledger: Ledger) -> None:
         """Adopt the vessel's content after a transfer, at the committed time; kills by fresh vector."""

@@ -118,7 +118,11 @@ class Plant:
     # -- time -------------------------------------------------------------------------------------------
 
     def next_event(self) -> float:
-        """Return when the plant's state changes course next by itself [s]; inf when nothing is planned."""
+        """Return when the plant's state changes course next by itself [s]; inf when nothing is planned.
+
+        `advance_to` goes through these events on its own: time may be granted past them. What reaches out of the
+        plant unasked has its own times: `next_frame_s` and `laboratory.next_event`.
+        """
         return min(
             self._instruments.next_event(), self._chip.next_event(), self._faults.next_event(),
             *(reactor.next_event(self.ledger) for reactor in self._reactors.values()),
@@ -257,13 +261,13 @@ class Plant:
         if vessel in self._faults.dead_scales:
             return math.nan
         true_g = self._volume_ul(vessel, now_s) * 1e-3 * self.site.vessels[vessel].density_g_ml
-        return self._scales[vessel].reading_g(true_g, now_s) + self._faults.scale_offset_g(vessel)
+        return self._scales[vessel].reading_g(true_g, now_s - self._start_s) + self._faults.scale_offset_g(vessel)
 
     def _at_rest(self, vessel: str, now_s: float) -> bool:
         return not self._touches(self._flows, vessel)
 
     def _impedance(self, frequency_hz: npt.NDArray[np.float64], now_s: float) -> npt.NDArray[np.complex128]:
-        return self._analyser.reading_ohm(self._chip.impedance_ohm(frequency_hz, now_s), now_s)
+        return self._analyser.reading_ohm(self._chip.impedance_ohm(frequency_hz, now_s), now_s - self._start_s)
 
     def _reactor_readings(self, vessel: str, now_s: float) -> BioreactorReadings:
         reactor = self._reactors[vessel]
@@ -271,7 +275,7 @@ class Plant:
         mass_g = volume_ul * 1e-3 * self.site.vessels[vessel].density_g_ml
         return self._probes[vessel].readings(
             reactor.state_at(now_s, volume_ul, self.ledger), mass_g, reactor.perfused_ul(now_s, self.ledger),
-            max(reactor.heater_limit_w, 1e-9), 0, now_s,
+            max(reactor.heater_limit_w, 1e-9), 0, now_s - self._start_s,
         )
 
     # -- microscope and laboratory ----------------------------------------------------------------------
