@@ -17,6 +17,8 @@ from .instruments import FluidicsInstruments
 POLL_S = 20.0
 ASPIRATE_UL_MIN = 40_000.0
 """Flow while the syringe fills; slow enough for cells, fast enough not to matter."""
+STROKE_ACCURACY = 0.01
+"""Relative accuracy of a syringe's strokes (Cavro XLP 6000: better than 1 %); weights are held to no less."""
 
 
 @dataclass
@@ -160,14 +162,15 @@ async def _arrived(move: Move, instruments: FluidicsInstruments, ctx: PhaseConte
 def close_balance(moved: Moved, move: Move, tolerance_ul: float) -> None:
     """Raise PhaseHold when weights do not confirm the strokes, or the destination the source."""
     step = f"{move.source} → {move.destination}"
+    allowed_ul = max(tolerance_ul, STROKE_ACCURACY * moved.moved_ul)
     gaps = (
         ("left the source by weight", moved.source_ul, moved.moved_ul),
         ("reached the destination by weight", moved.destination_ul, moved.moved_ul),
     )
     for what, weighed_ul, expected_ul in gaps:
-        if not math.isnan(weighed_ul) and abs(weighed_ul - expected_ul) > tolerance_ul:
+        if not math.isnan(weighed_ul) and abs(weighed_ul - expected_ul) > allowed_ul:
             raise PhaseHold(
                 "fluidics.balance_gap",
                 f"{step}: {weighed_ul:.0f} uL {what}, the strokes moved {expected_ul:.0f} uL "
-                f"(allowed difference {tolerance_ul:.0f} uL); look for a leak, air or a blocked line",
+                f"(allowed difference {allowed_ul:.0f} uL); look for a leak, air or a blocked line",
             )
