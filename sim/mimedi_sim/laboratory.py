@@ -44,9 +44,9 @@ class SignedRecord:
 
 @dataclass(frozen=True)
 class Result:
-    """A measured value with its 95 % interval; NaN where the sample gives no answer."""
+    """A measured value with its 95 % interval, or a word; NaN where there is no number."""
 
-    value: float
+    value: float | str
     low: float
     high: float
     status: str = "final"
@@ -88,9 +88,8 @@ def _relative(true: float, cv: float, draw: RandomStream) -> Result:
     return Result(max(0.0, value), max(0.0, value * (1.0 - _Z95 * cv)), value * (1.0 + _Z95 * cv))
 
 
-def _detected(present: bool, status: str = "final") -> Result:
-    value = 1.0 if present else 0.0
-    return Result(value, value, value, status)
+def _word(word: str, status: str = "final") -> Result:
+    return Result(word, math.nan, math.nan, status)
 
 
 def _cd3(content: FloatArray, draw: RandomStream) -> Result:
@@ -142,15 +141,15 @@ def _potency(content: FloatArray, draw: RandomStream) -> Result:
 def _sterility(content: FloatArray, draw: RandomStream) -> Result:
     # Negative to date means: Gram stain, which sees 1e4/mL and more; the culture takes 14 days.
     per_ml = float(content[INDEX["cfu"]]) / max(float(content[VOLUME]) * 1e-3, 1e-9)
-    return _detected(True) if per_ml > 1e4 else _detected(False, "pending")
+    return _word("positive") if per_ml > 1e4 else _word("negative", "pending")
 
 
 def _absent(content: FloatArray, draw: RandomStream) -> Result:
-    return _detected(False)
+    return _word("negative")
 
 
 def _identity(content: FloatArray, draw: RandomStream) -> Result:
-    return _detected(True) if _sum(content, NUCLEATED) > 0.0 else _UNKNOWN
+    return _word("match") if _sum(content, NUCLEATED) > 0.0 else _UNKNOWN
 
 
 TESTS: dict[str, Test] = {
@@ -159,12 +158,12 @@ TESTS: dict[str, Test] = {
     "viability": Test(1.0, 100.0, "1", "dye exclusion, Ph.Eur. 2.7.29", _viability),
     "vcn_per_transduced_cell": Test(6.0, 200.0, "copies/cell", "digital PCR over CAR+ cells", _copies),
     "endotoxin_eu_ml": Test(1.0, 100.0, "EU/mL", "LAL kinetic, Ph.Eur. 2.6.14", _endotoxin),
-    "mycoplasma": Test(3.0, 200.0, "1", "PCR with cells, Ph.Eur. 2.6.7; 1: detected", _absent),
-    "residual_beads_per_3e6": Test(2.0, 200.0, "beads/3e6 cells", "microscopy after lysis", _beads),
-    "rcl": Test(6.0, 200.0, "1", "VSV-G quantitative PCR; 1: detected", _absent),
+    "mycoplasma": Test(3.0, 200.0, "result", "PCR with cells, Ph.Eur. 2.6.7", _absent),
+    "residual_beads_per_3e6_cells": Test(2.0, 200.0, "beads", "microscopy after lysis", _beads),
+    "rcl": Test(6.0, 200.0, "result", "VSV-G quantitative PCR", _absent),
     "potency_ifng_pg_ml": Test(6.0, 200.0, "pg/mL", "IFN-gamma release on CD19+ targets, ELISA", _potency),
-    "sterility": Test(2.0, 300.0, "1", "Gram stain, culture under way, Ph.Eur. 2.6.27; 1: growth", _sterility),
-    "identity_hla": Test(4.0, 100.0, "1", "HLA typing against the donor; 1: match", _identity),
+    "sterility": Test(2.0, 300.0, "result", "Gram stain, culture under way, Ph.Eur. 2.6.27", _sterility),
+    "identity_hla": Test(4.0, 100.0, "result", "HLA typing against the donor", _identity),
 }
 """Every test the laboratory offers, with times short enough for a batch's last day [calibration]."""
 
@@ -244,7 +243,9 @@ class Laboratory:
         sample, how = self._samples[sample_id], TESTS[test]
         result = how.measure(sample.content, RandomStream(self._seed, f"laboratory {sample_id}", test))
 
-        def number(value: float) -> float | None:
+        def number(value: float | str) -> float | str | None:
+            if isinstance(value, str):
+                return value
             return None if math.isnan(value) else float(f"{value:.6g}")
 
         record = {
