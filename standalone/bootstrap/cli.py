@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -33,6 +34,7 @@ workcell: one patient's batch of cells, from apheresis to frozen dose, on ROS 2
 
 set up
   ./workcell setup                     all of it now; the other commands do it themselves when needed
+                                       (WORKCELL_PYTHON=python3.12 names the interpreter of a new .venv)
   ./workcell clean                     remove what was built; `clean --all` also .venv (runs/ is kept)
   ./workcell lock                      renew standalone/bootstrap/requirements.lock
 
@@ -64,6 +66,10 @@ def main(arguments: Sequence[str], root: Path) -> int:
         return _dispatch(layout, arguments[0], list(arguments[1:]), os.environ)
     except SetupError as error:
         print(f"workcell: {error}", file=sys.stderr)
+        return COULD_NOT_RUN
+    except subprocess.CalledProcessError as error:
+        command = " ".join(str(word) for word in error.cmd)
+        print(f"workcell: failed with status {error.returncode}: {command}\n{error.stderr or ''}", file=sys.stderr)
         return COULD_NOT_RUN
     except KeyboardInterrupt:
         print("workcell: interrupted; the same command goes on where it stopped.", file=sys.stderr)

@@ -49,12 +49,18 @@ def build(
         command += ["--cmake-args", f"-DPython3_EXECUTABLE={python}", "-DBUILD_TESTING=OFF"]
         if distribution is None:
             command.append("-DMIMEDI_MSGS_CPP=OFF")
-        if shutil.which("ninja", path=building["PATH"]):
+        if shutil.which("ninja", path=building["PATH"]) and not _built_with_make(layout):
             command.append("-GNinja")
         ccache = shutil.which("ccache", path=building["PATH"])
         if ccache:
             command += [f"-DCMAKE_C_COMPILER_LAUNCHER={ccache}", f"-DCMAKE_CXX_COMPILER_LAUNCHER={ccache}"]
     runner.command(command, env=building)
+
+
+def _built_with_make(layout: Layout) -> bool:
+    """Whether somebody's plain `colcon build` was here; CMake refuses to change the generator."""
+    cache = layout.build / INTERFACES / "CMakeCache.txt"
+    return cache.is_file() and "CMAKE_GENERATOR:INTERNAL=Ninja" not in cache.read_text(encoding="utf-8")
 
 
 def _tools(layout: Layout, distribution: Distribution | None, env: Mapping[str, str]) -> tuple[str, list[str]]:
