@@ -10,15 +10,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-from ruamel.yaml.error import YAMLError
-
 from mimedi_nodes.records.attachments import registered
 from mimedi_nodes.records.chain import HEADS_FILE
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.heads import Head
 from mimedi_nodes.records.report import REPORT_FILE, render_report, write_report
 from mimedi_nodes.records.review import Evaluate, review
+from mimedi_nodes.records.specification import product_file
+from mimedi_nodes.records.specification import read_specification as read_file
 from mimedi_nodes.records.summary import read_events
 
 REPRINT_FILE = "report_reprint.html"
@@ -58,30 +57,20 @@ def main(argv: Sequence[str], evaluate: Evaluate | None = None) -> int:
 
 
 def read_specification(path: Path | None, product: str) -> Mapping[str, Any]:
-    """Return the content of a product's specification file.
+    """Return the content of a specification file, of the product's own one when `path` is None.
 
     Raises:
         RecordError: there is none, or it cannot be read.
     """
-    if path is None:
-        path = _config_folder() / "products" / f"{product}.yaml"
-    try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise RecordError(f"{path}: {error.strerror}; name the product's file with --specification") from error
-    except YAMLError as error:
-        raise RecordError(f"{path}: {error}; mend the file") from error
-    if not isinstance(content, dict) or not isinstance(content.get("tests"), list):
-        raise RecordError(f"{path}: has no list of tests; give a product file like config/products/car_t_cd19.yaml")
-    return content
+    return read_file(path if path is not None else product_file(_products_folder(), product))
 
 
-def _config_folder() -> Path:
+def _products_folder() -> Path:
     """The source tree's, or the installed share folder's."""
     for parent in Path(__file__).resolve().parents:
         for folder in (parent / "config", parent / "share" / "mimedi_workcell" / "config"):
             if (folder / "products").is_dir():
-                return folder
+                return folder / "products"
     raise RecordError("config/products is not found beside the program; name the file with --specification")
 
 

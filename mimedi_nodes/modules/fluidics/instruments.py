@@ -10,7 +10,7 @@ from typing import Any
 
 from ...instruments.balance import SicsBalance
 from ...instruments.cavro import CavroPump, CavroValve
-from ...instruments.link import Link
+from ...instruments.link import InstrumentRefused, Link
 from ...instruments.pacing import Pace, settle
 from ...process.errors import PhaseError
 from ..scales import Scales
@@ -45,7 +45,11 @@ class FluidicsInstruments:
     async def telemetry(self) -> Mapping[str, tuple[float, str]]:
         """Read the weights and the plunger."""
         values = {f"{vessel}_ul": (volume_ul, "uL") for vessel, volume_ul in (await self.scales.volumes_ul()).items()}
-        return {**values, "plunger_ul": (await self.pump.plunger_ul(), "uL")}
+        try:
+            plunger_ul = await self.pump.plunger_ul()
+        except InstrumentRefused:
+            plunger_ul = math.nan  # not initialized yet: it has no position
+        return {**values, "plunger_ul": (plunger_ul, "uL")}
 
     async def ready_pump(self, ctx: Pace) -> None:
         """Initialize what needs it and wait until nothing moves; the pump is stopped when it still moves."""

@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`workcell demo`: launches the whole workcell on the simulated plant and produces one batch."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console
+
+from ..modules.registry import config_folder
+from .batch_options import DEFAULT_RECIPE, EXIT_TEXT, add_batch_options, add_plant_options, new_batch_id
+from .produce import produce
+
+STOP_TIMEOUT_S = 30.0
+
+
+def main(argv: Sequence[str]) -> int:
+    """Run the demonstration; see the module's text."""
+    parser = argparse.ArgumentParser(
+        prog="workcell demo",
+        description="Launches the workcell on the simulated plant, produces one batch with live progress, prints its "
+        "release table and leaves a report. " + EXIT_TEXT,
+        epilog="Examples: ./workcell demo   ./workcell demo --donor weak --seed 7   ./workcell demo --speed 3600",
+    )
+    parser.add_argument("--recipe", default=DEFAULT_RECIPE, help=f"recipe (default {DEFAULT_RECIPE})")
+    parser.add_argument("--speed", default="max", help="process time per wall time: a factor, or max (default)")
+    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for the run's files (default runs)")
+    add_plant_options(parser)
+    add_batch_options(parser)
+    options = parser.parse_args(list(argv))
+    options.namespace = ""
+    options.batch_id = options.batch_id or new_batch_id(options.recipe)
+    console = Console(stderr=options.json == "-")
+    runs = options.runs.resolve()
+    runs.mkdir(parents=True, exist_ok=True)
+    # A domain of its own: the demonstration neither sees nor disturbs another workcell on this machine.
+    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
+    begun_s = time.monotonic()
+    with Launched(options, runs) as workcell:
+        status = produce(options, console, workcell.is_running, runs)
+        if status == 2:
+            workcell.explain()
+    console.print(f"{time.monotonic() - begun_s:.0f} s of wall time", highlight=False)
+    return status
+
+
+class Launched:
+    """The workcell, launched by `ros2 launch` in a process group of its own; a context manager that ends it in order."""
+
+    def __init__(self, options: argparse.Namespace, runs: Path) -> None:
+        self._log = runs / ".launch" / f"{options.batch_id}.log"
+        self._log.parent.mkdir(exist_ok=True)
+        state = tempfile.mkdtemp(prefix="mimedi-")
+        arguments = {
+            "hardware": "sim",
+            "run_dir": str(runs),
+            "state_dir": state,
+            "seed": str(options.seed),
+            "donor": options.donor,
+            "scenario": options.scenario,
+            "speed": options.speed,
+            "operator": options.operator,
+            "on_hold": "wait" if options.operator == "ask" else "end",
+        }
+        launch_file = config_folder().parent / "launch" / "workcell.launch.py"
+        self._command = ["ros2", "launch", str(launch_file), *(f"{k}:={v}" for k, v in arguments.items())]
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Launched:
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                self._command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
+            )
+        return self
+
+    def is_running(self) -> bool:
+        """Tell whether the launch is alive."""
+        return self._process is not None and self._process.poll() is None
+
+    def explain(self) -> None:
+        """Show the end of the launch log: that is where the reason stands."""
+        print(f"last lines of {self._log}:", file=sys.stderr)
+        for line in self._log.read_text(errors="replace").splitlines()[-15:]:
+            print(f"  {line}", file=sys.stderr)
+
+    def __exit__(self, *error: object) -> None:
+        if self._process is None or self._process.poll() is not None:
+            return
+        self._process.send_signal(signal.SIGINT)
+        try:
+            self._process.wait(STOP_TIMEOUT_S)
+        except subprocess.TimeoutExpired:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`workcell produce RECIPE`: orders a batch from a running workcell and follows it."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..modules.registry import module_table
+from ..process.errors import WorkcellError
+from .batch_options import (
+    DEFAULT_RECIPE,
+    EXIT_COULD_NOT_RUN,
+    EXIT_OF_VERDICT,
+    EXIT_REJECTED,
+    EXIT_TEXT,
+    add_batch_options,
+    batch_of,
+)
+from .batch_view import BatchView
+from .release_table import print_release
+
+
+def main(argv: Sequence[str]) -> int:
+    """Order a batch; see the module's text."""
+    parser = argparse.ArgumentParser(
+        prog="workcell produce",
+        description="Orders one batch from a running workcell (./workcell up) and follows it to its verdict. " + EXIT_TEXT,
+        epilog="Example: ./workcell produce car_t_cd19 --weight-kg 82",
+    )
+    parser.add_argument("recipe", nargs="?", default=DEFAULT_RECIPE, help=f"recipe (default {DEFAULT_RECIPE})")
+    parser.add_argument("--namespace", default="", help="namespace of the workcell")
+    add_batch_options(parser)
+    options = parser.parse_args(list(argv))
+    console = Console(stderr=options.json == "-")
+    return produce(options, console, lambda: True)
+
+
+def produce(
+    options: argparse.Namespace, console: Console, still_running: Callable[[], bool], runs_dir: Path | None = None
+) -> int:
+    """Order the batch of the options, follow it, print its release table; return the exit status."""
+    from ..nodes.batch_client import BatchClient, ClientError
+
+    client = BatchClient(options.namespace, tuple(module_table()))
+    try:
+        with console.status("bringing up the workcell") as waiting:
+            client.wait_active(still_running, lambda text: waiting.update(text))
+        with BatchView(console) as view:
+            batch = batch_of(options, options.recipe)
+            summary = client.produce(options.recipe, batch, {}, lambda seen: view.show(seen.batch))
+    except (ClientError, WorkcellError, OSError, ValueError) as error:
+        print(f"workcell: could not run: {error}", file=sys.stderr)
+        return EXIT_COULD_NOT_RUN
+    finally:
+        client.close()
+    show(summary, options, console, runs_dir)
+    return EXIT_OF_VERDICT.get(str(summary["verdict"]), EXIT_REJECTED)
+
+
+def show(summary: dict[str, Any], options: argparse.Namespace, console: Console, runs_dir: Path | None) -> None:
+    """Print the release table and where the files are; write the JSON that was asked for."""
+    print_release(summary, console)
+    ended = summary.get("ended") or {}
+    if ended.get("reason"):
+        console.print(f"Ended {ended.get('state')}: {ended['reason']}", highlight=False)
+    folder = (runs_dir / summary["folder"]) if runs_dir is not None else Path(summary["folder"])
+    console.print(f"Files: {folder}  (report.html, summary.json, record, topics.mcap)", highlight=False, soft_wrap=True)
+    if options.json == "-":
+        print(json.dumps(summary, indent=2, ensure_ascii=False))
+    elif options.json:
+        Path(options.json).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`workcell simulate RECIPE`: a whole batch on virtual time, without ROS."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from ..modules.registry import config_folder, manifests
+from ..modules.site import load_site
+from ..process.errors import WorkcellError
+from ..process.recipe_loader import load_recipe
+from ..process.release import evaluate
+from ..records.review import review
+from .report import read_specification
+from ..records.summary import summarize
+from .batch_options import (
+    EXIT_COULD_NOT_RUN,
+    EXIT_OF_VERDICT,
+    EXIT_REJECTED,
+    EXIT_TEXT,
+    add_batch_options,
+    add_plant_options,
+    batch_of,
+    recipe_path,
+    script_of,
+)
+from .release_table import print_release
+
+
+def main(argv: Sequence[str]) -> int:
+    """Simulate a batch; see the module's text."""
+    parser = argparse.ArgumentParser(
+        prog="workcell simulate",
+        description="Runs a recipe headless: the same phases, drivers, engine and plant, days in seconds. " + EXIT_TEXT,
+        epilog="Example: ./workcell simulate car_t_cd19 --seed 1 --json -",
+    )
+    parser.add_argument("recipe", help="name of a recipe in config/recipes, or a file")
+    add_plant_options(parser)
+    add_batch_options(parser)
+    parser.add_argument("--truth", metavar="FILE", help="write the plant's truth at the end as JSON")
+    options = parser.parse_args(list(argv))
+    console = Console(stderr=options.json == "-")
+    begun_s = time.perf_counter()
+    try:
+        summary = simulate(options)
+    except (WorkcellError, OSError, ValueError) as error:
+        print(f"workcell simulate: {error}", file=sys.stderr)
+        return EXIT_COULD_NOT_RUN
+    summary["wall_s"] = time.perf_counter() - begun_s
+    if options.json != "-":
+        print_release(summary, console)
+        if summary["ended"].get("reason"):
+            console.print(f"Ended {summary['ended'].get('state')}: {summary['ended']['reason']}", highlight=False)
+        console.print(f"{summary['duration_d']:.2f} process days in {summary['wall_s']:.2f} s", highlight=False)
+    if options.json:
+        text = json.dumps(summary, indent=2, ensure_ascii=False)
+        if options.json == "-":
+            print(text)
+        else:
+            Path(options.json).write_text(text + "\n", encoding="utf-8")
+    return EXIT_OF_VERDICT.get(str(summary["verdict"]), EXIT_REJECTED)
+
+
+def simulate(options: argparse.Namespace) -> dict[str, Any]:
+    """Run the batch that the options describe and return its summary."""
+    from mimedi_sim.headless import HeadlessRun, run_batch
+    from mimedi_sim.models.donors import donor
+    from mimedi_sim.scenarios import find_scenario
+
+    site = load_site(config_folder() / "site" / "demo.yaml")
+    scenario = find_scenario(options.scenario, config_folder() / "scenarios")
+    recipe = load_recipe(recipe_path(options.recipe), manifests())
+    operator = script_of(options.operator)
+    if operator is None:
+        raise ValueError("--operator ask needs a running workcell; simulate takes scripted:FILE")
+    batch = batch_of(options, recipe.name)
+    who = donor(scenario.donor or options.donor, options.seed)
+    run = HeadlessRun(recipe, batch, site, replace(who), options.seed, operator, scenario)
+    result = run_batch(run)
+    if options.truth:
+        Path(options.truth).write_text(json.dumps(result.truth, indent=1) + "\n", encoding="utf-8")
+    specification: Mapping[str, Any] = read_specification(None, recipe.product)
+    summary = summarize(review(result.events, specification, evaluate), result.record.head)
+    summary |= {"seed": options.seed, "donor_profile": who.name, "scenario": scenario.scenario, "simulated": True}
+    return summary

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A client of the coordinator for commands: orders a batch, follows it, survives the coordinator's restart."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import rclpy
+from action_msgs.msg import GoalStatus
+from lifecycle_msgs.msg import State
+from lifecycle_msgs.srv import GetState
+from mimedi_msgs.action import ProduceBatch
+from mimedi_msgs.msg import AlarmList, BatchStatus, ModuleState, Prompt
+from mimedi_msgs.srv import ReviewBatch
+from rclpy.action import ActionClient
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.task import Future
+
+from ..process.procedure_state import FINAL_STATES
+from ..process.batch import Batch
+from . import qos
+
+BRING_UP_TIMEOUT_S = 90.0
+SETTLE_S = 5.0
+"""Steady time [s] after the end of a procedure in which the action's result should come; then the recorder is asked."""
+
+
+class ClientError(RuntimeError):
+    """The workcell did not do what was asked; says what and where to look."""
+
+
+@dataclass
+class Seen:
+    """What has been heard of the workcell so far."""
+
+    batch: BatchStatus | None = None
+    modules: dict[str, ModuleState] = field(default_factory=dict)
+    alarms: AlarmList | None = None
+    prompt: Prompt | None = None
+
+
+class BatchClient:
+    """Talks to a workcell from a command; ROS runs in a thread of its own, calls here wait with deadlines."""
+
+    def __init__(self, namespace: str, modules: tuple[str, ...]) -> None:
+        self.seen = Seen()
+        rclpy.init(args=[])
+        self._node = Node("batch_client", namespace=namespace)
+        node = self._node
+        node.create_subscription(BatchStatus, "coordinator/batch_status", self._take("batch"), qos.STATE)
+        node.create_subscription(AlarmList, "alarms", self._take("alarms"), qos.STATE)
+        node.create_subscription(Prompt, "coordinator/prompt", self._take("prompt"), qos.STATE)
+        for module in modules:
+            node.create_subscription(ModuleState, f"{module}/state", self._take_module, qos.STATE)
+        self._produce = ActionClient(node, ProduceBatch, "coordinator/produce_batch")
+        self._state = node.create_client(GetState, "coordinator/get_state")
+        self._review = node.create_client(ReviewBatch, "recorder/review_batch")
+        self._executor = SingleThreadedExecutor()
+        self._executor.add_node(node)
+        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
+        self._thread.start()
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            pass  # the command was interrupted
+
+    def _take(self, name: str) -> Callable[[Any], None]:
+        return lambda message: setattr(self.seen, name, message)
+
+    def _take_module(self, message: ModuleState) -> None:
+        self.seen.modules[message.module] = message
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self._thread.join(5.0)
+        self._node.destroy_node()
+        rclpy.try_shutdown()
+
+    def wait_active(self, still_running: Callable[[], bool], tell: Callable[[str], None]) -> None:
+        """Return when the coordinator is active; raises ClientError after 90 s or when `still_running` says no."""
+        deadline_s = time.monotonic() + BRING_UP_TIMEOUT_S
+        while time.monotonic() < deadline_s:
+            if not still_running():
+                raise ClientError("the workcell ended before it was up")
+            tell(f"bringing up: {len(self.seen.modules)} modules report")
+            if self._state.wait_for_service(0.5):
+                reply = self._call(self._state, GetState.Request(), 5.0)
+                if reply is not None and reply.current_state.id == State.PRIMARY_STATE_ACTIVE:
+                    return
+                time.sleep(0.2)  # polls a service that has no event of its own; the deadline is above
+        raise ClientError(f"the coordinator was not active within {BRING_UP_TIMEOUT_S:g} s; look at the launch log")
+
+    def produce(
+        self, recipe: str, batch: Batch, parameters: Mapping[str, Any], follow: Callable[[Seen], None]
+    ) -> dict[str, Any]:
+        """Order a batch and return its summary, following it meanwhile.
+
+        Raises:
+            ClientError: the batch could not be run; with the coordinator's reason.
+        """
+        if not self._produce.wait_for_server(10.0):
+            raise ClientError("the coordinator offers no produce_batch; is the workcell up?")
+        goal = ProduceBatch.Goal(
+            recipe=recipe,
+            batch_id=batch.batch_id,
+            patient_id=batch.patient_id,
+            donor_id=batch.donor_id,
+            patient_weight_kg=batch.patient_weight_kg,
+            parameters_json=json.dumps(dict(parameters)),
+            engineering_run=batch.engineering_run,
+        )
+        accepted = self._wait(self._produce.send_goal_async(goal), 10.0)
+        if accepted is None or not accepted.accepted:
+            raise ClientError("the coordinator did not take the order; look at its log")
+        result = accepted.get_result_async()
+        ended_s = math.inf
+        while not result.done():
+            follow(self.seen)
+            done = threading.Event()
+            result.add_done_callback(lambda _, done=done: done.set())
+            done.wait(0.2)
+            status = self.seen.batch
+            if status is not None and status.batch_id == batch.batch_id and status.state in FINAL_STATES:
+                ended_s = min(ended_s, time.monotonic())
+            if time.monotonic() - ended_s > SETTLE_S:
+                return self._reviewed(batch.batch_id)  # the coordinator that took the order is no more
+        answer = result.result()
+        if answer.status == GoalStatus.STATUS_ABORTED or answer.result.error_code:
+            raise ClientError(f"{answer.result.error_msg} (code {answer.result.error_code})")
+        summary = json.loads(answer.result.summary_json)
+        return {**summary, "folder": answer.result.folder}
+
+    def _reviewed(self, batch_id: str) -> dict[str, Any]:
+        reply = self._call(self._review, ReviewBatch.Request(batch_id=batch_id, write_report=True), 60.0)
+        if reply is None or reply.error_msg:
+            raise ClientError(f"the recorder cannot review {batch_id}: {reply.error_msg if reply else 'no answer'}")
+        return {**json.loads(reply.summary_json), "folder": reply.folder}
+
+    def _call(self, client: Any, request: Any, timeout_s: float) -> Any:
+        return self._wait(client.call_async(request), timeout_s)
+
+    @staticmethod
+    def _wait(future: Future, timeout_s: float) -> Any:
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        return future.result() if done.wait(timeout_s) else None
