@@ -131,7 +131,7 @@ class Appearances:
 def _fit_numpy(stack: FloatImage, scale: FloatImage, patches: FloatImage, x: FloatArray, y: FloatArray,
                prior_px: FloatArray, amplitude_prior: FloatArray) -> OverlapFit:
     """The same fit without the compiled kernel: all cells step together (Jacobi) instead of in turn."""
-    count, channels, size = patches.shape[:3]
+    count, size = patches.shape[0], patches.shape[2]
     height, width = stack.shape[1:]
     reach = size // 2
     pad = reach + 3

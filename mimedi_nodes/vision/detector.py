@@ -221,7 +221,8 @@ class CellDetector:
         patch = around[upper - y0:upper - y0 + high, left - x0:left - x0 + wide]
         core = cv2.compare(patch, level + blob.contrast, cv2.CMP_GT) & blob.mask
         plateau = cv2.mean(patch, core)[0] - level
-        self._fringe_share += 0.02 * (self._fringe(blob, around, (left - x0, upper - y0), level) / plateau - self._fringe_share)
+        fringe = self._fringe(blob, around, (left - x0, upper - y0), level)
+        self._fringe_share += 0.02 * (fringe / plateau - self._fringe_share)
         middle = 0.5 * plateau * (1.0 + min(self._fringe_share, 0.0))
         half = cv2.compare(patch, level + middle, cv2.CMP_GT) & blob.mask
         contours, _ = cv2.findContours(half, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
@@ -233,7 +234,8 @@ class CellDetector:
         # From the threshold's contour to that at half height the absorbance climbs this much over this way.
         way = max(0.5 * (blob.diameter - diameter), 0.25)
         self._ring_share += 0.02 * (inward / diameter - self._ring_share)
-        return diameter * (1.0 - 2.0 * _BOUNDARY * self._ring_share), max(0.5 * plateau - self.threshold, 0.05 * plateau) / max(plateau, 1e-6) / way
+        rise = max(0.5 * plateau - self.threshold, 0.05 * plateau) / max(plateau, 1e-6)
+        return diameter * (1.0 - 2.0 * _BOUNDARY * self._ring_share), rise / way
 
     @staticmethod
     def _fringe(blob: Blob, around: FloatImage, corner: tuple[int, int], level: float) -> float:
@@ -292,7 +294,7 @@ class CellDetector:
         ends = np.array([blob.x - x0, blob.y - y0]) + np.array([[-reach], [reach]]) * along
         two = expected.appearances.fit(images, expected.weights, np.array([-1, -1]), ends[:, 0], ends[:, 1],
                                        np.full(2, _SEED_SPREAD_PX))
-        if not (0.5 < two.amplitude.min() and two.amplitude.max() < 1.8):
+        if not (two.amplitude.min() > 0.5 and two.amplitude.max() < 1.8):
             return False
         if math.hypot(two.x[0] - two.x[1], two.y[0] - two.y[1]) < 0.3 * self.typical_diameter_px:
             return False
@@ -411,7 +413,7 @@ class CellDetector:
                     centres.append((moments["m10"] / area + left, moments["m01"] / area + upper))
         return centres
 
-    def _drop_twins(self, fit: OverlapFit, hits: NDArray[np.int32]) -> None:
+    def _drop_twins(self, fit: OverlapFit, hits: NDArray[np.int_]) -> None:
         """Set the amplitude of the younger of two fitted cells to 0 where both together explain but one."""
         near = (np.hypot(fit.x[:, None] - fit.x[None, :], fit.y[:, None] - fit.y[None, :])
                 < 0.35 * self.typical_diameter_px)

@@ -29,7 +29,8 @@ static void place(float *residual, int channels, int h, int w, const float *patc
 {
     int reach = size / 2, fx = (int)(x < 0 ? x - 1 : x), fy = (int)(y < 0 ? y - 1 : y);
     float u = (float)(x - fx), v = (float)(y - fy);
-    float c11 = amount * (1 - u) * (1 - v), c10 = amount * u * (1 - v), c01 = amount * (1 - u) * v, c00 = amount * u * v;
+    float c11 = amount * (1 - u) * (1 - v), c10 = amount * u * (1 - v);
+    float c01 = amount * (1 - u) * v, c00 = amount * u * v;
     int left = fx - reach, top = fy - reach;
     int i0 = left + 1 > 0 ? 1 : -left, i1 = left + size < w ? size : w - left;
     int j0 = top + 1 > 0 ? 1 : -top, j1 = top + size < h ? size : h - top;

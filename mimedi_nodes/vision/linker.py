@@ -17,7 +17,8 @@ TRACK = np.dtype([
     ("hits", "i4"), ("missed", "i4"), ("born", "i4"),
     ("last_x", "f8"), ("last_s", "f8"),          # last measured position and its time
     ("detection", "i4"),                         # row of this frame's detection, -1 when coasting
-    ("blob_px", "f8"), ("diameter_px", "f8"), ("sized", "i4"), ("area_px2", "f8"), ("deformation", "f8"), ("aspect", "f8"),
+    ("blob_px", "f8"), ("diameter_px", "f8"), ("sized", "i4"),
+    ("area_px2", "f8"), ("deformation", "f8"), ("aspect", "f8"),
     ("contrast", "f8"), ("sharpness", "f8"), ("shapes", "i4"), ("edge", "?"),
     ("dye", "f8"), ("dye_frames", "i4"),         # mean dead-dye signal, grey levels above background
     ("fluorescence", "f8", (2,)), ("fluorescence_frames", "i4"),
@@ -166,7 +167,8 @@ class Linker:
         seen = found[rows]
         new["id"] = np.arange(self._next, self._next + len(rows))
         self._next += len(rows)
-        for name in ("x", "y", "blob_px", "diameter_px", "area_px2", "deformation", "aspect", "contrast", "sharpness", "edge"):
+        for name in ("x", "y", "blob_px", "diameter_px", "area_px2", "deformation", "aspect", "contrast",
+                     "sharpness", "edge"):
             new[name] = seen[name]
         new["last_x"], new["last_s"] = seen["x"], stamp_s
         new["ratio"], new["hits"], new["born"], new["detection"] = 1.0, 1, self._frame, rows

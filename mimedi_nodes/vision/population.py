@@ -175,7 +175,8 @@ class PopulationEstimator:
         dye = np.array([cell.dye for cell in cells if math.isfinite(cell.dye)])
         dead = 0
         if len(dye):
-            dead = int((dye > dye_threshold(dye, float(np.median(self._dye_noise)), self.settings.dye_dead_level)).sum())
+            limit = dye_threshold(dye, float(np.median(self._dye_noise)), self.settings.dye_dead_level)
+            dead = int((dye > limit).sum())
             viability = wilson_interval(len(dye) - dead, len(dye), self.confidence)
         else:
             viability = Interval(math.nan, math.nan, math.nan)

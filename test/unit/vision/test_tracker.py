@@ -106,7 +106,8 @@ def test_identity_survives_an_overtaking() -> None:
     """A fast cell passes in front of a slow one, two rows apart, among others that show the flow."""
     frames, rng = 60, np.random.default_rng(4)
     others = 14
-    y = np.concatenate([[60.0, 64.0], rng.choice(np.array([20.0, 35.0, 90.0, 105.0]), others) + rng.uniform(-2, 2, others)])
+    rows = rng.choice(np.array([20.0, 35.0, 90.0, 105.0]), others) + rng.uniform(-2, 2, others)
+    y = np.concatenate([[60.0, 64.0], rows])
     start = np.concatenate([[40.0, 130.0], np.linspace(-300, 480, others)])
     own = np.concatenate([[1.10, 0.88], np.ones(others)])
     eta = (2.0 * y - WALL_TOP - WALL_BOTTOM) / (WALL_BOTTOM - WALL_TOP)

@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Recorded movies and image sets in, tables out: the functions behind `workcell track` and `workcell segment`."""
+
+from __future__ import annotations
+
+import csv
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimedi_nodes.vision.annotate import annotate
+from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
+from mimedi_nodes.vision.opencv import cv2
+from mimedi_nodes.vision.segment import background_of, segment_image
+from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
+from mimedi_nodes.vision.tracker import CONFIRMED_FRAMES, CellTracker
+
+_WARM_FRAMES = 40
+_IMAGES = {".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg"}
+_VIDEOS = {".avi", ".mp4", ".mkv", ".mov"}
+TRACK_COLUMNS = ("frame", "id", "x", "y", "vx", "vy", "diameter_um", "deform", "area_um2", "cls", "dead", "measured")
+CELL_COLUMNS = ("frame", "label", "x", "y", "area_um2", "deform", "aspect", "edge")
+
+
+class Movie(NamedTuple):
+    """Frames (T, H, W), fluorescence (T, C, H, W) or None, and the geometry."""
+
+    frames: NDArray[Any]
+    fluorescence: NDArray[Any] | None
+    settings: VisionSettings
+
+
+@dataclass(frozen=True)
+class TrackReport:
+    """What tracking a movie took: frames, distinct cells, and times per frame on one core."""
+
+    frames: int
+    tracks: int
+    frames_per_s: float
+    p50_ms: float
+    p99_ms: float
+
+
+def read_movie(path: Path, um_per_px: float | None = None, wall_px: float | None = None,
+               frame_rate_hz: float | None = None, depth_um: float = 20.0) -> Movie:
+    """A movie from an npz file (`movie`, optional `fl`, `px_um`, `wall`, `fps`), a video or a folder of images.
+
+    What the file does not hold must be given. `wall` is the distance of both walls from the frame's edge, px.
+
+    Raises:
+        VisionInputError: unknown kind of file, missing or wrong arrays, missing geometry.
+    """
+    fluorescence = None
+    if path.is_dir():
+        files = sorted(p for p in path.iterdir() if p.suffix.lower() in _IMAGES)
+        if not files:
+            raise VisionInputError("movie", path, f"a folder with images {sorted(_IMAGES)}")
+        frames = np.stack([_read_image(p) for p in files])
+    elif path.suffix.lower() == ".npz":
+        with np.load(path) as stored:
+            if "movie" not in stored:
+                raise VisionInputError("movie", sorted(stored.files), "an npz with an array `movie` (T, H, W)")
+            frames = stored["movie"]
+            fluorescence = stored.get("fl", None)
+            um_per_px = um_per_px if um_per_px is not None or "px_um" not in stored else float(stored["px_um"])
+            wall_px = wall_px if wall_px is not None or "wall" not in stored else float(stored["wall"])
+            if frame_rate_hz is None and "fps" in stored:
+                frame_rate_hz = float(stored["fps"])
+    elif path.suffix.lower() in _VIDEOS:
+        frames = np.stack(list(_read_video(path)))
+    else:
+        raise VisionInputError("movie", path, f".npz, a video {sorted(_VIDEOS)} or a folder of images")
+    if frames.ndim != 3 or len(frames) == 0:
+        raise VisionInputError("movie", frames.shape, "(frames, height, width), at least one frame")
+    if fluorescence is not None and (fluorescence.ndim != 4 or fluorescence.shape[0] != frames.shape[0]
+                                     or fluorescence.shape[2:] != frames.shape[1:]):
+        raise VisionInputError("fl", fluorescence.shape, f"({frames.shape[0]}, 1 or 2, *{frames.shape[1:]})")
+    if um_per_px is None:
+        raise VisionInputError("px_um", "missing", "µm per px in the file or on the command line")
+    wall = 0.0 if wall_px is None else wall_px
+    settings = VisionSettings(um_per_px, wall, frames.shape[1] - 1 - wall, depth_um, frame_rate_hz or 1.0)
+    return Movie(frames, fluorescence, settings)
+
+
+def track_movie(movie: Movie, with_fluorescence: bool = False,
+                progress: Callable[[int, int], None] | None = None) -> tuple[list[FrameTracks], TrackReport]:
+    """Track a recorded movie. Its first frames are gone through twice: once to learn light, sizes and flow.
+
+    Raises:
+        VisionInputError: fluorescence asked for and not there.
+    """
+    frames, light, settings = movie
+    if with_fluorescence and light is None:
+        raise VisionInputError("fl", "missing", "an array `fl` (T, 1 or 2, H, W) in the npz file")
+    lights = light if with_fluorescence else None
+    tracker = CellTracker(settings)
+    warm = min(len(frames), _WARM_FRAMES)
+    if warm >= 2:
+        tracker.warm_up(list(frames[:warm]),
+                        fluorescence=None if lights is None else [list(pair) for pair in lights[:warm]])
+    result, spent = [], []
+    for index, image in enumerate(frames):
+        start = time.perf_counter()
+        result.append(tracker.process(image, index / settings.frame_rate_hz,
+                                      fluorescence=None if lights is None else list(lights[index])))
+        spent.append(time.perf_counter() - start)
+        if progress is not None:
+            progress(index + 1, len(frames))
+    milliseconds = np.array(spent) * 1e3
+    report = TrackReport(len(frames), len(_kept(result)), 1e3 / float(milliseconds.mean()),
+                         float(np.percentile(milliseconds, 50)), float(np.percentile(milliseconds, 99)))
+    return result, report
+
+
+def write_tracks(frames: Sequence[FrameTracks], path: Path) -> None:
+    """Tracks as CSV: px and px/s, first pixel's centre (0, 0); class, state and size per track.
+
+    Tracks seen in fewer than three frames are left out, and so is where a lost track was only predicted. Size and
+    class of a cell are those known at its end.
+    """
+    kept = _kept(frames)
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(TRACK_COLUMNS)
+        for index, frame in enumerate(frames):
+            for cell in frame.tracks:
+                if cell.track_id not in kept or index > kept[cell.track_id][0]:
+                    continue
+                final = kept[cell.track_id][1]
+                writer.writerow((
+                    index, cell.track_id, f"{cell.x_px:.3f}", f"{cell.y_px:.3f}", f"{cell.vx_px_s:.2f}",
+                    f"{cell.vy_px_s:.2f}", _number(final.diameter_um), _number(final.deformation),
+                    _number(final.area_um2), final.cell_class, "" if final.dead is None else int(final.dead),
+                    int(cell.measured)))
+
+
+def write_overlay(movie: Movie, frames: Sequence[FrameTracks], path: Path, rate_hz: float = 25.0) -> None:
+    """The movie with its tracks drawn in, as a video file at a rate for the eye.
+
+    Raises:
+        OSError: OpenCV has no encoder for this kind of file.
+    """
+    height, width = movie.frames.shape[1:]
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"mp4v"), rate_hz, (width, height))
+    if not writer.isOpened():
+        raise OSError(f"cannot write a video to {path}; use the ending .mp4 in a folder that can be written")
+    try:
+        for image, frame in zip(movie.frames, frames, strict=True):
+            writer.write(annotate(image, frame, movie.settings.um_per_px))
+    finally:
+        writer.release()
+
+
+def segment_file(path: Path, table: Path, labels: Path) -> int:
+    """Segment `image` (N, H, W) of an npz file (optional `image_bg`, `px_um`); writes CSV and `labels` npz.
+
+    Returns the number of cells.
+
+    Raises:
+        VisionInputError: no images, or a scale that is not positive.
+    """
+    with np.load(path) as stored:
+        if "image" not in stored or stored["image"].ndim != 3:
+            raise VisionInputError("image", sorted(stored.files), "an npz with an array `image` (N, H, W) uint8")
+        images = stored["image"]
+        backgrounds = stored.get("image_bg", None)
+        um_per_px = float(stored["px_um"]) if "px_um" in stored else math.nan
+    if not um_per_px > 0.0:
+        raise VisionInputError("px_um", um_per_px, "> 0 µm per px in the npz file")
+    if backgrounds is not None and backgrounds.shape != images.shape:
+        raise VisionInputError("image_bg", backgrounds.shape, f"{images.shape}")
+    common = background_of(images) if backgrounds is None else None
+    found = np.zeros(images.shape, np.uint16)
+    count = 0
+    with table.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(CELL_COLUMNS)
+        for index, image in enumerate(images):
+            background = common if common is not None else backgrounds[index]
+            found[index], cells = segment_image(image, background, um_per_px)
+            count += len(cells)
+            for cell in cells:
+                writer.writerow((index, cell.label, f"{cell.x_px:.3f}", f"{cell.y_px:.3f}", f"{cell.area_um2:.4f}",
+                                 f"{cell.deformation:.5f}", f"{cell.aspect:.4f}", int(cell.edge)))
+    np.savez_compressed(labels, labels=found)
+    return count
+
+
+def _kept(frames: Sequence[FrameTracks]) -> dict[int, tuple[int, TrackedCell]]:
+    """Tracks worth writing: id to (last frame in which it was seen, its last state)."""
+    seen: dict[int, int] = {}
+    last: dict[int, tuple[int, TrackedCell]] = {}
+    for index, frame in enumerate(frames):
+        for cell in frame.tracks:
+            if cell.measured:
+                seen[cell.track_id] = seen.get(cell.track_id, 0) + 1
+                last[cell.track_id] = index, cell
+    return {key: value for key, value in last.items() if seen[key] >= CONFIRMED_FRAMES}
+
+
+def _number(value: float) -> str:
+    return "" if math.isnan(value) else f"{value:.4f}"
+
+
+def _read_image(path: Path) -> NDArray[Any]:
+    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
+    if image is None:
+        raise VisionInputError("image", path, "an image file that OpenCV can read")
+    return np.asarray(image)
+
+
+def _read_video(path: Path) -> Iterator[NDArray[Any]]:
+    video = cv2.VideoCapture(str(path))
+    try:
+        while True:
+            good, image = video.read()
+            if not good:
+                return
+            yield cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
+    finally:
+        video.release()

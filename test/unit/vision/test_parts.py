@@ -1,0 +1,218 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The pieces of vision by themselves: shapes, flow, overlap fit, calibration, focusing, picture."""
+
+from __future__ import annotations
+
+import json
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+from vision_blobs import disc, settings
+
+from mimedi_nodes.vision import kernel
+from mimedi_nodes.vision.annotate import annotate
+from mimedi_nodes.vision.appearance import Appearances
+from mimedi_nodes.vision.calibration import CalibrationError, CameraCalibration, calibrate, find_marks, load_calibration
+from mimedi_nodes.vision.flow import FlowProfile
+from mimedi_nodes.vision.focusing import FocusingEstimator, focusing
+from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
+from mimedi_nodes.vision.settings import VisionInputError
+from mimedi_nodes.vision.shape import equivalent_diameter_px, hull_shape, outer_contour
+
+
+def test_hull_of_a_rectangle_is_exact() -> None:
+    mask = np.zeros((20, 30), bool)
+    mask[5:12, 4:21] = True
+    shape = hull_shape(outer_contour(mask))
+    assert shape.area_px2 == 16 * 6
+    assert shape.deformation == pytest.approx(1.0 - 2.0 * math.sqrt(math.pi * 96.0) / 44.0)
+    contour = outer_contour(mask)
+    assert equivalent_diameter_px(16 * 6, len(contour)) == pytest.approx(2.0 * math.sqrt(7 * 17 / math.pi))
+    assert len(outer_contour(np.zeros((5, 5), bool))) == 0
+
+
+@pytest.mark.parametrize("power", [2.0, 4.0])
+@pytest.mark.parametrize("top", [1200.0, 9000.0, -4000.0])
+def test_flow_profile_is_found_and_learnt(power: float, top: float) -> None:
+    rng = np.random.default_rng(3)
+    flow = FlowProfile(8.0, 119.0, 300.0)
+
+    def true(y: np.ndarray) -> np.ndarray:
+        return top * (1.0 - np.abs(flow.eta(y)) ** power)
+
+    y = rng.uniform(18, 109, 25)
+    x = rng.uniform(0, 512, 25)
+    for _ in range(6):
+        moved = x + true(y) / 300.0
+        flow.vote(x, y, moved + rng.normal(0, 0.2, 25), y, 1.0 / 300.0)
+        x = moved % 512
+    assert flow.known
+    for _ in range(150):
+        y = rng.uniform(18, 109, 20)
+        flow.learn(y, true(y) + rng.normal(0, 60.0, 20))
+    rows = np.linspace(20, 107, 30)
+    assert np.abs(flow.speed(rows) - true(rows)).max() < 0.06 * abs(top)
+
+
+def test_a_flow_that_finds_nobody_is_dropped() -> None:
+    flow = FlowProfile(8.0, 119.0, 300.0)
+    y = np.linspace(20, 100, 12)
+    for _ in range(3):
+        flow.vote(np.linspace(10, 400, 12), y, np.linspace(10, 400, 12) + 8.0, y, 1 / 300.0)
+    assert flow.known
+    for _ in range(30):
+        flow.judge(0, 8)
+    assert not flow.known
+
+
+def _two_discs() -> tuple[np.ndarray, Appearances]:
+    known = Appearances(31, 1)
+    for track, radius in ((1, 8.0), (2, 7.0)):
+        alone = 0.2 * disc((60, 60), 30.0, 30.0, radius).astype(np.float32)
+        for _ in range(4):
+            known.remember(track, [alone], 30.0, 30.0, 2 * radius + 2, 2 * radius + 2)
+    image = 0.2 * disc((60, 100), 41.3, 28.6, 8.0) + 0.2 * disc((60, 100), 50.2, 31.1, 7.0)
+    return image.astype(np.float32), known
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_overlapping_cells_are_found_where_they_are(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if compiled and kernel.fit_overlaps() is None:
+        pytest.skip("no C compiler here: the NumPy version is used")
+    if not compiled:
+        monkeypatch.setattr("mimedi_nodes.vision.appearance.fit_overlaps", lambda: None)
+    image, known = _two_discs()
+    fit = known.fit([image], [100.0], np.array([1, 2]), np.array([40.0, 51.5]), np.array([29.5, 30.0]), np.full(2, 2.0))
+    assert fit.x == pytest.approx([41.3, 50.2], abs=0.15)
+    assert fit.y == pytest.approx([28.6, 31.1], abs=0.15)
+    assert fit.amplitude == pytest.approx([1.0, 1.0], abs=0.06)
+    assert np.abs(image - fit.model[0]).max() < 0.05
+
+
+def test_the_kernel_gives_way_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
+    assert kernel.fit_overlaps.__wrapped__() is None
+    monkeypatch.setenv("MIMEDI_NO_KERNEL", "1")
+    assert kernel.fit_overlaps.__wrapped__() is None
+
+
+def _marks() -> np.ndarray:
+    return np.array([[0.0, 0.0], [300.0, 0.0], [300.0, 60.0], [0.0, 60.0]])
+
+
+def _seen(scale: float = 0.65, turn: float = 0.02) -> np.ndarray:
+    c, s = math.cos(turn), math.sin(turn)
+    return _marks() @ np.array([[c, s], [-s, c]]) / scale + np.array([20.0, 15.0])
+
+
+def test_calibration_finds_scale_and_pose() -> None:
+    made = calibrate("microscope", _seen(), _marks(), now_s=100.0, valid_for_s=3600.0)
+    assert made.um_per_px == pytest.approx(0.65)
+    assert made.rotation_rad == pytest.approx(0.02)
+    assert made.to_px(_marks()) == pytest.approx(_seen())
+    assert made.to_um(_seen()) == pytest.approx(_marks(), abs=1e-9)
+    assert made.require(200.0, "microscope") is made
+
+
+def test_marks_are_found_in_an_image() -> None:
+    centres = np.array([[30.2, 20.7], [200.6, 22.1], [480.3, 100.4]])
+    image = np.full((128, 512), 180.0)
+    for x, y in centres:
+        image -= 120.0 * disc((128, 512), x, y, 6.0)
+    image += np.random.default_rng(0).normal(0, 2.0, image.shape)
+    assert find_marks(np.clip(image, 0, 255).astype(np.uint8), 12.0) == pytest.approx(centres, abs=0.1)
+
+
+@pytest.mark.parametrize(("now", "camera", "word"), [
+    (100.0 + 3601.0, "microscope", "expired"), (99.0, "microscope", "age"), (200.0, "sorter", "sorter"),
+    (float("nan"), "microscope", "age")])
+def test_a_calibration_that_does_not_fit_refuses(now: float, camera: str, word: str) -> None:
+    made = calibrate("microscope", _seen(), _marks(), now_s=100.0, valid_for_s=3600.0)
+    with pytest.raises(CalibrationError, match=word):
+        made.require(now, camera)
+
+
+def test_bad_marks_make_no_calibration() -> None:
+    bent = _seen()
+    bent[2] += 8.0
+    for px, um, word in ((bent, _marks(), "residual"), (_seen()[:2], _marks()[:2], "marks"),
+                         (_seen() * 0.01, _marks(), "within"), (_seen() * np.nan, _marks(), "finite")):
+        with pytest.raises(CalibrationError, match=word):
+            calibrate("microscope", px, um, 0.0, 3600.0)
+
+
+def test_stored_calibration_comes_back_or_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "c.json"
+    made = calibrate("microscope", _seen(), _marks(), now_s=100.0, valid_for_s=3600.0)
+    made.save(path)
+    assert load_calibration(path, 200.0, "microscope") == made
+    with pytest.raises(CalibrationError, match="expired"):
+        load_calibration(path, 1e6, "microscope")
+    stored = json.loads(path.read_text())
+    for change, word in (({"um_per_px": None}, "um_per_px"), ({"residual_px": 4.0}, "residual"),
+                         ({"um_per_px": -1.0}, "um_per_px"), ({"marks": 2}, "marks"), ({"extra": 1}, "fields")):
+        path.write_text(json.dumps({**stored, **change}))
+        with pytest.raises(CalibrationError, match=word):
+            load_calibration(path, 200.0, "microscope")
+    path.write_text("{")
+    with pytest.raises(CalibrationError, match="cannot be read"):
+        load_calibration(path, 200.0)
+    with pytest.raises(CalibrationError, match="cannot be read"):
+        load_calibration(tmp_path / "none.json", 200.0)
+
+
+def test_calibration_is_immutable() -> None:
+    with pytest.raises(AttributeError):
+        CameraCalibration("c", 0.65, 0, 0, 0, 0.1, 4, 0.0, 1.0).um_per_px = 1.0  # type: ignore[misc]
+
+
+def sorter() -> object:
+    from mimedi_nodes.vision.settings import VisionSettings
+    return VisionSettings(0.65, 20.0, 20.0 + 375.0 / 0.65, 150.0, 50.0)
+
+
+def test_focusing_of_a_normal_stream() -> None:
+    rng = np.random.default_rng(1)
+    chip = sorter()
+    middle = 20.0 + 375.0 / 0.65 / 2.0
+    seen = focusing(middle + rng.normal(10.0, 20.0, 4000) / 0.65, chip, centre_band_um=120.0)  # type: ignore[arg-type]
+    # A normal distribution has 90 % within ±1.645 sigma.
+    assert seen.width_um == pytest.approx(2 * 1.645 * 20.0, rel=0.05)
+    assert seen.offset_um == pytest.approx(10.0, abs=1.5)
+    assert seen.centre_fraction.low < seen.centre_fraction.value < seen.centre_fraction.high
+    assert seen.centre_fraction.value > 0.99
+    assert seen.histogram_counts.sum() == 4000
+    spread = focusing(rng.uniform(20.0, 20.0 + 375.0 / 0.65, 4000), chip)  # type: ignore[arg-type]
+    assert spread.centre_fraction.value == pytest.approx(120.0 / 375.0, abs=0.03)
+
+
+def test_focusing_refuses_a_channel_that_is_cut_off() -> None:
+    with pytest.raises(VisionInputError, match="sorter image height"):
+        FocusingEstimator(sorter()).add(FrameTracks(0.0, 0, [], 512, 128))  # type: ignore[arg-type]
+    with pytest.raises(VisionInputError, match="centre_band_um"):
+        focusing(np.zeros(3), sorter(), centre_band_um=400.0)  # type: ignore[arg-type]
+    estimator = FocusingEstimator(sorter())  # type: ignore[arg-type]
+    estimator.add(FrameTracks(0.0, 0, [], 512, 620))
+    assert math.isnan(estimator.result().width_um)
+
+
+def test_annotation_draws_cells_in_their_colours() -> None:
+    def cell(track: int, x: float, dead: bool | None, confirmed: bool = True) -> TrackedCell:
+        return TrackedCell(track, x, 60.0, 900.0, 0.0, 10.0, 0.0, 80.0, 1.0, 1.0, 0.8, 1.0, dead, 0, False, confirmed)
+
+    image = np.full((128, 512), 120, np.uint8)
+    frame = FrameTracks(0.0, 0, [cell(1, 100.0, False), cell(2, 200.0, True), cell(3, 300.0, None, False)], 512, 128)
+    picture = annotate(image, frame, settings().um_per_px)
+    assert picture.shape == (128, 512, 3)
+    assert picture.dtype == np.uint8
+    ring = 10.0 / 2.0 / settings().um_per_px
+    alive, dead = picture[60 - round(ring), 100].astype(int), picture[60 - round(ring), 200].astype(int)
+    assert alive[1] > alive[2] + 50
+    assert dead[2] > dead[1] + 50
+    assert (picture[40:80, 280:320] == 120).all()
+    assert annotate(image.astype(np.uint16) * 16, frame).dtype == np.uint8
+    with pytest.raises(VisionInputError):
+        annotate(image.astype(float), frame)
