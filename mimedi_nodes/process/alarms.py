@@ -1,0 +1,300 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The workcell's alarms: nine states, moved by one table.
+
+Source: ANSI/ISA-18.2-2016, state transition diagram; letters A to I there are the values 0 to 8 here.
+"""
+
+from __future__ import annotations
+
+import enum
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .alarm_table import AlarmEntry, AlarmTable, Priority
+from .errors import WorkcellError
+
+MAX_SHELVE_H = 24.0
+"""Longest time [h] for which an operator may shelve an alarm."""
+
+
+class AlarmError(WorkcellError):
+    """An act on an alarm that its state does not allow; says what is allowed."""
+
+
+class AlarmState(enum.IntEnum):
+    """States of an alarm, numbered as in mimedi_msgs/Alarm."""
+
+    NORMAL = 0
+    UNACKNOWLEDGED = 1
+    ACKNOWLEDGED = 2
+    RETURNED_UNACKNOWLEDGED = 3
+    LATCHED_UNACKNOWLEDGED = 4
+    LATCHED_ACKNOWLEDGED = 5
+    SHELVED = 6
+    SUPPRESSED_BY_DESIGN = 7
+    OUT_OF_SERVICE = 8
+
+
+class AlarmAct(enum.Enum):
+    """What moves an alarm: the process raises and clears, people and design do the rest."""
+
+    RAISE = "raise"
+    CLEAR = "clear"
+    ACKNOWLEDGE = "acknowledge"
+    RESET = "reset"
+    SHELVE = "shelve"
+    UNSHELVE = "unshelve"
+    SUPPRESS = "suppress"
+    UNSUPPRESS = "unsuppress"
+    REMOVE = "remove"
+    RESTORE = "restore"
+
+
+_S, _A = AlarmState, AlarmAct
+
+TRANSITIONS: Mapping[tuple[AlarmState, AlarmAct], tuple[AlarmState, AlarmState]] = {
+    (_S.NORMAL, _A.RAISE): (_S.UNACKNOWLEDGED, _S.UNACKNOWLEDGED),
+    (_S.NORMAL, _A.CLEAR): (_S.NORMAL, _S.NORMAL),
+    (_S.UNACKNOWLEDGED, _A.RAISE): (_S.UNACKNOWLEDGED, _S.UNACKNOWLEDGED),
+    (_S.UNACKNOWLEDGED, _A.CLEAR): (_S.RETURNED_UNACKNOWLEDGED, _S.LATCHED_UNACKNOWLEDGED),
+    (_S.UNACKNOWLEDGED, _A.ACKNOWLEDGE): (_S.ACKNOWLEDGED, _S.ACKNOWLEDGED),
+    (_S.ACKNOWLEDGED, _A.RAISE): (_S.ACKNOWLEDGED, _S.ACKNOWLEDGED),
+    (_S.ACKNOWLEDGED, _A.CLEAR): (_S.NORMAL, _S.LATCHED_ACKNOWLEDGED),
+    (_S.RETURNED_UNACKNOWLEDGED, _A.RAISE): (_S.UNACKNOWLEDGED, _S.UNACKNOWLEDGED),
+    (_S.RETURNED_UNACKNOWLEDGED, _A.CLEAR): (_S.RETURNED_UNACKNOWLEDGED, _S.RETURNED_UNACKNOWLEDGED),
+    (_S.RETURNED_UNACKNOWLEDGED, _A.ACKNOWLEDGE): (_S.NORMAL, _S.NORMAL),
+    (_S.LATCHED_UNACKNOWLEDGED, _A.RAISE): (_S.UNACKNOWLEDGED, _S.UNACKNOWLEDGED),
+    (_S.LATCHED_UNACKNOWLEDGED, _A.CLEAR): (_S.LATCHED_UNACKNOWLEDGED, _S.LATCHED_UNACKNOWLEDGED),
+    (_S.LATCHED_UNACKNOWLEDGED, _A.ACKNOWLEDGE): (_S.LATCHED_ACKNOWLEDGED, _S.LATCHED_ACKNOWLEDGED),
+    (_S.LATCHED_ACKNOWLEDGED, _A.RAISE): (_S.UNACKNOWLEDGED, _S.UNACKNOWLEDGED),
+    (_S.LATCHED_ACKNOWLEDGED, _A.CLEAR): (_S.LATCHED_ACKNOWLEDGED, _S.LATCHED_ACKNOWLEDGED),
+    (_S.LATCHED_ACKNOWLEDGED, _A.RESET): (_S.NORMAL, _S.NORMAL),
+}
+"""State and act → next state of an alarm that does not latch, and of one that does; the visible six states."""
+
+HIDING: Mapping[AlarmAct, tuple[AlarmAct, AlarmState]] = {
+    AlarmAct.SHELVE: (AlarmAct.UNSHELVE, AlarmState.SHELVED),
+    AlarmAct.SUPPRESS: (AlarmAct.UNSUPPRESS, AlarmState.SUPPRESSED_BY_DESIGN),
+    AlarmAct.REMOVE: (AlarmAct.RESTORE, AlarmState.OUT_OF_SERVICE),
+}
+"""Act that hides an alarm → act that shows it again, state meanwhile.
+
+A hidden alarm goes on moving underneath, so that what happened is seen when it comes back.
+"""
+
+_HIDDEN = {state: (hide, show) for hide, (show, state) in HIDING.items()}
+
+
+def next_state(state: AlarmState, act: AlarmAct, latched: bool) -> AlarmState:
+    """Return the next of the six visible states; raises AlarmError naming the acts that are allowed."""
+    try:
+        return TRANSITIONS[state, act][int(latched)]
+    except KeyError:
+        allowed = sorted(a.value for s, a in TRANSITIONS if s == state and a not in (AlarmAct.RAISE, AlarmAct.CLEAR))
+        allowed += [hide.value for hide in HIDING]
+        raise AlarmError(f"an alarm that is {state.name} cannot {act.value}; allowed: {', '.join(allowed)}") from None
+
+
+@dataclass
+class Alarm:
+    """One alarm of one source.
+
+    Args:
+        alarm_id: key of the rationalised table.
+        source: module or component that raised it.
+        entry: its entry in the table.
+        state: ISA-18.2 state.
+        message: what was seen last, with value and limit.
+        changed_s: process time of the last change of state [s]; NaN when it was not known.
+        beneath: state that it has while it is hidden; the same as `state` otherwise.
+        until_s: process time at which a shelved alarm comes back [s]; infinite when it is not shelved.
+    """
+
+    alarm_id: str
+    source: str
+    entry: AlarmEntry
+    state: AlarmState = AlarmState.NORMAL
+    message: str = ""
+    changed_s: float = math.nan
+    beneath: AlarmState = AlarmState.NORMAL
+    until_s: float = math.inf
+
+    def act(self, act: AlarmAct, time_s: float) -> bool:
+        """Carry an act out at process time `time_s` [s]; return whether the state shown changed.
+
+        Raises:
+            AlarmError: the state does not allow it.
+        """
+        before = self.state
+        if act in HIDING:
+            self._hide(act)
+        elif self.state in _HIDDEN:
+            self._act_hidden(act)
+        else:
+            self.state = self.beneath = next_state(self.state, act, self.entry.latched)
+        if self.state != before:
+            self.changed_s = time_s
+        return self.state != before
+
+    def _hide(self, act: AlarmAct) -> None:
+        if self.state in _HIDDEN:
+            raise AlarmError(
+                f"an alarm that is {self.state.name} cannot {act.value}; allowed: {_HIDDEN[self.state][1].value}"
+            )
+        self.state = HIDING[act][1]
+
+    def _act_hidden(self, act: AlarmAct) -> None:
+        show = _HIDDEN[self.state][1]
+        if act == show:
+            self.state = self.beneath
+            self.until_s = math.inf
+        elif act in (AlarmAct.RAISE, AlarmAct.CLEAR):
+            self.beneath = next_state(self.beneath, act, self.entry.latched)
+        else:
+            raise AlarmError(f"an alarm that is {self.state.name} cannot {act.value}; allowed: {show.value}")
+
+
+@dataclass
+class AlarmBoard:
+    """All alarms of a workcell that are not normal, oldest first.
+
+    Args:
+        table: the rationalised alarm table.
+    """
+
+    table: AlarmTable
+    _alarms: dict[tuple[str, str], Alarm] = field(default_factory=dict)
+
+    def __iter__(self) -> Iterator[Alarm]:
+        return iter(self._alarms.values())
+
+    def __len__(self) -> int:
+        return len(self._alarms)
+
+    def report(self, alarm_id: str, source: str, message: str, active: bool, time_s: float) -> Alarm | None:
+        """Take what a source says about its alarm; return the alarm when anything shown has changed.
+
+        Args:
+            alarm_id: key of the table; one that has no entry is taken with priority MEDIUM and says so.
+            source: who says it.
+            message: what was seen.
+            active: whether the condition stands.
+            time_s: process time [s].
+        """
+        key = (alarm_id, source)
+        alarm = self._alarms.get(key)
+        if alarm is None:
+            if not active:
+                return None
+            alarm = self._alarms[key] = Alarm(alarm_id, source, self.table.entry(alarm_id))
+        told = bool(message) and message != alarm.message
+        if told:
+            alarm.message = message
+        changed = alarm.act(AlarmAct.RAISE if active else AlarmAct.CLEAR, time_s)
+        self._forget_normal()
+        return alarm if changed or told else None
+
+    def act(self, alarm_id: str, act: str, time_s: float, shelve_h: float = 0.0, why: str = "") -> list[Alarm]:
+        """Carry out an operator's act on the alarms of this id, of whatever source; return those that it moved.
+
+        Args:
+            alarm_id: the alarm.
+            act: acknowledge, reset, shelve or unshelve.
+            time_s: process time [s].
+            shelve_h: for shelve: process time [h] after which the alarm comes back.
+            why: reason; shelving needs one.
+
+        Raises:
+            AlarmError: no such alarm, an unknown act, or one that no alarm of this id allows now.
+        """
+        choices = ("acknowledge", "reset", "shelve", "unshelve")
+        if act not in choices:
+            raise AlarmError(f"act is {act!r}; allowed: {', '.join(choices)}")
+        meant = [alarm for alarm in self if alarm.alarm_id == alarm_id]
+        if not meant:
+            known = ", ".join(sorted({alarm.alarm_id for alarm in self})) or "none"
+            raise AlarmError(f"there is no alarm {alarm_id!r} to {act}; standing alarms: {known}")
+        if act == "shelve":
+            self._check_shelving(time_s, shelve_h, why)
+        moved: list[Alarm] = []
+        refusal: AlarmError | None = None
+        for alarm in meant:
+            try:
+                if alarm.act(AlarmAct(act), time_s):
+                    moved.append(alarm)
+            except AlarmError as error:
+                refusal = error
+                continue
+            if act == "shelve":
+                alarm.until_s = time_s + shelve_h * 3600.0
+        if not moved and refusal is not None:
+            raise AlarmError(f"{alarm_id}: {refusal}")
+        self._forget_normal()
+        return moved
+
+    @staticmethod
+    def _check_shelving(time_s: float, shelve_h: float, why: str) -> None:
+        if not math.isfinite(time_s):
+            raise AlarmError("process time is not known yet, so no shelving could end; try again when time passes")
+        if not 0.0 < shelve_h <= MAX_SHELVE_H:
+            raise AlarmError(f"shelve_h is {shelve_h}; allowed: above 0 to {MAX_SHELVE_H:g} h")
+        if not why.strip():
+            raise AlarmError("why is empty; an alarm is shelved for a reason: say which")
+
+    def pass_time(self, time_s: float) -> list[Alarm]:
+        """Bring back the alarms whose shelving has ended by process time `time_s` [s]; return them."""
+        due = [a for a in self if a.state == AlarmState.SHELVED and a.until_s <= time_s]
+        for alarm in due:
+            alarm.act(AlarmAct.UNSHELVE, time_s)
+        self._forget_normal()
+        return due
+
+    def standing(self, alarm_id: str, source: str) -> Alarm | None:
+        """Return an alarm that is not normal; None when there is none."""
+        return self._alarms.get((alarm_id, source))
+
+    def as_fields(self) -> list[dict[str, Any]]:
+        """Return the board as plain values, for `restore`."""
+        return [
+            {
+                "alarm_id": a.alarm_id,
+                "source": a.source,
+                "state": int(a.state),
+                "message": a.message,
+                "changed_s": None if math.isnan(a.changed_s) else a.changed_s,
+                "beneath": int(a.beneath),
+                "until_s": None if math.isinf(a.until_s) else a.until_s,
+            }
+            for a in self
+        ]
+
+    def restore(self, fields: list[dict[str, Any]]) -> None:
+        """Take over the alarms that an earlier life of the board had; their entries come from today's table.
+
+        Raises:
+            AlarmError: the values are no board's.
+        """
+        try:
+            for values in fields:
+                alarm_id, source = str(values["alarm_id"]), str(values["source"])
+                self._alarms[alarm_id, source] = Alarm(
+                    alarm_id,
+                    source,
+                    self.table.entry(alarm_id),
+                    AlarmState(values["state"]),
+                    str(values["message"]),
+                    math.nan if values["changed_s"] is None else float(values["changed_s"]),
+                    AlarmState(values["beneath"]),
+                    math.inf if values["until_s"] is None else float(values["until_s"]),
+                )
+        except (KeyError, TypeError, ValueError) as error:
+            raise AlarmError(f"these are no alarms of a board: {error!r}") from error
+
+    def _forget_normal(self) -> None:
+        for key in [key for key, alarm in self._alarms.items() if alarm.state == AlarmState.NORMAL]:
+            del self._alarms[key]
+
+
+__all__ = ["Alarm", "AlarmAct", "AlarmBoard", "AlarmError", "AlarmState", "Priority", "next_state"]
