@@ -41,7 +41,7 @@ class DeclareLaunchArgument(Action):
             self._default = normalize_to_list_of_substitutions(default_value)
         if isinstance(default_value, str) and self._choices is not None and default_value not in self._choices:
             raise ValueError(
-                f"Provided default_value '{default_value}' is not in provided choices {self._choices}"
+                f'Provided default_value "{default_value}" is not in provided choices "{self._choices}".'
             )
         # Set when it is found below a condition: a missing value is then no error yet.
         self._conditionally_included = False

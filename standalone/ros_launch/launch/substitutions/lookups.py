@@ -42,7 +42,7 @@ class LaunchConfiguration(Substitution):
 
     def describe(self) -> str:
         """Return the call that makes the substitution."""
-        return f'LaunchConfiguration({describe_all(self._name)})'
+        return f'LaunchConfig({describe_all(self._name)})'
 
     def perform(self, context: 'LaunchContext') -> str:
         """Return the value.
