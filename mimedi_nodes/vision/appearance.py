@@ -87,6 +87,20 @@ class Appearances:
         else:
             self._mean += (patch - self._mean) / self._mean_count
 
+    def _lit_like(self, patch: FloatImage, images: list[FloatImage], x: float, y: float) -> FloatImage:
+        """A mean patch whose fluorescence is as bright as the images are at (x, y): an unknown cell's class."""
+        if len(images) == 1:
+            return patch
+        height, width = images[0].shape
+        column, row = min(max(round(x), 0), width - 1), min(max(round(y), 0), height - 1)
+        reach = self.size // 2
+        factors = np.ones(len(images))
+        for k in range(1, len(images)):
+            here = float(images[k][max(0, row - 2):row + 3, max(0, column - 2):column + 3].mean())
+            usual = float(patch[k, reach - 2:reach + 3, reach - 2:reach + 3].mean())
+            factors[k] = max(here, 0.0) / max(usual, 1e-6)
+        return patch * factors[:, None, None].astype(np.float32)
+
     def _stretched(self, length: float, width: float) -> FloatImage:
         """The mean patch, larger by these factors along and across the flow."""
         assert self._mean is not None
@@ -111,8 +125,10 @@ class Appearances:
         scale = np.asarray(weights, np.float32)[:, None, None]
         known = np.array([self.knows(i) for i in ids.tolist()], bool)
         unknown = self._mean if stretch == (1.0, 1.0) else self._stretched(*stretch)
-        patches = np.stack([self._patches[i] if k else unknown for i, k in
-                            zip(ids.tolist(), known.tolist(), strict=True)]).astype(np.float32) * scale
+        patches = np.stack([
+            self._patches[i] if k else self._lit_like(unknown, images, cx, cy)
+            for i, k, cx, cy in zip(ids.tolist(), known.tolist(), x.tolist(), y.tolist(), strict=True)
+        ]).astype(np.float32) * scale
         stack = np.stack(images).astype(np.float32, copy=False) * scale
         # An own patch is that cell's; the mean one may be darker or lighter than an unknown cell.
         spread = np.where(known, 0.15, 0.5)

@@ -27,6 +27,7 @@ _SIZES = 6
 _SEED_SPREAD_PX = 3.0
 _LEAST_AMPLITUDE = 0.4
 _LEAST_REMAINS = 0.3
+_UNEXPLAINED = 0.7
 _LARGEST_OVERLAP = 6.0
 _UNUSUAL = 1.25
 _PAIR_IS_BETTER = 0.75
@@ -81,6 +82,7 @@ class Expected(NamedTuple):
     appearances: Appearances
     images: list[FloatImage]
     weights: list[float]
+    lit_levels: list[float]
 
 
 class CellDetector:
@@ -411,7 +413,31 @@ class CellDetector:
                 if area >= least:
                     moments = cv2.moments(contour)
                     centres.append((moments["m10"] / area + left, moments["m01"] / area + upper))
+        for k, lit in enumerate(expected.lit_levels, start=1):
+            if lit > 0.0:
+                self._unexplained_light(expected.images[k] - fit.model[k], lit, overlaps, fit, centres)
         return centres
+
+    def _unexplained_light(self, residual: FloatImage, lit: float, overlaps: list[Blob], fit: OverlapFit,
+                           centres: list[tuple[float, float]]) -> None:
+        """Add the places inside overlaps whose fluorescence no fitted cell accounts for."""
+        smooth = cv2.GaussianBlur(residual, (0, 0), 0.15 * self.typical_diameter_px)
+        bright = cv2.compare(smooth, _UNEXPLAINED * lit, cv2.CMP_GT)
+        apart = 0.35 * self.typical_diameter_px
+        for blob in overlaps:
+            left, upper, wide, high = blob.box
+            part = bright[upper:upper + high, left:left + wide] & blob.mask
+            if not cv2.countNonZero(part):
+                continue
+            contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+            for contour in contours:
+                if cv2.contourArea(contour) < 0.1 * math.pi / 4.0 * self.typical_diameter_px**2:
+                    continue
+                moments = cv2.moments(contour)
+                x, y = moments["m10"] / moments["m00"] + left, moments["m01"] / moments["m00"] + upper
+                taken = [*centres, *zip(fit.x.tolist(), fit.y.tolist(), strict=True)]
+                if all(math.hypot(x - ox, y - oy) > apart for ox, oy in taken):
+                    centres.append((x, y))
 
     def _drop_twins(self, fit: OverlapFit, hits: NDArray[np.int_]) -> None:
         """Set the amplitude of the younger of two fitted cells to 0 where both together explain but one."""

@@ -24,6 +24,7 @@ from mimedi_nodes.vision.viability import dye_threshold
 CONFIRMED_FRAMES = 3
 _DYE_MEMORY = 400
 _LIT = 6.0
+_LIGHT_ERROR = 0.4
 
 
 class CellTracker:
@@ -140,11 +141,15 @@ class CellTracker:
         if not (self._appearances.ready() and self.flow.known and len(tracks)):
             return None
         x, y = self._linker.predict(stamp_s)
-        noises = [self.detector.pixel_noise] + [channel.pixel_noise for channel in self._channels[:len(images) - 1]]
+        # Fluorescence differs from the remembered patch by more than noise: focus and neighbours change it.
+        noises = [self.detector.pixel_noise] + [
+            math.hypot(channel.pixel_noise, _LIGHT_ERROR * float(level))
+            for channel, level in zip(self._channels[:len(images) - 1], self._lit_levels, strict=False)]
         spread = np.where(tracks["hits"] > 3, 1.0, 2.0) + 0.3 * tracks["missed"]
         return Expected(tracks["id"], x, y, tracks["hits"], tracks["sized"],
                         np.where(tracks["shapes"] > 1, tracks["blob_px"], 0.0), tracks["contrast"], spread,
-                        self._appearances, images, [1.0 / noise for noise in noises])
+                        self._appearances, images, [1.0 / noise for noise in noises],
+                        self._lit_levels[:len(images) - 1].tolist())
 
     def _remember(self, tracks: Tracks, found: Detections, images: list[FloatImage]) -> None:
         if self._appearances is None:
