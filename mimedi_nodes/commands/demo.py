@@ -4,11 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
 import os
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -58,11 +58,12 @@ class Launched:
     def __init__(self, options: argparse.Namespace, runs: Path) -> None:
         self._log = runs / ".launch" / f"{options.batch_id}.log"
         self._log.parent.mkdir(exist_ok=True)
-        state = tempfile.mkdtemp(prefix="mimedi-")
+        self._state = runs / ".state" / "workcell"
+        self._state.mkdir(parents=True, exist_ok=True)
+        self._lock = (self._state / "lock").open("w")
         arguments = {
             "hardware": "sim",
             "run_dir": str(runs),
-            "state_dir": state,
             "seed": str(options.seed),
             "donor": options.donor,
             "scenario": options.scenario,
@@ -75,6 +76,12 @@ class Launched:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Launched:
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise SystemExit(f"workcell: another workcell works in {self._state}; wait for it, or give --runs") from error
+        # A batch that an interrupted demonstration left unfinished has lost its simulated cells with its plant.
+        (self._state / "active_batch.json").unlink(missing_ok=True)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command, stdout=log, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, start_new_session=True
@@ -92,6 +99,7 @@ class Launched:
             print(f"  {line}", file=sys.stderr)
 
     def __exit__(self, *error: object) -> None:
+        self._lock.close()
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGINT)
