@@ -19,9 +19,9 @@ from .provision import Provisioner
 COULD_NOT_RUN = 2
 
 # Served by mimedi_nodes.commands, with what each needs: the ROS overlay or the libraries alone.
-_WITH_ROS = ("demo", "up", "produce", "status", "dashboard")
-_WITHOUT_ROS = ("simulate", "verify", "report")
-_LOCAL_ONLY = ("demo", "test")
+_WITH_ROS = ("demo", "produce", "status", "dashboard")
+_WITHOUT_ROS = ("simulate", "recipe", "verify", "report")
+_LOCAL_ONLY = ("demo",)
 
 HELP = """\
 workcell: one patient's batch of cells, from apheresis to frozen dose, on ROS 2
@@ -48,6 +48,7 @@ run
 
 without ROS, in seconds
   ./workcell simulate car_t_cd19 --seed 1 --json -
+  ./workcell recipe car_t_cd19         check a master recipe against the interfaces and modules
   ./workcell verify runs/BATCH         find any edit of a batch record
   ./workcell report runs/BATCH         write its report again
 
@@ -91,6 +92,11 @@ def _dispatch(layout: Layout, command: str, arguments: list[str], env: Mapping[s
             raise SetupError("exec needs a command, for example: ./workcell exec ros2 run mimedi_workcell plant")
         provisioner.ensure()
         return _replace(layout, distribution, env, arguments)
+    if command == "up":
+        from . import up
+
+        provisioner.ensure()
+        return up.supervise(up.launch_command(arguments), environment.compute(layout, distribution, env))
     if command == "test":
         from . import checks
 
@@ -111,7 +117,7 @@ def _dispatch(layout: Layout, command: str, arguments: list[str], env: Mapping[s
         provisioner.ensure(overlay=command in _WITH_ROS)
         delegated = [_python(layout, distribution), "-m", "mimedi_nodes.commands", command, *arguments]
         return _replace(layout, distribution, env, delegated, local_only=command in _LOCAL_ONLY)
-    known = sorted([*_WITH_ROS, *_WITHOUT_ROS, "setup", "test", "exec", "clean", "lock"])
+    known = sorted([*_WITH_ROS, *_WITHOUT_ROS, "setup", "up", "test", "exec", "clean", "lock"])
     raise SetupError(f"unknown command '{command}'; known are {', '.join(known)}. See ./workcell --help")
 
 

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`./workcell up`: `ros2 launch` that always ends in order and leaves nobody behind.
+
+Upstream's `ros2 launch` dies of SIGTERM and leaves its nodes running, and it ignores SIGINT when a
+non-interactive shell started it in the background. So it gets default handlers and a session of its own, and
+every signal that asks us to end reaches it as the one that it answers: SIGINT.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Mapping, Sequence
+from types import FrameType
+
+_ASK_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_LEFTOVERS_S = 5.0
+
+
+def launch_command(arguments: Sequence[str]) -> list[str]:
+    """The `ros2 launch` command line for the workcell; `-h` shows the launch file's arguments."""
+    shown = ["--show-args" if argument in ("-h", "--help") else argument for argument in arguments]
+    return ["ros2", "launch", "mimedi_workcell", "workcell.launch.py", *shown]
+
+
+def supervise(command: Sequence[str], env: Mapping[str, str]) -> int:
+    """Run a launcher until it ends; returns its exit status, 128 + n when signal n ended it."""
+    child = subprocess.Popen(
+        command, env=dict(env), start_new_session=True, preexec_fn=_child_setup(os.getpid())
+    )
+
+    def pass_on(_number: int, _frame: FrameType | None) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(child.pid, signal.SIGINT)
+
+    previous = {number: signal.signal(number, pass_on) for number in _ASK_TO_END}
+    try:
+        status = child.wait()
+    finally:
+        end_group(child.pid)
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+    return 128 - status if status < 0 else status
+
+
+def end_group(group: int) -> None:
+    """End what is left of a process group: SIGTERM, then SIGKILL after 5 s."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(group, signal.SIGTERM)
+        deadline = time.monotonic() + _LEFTOVERS_S
+        while time.monotonic() < deadline:
+            os.killpg(group, 0)  # raises when the last one has gone
+            time.sleep(0.05)
+        os.killpg(group, signal.SIGKILL)
+
+
+def _child_setup(parent: int) -> Callable[[], None]:
+    libc = ctypes.CDLL(None, use_errno=True)
+
+    def prepare() -> None:
+        for number in _ASK_TO_END:
+            signal.signal(number, signal.SIG_DFL)
+        # SIGINT when we are killed, so that the launched system ends even then.
+        libc.prctl(_PR_SET_PDEATHSIG, signal.SIGINT, 0, 0, 0)
+        if os.getppid() != parent:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    return prepare
