@@ -248,6 +248,12 @@ class Engine:
                 f"laboratory record lacks {', '.join(missing or ['value'])}: {dict(record)!r}"
             )
         self._context.journal.put_laboratory_result(record)
+        self._context.record_once(
+            f"laboratory:{record['sample_id']}:{record['test']}:{record['status']}",
+            "laboratory_result",
+            str(record["test"]),
+            **{name: value for name, value in record.items() if name != "batch_id"},
+        )
         self._context.laboratory_news.set()
 
     def snapshot(self) -> BatchSnapshot:
