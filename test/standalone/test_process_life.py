@@ -144,7 +144,12 @@ def test_shell_commands_are_signalled_with_all_their_parts(launch, launch_file):
         launch_file('return LaunchDescription([ExecuteProcess(cmd=["sleep 600 & sleep 601; wait"], shell=True)])')
     )
     launcher.wait_for('process started')
-    wait_until(lambda: len(processes_of(launcher.env)) >= 5, 5.0, 'shell and both sleeps')
+
+    # By name: a shell's child that has not yet executed its program loses the signal.
+    def sleeps():
+        return {command.strip() for command in processes_of(launcher.env).values()} >= {'sleep 600', 'sleep 601'}
+
+    wait_until(sleeps, 5.0, 'both sleeps')
     launcher.signal(signal.SIGINT)
     assert launcher.finish(timeout_s=4.0) == 0
     assert processes_of(launcher.env) == {}
