@@ -371,6 +371,7 @@ class CellDetector:
             seeds = [(blob.x, blob.y) for blob in overlaps]
         fit, hits = self._fit_cells(expected, owners, seeds)
         more = self._left_over(expected, overlaps, level, fit)
+        more += self._unclaimed_peaks(expected, overlaps, fit, more)
         if more:
             unknown = [(float(x), float(y)) for x, y in zip(fit.x[len(owners):], fit.y[len(owners):], strict=True)]
             fit, hits = self._fit_cells(expected, owners, unknown + more)
@@ -417,6 +418,21 @@ class CellDetector:
             if lit > 0.0:
                 self._unexplained_light(expected.images[k] - fit.model[k], lit, overlaps, fit, centres)
         return centres
+
+    def _unclaimed_peaks(self, expected: Expected, overlaps: list[Blob], fit: OverlapFit,
+                         centres: list[tuple[float, float]]) -> list[tuple[float, float]]:
+        """Peaks of blobs that are larger than their known cells, or whose cells were never seen alone."""
+        found: list[tuple[float, float]] = []
+        for blob in overlaps:
+            own = expected.blob_px[blob.members]
+            known = np.where(own > 0.0, own, self.typical_diameter_px)
+            if not blob.members or (bool((own > 0.0).all()) and math.pi / 4.0 * float((known**2).sum()) > blob.area):
+                continue
+            for x, y in self._peaks(blob):
+                taken = [*centres, *found, *zip(fit.x.tolist(), fit.y.tolist(), strict=True)]
+                if all(math.hypot(x - ox, y - oy) > 0.5 * self.typical_diameter_px for ox, oy in taken):
+                    found.append((x, y))
+        return found
 
     def _unexplained_light(self, residual: FloatImage, lit: float, overlaps: list[Blob], fit: OverlapFit,
                            centres: list[tuple[float, float]]) -> None:
