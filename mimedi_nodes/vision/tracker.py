@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision.appearance import Appearances
 from mimedi_nodes.vision.background import Background, FloatImage
+from mimedi_nodes.vision.blobs import Expected
 from mimedi_nodes.vision.detections import Detections
-from mimedi_nodes.vision.detector import CellDetector, Expected
+from mimedi_nodes.vision.detector import CellDetector
 from mimedi_nodes.vision.flow import FlowProfile
 from mimedi_nodes.vision.frame import CameraHealth, FrameTracks, TrackedCell, check_image
 from mimedi_nodes.vision.intensities import FluorescenceImage, mean_around
@@ -132,8 +133,8 @@ class CellTracker:
     def _expected(self, images: list[FloatImage], stamp_s: float) -> Expected | None:
         """Predicted cells for the detector, once there is a flow to predict with."""
         if self._appearances is None or self._appearances.channels != len(images):
-            side = 2 * math.ceil(0.85 * min(self.detector.typical_diameter_px * 1.25, 36.0)) + 1
-            if self.detector.typical_contrast > 0.0:
+            side = 2 * math.ceil(0.85 * min(self.detector.typical.diameter_px * 1.25, 36.0)) + 1
+            if self.detector.typical.contrast > 0.0:
                 self._appearances = Appearances(side, len(images))
             return None
         assert self._linker is not None
@@ -168,7 +169,7 @@ class CellTracker:
 
     def _side_px(self) -> int:
         """Odd side of the square in which a cell's brightness is read: its core."""
-        return 2 * max(1, round(0.25 * self.detector.typical_diameter_px)) + 1
+        return 2 * max(1, round(0.25 * self.detector.typical.diameter_px)) + 1
 
     def _measure_dye(self, tracks: Tracks, image: FloatImage) -> None:
         seen = np.flatnonzero((tracks["detection"] >= 0) & ~tracks["edge"])

@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where a lone cell's boundary is: between its dark body, a dark ring and a bright fringe."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimedi_nodes.vision.background import FloatImage
+from mimedi_nodes.vision.blobs import Blob
+from mimedi_nodes.vision.opencv import cv2
+from mimedi_nodes.vision.shape import equivalent_diameter_px
+
+# A ring is a ring when its crest stands above the inside by this share of the cell's contrast.
+_RING = 0.15
+_DEPTHS = 8
+# The boundary lies between the half-height outline (blur pushes it out) and the ring's crest (the body's slope
+# pulls it in). How far rings lie inside is the optics' property: learnt from all cells, not cell by cell.
+_BOUNDARY = 0.75
+_RATE = 0.02
+_MARGIN = 4
+_NEAR = np.ones((3, 3), np.uint8)
+
+
+class CellSizer:
+    """Measures lone cells; learns from them how the optics draws a boundary."""
+
+    def __init__(self) -> None:
+        self._ring_share = 0.0
+        self._fringe_share = 0.0
+
+    def measure(self, blob: Blob, image: FloatImage, level: float, threshold: float) -> tuple[float, float]:
+        """Diameter of the cell's boundary, px, and sharpness of its outline, 1/px.
+
+        The contour half-way between a blurred disc and its surroundings lies on the true edge, whatever the
+        detection threshold; where a bright fringe surrounds the cell, half-way from dark to bright.
+        """
+        left, upper, wide, high = blob.box
+        # Less blur than for detection: it would smear the boundary into the fringe.
+        x0, y0 = max(0, left - _MARGIN), max(0, upper - _MARGIN)
+        around = cv2.GaussianBlur(image[y0:upper + high + _MARGIN, x0:left + wide + _MARGIN], (3, 3), 0.6)
+        patch = around[upper - y0:upper - y0 + high, left - x0:left - x0 + wide]
+        core = cv2.compare(patch, level + blob.contrast, cv2.CMP_GT) & blob.mask
+        plateau = cv2.mean(patch, core)[0] - level
+        fringe = self._fringe(blob, around, (left - x0, upper - y0), level)
+        self._fringe_share += _RATE * (fringe / plateau - self._fringe_share)
+        middle = 0.5 * plateau * (1.0 + min(self._fringe_share, 0.0))
+        half = cv2.compare(patch, level + middle, cv2.CMP_GT) & blob.mask
+        contours, _ = cv2.findContours(half, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        if not contours:
+            return 0.0, 0.0
+        outline = max(contours, key=len)
+        diameter = equivalent_diameter_px(cv2.contourArea(outline), len(outline))
+        inward = _crest_depth(patch, outline, level, plateau)
+        # From the threshold's contour to that at half height the absorbance climbs this much over this way.
+        way = max(0.5 * (blob.diameter - diameter), 0.25)
+        self._ring_share += _RATE * (inward / diameter - self._ring_share)
+        rise = max(0.5 * plateau - threshold, 0.05 * plateau) / max(plateau, 1e-6)
+        return diameter * (1.0 - 2.0 * _BOUNDARY * self._ring_share), rise / way
+
+    @staticmethod
+    def _fringe(blob: Blob, around: FloatImage, corner: tuple[int, int], level: float) -> float:
+        """Absorbance of the ring around a blob, negative where it is brighter than the empty channel."""
+        _, _, wide, high = blob.box
+        inner = np.zeros(around.shape, np.uint8)
+        inner[corner[1]:corner[1] + high, corner[0]:corner[0] + wide] = blob.mask
+        near = cv2.dilate(inner, _NEAR)
+        return float(min(cv2.mean(around, near & ~inner)[0], cv2.mean(around, cv2.dilate(near, _NEAR) & ~near)[0])
+                     - level)
+
+
+def _crest_depth(patch: FloatImage, outline: NDArray[Any], level: float, plateau: float) -> float:
+    """How far inside the half-height outline a dark ring has its crest, px; 0 without a ring.
+
+    A cell's boundary refracts light out of the objective: where there is a dark ring, its crest is the boundary.
+    """
+    filled = np.zeros((patch.shape[0] + 2, patch.shape[1] + 2), np.uint8)
+    cv2.drawContours(filled, [outline], -1, 1, -1, offset=(1, 1))
+    depth = cv2.distanceTransform(filled, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    step = np.minimum((depth + 0.5).astype(np.int32), _DEPTHS).ravel()
+    count = np.bincount(step, minlength=_DEPTHS + 1)[1:].astype(float)
+    total = np.bincount(step, weights=patch.ravel(), minlength=_DEPTHS + 1)[1:]
+    used = count >= 6
+    height = np.where(used, total / np.maximum(count, 1.0) - level, 0.0)
+    crest = int(height.argmax())
+    inside = height[crest + 1:][used[crest + 1:]]
+    if not len(inside) or height[crest] - inside.min() < _RING * plateau:
+        return 0.0
+    before = height[crest - 1] if crest else 0.5 * plateau
+    after = height[crest + 1]
+    bend = before + after - 2.0 * height[crest]
+    offset = 0.5 * (before - after) / bend if bend < 0.0 else 0.0
+    return max(0.0, crest + 0.5 + min(max(offset, -0.5), 0.5))
