@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from plant_bench import SITE, Bench
 
 from mimedi_sim.laboratory import KEY_ID, TESTS, Laboratory, LaboratoryError, SignedRecord, public_key_hex
 from mimedi_sim.plant.ledger import FloatArray, amounts
+
+from .plant_bench import SITE, Bench
 
 PRODUCT = amounts(
     volume_ul=3_000.0, t_act_neg=6.1e7, t_act_pos=3.9e7, car_expressed=3.9e7, copies=5.6e7, lymphocyte=1e6,

@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from plant_bench import Bench, batch_until_culture, batch_until_sorted, run_culture
+
+from .plant_bench import Bench, batch_until_culture, batch_until_sorted, run_culture
 
 
 @pytest.fixture(scope="module")

@@ -7,9 +7,10 @@ import math
 
 import numpy as np
 import pytest
-from plant_bench import SITE, Bench
 
 from mimedi_sim.plant.imaging import CameraFrame
+
+from .plant_bench import SITE, Bench
 
 
 def diluted(bench: Bench, blood_ul: float) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from plant_bench import SITE, Bench
 
 from mimedi_sim.plant import magnet
 from mimedi_sim.plant.ledger import INDEX, LOST, amounts
+
+from .plant_bench import SITE, Bench
 
 
 def test_a_transfer_moves_what_the_strokes_say_and_the_scales_show_it() -> None:

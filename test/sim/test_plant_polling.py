@@ -9,10 +9,11 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from plant_bench import SITE, Bench
 
 from mimedi_sim.models.donors import NOMINAL
 from mimedi_sim.plant.twin import Plant
+
+from .plant_bench import SITE, Bench
 
 _READING = b"\x01\x04\x00\x00\x00\x12\x70\x07"  # Modbus: all 18 input registers of unit 1
 

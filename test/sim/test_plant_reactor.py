@@ -7,13 +7,14 @@ import math
 
 import numpy as np
 import pytest
-from plant_bench import Bench
 from pymodbus.framer.rtu import FramerRTU
 from pymodbus.pdu import DecodePDU
 from pymodbus.pdu.register_message import ReadInputRegistersRequest
 
 from mimedi_nodes.instruments.bioreactor_map import IN_COUNT, READINGS, decode
 from mimedi_sim.plant.ledger import amounts
+
+from .plant_bench import Bench
 
 
 def readings(bench: Bench, line: str = "culture_controller") -> dict[str, float]:

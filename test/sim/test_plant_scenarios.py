@@ -6,12 +6,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from plant_bench import SITE, Bench, batch_until_culture, batch_until_sorted, run_culture
 
 from mimedi_sim.models.donors import NOMINAL, donor
 from mimedi_sim.plant.faults import KNOWN, FaultError
 from mimedi_sim.plant.twin import Plant
 from mimedi_sim.scenarios import ScenarioError, find_scenario, load_scenario
+
+from .plant_bench import SITE, Bench, batch_until_culture, batch_until_sorted, run_culture
 
 FOLDER = Path(__file__).parents[2] / "config" / "scenarios"
 SHIPPED = sorted(path.stem for path in FOLDER.glob("*.yaml"))

@@ -57,7 +57,12 @@ class Instruments:
         }
         for name, line in site.instruments.items():
             self.lines[name] = self._build(name, line, sensing)
-        self.moving = tuple(line for line in self.lines.values() if isinstance(line, CavroBus))
+        self._buses = {name: line for name, line in self.lines.items() if isinstance(line, CavroBus)}
+        self._bus_events = dict.fromkeys(self._buses, 0.0)
+        self._asked_only = {
+            name for name, line in self.lines.items() if isinstance(line, (SicsBalance, ScpiImpedanceAnalyser))
+        }
+        self._adopted: tuple[object, ...] = ()
 
     def _build(self, name: str, line: InstrumentLine, sensing: Sensing) -> Firmware:
         if line.protocol == "cavro_dt":
@@ -100,12 +105,28 @@ class Instruments:
 
     def next_event(self) -> float:
         """Return the first own change of any pump or valve [s]."""
-        return min((line.next_event() for line in self.moving), default=math.inf)
+        return min(self._bus_events.values(), default=math.inf)
 
     def advance_to(self, time_s: float) -> None:
         """Carry pumps and valves on to time_s."""
-        for line in self.moving:
+        self._adopted = ()
+        for name, line in self._buses.items():
             line.advance_to(time_s)
+            self._bus_events[name] = line.next_event()
+
+    def commanded(self, line: str) -> bool:
+        """Tell whether what a line received may have changed what its instruments do (a query does not)."""
+        if line in self._asked_only:
+            return False
+        if line not in self._buses:
+            return True
+        self._bus_events[line] = self._buses[line].next_event()
+        now = (
+            *((pump.rate_ul_s, pump.valve) for pump in self.pumps.values()),
+            *(valve.port for valve in self.valves.values()),
+        )
+        changed, self._adopted = now != self._adopted, now
+        return changed
 
     def flows(self, overrides: Overrides, leaks: Mapping[str, float]) -> Flows:
         """Return what the pumps do now."""

@@ -90,6 +90,7 @@ class Plant:
             error = stream(seed, pump, "stroke").normal(0, 1.0, PUMP_CALIBRATION_SD)
             self._faults.set_nominal_stroke(pump, error)
         self._faults.plan(scenario, start_s)
+        self._own_event_s: float | None = None  # cached until the state is stored
         self._flows = Flows()
         self._drive = self._chip.drive
         self._adopt_controls(start_s)
@@ -111,8 +112,10 @@ class Plant:
         self.advance_to(now_s)
         if line in self._faults.silent_lines:
             return b""
+        firmware.advance_to(self._now_s)
         answer = firmware.receive(data, self._now_s)
-        self._adopt_controls(self._now_s)
+        if self._instruments.commanded(line):
+            self._adopt_controls(self._now_s)
         return answer
 
     # -- time -------------------------------------------------------------------------------------------
@@ -123,10 +126,12 @@ class Plant:
         `advance_to` goes through these events on its own: time may be granted past them. What reaches out of the
         plant unasked has its own times: `next_frame_s` and `laboratory.next_event`.
         """
-        return min(
-            self._instruments.next_event(), self._chip.next_event(), self._faults.next_event(),
-            *(reactor.next_event(self.ledger) for reactor in self._reactors.values()),
-        )
+        if self._own_event_s is None:
+            self._own_event_s = min(
+                self._chip.next_event(), self._faults.next_event(),
+                *(reactor.next_event(self.ledger) for reactor in self._reactors.values()),
+            )
+        return min(self._instruments.next_event(), self._own_event_s)
 
     def advance_to(self, time_s: float) -> None:
         """Let process time pass up to time_s; raises ValueError if it lies in the past."""
@@ -143,8 +148,8 @@ class Plant:
             if self._faults.next_event() <= event:
                 self._faults.carry_out(event)
                 self._take_faults(event)
+                self._own_event_s = None
         self._now_s = time_s
-        self._instruments.advance_to(time_s)
 
     def _adopt_controls(self, time_s: float) -> None:
         """Read what the instruments do; when it changed, store the state under what they did before."""
@@ -156,6 +161,7 @@ class Plant:
         ):
             return
         self._store(time_s)
+        self._own_event_s = None
         self._flows, self._drive = flows, drive
         self._chip.commit(time_s, drive)
         for vessel, reactor in self._reactors.items():
@@ -169,6 +175,7 @@ class Plant:
         """Make time_s an event: carry every part of the plant there under the present flows."""
         duration_s = time_s - self._stored_s
         flows = self._flows
+        self._own_event_s = None
         for vessel, reactor in self._reactors.items():
             if reactor.next_event(self.ledger) <= time_s or self._touches(flows, vessel):
                 reactor.commit(time_s, self.ledger)
@@ -220,6 +227,7 @@ class Plant:
         """
         self.advance_to(now_s)
         self._faults.set(fault, target, parameters or {}, active, now_s)
+        self._own_event_s = None
         self._take_faults(now_s)
 
     def _take_faults(self, time_s: float) -> None:
