@@ -23,7 +23,7 @@ from .chain import (
     row_event,
     row_hash,
 )
-from .errors import GapError, RecordError
+from .errors import GapError, RecordError, StorageError
 from .events import RecordEvent, check_batch_id, wall_time
 from .heads import Head, HeadLedger, Signer
 from .sqlite import open_database, storage_error
@@ -263,4 +263,4 @@ class BatchRecord:
                     stream.write("".join(head.line() for head in missing))
             self._copy_bytes = copy.stat().st_size
         except OSError as error:
-            raise RecordError(f"{copy}: {error.strerror}; free space, then continue") from error
+            raise StorageError(f"{copy}: {error.strerror}; free space, then continue") from error

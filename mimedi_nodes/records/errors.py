@@ -8,6 +8,10 @@ class RecordError(Exception):
     """The record refused, or could not be written or read: says why and what to do."""
 
 
+class StorageError(RecordError):
+    """The disk or the database refused: full, locked, damaged or not to be written."""
+
+
 class EventError(RecordError, ValueError):
     """An event was refused at the door: names the field, its value and what is allowed."""
 

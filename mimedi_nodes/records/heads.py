@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from .canonical import encode_plain, read_json
-from .errors import EventError, RecordError
+from .errors import EventError, RecordError, StorageError
 
 PRIVATE_KEY_FILE = "record.key.pem"
 PUBLIC_KEY_FILE = "record.pub.pem"
@@ -221,7 +221,7 @@ class HeadLedger:
             os.fsync(self._file)
         except OSError as error:
             os.ftruncate(self._file, size)
-            raise RecordError(
+            raise StorageError(
                 f"{self.path}: {error.strerror}; free space, then continue; nothing acknowledged is lost"
             ) from error
         self.heads.extend(heads)

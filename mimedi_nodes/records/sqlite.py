@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from .errors import RecordError
+from .errors import StorageError
 
 BUSY_TIMEOUT_S = 5.0
 """How long a locked database is waited for [s]; longer means that another program holds it."""
@@ -18,7 +18,7 @@ def open_database(path: Path | str, read_only: bool = False) -> sqlite3.Connecti
     """Open or make a database with WAL and full fsync, in autocommit mode: transactions are spelled out.
 
     Raises:
-        RecordError: it cannot be opened, or is no database.
+        StorageError: it cannot be opened, or is no database.
     """
     name = str(path)
     with storage_error(name):
@@ -32,7 +32,7 @@ def open_database(path: Path | str, read_only: bool = False) -> sqlite3.Connecti
                 try:
                     Path(name).parent.mkdir(parents=True, exist_ok=True)
                 except OSError as error:
-                    raise RecordError(f"{name}: {error.strerror}; give a writable folder") from error
+                    raise StorageError(f"{name}: {error.strerror}; give a writable folder") from error
             database = sqlite3.connect(
                 name, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
             )
@@ -50,11 +50,11 @@ def open_database(path: Path | str, read_only: bool = False) -> sqlite3.Connecti
 
 @contextmanager
 def storage_error(what: str) -> Iterator[None]:
-    """Turn SQLite's errors into a RecordError that names `what` and says what to do."""
+    """Turn SQLite's errors into a StorageError that names `what` and says what to do."""
     try:
         yield
     except sqlite3.Error as error:
-        raise RecordError(f"{what}: {error}; {_advice(error)}") from error
+        raise StorageError(f"{what}: {error}; {_advice(error)}") from error
 
 
 def _advice(error: sqlite3.Error) -> str:

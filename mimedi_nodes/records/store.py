@@ -10,7 +10,7 @@ from pathlib import Path
 
 from .batch_record import BatchRecord
 from .chain import DATABASE_FILE, folder_name
-from .errors import GapError, RecordError
+from .errors import GapError, RecordError, StorageError
 from .events import RecordEvent, check_batch_id
 from .heads import Signer
 from .sqlite import open_database, storage_error
@@ -22,7 +22,8 @@ class RecordStore:
     """The records below a runs folder: one per batch, and one for the workcell's journal (empty batch_id).
 
     A producer numbers its events over all batches, so that only the store can tell that none is missing. A
-    producer that was never heard of may start at any number.
+    producer that was never heard of may start at any number; one that starts at 1 again has a new outbox and is
+    followed from there, as far as the batch's record has none of its numbers yet.
 
     Args:
         runs_folder: folder of the run folders.
@@ -41,8 +42,12 @@ class RecordStore:
         try:
             self.heads_folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise RecordError(f"{self.heads_folder}: {error.strerror}; give a writable folder") from error
+            raise StorageError(f"{self.heads_folder}: {error.strerror}; give a writable folder") from error
         self._last = self._read_cursors()
+
+    def has(self, batch_id: str) -> bool:
+        """Return whether there is a record of a batch."""
+        return batch_id in self._records or (self.runs_folder / folder_name(batch_id) / DATABASE_FILE).is_file()
 
     def record(self, batch_id: str) -> BatchRecord:
         """Return the record of a batch, opened or made.
@@ -58,7 +63,7 @@ class RecordStore:
         return self._records[batch_id]
 
     def append(self, events: Sequence[RecordEvent]) -> dict[str, int]:
-        """Take events of any batches and return, per producer named in them, the highest number on disk.
+        """Take events of any batches and return, per producer, the number up to which all of its events are on disk.
 
         Raises:
             GapError: events of a producer are missing before these; nothing was taken.
@@ -70,7 +75,8 @@ class RecordStore:
             last = contiguous.get(event.producer, self._last.get(event.producer))
             if last is not None and event.sequence > last + 1:
                 raise GapError(event.producer, last + 1, event.sequence)
-            contiguous[event.producer] = max(event.sequence, last or 0)
+            starts_over = event.sequence == 1
+            contiguous[event.producer] = 1 if starts_over else max(event.sequence, last or 0)
             by_batch.setdefault(event.batch_id, []).append(event)
         for batch_id, batch_events in by_batch.items():
             self.record(batch_id).append(batch_events, contiguous)
@@ -122,4 +128,4 @@ class RecordStore:
             draft.write_text(json.dumps(self._last, sort_keys=True), encoding="utf-8")
             os.replace(draft, path)
         except OSError as error:
-            raise RecordError(f"{path}: {error.strerror}; free space, then continue") from error
+            raise StorageError(f"{path}: {error.strerror}; free space, then continue") from error
