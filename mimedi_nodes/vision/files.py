@@ -122,9 +122,11 @@ def write_tracks(frames: Sequence[FrameTracks], path: Path) -> None:
     """Tracks as CSV: px and px/s, first pixel's centre (0, 0); class, state and size per track.
 
     Tracks seen in fewer than three frames are left out, and so is where a lost track was only predicted. Size and
-    class of a cell are those known at its end.
+    class of a cell are those known at its end; a cell never seen alone has the run's median diameter, and no shape.
     """
     kept = _kept(frames)
+    sizes = [final.diameter_um for _, final in kept.values() if not math.isnan(final.diameter_um)]
+    usual = float(np.median(sizes)) if sizes else math.nan
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(TRACK_COLUMNS)
@@ -135,7 +137,8 @@ def write_tracks(frames: Sequence[FrameTracks], path: Path) -> None:
                 final = kept[cell.track_id][1]
                 writer.writerow((
                     index, cell.track_id, f"{cell.x_px:.3f}", f"{cell.y_px:.3f}", f"{cell.vx_px_s:.2f}",
-                    f"{cell.vy_px_s:.2f}", _number(final.diameter_um), _number(final.deformation),
+                    f"{cell.vy_px_s:.2f}",
+                    _number(usual if math.isnan(final.diameter_um) else final.diameter_um), _number(final.deformation),
                     _number(final.area_um2), final.cell_class, "" if final.dead is None else int(final.dead),
                     int(cell.measured)))
 
