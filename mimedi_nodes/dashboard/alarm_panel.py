@@ -1,0 +1,171 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The alarms that are not normal, most urgent first, with what to do and a button to acknowledge."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from . import theme
+from .parts import Panel, label, set_mark, set_text
+from .qt import QtWidgets, Signal
+from .views import ACKNOWLEDGEABLE, AlarmPriority, AlarmState, AlarmsView, AlarmView, Reply, Request, RequestKind
+
+_WORD = {
+    AlarmState.UNACKNOWLEDGED: "",
+    AlarmState.ACKNOWLEDGED: "acknowledged",
+    AlarmState.RETURNED_UNACKNOWLEDGED: "gone by itself, not acknowledged",
+    AlarmState.LATCHED_UNACKNOWLEDGED: "cause gone, latched",
+    AlarmState.LATCHED_ACKNOWLEDGED: "cause gone, latched, acknowledged",
+    AlarmState.SHELVED: "shelved",
+    AlarmState.SUPPRESSED_BY_DESIGN: "suppressed by design",
+    AlarmState.OUT_OF_SERVICE: "out of service",
+}
+_SILENT = {AlarmState.SHELVED, AlarmState.SUPPRESSED_BY_DESIGN, AlarmState.OUT_OF_SERVICE}
+
+
+def by_urgency(alarm: AlarmView) -> tuple[int, int, int, float, str]:
+    """Sort key: heard before silenced, waiting for a person before acknowledged, then priority, newest first."""
+    return (
+        alarm.state in _SILENT,
+        alarm.state not in ACKNOWLEDGEABLE,
+        -alarm.priority,
+        -alarm.time_s if alarm.time_s == alarm.time_s else 0.0,
+        alarm.alarm_id,
+    )
+
+
+class AlarmRow(QtWidgets.QWidget):
+    """One alarm."""
+
+    acted = Signal(object)
+
+    def __init__(self, alarm: AlarmView) -> None:
+        super().__init__()
+        self.setObjectName(f"alarm_{alarm.alarm_id}")
+        self.alarm = alarm
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 2, 0, 2)
+        row.setSpacing(8)
+        colour = theme.LINE if alarm.state in _SILENT else theme.PRIORITY_COLOUR[alarm.priority]
+        mark = label("mark", theme.PRIORITY_MARK[alarm.priority])
+        mark.setStyleSheet(f"color: {colour};")
+        mark.setToolTip(f"priority {alarm.priority.name.lower()}")
+        row.addWidget(mark)
+        column = QtWidgets.QVBoxLayout()
+        column.setSpacing(0)
+        first = label("alarm", alarm.message or alarm.alarm_id)
+        first.setProperty("unacknowledged", alarm.state in ACKNOWLEDGEABLE)
+        first.setWordWrap(True)
+        column.addWidget(first)
+        second = "  ·  ".join(filter(None, (_WORD.get(alarm.state, ""), alarm.response, alarm.alarm_id)))
+        response = label("small", second)
+        response.setWordWrap(True)
+        column.addWidget(response)
+        row.addLayout(column, 1)
+        self.button: QtWidgets.QPushButton | None = None
+        act = _act(alarm.state)
+        if act:
+            self.button = QtWidgets.QPushButton("ACK" if act == "acknowledge" else "Reset")
+            self.button.setToolTip(f"{act} {alarm.alarm_id}")
+            self.button.clicked.connect(partial(self._ask, act))
+            row.addWidget(self.button)
+
+    def _ask(self, act: str, *_: object) -> None:
+        self.acted.emit(Request(RequestKind.ALARM, self.alarm.alarm_id, act, ""))
+
+
+def _act(state: AlarmState) -> str:
+    if state in ACKNOWLEDGEABLE:
+        return "acknowledge"
+    return "reset" if state is AlarmState.LATCHED_ACKNOWLEDGED else ""
+
+
+class AlarmPanel(Panel):
+    """The list of alarms under a headline that is read from three metres."""
+
+    acted = Signal(object)
+    """Emits a Request with its `who` left empty: the window knows the person."""
+
+    def __init__(self) -> None:
+        super().__init__("", "alarms")
+        self.headline = label("far", "", "alarm_headline")
+        self.headline.setProperty("attention", "")
+        self.body.addWidget(self.headline)
+        self.told = label("small", "", "alarm_told")
+        self.told.setWordWrap(True)
+        self.told.hide()
+        self.body.addWidget(self.told)
+        self._list = QtWidgets.QWidget()
+        self._column = QtWidgets.QVBoxLayout(self._list)
+        self._column.setContentsMargins(0, 0, 0, 0)
+        self._column.setSpacing(2)
+        self._column.addStretch(1)
+        area = QtWidgets.QScrollArea()
+        area.setWidgetResizable(True)
+        area.setWidget(self._list)
+        area.viewport().setAutoFillBackground(False)
+        self._list.setAutoFillBackground(False)
+        self.body.addWidget(area, 1)
+        self.rows: dict[str, AlarmRow] = {}
+        self._view: AlarmsView | None = None
+        self._known = self._present = False
+        self._headline()
+
+    def show_alarms(self, view: AlarmsView) -> None:
+        """Show the alarms; rows that have not changed keep their widgets, and with them focus and pending acts."""
+        self._known = True
+        if view == self._view:
+            return
+        self._view = view
+        wanted = [a for a in sorted(view.alarms, key=by_urgency) if a.state is not AlarmState.NORMAL]
+        kept = {a.alarm_id: self.rows[a.alarm_id] for a in wanted if self._keeps(a)}
+        for alarm_id, row in self.rows.items():
+            if alarm_id not in kept:
+                self._column.removeWidget(row)
+                row.deleteLater()
+        self.rows = {}
+        for place, alarm in enumerate(wanted):
+            row = self.rows[alarm.alarm_id] = kept.get(alarm.alarm_id) or self._make(alarm)
+            if self._column.indexOf(row) != place:
+                self._column.insertWidget(place, row)
+        self._headline()
+
+    def show_presence(self, present: bool) -> None:
+        """Show whether the supervisor, who watches the alarms, is there."""
+        self._present = present
+        self.mark_stale(not present)
+        self._headline()
+
+    def mark_sent(self, alarm_id: str) -> None:
+        """Lock an alarm's button until the reply."""
+        row = self.rows.get(alarm_id)
+        if row is not None and row.button is not None:
+            row.button.setEnabled(False)
+
+    def show_reply(self, reply: Reply) -> None:
+        """Tell why an act was refused, and let it be tried again; an accepted one comes back as a new state."""
+        row = self.rows.get(reply.request.target)
+        if row is not None and row.button is not None:
+            row.button.setEnabled(True)
+        set_text(self.told, "" if reply.accepted else f"{reply.request.target} not taken: {reply.message}")
+        self.told.setVisible(not reply.accepted)
+
+    def _keeps(self, alarm: AlarmView) -> bool:
+        row = self.rows.get(alarm.alarm_id)
+        return row is not None and row.alarm == alarm
+
+    def _make(self, alarm: AlarmView) -> AlarmRow:
+        row = AlarmRow(alarm)
+        row.acted.connect(self.acted)
+        return row
+
+    def _headline(self) -> None:
+        heard = [row.alarm for row in self.rows.values() if row.alarm.state not in _SILENT]
+        if not self._present:
+            set_text(self.headline, "ALARMS NOT WATCHED")
+            set_mark(self.headline, "attention", "stale")
+            return
+        set_text(self.headline, f"{len(heard)} ALARM{'S' if len(heard) != 1 else ''}" if heard else "No alarms")
+        waiting = [alarm.priority for alarm in heard if alarm.state in ACKNOWLEDGEABLE]
+        worst = max(waiting, default=None)
+        set_mark(self.headline, "attention", AlarmPriority(worst).name.lower() if worst else "")

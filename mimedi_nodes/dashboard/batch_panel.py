@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Where the batch stands: state, phase, day, cells, time left, and why it is held."""
+
+from __future__ import annotations
+
+import math
+
+from ..process.procedure_state import ProcedureState
+from . import wording
+from .parts import ElidedLabel, Panel, label, set_mark, set_text
+from .qt import QtCore, QtWidgets
+from .views import BatchSnapshot
+
+_HELD = {ProcedureState.HOLDING, ProcedureState.HELD, ProcedureState.PAUSED, ProcedureState.PAUSING}
+_ENDED_BADLY = {ProcedureState.STOPPING, ProcedureState.STOPPED, ProcedureState.ABORTING, ProcedureState.ABORTED}
+
+
+def attention(state: str) -> str:
+    """Return the theme's mark of a procedure state; empty for a normal one, and `stale` for an unknown word."""
+    if state in _HELD:
+        return "held"
+    if state in _ENDED_BADLY:
+        return "high"
+    return "" if state in ProcedureState._value2member_map_ else "stale"
+
+
+class _Figure(QtWidgets.QWidget):
+    """A big value over its name."""
+
+    def __init__(self, caption: str, name: str) -> None:
+        super().__init__()
+        column = QtWidgets.QVBoxLayout(self)
+        column.setContentsMargins(0, 0, 0, 0)
+        column.setSpacing(0)
+        self.value = label("far", wording.UNKNOWN, name)
+        column.addWidget(self.value)
+        column.addWidget(label("small", caption))
+
+    def show_value(self, text: str) -> None:
+        set_text(self.value, text)
+
+
+class BatchPanel(Panel):
+    """The strip on top of the window, to be read from three metres."""
+
+    def __init__(self) -> None:
+        super().__init__("", "batch")
+        top = QtWidgets.QHBoxLayout()
+        top.setSpacing(34)
+        self.state = label("far", "NO BATCH", "batch_state")
+        self.state.setProperty("attention", "")
+        self.identity = ElidedLabel("small", "batch_identity")
+        first = QtWidgets.QVBoxLayout()
+        first.setSpacing(0)
+        first.addWidget(self.state, 0, QtCore.Qt.AlignLeft)
+        first.addWidget(self.identity)
+        top.addLayout(first, 1)
+        self._day = _Figure("process day", "batch_day")
+        self._cells = _Figure("viable cells", "batch_cells")
+        self._left = _Figure("expected time left", "batch_left")
+        for figure in (self._day, self._cells, self._left):
+            top.addWidget(figure)
+        self.body.addLayout(top)
+        bottom = QtWidgets.QHBoxLayout()
+        bottom.setSpacing(16)
+        self.phase = ElidedLabel("mid", "batch_phase")
+        self.progress = QtWidgets.QProgressBar()
+        self.progress.setObjectName("batch_progress")
+        self.progress.setRange(0, 1000)
+        bottom.addWidget(self.phase, 3)
+        bottom.addWidget(self.progress, 2)
+        self.body.addLayout(bottom)
+        self.hold_reason = label("mid", "", "batch_hold_reason")
+        self.hold_reason.setWordWrap(True)
+        self.hold_reason.setProperty("attention", "held")
+        self.hold_reason.hide()
+        self.body.addWidget(self.hold_reason)
+        self._show_progress(math.nan, 0, 0)
+        self._state_text = "NO BATCH"
+        self._attention = ""
+
+    def show_batch(self, batch: BatchSnapshot) -> None:
+        """Show where a batch stands."""
+        self._state_text = batch.state.upper() if batch.batch_id else "NO BATCH"
+        self._attention = attention(batch.state)
+        self.identity.set_whole("  ·  ".join(filter(None, (batch.batch_id, batch.recipe, batch.product))))
+        self._day.show_value(wording.number(batch.process_day, 1))
+        self._cells.show_value(wording.powers(batch.viable_cells))
+        self._left.show_value(wording.hours(batch.expected_remaining_h))
+        phase = "  ·  ".join(filter(None, (batch.phase_id.replace(",", ", "), batch.step)))
+        self.phase.set_whole(phase)
+        self._show_progress(batch.progress, batch.phases_done, batch.phases_total)
+        set_text(self.hold_reason, batch.hold_reason)
+        self.hold_reason.setVisible(bool(batch.hold_reason))
+
+    def show_presence(self, known: bool, present: bool) -> None:
+        """Show whether the coordinator, whose word this is, is there; `known` when it has ever told of a batch."""
+        self.mark_stale(known and not present)
+        set_mark(self.state, "attention", "stale" if known and not present else self._attention)
+        if not known:
+            set_text(self.state, "NO BATCH" if present else "NO COORDINATOR")
+        else:
+            set_text(self.state, self._state_text if present else f"{self._state_text}?  COORDINATOR LOST")
+
+    def _show_progress(self, share: float, done: int, total: int) -> None:
+        known = math.isfinite(share)
+        self.progress.setValue(round(1000.0 * min(max(share, 0.0), 1.0)) if known else 0)
+        phases = f"{done} of {total} phases" if total else ""
+        self.progress.setFormat("  ·  ".join(filter(None, (wording.percent(share) if known else "", phases))) or "–")

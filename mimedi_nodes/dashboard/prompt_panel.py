@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The question that the batch waits for, with a button for each answer."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from .parts import Panel, label, set_text
+from .qt import QtWidgets, Signal
+from .theme import HELD
+from .views import PromptView, Reply, Request, RequestKind
+
+
+class PromptPanel(Panel):
+    """Shows the oldest open question; hidden when there is none."""
+
+    answered = Signal(object)
+    """Emits a Request with its `who` left empty: the window knows the person."""
+
+    def __init__(self) -> None:
+        super().__init__("QUESTION", "prompt")
+        self.setStyleSheet(f"QFrame#prompt {{ border: 3px solid {HELD}; }}")
+        self._open: dict[str, PromptView] = {}
+        self._shown: PromptView | None = None
+        self.question = label("question", "", "prompt_question")
+        self.question.setWordWrap(True)
+        self.body.addWidget(self.question)
+        self._answers = QtWidgets.QWidget()
+        self.body.addWidget(self._answers)
+        self.told = label("small", "", "prompt_told")
+        self.told.setWordWrap(True)
+        self.told.hide()
+        self.body.addWidget(self.told)
+        self.buttons: dict[str, QtWidgets.QPushButton] = {}
+        self.free_text: QtWidgets.QLineEdit | None = None
+        self.hide()
+
+    def show_prompt(self, prompt: PromptView) -> None:
+        """Take a question, or the news that it has been answered."""
+        for known in list(self._open.values()):
+            if known.batch_id != prompt.batch_id:
+                del self._open[known.prompt_id]  # a question of an earlier batch will never be closed
+        if prompt.open:
+            self._open[prompt.prompt_id] = prompt
+        else:
+            self._open.pop(prompt.prompt_id, None)
+        self._choose()
+
+    def show_reply(self, reply: Reply) -> None:
+        """Tell why an answer was refused, and let it be given again; an accepted one closes its question by itself."""
+        if self._shown is not None and reply.request.target == self._shown.prompt_id:
+            self._tell("taken" if reply.accepted else f"not taken: {reply.message}")
+            self._answers.setEnabled(not reply.accepted)
+
+    def _choose(self) -> None:
+        oldest = next(iter(self._open.values()), None)
+        count = len(self._open)
+        set_text(self.title, "QUESTION" if count < 2 else f"QUESTION 1 of {count}")
+        if oldest != self._shown:
+            self._shown = oldest
+            if oldest is not None:
+                self._lay_out(oldest)
+        self.setVisible(oldest is not None)
+
+    def _lay_out(self, prompt: PromptView) -> None:
+        set_text(self.question, prompt.question)
+        self._tell("")
+        fresh = QtWidgets.QWidget()
+        self.body.replaceWidget(self._answers, fresh)
+        self._answers.deleteLater()
+        self._answers = fresh
+        row = QtWidgets.QHBoxLayout(fresh)
+        row.setContentsMargins(0, 0, 0, 0)
+        self.buttons, self.free_text = {}, None
+        if not prompt.answers:
+            field = self.free_text = QtWidgets.QLineEdit()
+            field.setObjectName("prompt_text")
+            send = QtWidgets.QPushButton("Answer")
+            send.setEnabled(False)
+            field.textChanged.connect(lambda text: send.setEnabled(bool(text.strip())))
+            send.clicked.connect(lambda: self._give(field.text().strip()))
+            row.addWidget(field, 1)
+            row.addWidget(send)
+            self.buttons["Answer"] = send
+        for answer in prompt.answers:
+            button = QtWidgets.QPushButton(answer.replace("&", "&&"))
+            button.clicked.connect(partial(self._give, answer))
+            row.addWidget(button)
+            self.buttons[answer] = button
+        if prompt.answers:
+            row.addStretch(1)
+
+    def _give(self, answer: str, *_: object) -> None:
+        if self._shown is not None:
+            self.answered.emit(Request(RequestKind.ANSWER, self._shown.prompt_id, answer, ""))
+
+    def mark_sent(self) -> None:
+        """Lock the answers until the reply."""
+        self._answers.setEnabled(False)
+        self._tell("sent …")
+
+    def _tell(self, text: str) -> None:
+        set_text(self.told, text)
+        self.told.setVisible(bool(text))

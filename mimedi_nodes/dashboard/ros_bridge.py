@@ -1,0 +1,206 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The window's side of ROS: one node in a thread of its own; Qt's thread never waits for it."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import threading
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import Any
+
+import rclpy
+from rclpy.client import Client
+from rclpy.clock import Clock, ClockType
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.qos import QoSProfile
+from rclpy.task import Future
+from sensor_msgs.msg import Image
+
+from mimedi_msgs.msg import AlarmList, BatchStatus, ModuleState, PopulationSummary, Prompt, Telemetry
+from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
+
+from ..nodes import qos
+from . import ros_views
+from .inbox import Inbox
+from .qt import QtCore, Signal
+from .views import PresenceView, Reply, Request, RequestKind, Source
+
+REPLY_TIMEOUT_S = 5.0
+"""Steady time [s] after which a request counts as unanswered."""
+WATCH_PERIOD_S = 1.0
+PICTURE_PERIOD_S = 0.1
+"""Steady time [s] between two pictures that are taken over; those between are dropped unread."""
+
+BATCH_TOPIC, ALARM_TOPIC, PROMPT_TOPIC = "coordinator/batch_status", "alarms", "coordinator/prompt"
+_WITNESS = {Source.COORDINATOR: BATCH_TOPIC, Source.SUPERVISOR: ALARM_TOPIC}
+
+_serial = itertools.count(1)
+
+
+class RosBridge(QtCore.QObject):
+    """Subscribes to a workcell and sends it the operator's requests.
+
+    `arrived` is emitted from the ROS thread whenever the empty inbox gets its first item: connect it queued, then
+    call `take`. Names are relative to `namespace`; context and thread are the bridge's own, so that rqt, which has
+    a context and a spinning thread already, and the stand-alone window use it alike.
+
+    Args:
+        namespace: the workcell's namespace, empty for none.
+        modules: names of the modules to listen to.
+        arguments: ROS arguments (remappings), as after `--ros-args`; None for the process' own.
+        vision: name of the module with the microscope.
+    """
+
+    arrived = Signal()
+
+    def __init__(
+        self,
+        namespace: str,
+        modules: Sequence[str],
+        arguments: Sequence[str] | None = None,
+        vision: str = "vision_qc",
+        reply_timeout_s: float = REPLY_TIMEOUT_S,
+    ) -> None:
+        super().__init__()
+        self._inbox = Inbox(self.arrived.emit)
+        self._pending: dict[int, tuple[Request, Client, Future, float]] = {}
+        self._pending_lock = threading.Lock()
+        self._reply_timeout_s = reply_timeout_s
+        self._request_numbers = itertools.count()
+        self._picture_s = 0.0
+        self._picture_fault = ""
+        self._present: frozenset[Source] | None = None
+        self._context = Context()
+        rclpy.init(args=None if arguments is None else list(arguments), context=self._context)
+        self.node = Node(
+            f"dashboard_{os.getpid()}_{next(_serial)}",
+            namespace=namespace or None,
+            context=self._context,
+            # A display needs no parameters and no /rosout of its own in every workcell's log.
+            start_parameter_services=False,
+            enable_rosout=False,
+        )
+        self._subscribe(modules, vision)
+        self._clients = {
+            RequestKind.COMMAND: self.node.create_client(CommandBatch, "coordinator/command_batch"),
+            RequestKind.ANSWER: self.node.create_client(AnswerPrompt, "coordinator/answer_prompt"),
+            RequestKind.ALARM: self.node.create_client(AcknowledgeAlarm, "supervisor/acknowledge_alarm"),
+        }
+        self.node.create_timer(WATCH_PERIOD_S, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, name="dashboard-ros", daemon=True)
+        self._thread.start()
+
+    def take(self) -> list[object]:
+        """Return what has arrived since the last call, only the newest of each kind."""
+        return self._inbox.take()
+
+    def send(self, request: Request) -> None:
+        """Send a request; returns at once, the outcome arrives as a Reply."""
+        client = self._clients[request.kind]
+        if not client.service_is_ready():
+            self._answer(request, False, f"{client.srv_name} is not there; is the workcell running?")
+            return
+        number = next(self._request_numbers)
+        future = client.call_async(_to_service(request))
+        with self._pending_lock:
+            self._pending[number] = (request, client, future, time.monotonic() + self._reply_timeout_s)
+        future.add_done_callback(partial(self._done, number))
+
+    def close(self) -> None:
+        """Leave the graph and wait for the ROS thread's end; harmless when repeated."""
+        if not self._thread.is_alive():
+            return
+        self._executor.shutdown(timeout_sec=2.0)
+        self._context.try_shutdown()
+        self._thread.join(5.0)
+        self.node.destroy_node()
+
+    def _subscribe(self, modules: Sequence[str], vision: str) -> None:
+        for module in modules:
+            self._listen(ModuleState, f"{module}/state", qos.STATE, ("module", module), ros_views.module_view)
+            self._hear(Telemetry, f"{module}/telemetry", qos.TELEMETRY, self._on_telemetry)
+        self._listen(BatchStatus, BATCH_TOPIC, qos.STATE, "batch", ros_views.batch_view)
+        self._listen(AlarmList, ALARM_TOPIC, qos.STATE, "alarms", ros_views.alarms_view)
+        self._listen(PopulationSummary, f"{vision}/population", qos.TELEMETRY, "seen", ros_views.population_view)
+        self._hear(Prompt, PROMPT_TOPIC, qos.STATE, self._on_prompt)
+        self._hear(Image, f"{vision}/annotated", qos.IMAGE, self._on_picture)
+
+    def _hear(self, kind: type, topic: str, profile: QoSProfile, callback: Callable[[Any], None]) -> None:
+        self.node.create_subscription(kind, topic, callback, profile)
+
+    def _listen(
+        self, kind: type, topic: str, profile: QoSProfile, key: object, convert: Callable[[Any], object]
+    ) -> None:
+        self._hear(kind, topic, profile, lambda message: self._inbox.post(key, convert(message)))
+
+    def _on_telemetry(self, message: Telemetry) -> None:
+        # By quantity: results of an inspection come one a message, right after each other.
+        for measured in ros_views.measurement_views(message):
+            self._inbox.post(("measured", measured.module, measured.name), measured)
+
+    def _on_prompt(self, message: Prompt) -> None:
+        self._inbox.post(("prompt", message.prompt_id), ros_views.prompt_view(message))
+
+    def _on_picture(self, message: Image) -> None:
+        now_s = time.monotonic()
+        if now_s - self._picture_s < PICTURE_PERIOD_S:
+            return
+        self._picture_s = now_s
+        try:
+            self._inbox.post("picture", ros_views.picture_view(message))
+            self._picture_fault = ""
+        except ros_views.PictureError as error:
+            if str(error) != self._picture_fault:
+                self._picture_fault = str(error)
+                self.node.get_logger().error(f"annotated image not shown: {error}")
+
+    def _watch(self) -> None:
+        present = frozenset(s for s, topic in _WITNESS.items() if self.node.count_publishers(topic))
+        if present != self._present:
+            self._present = present
+            self._inbox.post("presence", PresenceView(present))
+        now_s = time.monotonic()
+        with self._pending_lock:
+            late = [number for number, (*_, end_s) in self._pending.items() if now_s > end_s]
+            expired = [self._pending.pop(number) for number in late]
+        for request, client, future, _ in expired:
+            client.remove_pending_request(future)
+            self._answer(request, False, f"no answer from {client.srv_name} within {self._reply_timeout_s:g} s")
+
+    def _done(self, number: int, future: Future) -> None:
+        with self._pending_lock:
+            pending = self._pending.pop(number, None)
+        if pending is None:
+            return  # given up already; the operator has been told
+        request = pending[0]
+        error = future.exception()
+        if error is not None or future.result() is None:
+            self._answer(request, False, f"the call failed: {error}")
+        else:
+            self._answer(request, future.result().accepted, future.result().message)
+
+    def _answer(self, request: Request, accepted: bool, message: str) -> None:
+        self._inbox.post(("reply", request), Reply(request, accepted, message))
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return  # how close() ends it
+
+
+def _to_service(request: Request) -> Any:
+    if request.kind is RequestKind.COMMAND:
+        return CommandBatch.Request(command=request.act, who=request.who, why=request.why)
+    if request.kind is RequestKind.ANSWER:
+        return AnswerPrompt.Request(
+            prompt_id=request.target, answer=request.act, who=request.who, why=request.why, simulated=False
+        )
+    return AcknowledgeAlarm.Request(alarm_id=request.target, act=request.act, who=request.who, why=request.why)

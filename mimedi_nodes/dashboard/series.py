@@ -1,0 +1,40 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A curve of bounded size for display."""
+
+from __future__ import annotations
+
+import math
+
+
+class Series:
+    """Points in order of process time, at most `limit`; when full, every second one is dropped and so are later ones.
+
+    A culture of twelve days and one of an hour both keep their shape.
+    """
+
+    def __init__(self, limit: int = 2000) -> None:
+        self._limit = limit
+        self._spacing_s = 0.0
+        self._last: tuple[float, float] = (math.nan, math.nan)
+        self.times_s: list[float] = []
+        self.values: list[float] = []
+
+    def add(self, time_s: float, value: float) -> bool:
+        """Take a point; returns whether the curve has changed. A time before the last one begins a new curve."""
+        if not math.isfinite(time_s) or time_s == self._last[0]:
+            return False
+        if time_s < self._last[0]:
+            self.times_s, self.values, self._spacing_s = [], [], 0.0
+        self._last = (time_s, value)
+        if self.times_s and time_s - self.times_s[-1] < self._spacing_s:
+            return True
+        self.times_s.append(time_s)
+        self.values.append(value)
+        if len(self.times_s) >= self._limit:
+            self.times_s, self.values = self.times_s[::2], self.values[::2]
+            self._spacing_s = 2.0 * (self.times_s[-1] - self.times_s[0]) / self._limit
+        return True
+
+    def latest(self) -> float:
+        """Return the last value taken; NaN when there is none."""
+        return self._last[1]

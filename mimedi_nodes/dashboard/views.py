@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the window shows and what it asks for, as plain values: its widgets know neither ROS nor messages."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+
+from ..process.batch import BatchSnapshot
+
+__all__ = [
+    "ACKNOWLEDGEABLE",
+    "AlarmPriority",
+    "AlarmState",
+    "AlarmView",
+    "AlarmsView",
+    "BatchSnapshot",
+    "MeasurementView",
+    "ModuleView",
+    "PictureView",
+    "PopulationView",
+    "PresenceView",
+    "PromptView",
+    "Reply",
+    "Request",
+    "RequestKind",
+    "Source",
+]
+
+
+class Source(StrEnum):
+    """Whose word a part of the window rests on."""
+
+    COORDINATOR = "coordinator"
+    SUPERVISOR = "supervisor"
+
+
+@dataclass(frozen=True)
+class ModuleView:
+    """A module's service, as `mimedi_msgs/ModuleState` tells it; `progress` is NaN when unknown."""
+
+    module: str
+    state: int
+    action: str = ""
+    phase_id: str = ""
+    step: str = ""
+    progress: float = math.nan
+    last_error: str = ""
+
+
+class AlarmState(IntEnum):
+    """ISA-18.2 states; the codes are those of `mimedi_msgs/Alarm`, a test compares them."""
+
+    NORMAL = 0
+    UNACKNOWLEDGED = 1
+    ACKNOWLEDGED = 2
+    RETURNED_UNACKNOWLEDGED = 3
+    LATCHED_UNACKNOWLEDGED = 4
+    LATCHED_ACKNOWLEDGED = 5
+    SHELVED = 6
+    SUPPRESSED_BY_DESIGN = 7
+    OUT_OF_SERVICE = 8
+
+
+class AlarmPriority(IntEnum):
+    """Priorities; the codes are those of `mimedi_msgs/Alarm`."""
+
+    LOW = 1
+    MEDIUM = 2
+    HIGH = 3
+
+
+ACKNOWLEDGEABLE = frozenset(
+    {AlarmState.UNACKNOWLEDGED, AlarmState.RETURNED_UNACKNOWLEDGED, AlarmState.LATCHED_UNACKNOWLEDGED}
+)
+"""States that wait for a person."""
+
+
+@dataclass(frozen=True)
+class AlarmView:
+    """One alarm; `time_s` is the process time of its last change."""
+
+    alarm_id: str
+    state: AlarmState
+    priority: AlarmPriority
+    source: str = ""
+    message: str = ""
+    response: str = ""
+    time_s: float = math.nan
+
+
+@dataclass(frozen=True)
+class AlarmsView:
+    """All alarms that are not normal, oldest first."""
+
+    alarms: tuple[AlarmView, ...] = ()
+
+
+@dataclass(frozen=True)
+class PromptView:
+    """A question of a batch; no `answers` means free text."""
+
+    batch_id: str
+    prompt_id: str
+    question: str
+    answers: tuple[str, ...] = ()
+    open: bool = True
+    answer: str = ""
+    answered_by: str = ""
+
+
+@dataclass(frozen=True)
+class MeasurementView:
+    """One measured value of a module with its 95 % interval (NaN when unknown) at process time `time_s`."""
+
+    module: str
+    name: str
+    value: float
+    unit: str
+    time_s: float
+    low: float = math.nan
+    high: float = math.nan
+
+
+@dataclass(frozen=True)
+class PopulationView:
+    """What the cells seen so far say about the sample; intervals are 95 %, unknown values NaN."""
+
+    sample_id: str
+    cells: int
+    concentration_per_ml: float = math.nan
+    concentration_low_per_ml: float = math.nan
+    concentration_high_per_ml: float = math.nan
+    viability: float = math.nan
+    viability_low: float = math.nan
+    viability_high: float = math.nan
+    diameter_mean_um: float = math.nan
+    diameter_sd_um: float = math.nan
+    frames_dropped: int = 0
+
+
+@dataclass(frozen=True)
+class PictureView:
+    """A picture, `bgr` being `height_px` rows of `width_px` pixels of blue, green, red, without padding."""
+
+    width_px: int
+    height_px: int
+    bgr: bytes
+    time_s: float = math.nan
+
+
+@dataclass(frozen=True)
+class PresenceView:
+    """Which sources are on the graph now."""
+
+    present: frozenset[Source]
+
+
+class RequestKind(StrEnum):
+    """What an operator can ask for."""
+
+    COMMAND = "command"
+    ANSWER = "answer"
+    ALARM = "alarm"
+
+
+@dataclass(frozen=True)
+class Request:
+    """An operator's act.
+
+    Args:
+        kind: what it is.
+        target: empty, the question's id or the alarm's id.
+        act: the procedure command, the answer, or what to do with the alarm.
+        who: the person.
+        why: the reason; never empty for a command.
+    """
+
+    kind: RequestKind
+    target: str
+    act: str
+    who: str
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class Reply:
+    """What became of a request."""
+
+    request: Request
+    accepted: bool
+    message: str = ""

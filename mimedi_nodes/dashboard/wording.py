@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Numbers as an operator reads them; an unknown value is a dash, never a zero."""
+
+from __future__ import annotations
+
+import math
+
+UNKNOWN = "–"
+_SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def powers(value: float, digits: int = 2) -> str:
+    """Return a number as `2.31 × 10⁹`; a dash when it is unknown."""
+    if not math.isfinite(value):
+        return UNKNOWN
+    if value == 0.0:
+        return "0"
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa} × 10{str(int(exponent)).translate(_SUPERSCRIPT)}"
+
+
+def percent(value: float) -> str:
+    """Return a share [1] in per cent; a dash when it is unknown."""
+    return f"{100.0 * value:.0f} %" if math.isfinite(value) else UNKNOWN
+
+
+def number(value: float, digits: int) -> str:
+    """Return a number with a fixed count of decimals; a dash when it is unknown."""
+    return f"{value:.{digits}f}" if math.isfinite(value) else UNKNOWN
+
+
+def hours(value_h: float) -> str:
+    """Return a duration [h] in its two largest units, rounded once; a dash when it is unknown."""
+    if not math.isfinite(value_h):
+        return UNKNOWN
+    minutes = max(0, round(value_h * 60.0))
+    if minutes >= 24 * 60:
+        whole_h = round(minutes / 60)
+        return f"{whole_h // 24} d {whole_h % 24} h"
+    return f"{minutes // 60} h {minutes % 60:02d}" if minutes >= 60 else f"{minutes} min"
+
+
+def seconds(value_s: float) -> str:
+    """Return how long ago something was [s]."""
+    if value_s < 100.0:
+        return f"{value_s:.0f} s"
+    return hours(value_s / 3600.0)
+
+
+def interval(low: str, high: str) -> str:
+    """Return the two ends of a 95 % interval, or nothing when one of them is unknown."""
+    return "" if UNKNOWN in (low, high) else f"{low} to {high}"
+
+
+def humane(identifier: str) -> str:
+    """Return an identifier as words: `acoustic_sorter` → `Acoustic sorter`, `QC` and the like kept."""
+    words = identifier.replace("_", " ").strip()
+    return (words[:1].upper() + words[1:]).replace(" qc", " QC")

@@ -1,0 +1,346 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The dashboard on a real ROS graph: a small workcell of publishers and services in another namespace's node."""
+
+import array
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import dashboard_scene as scene
+import domain_coordinator
+import pytest
+import rclpy
+from builtin_interfaces.msg import Time
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from sensor_msgs.msg import Image
+
+from mimedi_msgs.msg import (
+    Alarm,
+    AlarmList,
+    BatchStatus,
+    Measurement,
+    ModuleState,
+    PopulationSummary,
+    Prompt,
+    Telemetry,
+)
+from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
+from mimedi_nodes.dashboard import ros_views
+from mimedi_nodes.dashboard.live import LiveOverview
+from mimedi_nodes.dashboard.qt import QtWidgets
+from mimedi_nodes.dashboard.views import AlarmPriority, AlarmState
+from mimedi_nodes.nodes import qos
+
+pytestmark = pytest.mark.ros
+DEADLINE_S = 20.0
+NAMESPACE = "cell_a"
+
+
+@pytest.fixture(scope="module")
+def domain():
+    """A DDS domain of this file's own, on this machine only."""
+    with domain_coordinator.domain_id() as number, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ROS_DOMAIN_ID", str(number))
+        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+        yield
+
+
+@pytest.fixture(scope="module")
+def application():
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+
+
+class SmallWorkcell:
+    """Publishes and answers what coordinator, supervisor and modules would, from a thread of its own."""
+
+    def __init__(self, namespace=NAMESPACE):
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, args=[])
+        self.node = Node("small_workcell", namespace=namespace, context=self.context)
+        self.asked = []
+        self.answer_at_all = threading.Event()
+        self.answer_at_all.set()
+        self.state = {m: self.node.create_publisher(ModuleState, f"{m}/state", qos.STATE) for m in scene.MODULES}
+        self.telemetry = self.node.create_publisher(Telemetry, "incubator/telemetry", qos.TELEMETRY)
+        self.results = self.node.create_publisher(Telemetry, "vision_qc/telemetry", qos.TELEMETRY)
+        self.population = self.node.create_publisher(PopulationSummary, "vision_qc/population", qos.TELEMETRY)
+        self.image = self.node.create_publisher(Image, "vision_qc/annotated", qos.IMAGE)
+        self.batch = self.node.create_publisher(BatchStatus, "coordinator/batch_status", qos.STATE)
+        self.alarms = self.node.create_publisher(AlarmList, "alarms", qos.STATE)
+        self.prompt = self.node.create_publisher(Prompt, "coordinator/prompt", qos.STATE)
+        self.node.create_service(CommandBatch, "coordinator/command_batch", self._on_command)
+        self.node.create_service(AnswerPrompt, "coordinator/answer_prompt", self._on_answer)
+        self.node.create_service(AcknowledgeAlarm, "supervisor/acknowledge_alarm", self._on_alarm)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.thread = threading.Thread(target=self._spin, daemon=True)
+        self.thread.start()
+
+    def _spin(self):
+        try:
+            self.executor.spin()
+        except ExternalShutdownException:
+            return
+
+    def _on_command(self, request, reply):
+        self.answer_at_all.wait(DEADLINE_S)
+        self.asked.append((request.command, request.who, request.why))
+        reply.accepted, reply.state = True, "holding"
+        self.publish_batch(state="held", hold_reason=request.why)
+        return reply
+
+    def _on_answer(self, request, reply):
+        self.asked.append((request.prompt_id, request.answer, request.who, request.simulated))
+        reply.accepted = True
+        self.prompt.publish(Prompt(batch_id="B1", prompt_id=request.prompt_id, open=False, answer=request.answer))
+        return reply
+
+    def _on_alarm(self, request, reply):
+        self.asked.append((request.alarm_id, request.act, request.who))
+        reply.accepted, reply.message = False, "the cause is still there"
+        return reply
+
+    def publish_batch(self, **changes):
+        fields = {"batch_id": "B1", "state": "running", "process_day": 6.42, "progress": 0.64, "viable_cells": 2.31e9}
+        self.batch.publish(BatchStatus(stamp=Time(sec=554688), **(fields | changes)))
+
+    def close(self):
+        self.answer_at_all.set()
+        self.executor.shutdown()
+        self.context.try_shutdown()
+        self.thread.join(5.0)
+        self.node.destroy_node()
+
+
+@pytest.fixture
+def workcell(domain):
+    made = SmallWorkcell()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def live(domain, application):
+    made = LiveOverview(NAMESPACE, scene.MODULES, arguments=[])
+    made.widget.operator.setText("A. Martin")
+    made.widget.show()
+    yield made
+    made.widget.close()
+    made.close()
+
+
+def until(condition, what):
+    """Run Qt's loop until a condition holds."""
+    end_s = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < end_s, f"not within {DEADLINE_S:g} s: {what}"
+        QtWidgets.QApplication.processEvents()
+        time.sleep(0.01)
+
+
+def shown(live, name):
+    label = live.widget.findChild(QtWidgets.QLabel, name)
+    return label.whole() if hasattr(label, "whole") else label.text()
+
+
+def test_latched_state_reaches_a_window_that_opens_late(workcell, request):
+    workcell.state["incubator"].publish(ModuleState(module="incubator", state=64, action="PerfuseCulture"))
+    workcell.publish_batch()
+    workcell.alarms.publish(AlarmList(alarms=[Alarm(alarm_id="a.b", state=1, priority=3, message="hot")]))
+    live = request.getfixturevalue("live")
+    until(lambda: shown(live, "incubator_state") == "EXECUTE", "module state")
+    until(lambda: shown(live, "batch_state") == "RUNNING", "batch state")
+    until(lambda: shown(live, "alarm_headline") == "1 ALARM", "alarms")
+    assert shown(live, "batch_cells") == "2.31 × 10⁹"
+
+
+def test_telemetry_summary_and_picture(workcell, live):
+    pixels = array.array("B", bytes([0, 0, 255]) * 64 * 16)
+    values = [Measurement(name="viable_cells", value=1.5e9), Measurement(name="liquid_temperature_c", value=36.9)]
+
+    def publish_until_seen():
+        # Best effort: what is sent before discovery is lost.
+        workcell.telemetry.publish(Telemetry(stamp=Time(sec=100), module="incubator", values=values))
+        for name, value in (("viability", 0.93), ("concentration_per_ml", 2.4e6)):
+            measured = Measurement(name=name, value=value, low=value * 0.9, high=value * 1.1)
+            workcell.results.publish(Telemetry(stamp=Time(sec=100), module="vision_qc", values=[measured]))
+        workcell.image.publish(Image(height=16, width=64, step=192, encoding="bgr8", data=pixels))
+        return (
+            shown(live, "trend_cells") == "1.50 × 10⁹ cells"
+            and shown(live, "vision_viability") == "93 % viable"
+            and shown(live, "vision_concentration") == "2.40 × 10⁶ /mL"
+            and not live.widget.vision.canvas.image.isNull()
+        )
+
+    until(publish_until_seen, "telemetry, results and picture")
+    assert live.widget.vision.canvas.image.pixelColor(5, 5).red() == 255
+    assert shown(live, "trend_temperature") == "36.9 °C"
+
+    def summary_seen():
+        workcell.population.publish(PopulationSummary(sample_id="S1", cells=77, viability=0.5))
+        return "77 cells" in shown(live, "vision_details")
+
+    until(summary_seen, "population summary")
+
+
+def test_hold_is_sent_with_person_and_reason_and_the_new_state_comes_back(workcell, live):
+    workcell.publish_batch()
+    buttons = live.widget.commands.buttons
+    until(lambda: buttons["hold"].isEnabled(), "batch running, coordinator present")
+    buttons["hold"].click()
+    dialog = live.widget.commands.dialog
+    dialog.why.setText("bag leaks")
+    dialog.confirm.click()
+    until(lambda: shown(live, "batch_state") == "HELD", "state after the command")
+    assert workcell.asked == [("hold", "A. Martin", "bag leaks")]
+    until(lambda: shown(live, "command_told") == "hold taken", "reply")
+    assert buttons["restart"].isEnabled()
+    assert not buttons["hold"].isEnabled()
+
+
+def test_question_and_alarm_are_answered(workcell, live):
+    workcell.prompt.publish(Prompt(batch_id="B1", prompt_id="p1", question="Go on?", answers=["Yes", "No"], open=True))
+    workcell.alarms.publish(AlarmList(alarms=[Alarm(alarm_id="a.b", state=1, priority=2, message="hot")]))
+    until(lambda: live.widget.prompt.isVisible(), "question")
+    until(lambda: "a.b" in live.widget.alarms.rows, "alarm")
+    until(lambda: shown(live, "alarm_headline") == "1 ALARM", "supervisor present")
+    live.widget.prompt.buttons["No"].click()
+    until(lambda: not live.widget.prompt.isVisible(), "question closed")
+    live.widget.alarms.rows["a.b"].button.click()
+    until(lambda: shown(live, "alarm_told") == "a.b not taken: the cause is still there", "refusal")
+    assert workcell.asked == [("p1", "No", "A. Martin", False), ("a.b", "acknowledge", "A. Martin")]
+
+
+def test_a_coordinator_that_does_not_answer_blocks_neither_window_nor_later_commands(workcell, live):
+    live.bridge._reply_timeout_s = 1.0
+    workcell.publish_batch()
+    buttons = live.widget.commands.buttons
+    until(lambda: buttons["pause"].isEnabled(), "batch running")
+    workcell.answer_at_all.clear()
+    buttons["pause"].click()
+    live.widget.commands.dialog.why.setText("a look")
+    begun_s = time.monotonic()
+    live.widget.commands.dialog.confirm.click()
+    assert time.monotonic() - begun_s < 0.2
+    assert not buttons["pause"].isEnabled()
+    until(lambda: "no answer" in shown(live, "command_told"), "time-out")
+    assert buttons["pause"].isEnabled()
+    workcell.answer_at_all.set()
+    until(lambda: shown(live, "batch_state") == "HELD", "the late command was carried out and is shown")
+    assert "no answer" in shown(live, "command_told")
+
+
+def test_a_workcell_that_goes_and_comes_back(domain, live):
+    first = SmallWorkcell()
+    try:
+        first.publish_batch()
+        until(lambda: shown(live, "batch_state") == "RUNNING", "first workcell")
+    finally:
+        first.close()
+    until(lambda: shown(live, "batch_state") == "RUNNING?  COORDINATOR LOST", "loss seen")
+    assert shown(live, "alarm_headline") == "ALARMS NOT WATCHED"
+    assert not any(button.isEnabled() for button in live.widget.commands.buttons.values())
+    second = SmallWorkcell()
+    try:
+        second.publish_batch(state="held", hold_reason="restarted")
+        until(lambda: shown(live, "batch_state") == "HELD", "second workcell")
+    finally:
+        second.close()
+
+
+def test_another_namespace_is_another_workcell(domain, live, workcell):
+    other = SmallWorkcell("cell_b")
+    try:
+        other.publish_batch(batch_id="OTHER")
+        workcell.publish_batch(batch_id="OURS")
+        until(lambda: "OURS" in shown(live, "batch_identity"), "our batch")
+        assert "OTHER" not in shown(live, "batch_identity")
+    finally:
+        other.close()
+
+
+def test_a_flood_of_states_is_drawn_at_the_display_rate(workcell, live):
+    drawn = []
+    original = live.widget.show_items
+    live.widget.show_items = lambda items: (drawn.append(time.monotonic()), original(items))
+    until(lambda: workcell.state["fluidics"].get_subscription_count() > 0, "discovery")
+    begun_s = time.monotonic()
+    for step in range(500):
+        workcell.state["fluidics"].publish(ModuleState(module="fluidics", state=64, step=f"step {step}"))
+        QtWidgets.QApplication.processEvents()
+    until(lambda: shown(live, "fluidics_step") == "step 499", "the last state, whatever was dropped")
+    assert len(drawn) <= (time.monotonic() - begun_s) / 0.14 + 2
+
+
+def test_codes_of_views_are_those_of_the_messages():
+    for view, names in ((AlarmState, AlarmState.__members__), (AlarmPriority, AlarmPriority.__members__)):
+        assert {name: int(view[name]) for name in names} == {name: getattr(Alarm, name) for name in names}
+
+
+@pytest.mark.parametrize(
+    ("encoding", "pixel", "step"), [("bgr8", (1, 2, 3), 8), ("rgb8", (3, 2, 1), 6), ("mono8", (9,), 5)]
+)
+def test_pictures_of_each_encoding_with_padded_rows(encoding, pixel, step):
+    row = list(pixel) * 2
+    data = array.array("B", (row + [77] * (step - len(row))) * 3)
+    view = ros_views.picture_view(Image(width=2, height=3, step=step, encoding=encoding, data=data))
+    assert view.bgr == bytes((1, 2, 3) if len(pixel) == 3 else (9, 9, 9)) * 6
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"encoding": "16UC1"}, "16UC1"),
+        ({"step": 5}, "steps of 5"),
+        ({"width": 0}, "0 x 3"),
+        ({"height": 4}, "do not fit"),
+    ],
+)
+def test_pictures_that_cannot_be_shown_say_why(change, message):
+    fields = {"width": 2, "height": 3, "step": 6, "encoding": "bgr8", "data": array.array("B", bytes(18))}
+    with pytest.raises(ros_views.PictureError, match=message):
+        ros_views.picture_view(Image(**(fields | change)))
+
+
+def test_an_alarm_with_a_code_of_a_later_version_counts_as_urgent():
+    view = ros_views.alarms_view(AlarmList(alarms=[Alarm(alarm_id="x", state=99, priority=9)])).alarms[0]
+    assert (view.state, view.priority) == (AlarmState.UNACKNOWLEDGED, AlarmPriority.HIGH)
+
+
+def window(*arguments):
+    """Start the stand-alone window as its own process."""
+    env = dict(os.environ, QT_QPA_PLATFORM="offscreen")
+    command = [sys.executable, "-m", "mimedi_nodes.dashboard.window", "--namespace", NAMESPACE, *arguments]
+    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+
+
+def test_the_stand_alone_window_saves_its_picture_and_ends_with_0(workcell, tmp_path):
+    workcell.publish_batch(state="held", hold_reason="a look")
+    file = tmp_path / "window.png"
+    child = window("--screenshot", str(file), "--after", "2", "--size", "1024x768")
+    assert child.wait(60) == 0, child.stderr.read()
+    assert file.stat().st_size > 10_000
+    assert child.stderr.read().count("Traceback") == 0
+
+
+def test_a_picture_that_cannot_be_written_ends_with_2_and_says_so(domain, tmp_path):
+    child = window("--screenshot", str(tmp_path / "none" / "window.png"), "--after", "0.1")
+    assert child.wait(60) == 2
+    assert "cannot write" in child.stderr.read()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
+def test_the_stand_alone_window_ends_with_0_when_told_to_stop(domain, workcell, number):
+    child = window()
+    end_s = time.monotonic() + DEADLINE_S
+    while workcell.batch.get_subscription_count() == 0:
+        assert child.poll() is None, child.stderr.read()
+        assert time.monotonic() < end_s, "the window has not joined the graph"
+        time.sleep(0.05)
+    child.send_signal(number)
+    assert child.wait(20) == 0, child.stderr.read()
