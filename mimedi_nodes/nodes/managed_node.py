@@ -29,6 +29,7 @@ class ManagedNode(LifecycleNode):
         super().__init__(name)
         self.last_error = ""
         self.active = False
+        self.configured = False
         self.loop = LoopThread(name)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.TELEMETRY)
 
@@ -45,7 +46,9 @@ class ManagedNode(LifecycleNode):
         """Close everything that `configure` opened; called once more when already closed must be harmless."""
 
     def on_configure(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._guard("configure", self.configure, lambda: super(ManagedNode, self).on_configure(state))
+        result = self._guard("configure", self.configure, lambda: super(ManagedNode, self).on_configure(state))
+        self.configured = result == TransitionCallbackReturn.SUCCESS
+        return result
 
     def on_activate(self, state: LifecycleState) -> TransitionCallbackReturn:
         result = self._guard("activate", self.activate, lambda: super(ManagedNode, self).on_activate(state))
@@ -57,7 +60,9 @@ class ManagedNode(LifecycleNode):
         return self._guard("deactivate", self.deactivate, lambda: super(ManagedNode, self).on_deactivate(state))
 
     def on_cleanup(self, state: LifecycleState) -> TransitionCallbackReturn:
-        return self._guard("clean up", self.clean_up, lambda: super(ManagedNode, self).on_cleanup(state))
+        result = self._guard("clean up", self.clean_up, lambda: super(ManagedNode, self).on_cleanup(state))
+        self.configured = result != TransitionCallbackReturn.SUCCESS
+        return result
 
     def on_shutdown(self, state: LifecycleState) -> TransitionCallbackReturn:
         self.active = False

@@ -77,6 +77,7 @@ class ModuleNode(ManagedNode):
         capture_dir = state_dir / "capture" if self.settings["capture"] else None
         links = make_links(site, self.module.name, Path(self.settings["port_dir"]), self.clock, capture_dir)
         extras = self._extras(self)
+        self._closers += [extra.close for extra in extras.values() if hasattr(extra, "close")]
         instruments = self.module.build(site, links, extras)
         store = GoalStore(state_dir / f"{self.module.name}.goals.sqlite")
         self._closers.append(store.close)

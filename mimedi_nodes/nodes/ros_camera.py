@@ -4,11 +4,15 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import OrderedDict, deque
+from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.parameter import Parameter
 from sensor_msgs.msg import Image
 from std_srvs.srv import SetBool
 
@@ -52,25 +56,47 @@ def pixels(image: Image, camera: str) -> NDArray[np.generic]:
 class RosCamera:
     """A Camera that subscribes `<name>/image_raw` and `<name>/dye/image_raw` while it captures.
 
-    Frames wait in a queue of `QUEUE_LENGTH`; when it is full the oldest is dropped and counted. Capture is switched by the
-    driver's `set_capture` service (std_srvs/SetBool, as usb_cam has it).
+    Frames wait in a queue of `QUEUE_LENGTH`; when it is full the oldest is dropped and counted. Capture is switched by
+    the driver's `set_capture` service (std_srvs/SetBool, as usb_cam has it). It has a node and a thread of its own: the
+    module's executor is busy while one of its transitions waits for the driver's answer.
     """
 
     def __init__(self, node: Node, loop: LoopThread, clock: NodeClock, name: str) -> None:
         self.name = name
         self.dropped = 0
-        self._node = node
+        self._node = Node(
+            f"{node.get_name()}_{name}",
+            namespace=node.get_namespace(),
+            context=node.context,
+            enable_rosout=False,
+            start_parameter_services=False,
+            parameter_overrides=[Parameter("use_sim_time", value=False)],  # it asks nobody for the time
+        )
+        self._executor = SingleThreadedExecutor(context=node.context)
+        self._executor.add_node(self._node)
+        self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
         self._loop = loop
         self._clock = clock
         self._frames: deque[tuple[Image, Image]] = deque()
         self._arrived = asyncio.Event()
         self._unpaired: OrderedDict[tuple[int, int], dict[str, Image]] = OrderedDict()
         self._capturing = False
-        self._client = node.create_client(SetBool, f"{name}/set_capture")
+        self._client = self._node.create_client(SetBool, f"{name}/set_capture")
         for channel, topic in (("bright", f"{name}/image_raw"), ("dye", f"{name}/dye/image_raw")):
-            node.create_subscription(
+            self._node.create_subscription(
                 Image, topic, lambda image, channel=channel: loop.call(self._take, channel, image), qos.IMAGE
             )
+        self._thread.start()
+
+    def _spin(self) -> None:
+        with suppress(ExternalShutdownException):
+            self._executor.spin()
+
+    def close(self) -> None:
+        """Take no more images."""
+        self._executor.shutdown()
+        self._thread.join()
+        self._node.destroy_node()
 
     async def set_capture(self, on: bool) -> None:
         """Switch the exposures; raises InstrumentError when the camera does not answer."""

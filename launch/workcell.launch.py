@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The whole workcell: its modules, coordinator, recorder and supervisor, and in simulation the plant.
+
+The supervisor brings the nodes up in order and takes them down in reverse; when it ends, all end.
+"""
+
+from pathlib import Path
+
+from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.substitutions import LaunchConfiguration
+from launch_ros.actions import Node
+
+from launch import LaunchDescription
+from mimedi_nodes.modules.registry import module_table
+
+PACKAGE = "mimedi_workcell"
+# The source tree, or share/mimedi_workcell of an installation: both have config/ beside launch/.
+SHARE = Path(__file__).resolve().parents[1]
+CONFIG = SHARE / "config"
+
+# Absolute names are moved into the namespace, so that workcells can share a graph.
+REMAPPINGS = [("/clock", "clock"), ("/diagnostics", "diagnostics")]
+
+# Longer than the supervisor needs for taking the workcell down in order, during which the others wait for their turn.
+ORDERLY_END_S = "15"
+KILL_S = "5"
+RESPAWN_DELAY_S = 1.0
+
+BOOLEAN = ["true", "false"]
+ARGUMENTS = (
+    ("namespace", "", "namespace of this workcell; give each one its own when several share a network", None),
+    (
+        "hardware",
+        "sim",
+        "sim: the simulated plant; serial: instruments on serial ports; gazebo: not there yet",
+        ["sim", "serial", "gazebo"],
+    ),
+    ("site", str(CONFIG / "site" / "demo.yaml"), "site file: instruments, ports, vessels, keys", None),
+    ("modules", ",".join(module_table()), "modules to start, a comma list in the order of their bring-up", None),
+    ("run_dir", "runs", "folder for batch records; the nodes' own state goes to .state below it", None),
+    ("seed", "1", "seed of the simulated noise", None),
+    ("donor", "nominal", "simulated donor: nominal, healthy or weak", None),
+    ("scenario", "nominal", "simulated scenario: name of a file in config/scenarios", None),
+    ("speed", "max", "simulated time per wall time: max, or a factor such as 1 or 3600", None),
+    ("operator", "ask", "who answers questions: ask (a person), or scripted:FILE", None),
+    ("on_hold", "wait", "what a hold does: wait for a restart, or end the batch as held", ["wait", "end"]),
+    ("record", "true", "record the topics of each batch to MCAP", BOOLEAN),
+    ("log_level", "info", "least severe messages that are logged", ["debug", "info", "warn", "error", "fatal"]),
+    ("respawn", "true", "start modules, coordinator and recorder again when their process dies", BOOLEAN),
+)
+
+
+def generate_launch_description():
+    """Return the declared arguments and what starts the nodes."""
+    declared = [
+        DeclareLaunchArgument(name, default_value=default, description=description, choices=choices)
+        if choices
+        else DeclareLaunchArgument(name, default_value=default, description=description)
+        for name, default, description, choices in ARGUMENTS
+    ]
+    return LaunchDescription([*declared, OpaqueFunction(function=start_nodes)])
+
+
+def start_nodes(context):
+    """Check the arguments and return the nodes."""
+    given = {name: LaunchConfiguration(name).perform(context) for name, *_ in ARGUMENTS}
+    if given["hardware"] == "gazebo":
+        raise RuntimeError("hardware:=gazebo does not exist yet; allowed: sim, serial")
+    simulated = given["hardware"] == "sim"
+    modules = chosen_modules(given["modules"])
+    site = existing_file("site", given["site"])
+    run_dir = Path(given["run_dir"]).absolute()
+    state_dir = run_dir / ".state" / (given["namespace"].strip("/") or "workcell")
+    common = {"use_sim_time": simulated}
+    ports = {"port_dir": str(state_dir / "ports")} if simulated else {}
+    respawn = {"respawn": given["respawn"] == "true", "respawn_delay": RESPAWN_DELAY_S}
+
+    def node(executable, parameters, **how):
+        return Node(
+            package=PACKAGE,
+            executable=executable,
+            namespace=given["namespace"] or None,
+            parameters=[{**common, **parameters}],
+            remappings=REMAPPINGS,
+            ros_arguments=["--log-level", given["log_level"]],
+            output="both",
+            sigterm_timeout=ORDERLY_END_S,
+            sigkill_timeout=KILL_S,
+            **how,
+        )
+
+    nodes = []
+    if simulated:
+        plant = {
+            "site": site,
+            **ports,
+            "seed": whole_number("seed", given["seed"]),
+            "donor": given["donor"],
+            "scenario": given["scenario"],
+            "scenario_dir": str(CONFIG / "scenarios"),
+            "speed": given["speed"],
+            "participants": [*modules, "coordinator"],
+            "use_sim_time": False,  # it owns the time
+        }
+        nodes.append(node("plant", plant, on_exit=Shutdown(reason="the plant has ended, and its cells with it")))
+    recorder = {
+        "runs_dir": str(run_dir),
+        "state_dir": str(state_dir),
+        "products_dir": str(CONFIG / "products"),
+        "mcap": given["record"] == "true",
+    }
+    nodes.append(node("recorder", recorder, **respawn))
+    nodes += [node(module, {"site": site, "state_dir": str(state_dir), **ports}, **respawn) for module in modules]
+    coordinator = {
+        "site": site,
+        "state_dir": str(state_dir),
+        "recipes_dir": str(CONFIG / "recipes"),
+        "operator": operator(given["operator"]),
+        "on_hold": given["on_hold"],
+    }
+    nodes.append(node("coordinator", coordinator, **respawn))
+    supervisor = {"managed_nodes": ["recorder", *modules, "coordinator"], "state_dir": str(state_dir)}
+    nodes.append(node("supervisor", supervisor, on_exit=Shutdown(reason="the supervisor has ended")))
+    return nodes
+
+
+def chosen_modules(text):
+    """Return the modules of a comma list; raises RuntimeError naming those that do not exist."""
+    modules = [name.strip() for name in text.split(",") if name.strip()]
+    unknown = [name for name in modules if name not in module_table()]
+    if unknown or not modules or len(set(modules)) != len(modules):
+        raise RuntimeError(f"modules:={text!r}: allowed: each once of {', '.join(module_table())}")
+    return modules
+
+
+def existing_file(argument, text):
+    """Return the absolute path of a file; raises RuntimeError when it is not there."""
+    path = Path(text).absolute()
+    if not path.is_file():
+        raise RuntimeError(f"{argument}: there is no file {path}")
+    return str(path)
+
+
+def operator(text):
+    """Return who answers questions, a script by its absolute path; raises RuntimeError saying what is allowed."""
+    if text == "ask":
+        return text
+    kind, _, path = text.partition(":")
+    if kind != "scripted" or not path:
+        raise RuntimeError(f"operator:={text!r}: allowed: ask, scripted:FILE")
+    return f"scripted:{existing_file('operator', path)}"
+
+
+def whole_number(argument, text):
+    """Return a whole number, 0 or more; raises RuntimeError saying so."""
+    if not text.isdecimal():
+        raise RuntimeError(f"{argument}:={text!r}: allowed: a whole number, 0 or more")
+    return int(text)

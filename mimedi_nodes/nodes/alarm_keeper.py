@@ -1,0 +1,158 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The alarm board behind its topics and service; on disk, so that it outlives its process."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from pathlib import Path
+
+from rclpy.clock import Clock, ClockType
+from rclpy.node import Node
+
+from mimedi_msgs.msg import Alarm as AlarmMsg
+from mimedi_msgs.msg import AlarmList, BatchStatus
+from mimedi_msgs.srv import AcknowledgeAlarm
+
+from ..process.alarms import Alarm, AlarmBoard, AlarmError
+from ..records.outbox import Outbox
+from . import qos
+from .conversion import ros_time, seconds
+from .durable_file import write_durably
+
+LOOK_S = 1.0
+"""Steady time [s] between two looks at whether a shelving has ended."""
+_PAST = {"acknowledge": "acknowledged", "reset": "reset", "shelve": "shelved", "unshelve": "unshelved"}
+_RUNNING = frozenset({"running", "pausing", "paused", "holding", "held", "restarting", "stopping", "aborting"})
+
+
+class AlarmKeeper:
+    """Takes `alarm_events`, publishes `alarms`, serves `~/acknowledge_alarm`, records what people do.
+
+    Args:
+        node: the supervisor.
+        board: the alarms.
+        path: file in which the board is kept.
+        outbox: takes the events for the record.
+    """
+
+    def __init__(self, node: Node, board: AlarmBoard, path: Path, outbox: Outbox) -> None:
+        self._node = node
+        self._board = board
+        self._path = path
+        self._outbox = outbox
+        self._lock = threading.RLock()  # sources call from the executor's thread and from the loop
+        self._batch_id = ""
+        self._read()
+        self._list = node.create_publisher(AlarmList, "alarms", qos.STATE)
+        self._subscriptions = (
+            node.create_subscription(AlarmMsg, "alarm_events", self._on_event, qos.EVENT),
+            node.create_subscription(BatchStatus, "coordinator/batch_status", self._on_batch, qos.STATE),
+        )
+        self._service = node.create_service(AcknowledgeAlarm, "~/acknowledge_alarm", self._on_act)
+        self._timer = node.create_timer(LOOK_S, self._pass_time, clock=Clock(clock_type=ClockType.STEADY_TIME))
+        self._publish()
+
+    def close(self) -> None:
+        """Stop; the board stays on disk."""
+        self._node.destroy_timer(self._timer)
+        self._node.destroy_service(self._service)
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
+        self._node.destroy_publisher(self._list)
+
+    def report(self, alarm_id: str, source: str, message: str, active: bool) -> None:
+        """Raise or clear an alarm of the supervisor itself, which goes into the record as its own; from any thread."""
+        with self._lock:
+            before = self._board.standing(alarm_id, source)
+            if not active and before is None:
+                return
+            alarm = self._take(alarm_id, source, message, active, self._now_s())
+            if alarm is not None:
+                data = {"alarm_id": alarm_id, "source": source, "message": message}
+                if active:
+                    data |= {"priority": alarm.entry.priority.name, "response": alarm.entry.response}
+                self._record("alarm_raised" if active else "alarm_cleared", "supervisor", alarm_id, "", data)
+
+    def _now_s(self) -> float:
+        now_s: float = self._node.get_clock().now().nanoseconds * 1e-9
+        return now_s if now_s > 0.0 else math.nan
+
+    def _on_batch(self, message: BatchStatus) -> None:
+        self._batch_id = message.batch_id if message.state in _RUNNING else ""
+
+    def _on_event(self, message: AlarmMsg) -> None:
+        time_s = seconds(message.stamp) or self._now_s()
+        with self._lock:
+            if not self._board.table.has(message.alarm_id):
+                self._node.get_logger().error(f"alarm {message.alarm_id} has no entry in config/alarms.yaml")
+            self._take(message.alarm_id, message.source, message.message, message.state != AlarmMsg.NORMAL, time_s)
+
+    def _take(self, alarm_id: str, source: str, message: str, active: bool, time_s: float) -> Alarm | None:
+        alarm = self._board.report(alarm_id, source, message, active, time_s)
+        if alarm is not None:
+            self._changed()
+        return alarm
+
+    def _on_act(self, request: AcknowledgeAlarm.Request, reply: AcknowledgeAlarm.Response) -> AcknowledgeAlarm.Response:
+        with self._lock:
+            try:
+                if not request.who.strip():
+                    raise AlarmError("who is empty; an act on an alarm is a person's: say whose")
+                olds = {a.source: a.state.name for a in self._board if a.alarm_id == request.alarm_id}
+                moved = self._board.act(
+                    request.alarm_id, request.act, self._now_s(), shelve_h=request.shelve_h, why=request.why
+                )
+            except AlarmError as error:
+                reply.message = str(error)
+                return reply
+            for alarm in moved:
+                data = {"alarm_id": alarm.alarm_id, "source": alarm.source, "message": alarm.message}
+                data |= {"old": olds[alarm.source], "new": alarm.state.name}
+                if request.act == "shelve":
+                    data["shelve_h"] = request.shelve_h
+                self._record(f"alarm_{_PAST[request.act]}", request.who, alarm.alarm_id, request.why, data)
+            self._changed()
+        reply.accepted = True
+        return reply
+
+    def _pass_time(self) -> None:
+        with self._lock:
+            back = self._board.pass_time(self._now_s())
+            for alarm in back:
+                data = {"alarm_id": alarm.alarm_id, "source": alarm.source, "old": "SHELVED", "new": alarm.state.name}
+                self._record("alarm_unshelved", "supervisor", alarm.alarm_id, "the time of shelving is over", data)
+            if back:
+                self._changed()
+
+    def _record(self, kind: str, who: str, what: str, why: str, data: dict[str, object]) -> None:
+        self._outbox.append(self._batch_id, self._now_s(), kind, who, what, why, data)
+
+    def _changed(self) -> None:
+        write_durably(self._path, json.dumps(self._board.as_fields()))
+        self._publish()
+
+    def _publish(self) -> None:
+        self._list.publish(AlarmList(alarms=[_message(alarm) for alarm in self._board]))
+
+    def _read(self) -> None:
+        if not self._path.is_file():
+            return
+        try:
+            self._board.restore(json.loads(self._path.read_text(encoding="utf-8")))
+        except (AlarmError, ValueError) as error:
+            # Alarms that still stand are raised again by their sources; starting must not depend on this file.
+            self._node.get_logger().error(f"the alarms of the last run are lost: {self._path}: {error}")
+
+
+def _message(alarm: Alarm) -> AlarmMsg:
+    return AlarmMsg(
+        stamp=ros_time(alarm.changed_s),
+        alarm_id=alarm.alarm_id,
+        source=alarm.source,
+        state=int(alarm.state),
+        priority=int(alarm.entry.priority),
+        message=alarm.message,
+        response=alarm.entry.response,
+    )
