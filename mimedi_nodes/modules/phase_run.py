@@ -12,6 +12,8 @@ from ..process.clock import ProcessClock
 from ..process.context import PhaseHeader
 from .goal_store import GoalStore
 
+_SHORTEST_SLEEP_S = 1e-6
+
 EventSink = Callable[[PhaseHeader, str, str, str, Mapping[str, Any]], None]
 """Writes an event to the record: header, kind, what, why, data."""
 
@@ -66,7 +68,8 @@ class PhaseRun:
     async def sleep(self, seconds: float) -> None:
         """Let `seconds` of process time pass; longer when the service is paused meanwhile."""
         await self.pause_point()
-        await self._clock.sleep_until(self.now_s() + seconds)
+        # A remainder below the clock's resolution would not move time at all: a loop over it would never end.
+        await self._clock.sleep_until(self.now_s() + max(seconds, _SHORTEST_SLEEP_S))
         await self.pause_point()
 
     async def until(self, condition: Callable[[], Awaitable[bool]], every_s: float, timeout_s: float) -> bool:

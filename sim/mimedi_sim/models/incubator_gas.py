@@ -53,7 +53,8 @@ class Co2Chamber:
         if time_s < self.time_s - 1e-9:
             raise ValueError(f"time_s is {time_s}, before the chamber's time {self.time_s}")
         self._switch()
-        while (remaining := time_s - self.time_s) > 0.0:
+        # A remainder below the clock's own resolution would never be used up.
+        while (remaining := time_s - self.time_s) > 1e-9:
             wait = self._time_to_switch_s()
             self._propagate(min(wait, remaining))
             if wait <= remaining:
