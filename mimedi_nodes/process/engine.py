@@ -179,9 +179,7 @@ class Engine:
                 unit=parameter.unit,
             )
         if self._is_taken_up:
-            context.record(
-                "batch_taken_up", batch.batch_id, "the coordinator came back", state=str(self.state)
-            )
+            context.record("batch_taken_up", batch.batch_id, "the coordinator came back", state=str(self.state))
 
     def _end(self, outcome: BatchOutcome) -> BatchOutcome:
         context = self._context
@@ -212,9 +210,7 @@ class Engine:
         with contextlib.suppress(ModuleUnavailable):
             recall = await self._context.modules.recall_phase(phase.module, phase.goal_id)
             if recall.status in ("running", "held"):
-                await self._context.modules.await_phase(
-                    phase.module, phase.goal_id, lambda progress, step: None
-                )
+                await self._context.modules.await_phase(phase.module, phase.goal_id, lambda progress, step: None)
         self._context.control.leave(phase.goal_id)
 
     async def command(self, command: str, who: str, why: str) -> CommandOutcome:
@@ -244,17 +240,20 @@ class Engine:
         """
         missing = [name for name in ("sample_id", "test", "unit", "status") if not record.get(name)]
         if missing or "value" not in record:
-            raise WorkcellError(
-                f"laboratory record lacks {', '.join(missing or ['value'])}: {dict(record)!r}"
-            )
+            raise WorkcellError(f"laboratory record lacks {', '.join(missing or ['value'])}: {dict(record)!r}")
         self._context.journal.put_laboratory_result(record)
         self._context.record_once(
             f"laboratory:{record['sample_id']}:{record['test']}:{record['status']}",
-            "laboratory_result",
+            # What only steers the process is another kind, so that no specification takes it for the product's.
+            "laboratory_result" if self._is_for_release(record["sample_id"]) else "laboratory_in_process",
             str(record["test"]),
             **{name: value for name, value in record.items() if name != "batch_id"},
         )
         self._context.laboratory_news.set()
+
+    def _is_for_release(self, sample_id: str) -> bool:
+        orders = [entry.intent for entry in self._context.journal.entries() if entry.kind == "laboratory"]
+        return any(order["sample_id"] == sample_id and order["purpose"] == "release" for order in orders)
 
     def snapshot(self) -> BatchSnapshot:
         """Return where the batch stands now."""

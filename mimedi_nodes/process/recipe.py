@@ -124,10 +124,16 @@ class PromptStep(Step):
 
 @dataclass(frozen=True)
 class LaboratoryStep(Step):
-    """An order of tests on a sample at the external laboratory."""
+    """An order of tests on a sample at the external laboratory.
+
+    Args:
+        purpose: "release" when the results are the product's own, "in_process" when they only steer the process:
+            a specification never reads those.
+    """
 
     sample: str
     tests: tuple[str, ...]
+    purpose: Literal["in_process", "release"] = "in_process"
 
 
 @dataclass(frozen=True)
@@ -220,9 +226,7 @@ class Recipe:
         parameters = dict(self.parameters)
         for name, value in values.items():
             if name not in parameters:
-                problems.append(
-                    f"there is no parameter {name!r}; there are {', '.join(self.parameters) or 'none'}"
-                )
+                problems.append(f"there is no parameter {name!r}; there are {', '.join(self.parameters) or 'none'}")
                 continue
             try:
                 parameters[name] = parameters[name].checked(value)

@@ -47,7 +47,7 @@ _KINDS: Mapping[str, tuple[str, ...]] = {
     "while": ("max", "phases"),
     "if": ("then", "else"),
     "prompt": ("answers", "expect", "identity", "otherwise"),
-    "laboratory": ("sample",),
+    "laboratory": ("sample", "purpose"),
     "await_results": ("sample", "timeout_h"),
     "set": (),
     "wait_h": (),
@@ -118,9 +118,7 @@ class _Builder:
             key: self._parameter(key, item)
             for key, item in self.reader.mapping(top.get("parameters"), optional=None).items()
         }
-        procedure = tuple(
-            self._unit_procedure(item) for item in self.reader.items(top.get("procedure"), at_least=1)
-        )
+        procedure = tuple(self._unit_procedure(item) for item in self.reader.items(top.get("procedure"), at_least=1))
         return Recipe(
             name=name,
             version=version,
@@ -135,9 +133,7 @@ class _Builder:
     def _name(self, tree: Tree | None) -> str:
         name = self.reader.text(tree)
         if tree is not None and name and not _ID.fullmatch(name):
-            self.reader.wrong(
-                tree, "not a name", "small letters, digits and _, beginning with a letter, ≤ 48"
-            )
+            self.reader.wrong(tree, "not a name", "small letters, digits and _, beginning with a letter, ≤ 48")
         return name
 
     def _unique(self, tree: Tree, name: str) -> None:
@@ -164,9 +160,7 @@ class _Builder:
             value = self.reader.text(items.get("value"), choices)
             return Parameter(name, value, unit or "id", choices=choices)
         if "unit" not in items and items:
-            self.reader.wrong(
-                tree, "key 'unit' is missing", "a unit as the interfaces use them, e.g. uL, 1/mL"
-            )
+            self.reader.wrong(tree, "key 'unit' is missing", "a unit as the interfaces use them, e.g. uL, 1/mL")
         if "range" not in items and items:
             self.reader.wrong(tree, "key 'range' is missing", "range: [low, high]")
         ends = [self.reader.number(item) for item in self.reader.items(items.get("range"), at_least=2)]
@@ -174,9 +168,7 @@ class _Builder:
         if "range" in items and (len(ends) > 2 or low > high):
             self.reader.wrong(items["range"], "not a range", "[low, high] with low <= high", value=ends)
             low, high = -1e300, 1e300
-        return Parameter(
-            name, self.reader.number(items.get("value"), low, high, default=low), unit, low, high
-        )
+        return Parameter(name, self.reader.number(items.get("value"), low, high, default=low), unit, low, high)
 
     def _unit_procedure(self, tree: Tree) -> UnitProcedure:
         items = self.reader.mapping(tree, ("unit_procedure", "operations"))
@@ -196,9 +188,7 @@ class _Builder:
             self._decision(item, f"{path}.then[{index}]")
             for index, item in enumerate(self.reader.items(items.get("then")))
         )
-        return Operation(
-            path.rpartition(".")[2], path, self._steps(items.get("phases"), path, at_least=1), decisions
-        )
+        return Operation(path.rpartition(".")[2], path, self._steps(items.get("phases"), path, at_least=1), decisions)
 
     def _decision(self, tree: Tree, path: str) -> Decision:
         items = self.reader.mapping(tree, ("if", "decide", "cause"), ("ask",))
@@ -359,7 +349,12 @@ class _Builder:
         if "sample" not in items:
             self.reader.wrong(items["laboratory"], "an order needs 'sample'", "laboratory, sample")
         return LaboratoryStep(
-            name, path, line, self.reader.text(items.get("sample")), self.reader.texts(items["laboratory"], 1)
+            name,
+            path,
+            line,
+            self.reader.text(items.get("sample")),
+            self.reader.texts(items["laboratory"], 1),
+            self.reader.text(items.get("purpose"), ("in_process", "release"), "in_process"),  # type: ignore[arg-type]
         )
 
     def _await_results(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
@@ -379,9 +374,7 @@ class _Builder:
 
     def _wait(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
         tree = items["wait_h"]
-        hours = (
-            self.reader.text(tree) if isinstance(tree.value, str) else self.reader.number(tree, 0.0, 10000.0)
-        )
+        hours = self.reader.text(tree) if isinstance(tree.value, str) else self.reader.number(tree, 0.0, 10000.0)
         return WaitStep(name, path, line, hours)
 
     def _not_yet(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:

@@ -63,7 +63,8 @@ def evaluate(specification: Mapping[str, Any], facts: Mapping[str, Any]) -> Eval
 
     Args:
         specification: content of `config/products/<product>.yaml`.
-        facts: nested mappings of what the record says; what nobody told is missing or None.
+        facts: nested mappings of what the record says; what nobody told is missing or None. `ended.state` and
+            `ended.reason` tell how the procedure ended.
 
     Raises:
         SpecificationError: a test is malformed.
@@ -72,7 +73,22 @@ def evaluate(specification: Mapping[str, Any], facts: Mapping[str, Any]) -> Eval
     if not isinstance(tests, Sequence) or isinstance(tests, str) or not tests:
         raise SpecificationError("the specification has no tests; a product without tests cannot be released")
     rows = tuple(_row(test, facts) for test in tests)
-    return Evaluation(_overall(rows), rows, tuple(f"{row.title}: {row.reason}" for row in rows if row.reason))
+    reasons = [f"{row.title}: {row.reason}" for row in rows if row.reason]
+    ended = facts.get("ended") or {}
+    if ended.get("reason"):
+        reasons.insert(0, f"the batch ended {ended.get('state')}: {ended['reason']}")
+    # Facts of a record name its batch; one that has not ended yet is running.
+    state = str(ended.get("state") or ("running" if facts.get("batch") else "completed"))
+    return Evaluation(_with_end(_overall(rows), state), rows, tuple(reasons))
+
+
+def _with_end(verdict: Verdict, state: str) -> Verdict:
+    """Return the verdict of a batch whose procedure ended in `state`: only a completed one can meet anything."""
+    if state == "running":
+        return "incomplete"
+    if state == "rejected":
+        return "rejected"
+    return verdict if state == "completed" or verdict == "rejected" else "held"
 
 
 def _overall(rows: Sequence[Row]) -> Verdict:

@@ -63,9 +63,7 @@ class StepRunner:
         context = self._context
         if step.identity is not None:
             try:
-                check_label(
-                    answer, str(context.render(step.identity.chain_of_identity)), step.identity.product
-                )
+                check_label(answer, str(context.render(step.identity.chain_of_identity)), step.identity.product)
             except IdentityError as error:
                 return f"{step.id}: {error}"
         if step.expect is not None:
@@ -80,15 +78,15 @@ class StepRunner:
         entry = context.journal.entry(key)
         if entry is None:
             sample = await context.until_known(lambda: str(context.render(step.sample)), key)
-            entry = self._begin(key, "laboratory", {"sample_id": sample, "tests": list(step.tests)})
+            entry = self._begin(
+                key, "laboratory", {"sample_id": sample, "tests": list(step.tests), "purpose": step.purpose}
+            )
         while not entry.has_ended:
             sample, tests = entry.intent["sample_id"], tuple(entry.intent["tests"])
             try:
                 await context.laboratory.order(context.batch.batch_id, sample, tests)
             except WorkcellError as error:
-                await context.control.hold(
-                    f"{key}: the laboratory refused {', '.join(tests)} on {sample}: {error}"
-                )
+                await context.control.hold(f"{key}: the laboratory refused {', '.join(tests)} on {sample}: {error}")
                 continue
             entry = context.journal.end(key, "succeeded", dict(entry.intent), context.clock.now_s())
         context.record_once(f"{key}:ordered", "laboratory_ordered", entry.intent["sample_id"], **entry.intent)

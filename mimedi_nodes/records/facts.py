@@ -43,6 +43,7 @@ class Facts:
     * `measured.<name>`: last measured value;
     * `extremes.<field>.min|max`: over all phase results that report the field;
     * `counts.*`: `alarms`, `alarms_standing`, `phases_failed`, `prompts_open`, `steps_not_available`;
+    * `ended.state`, `ended.reason`: how the procedure ended; missing while it runs;
     * `identity.mismatches`: containers and labels that were of another patient; None when nobody was named.
     """
 
@@ -114,6 +115,10 @@ def _batch_started(facts: Facts, event: RecordEvent) -> None:
             facts.values["parameter"][name] = value.get("value") if isinstance(value, Mapping) else value
 
 
+def _batch_ended(facts: Facts, event: RecordEvent) -> None:
+    facts.values["ended"] = {"state": event.data.get("state"), "reason": event.data.get("reason")}
+
+
 def _recipe_parameter(facts: Facts, event: RecordEvent) -> None:
     name = str(event.data.get("name", event.what))
     facts.values["parameter"][name] = event.data.get("value")
@@ -153,6 +158,7 @@ def _measurement(facts: Facts, event: RecordEvent) -> None:
 
 _READERS = {
     "batch_started": _batch_started,
+    "batch_ended": _batch_ended,
     "recipe_parameter": _recipe_parameter,
     "phase_ended": _phase_ended,
     "laboratory_result": _laboratory_result,

@@ -392,7 +392,7 @@ def test_a_wrong_label_can_be_scanned_again_after_a_restart() -> None:
 
 LABORATORY = """
     - {id: take, do: fluidics/take_sample, with: {container: a, destination: sample_port, test_point: final}}
-    - {id: order, laboratory: [endotoxin, sterility], sample: "${take.sample_id}"}
+    - {id: order, laboratory: [endotoxin, sterility], sample: "${take.sample_id}", purpose: release}
     - {id: lab, await_results: {endotoxin: EU/mL}, sample: "${take.sample_id}", timeout_h: 24}
     - id: saved
       set:
@@ -431,6 +431,17 @@ def test_laboratory_results_are_awaited_and_recorded_with_their_interval() -> No
         "high": 0.2,
         "unit": "EU/mL",
     }
+
+
+def test_results_that_only_steer_the_process_are_not_the_products() -> None:
+    async def script(world: World) -> None:
+        await asyncio.sleep(7200.0)
+        world.engine.submit_laboratory_result(lab_record())
+
+    for purpose, kind in (("release", "laboratory_result"), ("in_process", "laboratory_in_process")):
+        _, world = run(recipe_of(LABORATORY.replace("purpose: release", f"purpose: {purpose}")), script)
+        kinds = [event[0] for event in world.record.events if event[1] == "endotoxin" and "laboratory" in event[0]]
+        assert kinds == [kind]
 
 
 def test_missing_and_wrong_laboratory_results_hold_naming_the_test() -> None:

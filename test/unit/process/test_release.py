@@ -75,3 +75,23 @@ def test_a_malformed_test_is_an_error_and_never_a_pass(test: dict[str, Any]) -> 
 def test_a_specification_without_tests_releases_nothing() -> None:
     with pytest.raises(SpecificationError, match="no tests"):
         evaluate({"tests": []}, {})
+
+
+@pytest.mark.parametrize(
+    ("state", "value", "verdict"),
+    [
+        ("completed", 1.0, "meets"), ("rejected", 1.0, "rejected"), ("held", 1.0, "held"), ("stopped", 1.0, "held"),
+        ("aborted", 1.0, "held"), ("held", 0.0, "rejected"), ("rejected", None, "rejected"), ("held", None, "held"),
+    ],
+)  # fmt: skip
+def test_only_a_completed_batch_meets_its_specification(state: str, value: Any, verdict: str) -> None:
+    facts = {"lab": {"t": value}, "ended": {"state": state, "reason": "because"}}
+    found = evaluate({"tests": [one_test({"min": 0.5})]}, facts)
+    assert found.verdict == verdict
+    assert found.reasons[0] == f"the batch ended {state}: because"
+
+
+def test_a_batch_that_still_runs_has_no_verdict() -> None:
+    for value in (0.0, 1.0, None):
+        facts = {"lab": {"t": value}, "batch": {"batch_id": "B-1"}}
+        assert evaluate({"tests": [one_test({"min": 0.5})]}, facts).verdict == "incomplete"
