@@ -226,8 +226,8 @@ def test_the_shipped_recipe_is_right_and_carries_out_every_step_of_the_process()
     actions = {phase.action for phase in recipe.phases()}
     assert actions >= {
         "TransferFluid", "LabelCells", "TuneTransducer", "SortCells", "MixContainer", "ConcentrateCells",
-        "InspectSample", "ActivateCells", "TransduceCells", "ExpandCulture", "PerfuseCulture", "HarvestCulture", "DepleteBeads",
-        "FormulateDose", "TakeSample",
+        "InspectSample", "ActivateCells", "TransduceCells", "ExpandCulture", "PerfuseCulture", "HarvestCulture",
+        "DepleteBeads", "FormulateDose", "TakeSample",
     }  # fmt: skip
     absent = {(step.step, step.module) for step in recipe.steps() if isinstance(step, NotYetStep)}
     assert absent == {
