@@ -15,17 +15,15 @@ import numpy as np
 
 from mimedi_sim.models.beads import DEPLETION_UNBINDING_TIME_S
 from mimedi_sim.models.donors import Donor
-from mimedi_sim.models.humidity import co2_partial_pressure_mmhg, evaporated_ml
-from mimedi_sim.models.incubator_gas import AMBIENT_CO2, Co2Chamber
+from mimedi_sim.models.humidity import evaporated_ml
 from mimedi_sim.models.medium_chemistry import medium_ph
 from mimedi_sim.models.tcell import CultureConditions, CultureState, TCellCulture, TCellParameters
-from mimedi_sim.models.thermal import Temperatures, ThermalChamber, ThermalParameters
 from mimedi_sim.models.transduction import vector_viability_factor
 from mimedi_sim.plant import biology
+from mimedi_sim.plant.climate import ROOM_C, STORE_EVERY_S, Climate
 from mimedi_sim.plant.fault_board import ReactorFaults
 from mimedi_sim.plant.ledger import INDEX, LOST, QUANTITIES, T_ACTIVATED, VOLUME, WITH_ACTIVATED_T, FloatArray, Ledger
 
-ROOM_C = 22.0
 HUMIDITY = 0.97
 """Relative humidity of the chamber: 0.3 % of the volume evaporates a day [calibration]."""
 ACTIVATION_FROM_C = 30.0
@@ -33,14 +31,8 @@ ACTIVATION_FROM_C = 30.0
 ACTIVATION_IL2_IU_ML = 5.0
 STIRRED_FROM_RPM = 20.0
 
-_SETTLED_K = 0.005  # closer to the set point than this the chamber is taken as steady: a quarter of the noise
-_SETTLED_K_PER_STEP = 0.0005  # a chamber that moves less than this in a fast step has arrived somewhere
-_BLOCK_S = 64.0
 _HOUR_S = 3600.0
-_FAST_S = 600.0
 _CONTACT_S = 1800.0
-_HEAT_CAPACITY_J_UL_K = 4.186e-3
-_HEAT_BATCH_K = 0.1  # cold liquid is booked as heat when it has cooled the vessel by this
 _MIXED_BY_FLOW = [i for name, i in INDEX.items() if name in (
     "vector_tu", "base_mmol", "plasma_ul", "buffer_ul", "medium_ul", "excipient_ul", "cfu", "endotoxin_eu")]
 _GLUCOSE, _LACTATE, _IL2 = INDEX["glucose_mmol"], INDEX["lactate_mmol"], INDEX["il2_iu"]
@@ -84,26 +76,17 @@ class Reactor:
         self._donor = donor
         self._parameters = donor.culture_parameters(TCellParameters())
         self.set_points = SetPoints()
-        self.chamber = ThermalChamber(time_s=time_s, temperatures=Temperatures(ROOM_C, ROOM_C, ROOM_C),
-                                      set_point_c=ROOM_C, ambient_c=ROOM_C)
-        self.gas = Co2Chamber(time_s=time_s, set_point=AMBIENT_CO2, half_band=0.0)
+        self.climate = Climate(time_s)
         self.culture: TCellCulture | None = None
         self._faults = ReactorFaults()
         self._perfused_ul = 0.0
         self._time_s = time_s
-        self._pending_heat_j = 0.0
         self._vector_seen_tu = 0.0
-        self._stored = self.chamber.temperatures
-        self._settled, self._thermal_s = False, time_s
-        self._disturbed(time_s)
-        self._gas_ahead = replace(self.gas)
 
     def copy(self) -> Reactor:
         """Return an independent copy, to look ahead with."""
         twin = copy.copy(self)
-        twin.chamber, twin._ahead = replace(self.chamber), replace(self._ahead)
-        twin.gas, twin._gas_ahead = replace(self.gas), replace(self._gas_ahead)
-        twin.culture, twin._blocks = copy.copy(self.culture), list(self._blocks)
+        twin.climate, twin.culture = self.climate.copy(), copy.copy(self.culture)
         return twin
 
     # -- commands ---------------------------------------------------------------------------------------
@@ -121,31 +104,16 @@ class Reactor:
     def command(self, time_s: float, wanted: SetPoints) -> None:
         """Take new set points at a committed time_s."""
         if wanted.temperature_c != self.set_points.temperature_c:
-            self.chamber.change(time_s, set_point_c=wanted.temperature_c)
-            self._disturbed(time_s)
-            self._settled = False
+            self.climate.set_temperature(time_s, wanted.temperature_c)
         if wanted.co2_fraction != self.set_points.co2_fraction:
-            target = max(wanted.co2_fraction, AMBIENT_CO2)
-            self.gas.change(time_s, set_point=target, half_band=0.01 * target if target > AMBIENT_CO2 else 0.0)
-            self._gas_ahead = replace(self.gas)
+            self.climate.set_co2(time_s, wanted.co2_fraction)
         self.set_points = wanted
 
     def set_faults(self, time_s: float, faults: ReactorFaults) -> None:
         """Behave as the faults say from a committed time_s on; the defaults are a sound reactor."""
-        if faults == self._faults:
-            return
-        self._faults = faults
-        self.chamber.change(
-            time_s, heater_works=faults.heater_works, stuck_output_w=faults.stuck_output_w,
-            measurement_bias_k=faults.temperature_bias_k, door_open=faults.door_open,
-        )
-        nominal = ThermalParameters().heater_limit_w
-        limit = nominal if faults.heater_power_w is None else faults.heater_power_w
-        self.chamber.parameters = replace(self.chamber.parameters, heater_limit_w=limit)
-        self.gas.change(time_s, door_open=faults.door_open, supply_empty=faults.gas_supply_empty)
-        self._gas_ahead = replace(self.gas)
-        self._disturbed(time_s)
-        self._settled = False
+        if faults != self._faults:
+            self._faults = faults
+            self.climate.set_faults(time_s, faults)
 
     # -- time -------------------------------------------------------------------------------------------
 
@@ -153,14 +121,17 @@ class Reactor:
         """Return when the reactor's state must be stored next [s]; inf while it is empty."""
         row = ledger.row(self.vessel)
         if row[VOLUME] <= 0.0:
-            return math.inf if self._settled else (math.floor(self._time_s / _FAST_S + 1e-9) + 1.0) * _FAST_S
+            return math.inf if self.climate.settled else self._next_on(STORE_EVERY_S)
         resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
         living = resting + biology.t_activated(row)
-        unsteady = living > 0.0 and abs(self._liquid_c - self.set_points.temperature_c) > 0.05
+        unsteady = living > 0.0 and abs(self.climate.liquid_c - self.set_points.temperature_c) > 0.05
         contact = row[INDEX["vector_tu"]] > 0.01 * living
         shearing = self.stirring_rpm >= biology.BEAD_SHEAR_RPM
-        grid = _FAST_S if unsteady or resting > 0.0 or shearing else _CONTACT_S if contact else _HOUR_S
-        return (math.floor(self._time_s / grid + 1e-9) + 1.0) * grid
+        fast = unsteady or resting > 0.0 or shearing
+        return self._next_on(STORE_EVERY_S if fast else _CONTACT_S if contact else _HOUR_S)
+
+    def _next_on(self, grid_s: float) -> float:
+        return (math.floor(self._time_s / grid_s + 1e-9) + 1.0) * grid_s
 
     def commit(self, time_s: float, ledger: Ledger) -> None:
         """Let biology, perfusion and evaporation act up to time_s and store the outcome."""
@@ -168,33 +139,17 @@ class Reactor:
         if duration_s <= 0.0:
             return
         row = ledger.row(self.vessel)
-        if not self._settled:
-            self._disturbed(time_s)
-        self.gas.advance_to(time_s)
-        self._gas_ahead = replace(self.gas)
+        self.climate.commit(time_s)
         if row[VOLUME] > 0.0:
             self._advance_content(time_s, duration_s, row, ledger)
         self._time_s = time_s
         self.refresh(ledger)
 
-    def _disturbed(self, time_s: float) -> None:
-        """Store the temperatures of a committed time_s; settled ones are not computed again until a change."""
-        before, earlier_s = self._stored, self._thermal_s
-        self._stored, self._thermal_s = self.chamber.at(time_s), time_s
-        now, wanted = self._stored, self.chamber.set_point_c
-        gap = max(abs(now.air_c - wanted), abs(now.liquid_c - wanted))
-        moved = max(abs(now.air_c - before.air_c), abs(now.liquid_c - before.liquid_c))
-        steps = (time_s - earlier_s) / _FAST_S
-        near = gap < _SETTLED_K and moved < 4.0 * _SETTLED_K_PER_STEP * steps
-        self._settled = steps >= 0.5 and (near or moved < _SETTLED_K_PER_STEP * steps)
-        self._ahead = replace(self.chamber)
-        self._blocks = [self._stored]
-
     def _advance_content(self, time_s: float, duration_s: float, row: FloatArray, ledger: Ledger) -> None:
         hours = duration_s / _HOUR_S
         self._grow(time_s, row, ledger)
         react = ledger.react
-        react(self.vessel, biology.vector_uptake(row, self._donor, self._liquid_c,
+        react(self.vessel, biology.vector_uptake(row, self._donor, self.climate.liquid_c,
                                                  self.stirring_rpm >= STIRRED_FROM_RPM, hours))
         react(self.vessel, biology.bystander_death(row, hours))
         ledger.convert(self.vessel, "bead_bound", "bead_free", biology.bead_release(
@@ -259,24 +214,12 @@ class Reactor:
         """Activate resting T cells that meet beads and IL-2 in warm liquid."""
         resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
         beads = row[INDEX["bead_bound"]] + row[INDEX["bead_free"]]
-        if resting <= 0.0 or beads <= 0.0 or self._liquid_c < ACTIVATION_FROM_C:
+        if resting <= 0.0 or beads <= 0.0 or self.climate.liquid_c < ACTIVATION_FROM_C:
             return
         if row[_IL2] / (row[VOLUME] * 1e-3) < ACTIVATION_IL2_IU_ML:
             return
         surviving = min(1.0, self._donor.seed_viability / self._donor.incoming_viability)
         ledger.react(self.vessel, biology.activation(row, time_s / _HOUR_S, surviving))
-
-    def received(self, time_s: float, volume_ul: float, temperature_c: float) -> None:
-        """Take note of liquid that arrived by time_s with another temperature."""
-        self._pending_heat_j += volume_ul * _HEAT_CAPACITY_J_UL_K * (temperature_c - self._liquid_c)
-        change = self._pending_heat_j / self.chamber.parameters.liquid_j_k
-        if abs(change) >= _HEAT_BATCH_K:
-            self.chamber.change(time_s)
-            now = self.chamber.temperatures
-            self.chamber.temperatures = now._replace(liquid_c=now.liquid_c + change)
-            self._pending_heat_j = 0.0
-            self._disturbed(time_s)
-            self._settled = False
 
     def refresh(self, ledger: Ledger) -> None:
         """Adopt the vessel's content after a transfer, at the committed time; kills by fresh vector."""
@@ -305,8 +248,8 @@ class Reactor:
         volume_ml = max(float(medium[VOLUME]) * 1e-3, 1e-9)
         perfusing = medium[VOLUME] > 0.0
         return CultureConditions(
-            temperature_c=round(self._liquid_c / 0.05) * 0.05,
-            pco2_mmhg=self._pco2(self._time_s),
+            temperature_c=round(self.climate.liquid_c / 0.05) * 0.05,
+            pco2_mmhg=self.climate.pco2_mmhg(self._time_s),
             perfusion_vvd=self.perfusion_ul_min * 1440.0 / float(row[VOLUME]) if perfusing else 0.0,
             feed_glucose_mm=float(medium[_GLUCOSE]) / volume_ml * 1e3 if perfusing else 0.0,
             feed_lactate_mm=float(medium[_LACTATE]) / volume_ml * 1e3 if perfusing else 0.0,
@@ -332,50 +275,10 @@ class Reactor:
             return self._turned_over_ul(time_s, ledger)
         return -self._turned_over_ul(time_s, ledger) if vessel == self._medium else 0.0
 
-    @property
-    def _liquid_c(self) -> float:
-        """Liquid temperature at the last event."""
-        return self._stored.liquid_c + self._pending_heat_j / self.chamber.parameters.liquid_j_k
-
-    def _nodes_at(self, time_s: float) -> Temperatures:
-        """Temperatures at or after the last event: looked ahead in blocks on a copy, straight lines between.
-
-        Blocks of a minute count from the last event, so that a reading does not depend on earlier readings.
-        """
-        if self._settled or time_s <= self._thermal_s:
-            return self._stored
-        block, share = divmod((time_s - self._thermal_s) / _BLOCK_S, 1.0)
-        while len(self._blocks) < block + 2:
-            self._blocks.append(self._ahead.at(self._thermal_s + _BLOCK_S * len(self._blocks)))
-        start, end = self._blocks[int(block)], self._blocks[int(block) + 1]
-        return Temperatures(*(a + share * (b - a) for a, b in zip(start, end, strict=True)))
-
-    def _co2(self, time_s: float) -> float:
-        """CO2 fraction at or after the last event, computed on a copy."""
-        if time_s < self._gas_ahead.time_s:
-            self._gas_ahead = replace(self.gas)
-        while self._gas_ahead.time_s + _HOUR_S <= time_s:  # whole hours from the last event on, whoever asks
-            self._gas_ahead.advance_to(self._gas_ahead.time_s + _HOUR_S)
-        ahead = replace(self._gas_ahead)
-        ahead.advance_to(max(time_s, ahead.time_s))
-        return ahead.fraction
-
-    @property
-    def heater_limit_w(self) -> float:
-        """The heater's present limit [W]."""
-        return self.chamber.parameters.heater_limit_w
-
-    def _pco2(self, time_s: float) -> float:
-        fraction = self._co2(time_s)
-        if abs(fraction - self.gas.set_point) < 0.02 * self.gas.set_point:
-            fraction = self.gas.set_point  # the injector's sawtooth averages out within minutes
-        return max(0.1, co2_partial_pressure_mmhg(fraction))
-
     def state_at(self, time_s: float, volume_ul: float, ledger: Ledger) -> ReactorState:
         """Return the true values at time_s (>= the last event) for the volume then in the vessel."""
         row = ledger.row(self.vessel)
-        nodes = self._nodes_at(time_s)
-        cooled = self._pending_heat_j / self.chamber.parameters.liquid_j_k
+        nodes = self.climate.temperatures(time_s)
         nan = math.nan
         viable = viability = glucose = lactate = il2 = ph = nan
         if row[VOLUME] > 1.0:
@@ -392,10 +295,10 @@ class Reactor:
             viable = cells / millilitres
             viability = cells / (cells + dead) if cells + dead > 0.0 else nan
             base = float(row[INDEX["base_mmol"]]) / millilitres * 1e3
-            ph = medium_ph(base, lactate, self._pco2(time_s))
+            ph = medium_ph(base, lactate, self.climate.pco2_mmhg(time_s))
         return ReactorState(
-            air_c=nodes.air_c, liquid_c=nodes.liquid_c + cooled, heater_w=self.chamber.output_w,
-            co2_fraction=self._co2(time_s), volume_ul=volume_ul, viable_per_ml=viable, viability=viability,
+            air_c=nodes.air_c, liquid_c=nodes.liquid_c, heater_w=self.climate.heater_w,
+            co2_fraction=self.climate.co2(time_s), volume_ul=volume_ul, viable_per_ml=viable, viability=viability,
             glucose_mm=glucose, lactate_mm=lactate, il2_iu_ml=il2, ph=ph, oxygen_saturation=0.5,
             stirring_rpm=self.stirring_rpm, perfusion_ul_min=self.perfusion_ul_min,
         )

@@ -25,13 +25,14 @@ from mimedi_sim.laboratory import Laboratory
 from mimedi_sim.models.donors import Donor
 from mimedi_sim.plant import biology
 from mimedi_sim.plant.chip import Chip
+from mimedi_sim.plant.climate import ROOM_C
 from mimedi_sim.plant.fault_board import FaultBoard
 from mimedi_sim.plant.imaging import CameraFrame, ImagingStation
 from mimedi_sim.plant.instruments import REACTOR_VESSELS, Instruments, Sensing
 from mimedi_sim.plant.ledger import INDEX, VOLUME, FloatArray, Ledger
 from mimedi_sim.plant.materials import supplies
 from mimedi_sim.plant.network import CHIP, IMAGING_CELL, MAGNET_COLUMN, WASTE, Flows, Network
-from mimedi_sim.plant.reactor import ROOM_C, Reactor
+from mimedi_sim.plant.reactor import Reactor
 from mimedi_sim.plant.sensors import AnalyserSensor, ReactorSensors, ScaleSensor
 from mimedi_sim.plant.settling import Settling
 from mimedi_sim.plant.truth import truth_of
@@ -203,7 +204,7 @@ class Plant:
             if self._touches(flows, vessel):
                 arrived = self._network.arrivals_ul.get(vessel, 0.0)
                 if arrived > 0.0:
-                    reactor.received(time_s, arrived, ROOM_C)
+                    reactor.climate.received(time_s, arrived, ROOM_C)
                 reactor.refresh(self.ledger)
 
     def _bind_beads(self, ledger: Ledger, duration_s: float) -> None:
@@ -283,7 +284,7 @@ class Plant:
         mass_g = volume_ul * 1e-3 * self.site.vessels[vessel].density_g_ml
         return self._probes[vessel].readings(
             reactor.state_at(now_s, volume_ul, self.ledger), mass_g, reactor.perfused_ul(now_s, self.ledger),
-            max(reactor.heater_limit_w, 1e-9), 0, now_s - self._start_s,
+            max(reactor.climate.heater_limit_w, 1e-9), 0, now_s - self._start_s,
         )
 
     # -- microscope and laboratory ----------------------------------------------------------------------
