@@ -67,7 +67,7 @@ class SorterInstruments:
     async def open_paths(self, sample: str, buffer: str, centre: str, ctx: Pace) -> None:
         """Initialize what needs it and turn the three valves; raises PhaseError when a vessel is not on them."""
         for pair in (self.sample, self.buffer):
-            if await pair.is_busy():
+            if not await pair.is_off():
                 await pair.stop()
         wanted = ((self.sample_valve, sample), (self.buffer_valve, buffer), (self.centre_valve, centre))
         try:
