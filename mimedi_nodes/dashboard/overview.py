@@ -150,12 +150,14 @@ class Overview(QtWidgets.QWidget):
         """Show how old everything is."""
         self.modules.refresh()
         self.vision.refresh()
+        self.trend.refresh()
 
     def _show_batch(self, batch: BatchSnapshot) -> None:
         self._batch_known = bool(batch.batch_id)
         self.batch.show_batch(batch)
         self.commands.show_batch(batch)
         self.trend.show_batch(batch)
+        self.prompt.show_batch(batch)
         self._show_presence()
 
     def _show_presence(self) -> None:
@@ -166,7 +168,7 @@ class Overview(QtWidgets.QWidget):
         self.alarms.show_presence(Source.SUPERVISOR in self._present)
 
     def _show_reply(self, reply: Reply) -> None:
-        panels = {
+        panels: dict[RequestKind, CommandPanel | PromptPanel | AlarmPanel] = {
             RequestKind.COMMAND: self.commands,
             RequestKind.ANSWER: self.prompt,
             RequestKind.ALARM: self.alarms,

@@ -13,7 +13,7 @@ from .live import LiveOverview
 _NAMESPACE, _OPERATOR = "namespace", "operator"
 
 
-class WorkcellPlugin(Plugin):  # type: ignore[misc]
+class WorkcellPlugin(Plugin):
     """Shows one workcell; `--namespace` (in rqt: `rqt --args --namespace NAME`) chooses it and is remembered."""
 
     def __init__(self, context: Any) -> None:

@@ -5,10 +5,11 @@ from __future__ import annotations
 
 from functools import partial
 
+from ..process.procedure_state import FINAL_STATES
 from .parts import Panel, label, set_text
 from .qt import QtWidgets, Signal
 from .theme import HELD
-from .views import PromptView, Reply, Request, RequestKind
+from .views import BatchSnapshot, PromptView, Reply, Request, RequestKind
 
 
 class PromptPanel(Panel):
@@ -22,6 +23,7 @@ class PromptPanel(Panel):
         self.setStyleSheet(f"QFrame#prompt {{ border: 3px solid {HELD}; }}")
         self._open: dict[str, PromptView] = {}
         self._shown: PromptView | None = None
+        self._ended = ""
         self.question = label("question", "", "prompt_question")
         self.question.setWordWrap(True)
         self.body.addWidget(self.question)
@@ -46,6 +48,12 @@ class PromptPanel(Panel):
             self._open.pop(prompt.prompt_id, None)
         self._choose()
 
+    def show_batch(self, batch: BatchSnapshot) -> None:
+        """Drop the questions of a batch that has ended: nobody waits for them any more."""
+        ended = batch.state in FINAL_STATES
+        self._ended = batch.batch_id if ended else ""
+        self._choose()
+
     def show_reply(self, reply: Reply) -> None:
         """Tell why an answer was refused, and let it be given again; an accepted one closes its question by itself."""
         if self._shown is not None and reply.request.target == self._shown.prompt_id:
@@ -53,8 +61,8 @@ class PromptPanel(Panel):
             self._answers.setEnabled(not reply.accepted)
 
     def _choose(self) -> None:
-        oldest = next(iter(self._open.values()), None)
-        count = len(self._open)
+        waiting = [prompt for prompt in self._open.values() if prompt.batch_id != self._ended]
+        oldest, count = next(iter(waiting), None), len(waiting)
         set_text(self.title, "QUESTION" if count < 2 else f"QUESTION 1 of {count}")
         if oldest != self._shown:
             self._shown = oldest

@@ -16,7 +16,7 @@ _LABELS = {"left": "viable cells ──", "right": "liquid °C ╌╌", "bottom"
 CELLS, TEMPERATURE = "viable_cells", "liquid_temperature_c"
 
 
-class _DecadeAxis(pyqtgraph.AxisItem):  # type: ignore[misc]
+class _DecadeAxis(pyqtgraph.AxisItem):
     """A logarithmic axis with ticks at 1, 2 and 5 of a decade, or at decades alone when there are many."""
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
@@ -41,6 +41,7 @@ class TrendPanel(Panel):
         self._module = module
         self.series = {CELLS: Series(), TEMPERATURE: Series()}
         self._start_s = math.nan
+        self._changed = False
         head = QtWidgets.QHBoxLayout()
         head.addWidget(label("title", "Culture"))
         head.addStretch(1)
@@ -98,16 +99,22 @@ class TrendPanel(Panel):
             # The day is rounded in the message: redraw only for another batch.
             if not abs(start_s - self._start_s) < 60.0:
                 self._start_s = start_s
-                self._draw()
+                self._changed = True
 
     def show_measurements(self, measured: list[MeasurementView]) -> None:
-        """Add values; those of other modules and quantities are ignored."""
+        """Add values, drawn at the next refresh; those of other modules and quantities are ignored."""
         added = False
         for value in measured:
             if value.module == self._module and value.name in self.series:
                 added |= self.series[value.name].add(value.time_s, value.value)
         if added:
             self._show_latest()
+            self._changed = True
+
+    def refresh(self) -> None:
+        """Draw what has been added: a full curve takes 10 ms, so not at every value."""
+        if self._changed:
+            self._changed = False
             self._draw()
 
     def _show_latest(self) -> None:

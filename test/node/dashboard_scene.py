@@ -169,6 +169,7 @@ def main():
     overview.operator.setText("A. Martin")
     overview.show()
     overview.show_items(everything() if len(sys.argv) < 4 else trouble())
+    overview.refresh()
     for _ in range(5):
         application.processEvents()
     if not overview.grab().save(sys.argv[1]):

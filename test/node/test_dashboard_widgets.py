@@ -318,6 +318,17 @@ def test_a_question_of_an_earlier_batch_goes_when_another_batch_asks(overview):
     assert overview.prompt.title.text() == "QUESTION"
 
 
+def test_the_questions_of_a_batch_that_has_ended_go_whatever_comes_first(overview):
+    overview.show_items([scene.everybody(), scene.batch(), scene.question()])
+    assert overview.prompt.isVisible()
+    overview.show_items([scene.batch(state="aborted")])
+    assert not overview.prompt.isVisible()
+    overview.show_items([scene.question()])  # latched, heard again
+    assert not overview.prompt.isVisible()
+    overview.show_items([scene.batch(state="running")])
+    assert overview.prompt.isVisible()
+
+
 def test_a_question_is_shown_as_it_is_written(overview):
     overview.show_items([PromptView("B1", "a", "<b>Bold</b> & sure?", ("Yes & go",))])
     assert text(overview, "prompt_question") == "<b>Bold</b> & sure?"
@@ -432,6 +443,7 @@ def test_readings_come_from_a_summary_or_from_results_of_the_vision_module(overv
 
 def test_the_culture_is_drawn_by_process_day_of_the_batch(overview):
     overview.show_items([scene.everybody(), scene.batch(time_s=10.0 * 86400.0), *scene.culture(points=50)])
+    overview.refresh()
     days, cells = overview.trend._cells_curve.getOriginalDataset()
     # The batch began at process time 10 d - 6.42 d.
     assert days[0] == pytest.approx(2.0 - 3.58)
@@ -445,6 +457,7 @@ def test_an_empty_vessel_leaves_a_gap_on_the_logarithmic_axis(overview):
     overview.show_items(
         [MeasurementView("incubator", "viable_cells", v, "cells", 60.0 * i) for i, v in enumerate(values)]
     )
+    overview.refresh()
     _, cells = overview.trend._cells_curve.getOriginalDataset()
     assert cells[0] == 1.0e8
     assert cells[1] != cells[1]
