@@ -64,6 +64,12 @@ class Peer(Protocol):
         ...
 
 
+GONE, SILENT = "gone", "silent"
+"""What is seen in place of a state: no process, no answer."""
+FIRST_LOOKS = 5
+"""How often a node is asked before it counts as silent: first replies of a service just discovered may be lost."""
+
+
 @dataclass(frozen=True)
 class Step:
     """A lifecycle transition: its label, the state that it leaves, the states in which it is done."""
@@ -110,7 +116,7 @@ async def change(peer: Peer, step: Step, deadlines: Deadlines) -> bool:
     Raises:
         TransitionFailed: it refused or failed, its state does not allow the transition, or the deadline is over.
     """
-    state = await _observe(peer, deadlines)
+    state = await _observe(peer, deadlines, attempts=FIRST_LOOKS)
     if state in step.done:
         return False
     if state != step.start:
@@ -122,42 +128,45 @@ async def change(peer: Peer, step: Step, deadlines: Deadlines) -> bool:
     end_s = asyncio.get_running_loop().time() + deadline_s
     request = asyncio.ensure_future(peer.change_state(step.transition, deadline_s))
     try:
-        while not request.done():
+        while not request.done() and asyncio.get_running_loop().time() < end_s:
             await asyncio.wait({request}, timeout=deadlines.answer_s)
-            if request.done():
+            if not request.done() and (state := await _observe(peer, deadlines)) in (*step.done, GONE):
                 break
-            state = await _observe(peer, deadlines)
-            if state in step.done:
-                return True
-            if asyncio.get_running_loop().time() > end_s:
-                raise TransitionFailed(f"did not {step.transition} within {deadline_s:g} s: it {_seen(state)}")
         accepted = _accepted(request)
     finally:
         request.cancel()
     state = await _observe(peer, deadlines)
     if state in step.done:
         return True
-    what = {True: "said that it had", False: "refused or failed to", None: f"gave no answer within {deadline_s:g} s to"}
-    why = peer.last_error()
-    raise TransitionFailed(f"{what[accepted]} {step.transition} and {_seen(state)}: {why or 'see its log'}")
+    if accepted is None:
+        within = "" if state == GONE else f" within {deadline_s:g} s"
+        raise TransitionFailed(f"did not {step.transition}{within}: it {_seen(state)}")
+    what = "said that it could" if accepted else "refused or failed to"
+    raise TransitionFailed(f"{what} {step.transition} and {_seen(state)}: {peer.last_error() or 'see its log'}")
 
 
 def _accepted(request: asyncio.Future[bool]) -> bool | None:
+    """Return what a node replied; None when it has not."""
     try:
-        return request.result()
+        return request.result() if request.done() else None
     except Unanswered:
         return None
 
 
-async def _observe(peer: Peer, deadlines: Deadlines) -> str | None:
-    try:
-        return await peer.get_state(deadlines.answer_s)
-    except Unanswered:
-        return None
+async def _observe(peer: Peer, deadlines: Deadlines, attempts: int = 1) -> str:
+    """Return a node's state; GONE or SILENT when it tells none."""
+    for _ in range(attempts):
+        try:
+            return await peer.get_state(deadlines.answer_s)
+        except Gone:
+            return GONE
+        except Unanswered:
+            continue
+    return SILENT
 
 
-def _seen(state: str | None) -> str:
-    return f"is {state}" if state else "does not answer"
+def _seen(state: str) -> str:
+    return {GONE: "is gone, its process has ended", SILENT: "does not answer"}.get(state, f"is {state}")
 
 
 class BringUp:
