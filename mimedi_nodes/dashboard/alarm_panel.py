@@ -5,10 +5,13 @@ from __future__ import annotations
 
 from functools import partial
 
-from . import theme
+from . import theme, wording
 from .parts import Panel, label, set_mark, set_text
 from .qt import QtWidgets, Signal
 from .views import ACKNOWLEDGEABLE, AlarmPriority, AlarmState, AlarmsView, AlarmView, Reply, Request, RequestKind
+
+MESSAGE_LETTERS = 110
+"""A message's length in the list; the whole is its tool tip."""
 
 _WORD = {
     AlarmState.UNACKNOWLEDGED: "",
@@ -53,7 +56,9 @@ class AlarmRow(QtWidgets.QWidget):
         row.addWidget(mark)
         column = QtWidgets.QVBoxLayout()
         column.setSpacing(0)
-        first = label("alarm", alarm.message or alarm.alarm_id)
+        message = alarm.message or alarm.alarm_id
+        first = label("alarm", wording.shortened(message, MESSAGE_LETTERS))
+        first.setToolTip(message)
         first.setProperty("unacknowledged", alarm.state in ACKNOWLEDGEABLE)
         first.setWordWrap(True)
         column.addWidget(first)

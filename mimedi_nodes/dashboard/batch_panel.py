@@ -83,11 +83,12 @@ class BatchPanel(Panel):
         """Show where a batch stands."""
         self._state_text = batch.state.upper() if batch.batch_id else "NO BATCH"
         self._attention = attention(batch.state)
-        self.identity.set_whole("  ·  ".join(filter(None, (batch.batch_id, batch.recipe, batch.product))))
+        product = "" if batch.recipe.startswith(batch.product) else batch.product
+        self.identity.set_whole("  ·  ".join(filter(None, (batch.batch_id, batch.recipe, product))))
         self._day.show_value(wording.number(batch.process_day, 1))
         self._cells.show_value(wording.powers(batch.viable_cells))
         self._left.show_value(wording.hours(batch.expected_remaining_h))
-        phase = "  ·  ".join(filter(None, (batch.phase_id.replace(",", ", "), batch.step)))
+        phase = "  ·  ".join(filter(None, (wording.phases(batch.phase_id), batch.step)))
         self.phase.set_whole(phase)
         self._show_progress(batch.progress, batch.phases_done, batch.phases_total)
         set_text(self.hold_reason, batch.hold_reason)

@@ -66,7 +66,9 @@ class ModuleTile(Panel):
         action = wording.humane(_spaced(view.action))
         self.action.set_whole(action if working or not action else f"last: {action.lower()}")
         set_mark(self.action, "role", "" if working else "small")
-        self.step.set_whole(view.last_error or view.step or view.phase_id)
+        # The last error stays in the message after its cure: it explains an abnormal state, not a normal one.
+        error = view.last_error if attention(view.state) else ""
+        self.step.set_whole(error or view.step or view.phase_id)
         self.progress.setValue(round(1000.0 * min(max(view.progress, 0.0), 1.0)) if running else 0)
         self.refresh(now_s)
 

@@ -12,6 +12,8 @@ from .series import Series
 from .views import BatchSnapshot, MeasurementView
 
 DAY_S = 86400.0
+_EMPTY_DECADES = (8.0, 10.0)
+"""What the cells' axis shows before there are cells."""
 _LABELS = {"left": "viable cells ──", "right": "liquid °C ╌╌", "bottom": "process day"}
 CELLS, TEMPERATURE = "viable_cells", "liquid_temperature_c"
 
@@ -130,3 +132,7 @@ class TrendPanel(Panel):
             # A logarithmic axis has no place for an empty vessel.
             values = [v if v > 0.0 or name != CELLS else math.nan for v in series.values]
             curve.setData(days, values, connect="finite")
+        if any(value > 0.0 for value in self.series[CELLS].values):
+            self.plot.enableAutoRange("y")
+        else:
+            self.plot.setYRange(*_EMPTY_DECADES)

@@ -52,6 +52,30 @@ def interval(low: str, high: str) -> str:
     return "" if UNKNOWN in (low, high) else f"{low} to {high}"
 
 
+def phases(joined: str) -> str:
+    """Return phases, joined by commas, with what their names have in common said once.
+
+    `a.b.sort,a.b.mix` → `a.b: sort, mix`.
+    """
+    names = [name.strip() for name in joined.split(",") if name.strip()]
+    if len(names) < 2:
+        return "".join(names)
+    paths = [name.split(".") for name in names]
+    common = 0
+    while all(len(path) > common + 1 and path[common] == paths[0][common] for path in paths):
+        common += 1
+    rest = ", ".join(".".join(path[common:]) for path in paths)
+    return f"{'.'.join(paths[0][:common])}: {rest}" if common else rest
+
+
+def shortened(text: str, letters: int) -> str:
+    """Return a text of at most so many letters, cut between words and ended by … when it is longer."""
+    if len(text) <= letters:
+        return text
+    kept = text[: letters - 1]
+    return f"{kept.rsplit(' ', 1)[0] if ' ' in kept else kept}…"
+
+
 def humane(identifier: str) -> str:
     """Return an identifier as words: `acoustic_sorter` → `Acoustic sorter`, `QC` and the like kept."""
     words = identifier.replace("_", " ").strip()

@@ -142,6 +142,9 @@ def test_the_last_error_goes_before_the_step_and_progress_belongs_to_work_only(o
     overview.show_items([ModuleView("fluidics", int(ServiceState.IDLE), "MixContainer", "", "mixed", 1.0)])
     assert tile.progress.value() == 0
     assert text(overview, "fluidics_action") == "last: mix container"
+    # An error that has been cured no longer hides what the module does.
+    overview.show_items([ModuleView("fluidics", int(ServiceState.EXECUTE), "MixContainer", "", "mixing", 0.1, "old")])
+    assert text(overview, "fluidics_step") == "mixing"
 
 
 def test_a_module_that_nobody_named_gets_a_tile(overview):
@@ -521,6 +524,29 @@ def test_durations(value_h, said):
 @pytest.mark.parametrize(("value", "said"), [(2.314e9, "2.31 × 10⁹"), (0.0, "0"), (3e-4, "3.00 × 10⁻⁴")])
 def test_powers(value, said):
     assert wording.powers(value) == said
+
+
+@pytest.mark.parametrize(
+    ("joined", "said"),
+    [
+        ("", ""),
+        ("a.b.sort", "a.b.sort"),
+        ("a.b.sort,a.b.mix", "a.b: sort, mix"),
+        ("a.b.sort, a.c.mix", "a: b.sort, c.mix"),
+        ("a.sort,b.mix", "a.sort, b.mix"),
+        ("a.b,a.b", "a: b, b"),
+    ],
+)
+def test_phases_in_parallel_say_their_common_name_once(joined, said):
+    assert wording.phases(joined) == said
+
+
+def test_a_long_alarm_is_cut_between_words_and_whole_in_its_tool_tip(overview):
+    long = "The line " + "is silent " * 30
+    overview.show_items([AlarmsView((AlarmView("a", AlarmState.UNACKNOWLEDGED, AlarmPriority.HIGH, message=long),))])
+    (first,) = [w for w in overview.alarms.rows["a"].findChildren(QtWidgets.QLabel) if w.toolTip() == long]
+    assert first.text().endswith(("silent…", "is…"))
+    assert len(first.text()) <= 110
 
 
 def test_a_curve_stays_bounded_keeps_its_span_and_starts_anew_when_time_goes_back():
