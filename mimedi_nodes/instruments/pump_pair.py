@@ -14,6 +14,8 @@ from .pacing import Pace, settle
 
 _LOOK_S = 0.05
 """Process time [s] between looks at a pump that should have ended its stroke."""
+_FILL_LOOK_S = 1.0
+"""Process time [s] between looks at a syringe that has not been filled in time: the flow stands meanwhile."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +90,8 @@ class PumpPair:
         held = [await pump.plunger_steps() for pump in self.pumps]
         active = self._choose(held)
         if held[active] == 0 and missing > 0:
-            await self._fill(active, min(missing, STROKE_STEPS), aspirate_rate_ul_min)
-            await settle(self.pumps[active], pace, every_s=_LOOK_S, patience_s=self._patience_s(aspirate_rate_ul_min))
+            expected_s = await self._fill(active, min(missing, STROKE_STEPS), aspirate_rate_ul_min)
+            await settle(self.pumps[active], pace, every_s=_LOOK_S, expected_s=expected_s)
 
     async def deliver(
         self,
@@ -113,10 +115,8 @@ class PumpPair:
             InstrumentError: a plunger is not where its stroke should have brought it.
         """
         first = self.pumps[0]
-        out, back = (
-            first.speed_steps_s(flow_rate_ul_min),
-            first.speed_steps_s(aspirate_rate_ul_min, "aspirate_rate_ul_min"),
-        )
+        out = first.speed_steps_s(flow_rate_ul_min)
+        first.speed_steps_s(aspirate_rate_ul_min, "aspirate_rate_ul_min")
         check_range(
             self.name, "aspirate_rate_ul_min", aspirate_rate_ul_min, 1.05 * flow_rate_ul_min, float("1e9"), "uL/min"
         )
@@ -129,8 +129,8 @@ class PumpPair:
             missing = total - done
             if held[active] == 0:
                 held[active] = min(missing, STROKE_STEPS)
-                await self._fill(active, held[active], aspirate_rate_ul_min)
-                await settle(self.pumps[active], pace, every_s=_LOOK_S, expected_s=held[active] / back)
+                expected_s = await self._fill(active, held[active], aspirate_rate_ul_min)
+                await settle(self.pumps[active], pace, every_s=_LOOK_S, expected_s=expected_s)
             amount = min(held[active], missing)
             self.state = PairState(done, active, held[active])
             if on_stroke is not None:
@@ -149,7 +149,7 @@ class PumpPair:
             self.state = PairState(done, other, 0)
             if done < total:
                 await settle(
-                    self.pumps[other], pace, every_s=_LOOK_S, patience_s=self._patience_s(aspirate_rate_ul_min)
+                    self.pumps[other], pace, every_s=_FILL_LOOK_S, patience_s=self._patience_s(aspirate_rate_ul_min)
                 )
                 await self._confirm(other, held[other])
             active = other
@@ -167,9 +167,10 @@ class PumpPair:
         active = self.state.active
         return 1 - active if held[active] == 0 and held[1 - active] > 0 else active
 
-    async def _fill(self, index: int, steps: int, rate_ul_min: float) -> None:
+    async def _fill(self, index: int, steps: int, rate_ul_min: float) -> float:
+        """Start filling a syringe with its valve to `O` afterwards; returns the expected duration [s]."""
         pump = self.pumps[index]
-        await pump.fill_to(pump.volume_ul(steps), rate_ul_min, then_valve="O")
+        return await pump.fill_to(pump.volume_ul(steps), rate_ul_min, then_valve="O")
 
     async def _settle_both(self, pace: Pace) -> None:
         """Stop what an interrupted run left moving, so that positions can be relied on."""

@@ -3,21 +3,24 @@
 
 from __future__ import annotations
 
+import importlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from types import ModuleType
 
 from ..records.attachments import registered
 from ..records.canonical import canonical_json
 from ..records.errors import RecordError
 from ..records.events import RecordEvent
 from ..records.heads import Head
-from ..records.report import REPORT_FILE, render_report
 from ..records.review import Evaluate, Review, review
 from ..records.specification import product_file, read_specification
 from ..records.summary import SUMMARY_FILE, summarize
 from . import run_files
 from .record_keeper import PRODUCER, RecordKeeper
+
+REPORT_FILE = "report.html"
 
 STAGES = {"meets_provisionally": "provisional", "meets": "final"}
 """Verdicts that a certificate is issued for, and its stage."""
@@ -74,7 +77,7 @@ def _known(keeper: RecordKeeper, batch_id: str, events: list[RecordEvent]) -> Re
 
 def _write(keeper: RecordKeeper, batch_id: str, reviewed: Review, head: Head | None, summary_json: str) -> None:
     folder = keeper.folder(batch_id)
-    html = render_report(reviewed, head)
+    html = load_report().render_report(reviewed, head)
     for name in (SUMMARY_FILE, REPORT_FILE):
         if (folder / name).exists():
             keeper.publish_file(batch_id, *run_files.copy_aside(folder, name))
@@ -89,3 +92,8 @@ def _write(keeper: RecordKeeper, batch_id: str, reviewed: Review, head: Head | N
         keeper.note(batch_id, "certificate_issued", f"{stage} certificate", "computed from the record", data)
     keeper.publish_file(batch_id, summary, SUMMARY_FILE)
     keeper.publish_file(batch_id, run_files.write_part(folder, REPORT_FILE, html), REPORT_FILE)
+
+
+def load_report() -> ModuleType:
+    """Return the module that renders reports; it draws plots and takes seconds to load, so only when it is wanted."""
+    return importlib.import_module("mimedi_nodes.records.report")

@@ -162,7 +162,9 @@ class PlantNode(Node):
                 self._plant.advance_to(grant.time_s)
                 self._publish_grant(grant)
                 self._publish_frames(grant.time_s)
-                self._undelivered += self._plant.laboratory.due(grant.time_s)
+                for signed in self._plant.laboratory.due(grant.time_s):
+                    self._keeper.owe(self._result_token(signed))  # in flight from now on, sent or not
+                    self._undelivered.append(signed)
                 self._deliver_results()
         if self._frames:
             delay_s = min(delay_s, FRAME_PATIENCE_S)
@@ -204,11 +206,8 @@ class PlantNode(Node):
 
     def _on_capture(self, request: SetBool.Request, reply: SetBool.Response) -> SetBool.Response:
         with self._lock:
+            # Frames that are still under way stay in flight: time must not pass before the camera's user has heard of this.
             self._plant.set_capture(request.data, self._keeper.last.time_s)
-            if not request.data:
-                for name in list(self._frames):
-                    self._keeper.settle(name)
-                self._frames.clear()
         reply.success = True
         self._pass_time()
         return reply
@@ -267,7 +266,6 @@ class PlantNode(Node):
                     return
                 self._submit.remove_pending_request(self._submitting)
             signed = self._undelivered[0]
-            self._keeper.owe(self._result_token(signed))
             self._submitted_s = time.monotonic()
             self._submitting = self._submit.call_async(
                 SubmitLabRecord.Request(

@@ -13,6 +13,7 @@ from functools import partial
 from pathlib import Path
 
 from diagnostic_msgs.msg import DiagnosticStatus
+from rclpy.callback_groups import ReentrantCallbackGroup
 
 from mimedi_msgs.srv import AppendEvents, ReviewBatch
 
@@ -20,7 +21,7 @@ from ..process.release import evaluate
 from ..records.errors import GapError, RecordError, StorageError
 from ..records.events import RecordEvent
 from .batch_recording import BatchRecording, bring_to_end
-from .batch_review import Reviewed, review_batch
+from .batch_review import Reviewed, load_report, review_batch
 from .bridge import result_in_executor
 from .conversion import message_fields
 from .managed_node import ManagedNode
@@ -79,12 +80,12 @@ class RecorderNode(ManagedNode):
         self._keeper = keeper = RecordKeeper(runs_dir, keys_dir, state_dir)
         self._closers.append(keeper.close)
         self._mending = self._worker.submit(bring_to_end, keeper, self.get_logger())
-        for kind, name, callback in (
-            (AppendEvents, "~/append", self._on_append),
-            (ReviewBatch, "~/review_batch", self._on_review),
-        ):
-            service = self.create_service(kind, name, callback)
-            self._closers.append(partial(self.destroy_service, service))
+        append = self.create_service(AppendEvents, "~/append", self._on_append)
+        self._closers.append(partial(self.destroy_service, append))
+        # In a group of its own: while a review is awaited, its group's other callbacks are not called.
+        group = ReentrantCallbackGroup()
+        review = self.create_service(ReviewBatch, "~/review_batch", self._on_review, callback_group=group)
+        self._closers.append(partial(self.destroy_service, review))
         for period_s, callback in (
             (LOOK_PERIOD_S, self._look),
             (self.settings["state_period_s"], self._publish_diagnostics),
@@ -162,6 +163,7 @@ class RecorderNode(ManagedNode):
         elif event.kind != "batch_ended" and keeper.in_production(event.batch_id):
             self._finish_recording()
             keeper.close_others(event.batch_id)
+            self._worker.submit(load_report)  # ready when the batch is reviewed
             self._begin_recording(event.batch_id)
 
     def _begin_recording(self, batch_id: str) -> None:

@@ -154,7 +154,9 @@ class RosCamera:
     def _drop_all(self) -> None:
         while self._frames:
             self._taken(self._frames.popleft()[0])
-        self._unpaired.clear()
+        while self._unpaired:
+            _, pair = self._unpaired.popitem()
+            self._taken(next(iter(pair.values())))
 
     def _drop(self, image: Image) -> None:
         self.dropped += 1
