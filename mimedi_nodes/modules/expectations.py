@@ -19,8 +19,14 @@ UNKNOWN_S = 1800.0
 def expected_phase_s(recipe: Recipe) -> Callable[[PhaseStep], float]:
     """Return a function that gives a phase's expected duration [s], for progress displays only."""
     parameters = {name: parameter.value for name, parameter in recipe.parameters.items()}
+    known_s: dict[str, float] = {}
 
     def expected(step: PhaseStep) -> float:
+        if step.path not in known_s:
+            known_s[step.path] = compute(step)
+        return known_s[step.path]
+
+    def compute(step: PhaseStep) -> float:
         phase = load_module(step.module).phase(default_interfaces().action(step.action).name)
         try:
             goal = default_interfaces().action(step.action).build_goal(_known(step.fields, parameters))

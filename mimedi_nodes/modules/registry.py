@@ -6,6 +6,7 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Mapping
+from functools import cache, lru_cache
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -29,12 +30,14 @@ def config_folder() -> Path:
     raise RegistryError(f"config/modules.yaml was not found; looked at {', '.join(map(str, places))}")
 
 
+@lru_cache(maxsize=1)
 def module_table() -> Mapping[str, str]:
-    """Return module name → `package.file:OBJECT`, in the order of bring-up."""
+    """Return module name → `package.file:OBJECT`, in the order of bring-up; read once."""
     table = YAML(typ="safe", pure=True).load((config_folder() / "modules.yaml").read_text(encoding="utf-8"))
     return {str(name): str(place) for name, place in table.items()}
 
 
+@cache
 def load_module(name: str) -> Module:
     """Return a module by its name; raises RegistryError with the names there are."""
     table = module_table()
