@@ -87,6 +87,7 @@ class PromptPanel(Panel):
             send.setEnabled(False)
             field.textChanged.connect(lambda text: send.setEnabled(bool(text.strip())))
             send.clicked.connect(lambda: self._give(field.text().strip()))
+            field.returnPressed.connect(send.click)  # as a label scanner ends its line
             row.addWidget(field, 1)
             row.addWidget(send)
             self.buttons["Answer"] = send

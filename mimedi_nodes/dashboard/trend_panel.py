@@ -65,6 +65,7 @@ class TrendPanel(Panel):
         item.setMouseEnabled(False, False)
         item.showGrid(x=True, y=True, alpha=0.15)
         item.setLogMode(y=True)
+        item.setLimits(minXRange=0.1)  # in days: the first minutes of a batch are no curve
         item.showAxis("right")
         item.getAxis("right").setLogMode(False, False)
         for side in _LABELS:

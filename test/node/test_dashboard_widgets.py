@@ -11,7 +11,7 @@ from mimedi_nodes.dashboard import theme, wording
 from mimedi_nodes.dashboard.command_panel import CONSEQUENCES, allowed
 from mimedi_nodes.dashboard.inbox import Inbox
 from mimedi_nodes.dashboard.overview import Overview
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
+from mimedi_nodes.dashboard.qt import QtCore, QtGui, QtWidgets
 from mimedi_nodes.dashboard.series import Series
 from mimedi_nodes.dashboard.views import (
     ACKNOWLEDGEABLE,
@@ -313,6 +313,18 @@ def test_free_text_is_sent_without_blanks_and_not_empty(overview):
     field.setText(" =W0000 26 117 ")
     click(send)
     assert overview.requests == [Request(RequestKind.ANSWER, "label", "=W0000 26 117", NAME)]
+
+
+def test_a_scanned_label_is_sent_by_its_line_end(overview):
+    overview.operator.setText(NAME)
+    overview.show_items([PromptView("B1", "label", "Which label?")])
+    field = overview.prompt.free_text
+    enter = QtGui.QKeyEvent(QtCore.QEvent.KeyPress, QtCore.Qt.Key_Return, QtCore.Qt.NoModifier)
+    QtWidgets.QApplication.sendEvent(field, enter)
+    assert overview.requests == []
+    field.setText("=W1")
+    QtWidgets.QApplication.sendEvent(field, enter)
+    assert overview.requests == [Request(RequestKind.ANSWER, "label", "=W1", NAME)]
 
 
 def test_a_question_of_an_earlier_batch_goes_when_another_batch_asks(overview):
