@@ -6,6 +6,7 @@ from __future__ import annotations
 import argparse
 import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 from rclpy.utilities import remove_ros_args
@@ -34,10 +35,10 @@ def main(argv: Sequence[str] | None = None) -> None:
     given = parser.parse_args(remove_ros_args(arguments)[1:])
     application = QtWidgets.QApplication(arguments[:1])
     application.setApplicationName("Workcell")
+    _end_on_signals(application)
     live = LiveOverview(given.namespace, given.modules.split(",") if given.modules else None, arguments)
     live.widget.operator.setText(given.operator)
     live.widget.resize(*given.size)
-    _end_on_signals(application)
     saved = [True]
     if given.screenshot:
 
@@ -63,11 +64,15 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _end_on_signals(application: QtWidgets.QApplication) -> None:
-    """Let SIGINT and SIGTERM close the window: Python sees a signal only when Qt's loop comes back to it."""
+    """Let SIGINT and SIGTERM close the window, one that comes before Qt's loop runs included.
+
+    Python sees a signal only when Qt's loop comes back to it: hence the timer.
+    """
+    told = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: application.quit())
+        signal.signal(number, lambda *_: told.set())
     timer = QtCore.QTimer(application)
-    timer.timeout.connect(lambda: None)
+    timer.timeout.connect(lambda: application.quit() if told.is_set() else None)
     timer.start(_SIGNAL_CHECK_MS)
 
 
