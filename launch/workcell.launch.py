@@ -35,12 +35,13 @@ ARGUMENTS = (
         "sim: the simulated plant; serial: instruments on serial ports; gazebo: not there yet",
         ["sim", "serial", "gazebo"],
     ),
-    ("site", str(CONFIG / "site" / "demo.yaml"), "site file: instruments, ports, vessels, keys", None),
+    ("config", str(CONFIG), "folder with recipes/, products/, scenarios/ and site/", None),
+    ("site", "", "site file: instruments, ports, vessels, keys; by default site/demo.yaml of config", None),
     ("modules", ",".join(module_table()), "modules to start, a comma list in the order of their bring-up", None),
     ("run_dir", "runs", "folder for batch records; the nodes' own state goes to .state below it", None),
     ("seed", "1", "seed of the simulated noise", None),
     ("donor", "nominal", "simulated donor: nominal, healthy or weak", None),
-    ("scenario", "nominal", "simulated scenario: name of a file in config/scenarios", None),
+    ("scenario", "nominal", "simulated scenario: name of a file in scenarios/ of config", None),
     ("speed", "max", "simulated time per wall time: max, or a factor such as 1 or 3600", None),
     ("operator", "ask", "who answers questions: ask (a person), or scripted:FILE", None),
     ("on_hold", "wait", "what a hold does: wait for a restart, or end the batch as held", ["wait", "end"]),
@@ -68,7 +69,8 @@ def start_nodes(context):
         raise RuntimeError("hardware:=gazebo does not exist yet; allowed: sim, serial")
     simulated = given["hardware"] == "sim"
     modules = chosen_modules(given["modules"])
-    site = existing_file("site", given["site"])
+    config = existing_folder("config", given["config"])
+    site = existing_file("site", given["site"] or str(config / "site" / "demo.yaml"))
     run_dir = Path(given["run_dir"]).absolute()
     state_dir = run_dir / ".state" / (given["namespace"].strip("/") or "workcell")
     common = {"use_sim_time": simulated}
@@ -97,7 +99,7 @@ def start_nodes(context):
             "seed": whole_number("seed", given["seed"]),
             "donor": given["donor"],
             "scenario": given["scenario"],
-            "scenario_dir": str(CONFIG / "scenarios"),
+            "scenario_dir": str(config / "scenarios"),
             "speed": given["speed"],
             "participants": [*modules, "coordinator"],
             "use_sim_time": False,  # it owns the time
@@ -106,7 +108,7 @@ def start_nodes(context):
     recorder = {
         "runs_dir": str(run_dir),
         "state_dir": str(state_dir),
-        "products_dir": str(CONFIG / "products"),
+        "products_dir": str(config / "products"),
         "mcap": given["record"] == "true",
     }
     nodes.append(node("recorder", recorder, **respawn))
@@ -114,7 +116,7 @@ def start_nodes(context):
     coordinator = {
         "site": site,
         "state_dir": str(state_dir),
-        "recipes_dir": str(CONFIG / "recipes"),
+        "recipes_dir": str(config / "recipes"),
         "operator": operator(given["operator"]),
         "on_hold": given["on_hold"],
     }
@@ -131,6 +133,14 @@ def chosen_modules(text):
     if unknown or not modules or len(set(modules)) != len(modules):
         raise RuntimeError(f"modules:={text!r}: allowed: each once of {', '.join(module_table())}")
     return modules
+
+
+def existing_folder(argument, text):
+    """Return the absolute path of a folder; raises RuntimeError when it is not there."""
+    path = Path(text).absolute()
+    if not path.is_dir():
+        raise RuntimeError(f"{argument}: there is no folder {path}")
+    return path
 
 
 def existing_file(argument, text):
