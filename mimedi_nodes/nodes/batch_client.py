@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import math
 import threading
@@ -15,16 +16,17 @@ import rclpy
 from action_msgs.msg import GoalStatus
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
-from mimedi_msgs.action import ProduceBatch
-from mimedi_msgs.msg import AlarmList, BatchStatus, ModuleState, Prompt
-from mimedi_msgs.srv import ReviewBatch
 from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
 
-from ..process.procedure_state import FINAL_STATES
+from mimedi_msgs.action import ProduceBatch
+from mimedi_msgs.msg import AlarmList, BatchStatus, ModuleState, Prompt
+from mimedi_msgs.srv import ReviewBatch
+
 from ..process.batch import Batch
+from ..process.procedure_state import FINAL_STATES
 from . import qos
 
 BRING_UP_TIMEOUT_S = 90.0
@@ -68,10 +70,8 @@ class BatchClient:
         self._thread.start()
 
     def _spin(self) -> None:
-        try:
+        with contextlib.suppress(ExternalShutdownException):  # the command was interrupted
             self._executor.spin()
-        except ExternalShutdownException:
-            pass  # the command was interrupted
 
     def _take(self, name: str) -> Callable[[Any], None]:
         return lambda message: setattr(self.seen, name, message)

@@ -182,6 +182,7 @@ class BringUp:
         self._peers = tuple(peers)
         self._deadlines = deadlines
         self._tell = tell
+        self._raised: set[str] = set()  # nodes that may be up: nothing else has to be taken down
 
     async def up(self) -> None:
         """Configure all in order, then activate all in order; nodes that are up already are left as they are.
@@ -196,6 +197,7 @@ class BringUp:
                     self._tell(peer.name, f"{step.transition} …")
                     if step is CONFIGURE:
                         await peer.found(self._deadlines.discovery_s)
+                    self._raised.add(peer.name)
                     if await change(peer, step, self._deadlines) and peer not in moved:
                         moved.append(peer)
                     self._tell(peer.name, step.done[0])
@@ -228,13 +230,17 @@ class BringUp:
         for peer, answer in zip(peers, answers, strict=True):
             if answer in ("active", "inactive"):
                 there.append(peer)
-            elif isinstance(answer, BaseException) and not isinstance(answer, Gone):
+            elif isinstance(answer, str | Gone):
+                self._raised.discard(peer.name)
+            elif peer.name in self._raised:
                 leftovers.append(f"{peer.name}: {answer}")
         for step in (DEACTIVATE, CLEAN_UP):
             for peer in reversed(there):
                 try:
                     if await change(peer, step, self._deadlines):
                         self._tell(peer.name, step.done[0])
+                    if step is CLEAN_UP:
+                        self._raised.discard(peer.name)
                 except TransitionFailed as error:
                     leftovers.append(f"{peer.name}: {error}")
         return leftovers

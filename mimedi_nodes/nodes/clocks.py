@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 
@@ -100,7 +101,12 @@ class GrantClock(NodeClock):
         self._keepalive: asyncio.TimerHandle | None = None
         self._publisher = node.create_publisher(TimeRequest, "sim/time_request", qos.EVENT)
         self._subscription = node.create_subscription(
-            TimeGrant, "sim/time_grant", lambda m: loop.call(self._on_grant, m.number, m.time_s), qos.TIME
+            TimeGrant,
+            "sim/time_grant",
+            lambda m: loop.call(self._on_grant, m.number, m.time_s),
+            qos.TIME,
+            # A service callback that awaits the phases must not keep time from them.
+            callback_group=ReentrantCallbackGroup(),
         )
         loop.set_on_idle(self._on_idle)
 

@@ -14,6 +14,7 @@ from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
+from rclpy.callback_groups import ReentrantCallbackGroup
 
 from mimedi_msgs.action import ProduceBatch
 from mimedi_msgs.msg import BatchStatus
@@ -134,7 +135,9 @@ class CoordinatorNode(ManagedNode):
             result_timeout=RESULT_TIMEOUT_S,
         )
         self._closers.append(server.destroy)
-        service = self.create_service(CommandBatch, "~/command_batch", self._on_command)
+        service = self.create_service(
+            CommandBatch, "~/command_batch", self._on_command, callback_group=ReentrantCallbackGroup()
+        )
         self._closers.append(partial(self.destroy_service, service))
         ticks = self.loop.submit(steady_ticks(self.settings["status_period_s"], self._publish_status))
         self._closers.append(ticks.cancel)

@@ -12,6 +12,7 @@ from typing import Any
 
 from rclpy.action import ActionServer, CancelResponse, GoalResponse
 from rclpy.action.server import ServerGoalHandle
+from rclpy.callback_groups import ReentrantCallbackGroup
 
 from mimedi_msgs.msg import Alarm, Measurement, ModuleState, Telemetry
 from mimedi_msgs.srv import CommandModule, RecallPhase
@@ -62,6 +63,7 @@ class ModuleNode(ManagedNode):
         self._extras = extras
         self._interfaces = default_interfaces()
         self._closers: list[Callable[[], object]] = []
+        self._waiting = ReentrantCallbackGroup()  # for callbacks that await the phases: others go on meanwhile
         self._state_pending = False
         self._state = self.create_publisher(ModuleState, "~/state", qos.STATE)
         self._telemetry = self.create_publisher(Telemetry, "~/telemetry", qos.TELEMETRY)
@@ -150,7 +152,7 @@ class ModuleNode(ManagedNode):
             (CommandModule, "~/command", self._on_command),
             (RecallPhase, "~/recall", self._on_recall),
         ):
-            service = self.create_service(kind, topic, callback)
+            service = self.create_service(kind, topic, callback, callback_group=self._waiting)
             self._closers.append(partial(self.destroy_service, service))
 
     async def _execute(self, action: str, handle: ServerGoalHandle) -> Any:

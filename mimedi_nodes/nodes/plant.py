@@ -206,7 +206,7 @@ class PlantNode(Node):
 
     def _on_capture(self, request: SetBool.Request, reply: SetBool.Response) -> SetBool.Response:
         with self._lock:
-            # Frames that are still under way stay in flight: time must not pass before the camera's user has heard of this.
+            # Frames still under way stay in flight: time must not pass before the camera's user has heard of this.
             self._plant.set_capture(request.data, self._keeper.last.time_s)
         reply.success = True
         self._pass_time()

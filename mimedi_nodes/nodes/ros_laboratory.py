@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.node import Node
 
 from mimedi_msgs.srv import OrderTests, SubmitLabRecord
@@ -44,7 +45,9 @@ class RosLaboratory:
         self._keys = keys
         self._submit = submit
         self._client = node.create_client(OrderTests, "laboratory/order_tests")
-        self._service = node.create_service(SubmitLabRecord, "~/submit_lab_record", self._on_record)
+        self._service = node.create_service(
+            SubmitLabRecord, "~/submit_lab_record", self._on_record, callback_group=ReentrantCallbackGroup()
+        )
 
     async def order(self, batch_id: str, sample_id: str, tests: Sequence[str]) -> None:
         """Order tests; raises OrderRefused when the laboratory refuses or does not answer."""

@@ -28,6 +28,7 @@ from .lifecycle_peer import LifecyclePeer
 from .managed_node import ManagedNode
 from .outbox_sender import OutboxSender
 from .parameters import Parameter, ParameterError, declare
+from .ros_calls import CallFailed, ready
 from .running import run_node
 from .watch import Watch
 
@@ -48,6 +49,9 @@ PARAMETERS = (
     Parameter("silent_after_s", 5.0, "silence after which a node counts as lost [s]", 0.5, 600.0),
     Parameter("retry_s", 5.0, "steady time between two attempts to bring up a node that came back [s]", 0.1, 600.0),
 )
+
+PLANT = "plant"
+"""Who gives time in simulation."""
 
 PHASE_LEVELS = {
     "starting": DiagnosticStatus.WARN,
@@ -162,6 +166,7 @@ class SupervisorNode(ManagedNode):
         self._enter("starting")
         began_s = time.monotonic()
         try:
+            await self._time_known()
             await self._bring_up.up()
         except BringUpFailed as error:
             self.get_logger().error(f"bring-up failed and was rolled back: {error}")
@@ -171,9 +176,18 @@ class SupervisorNode(ManagedNode):
         now_s = time.monotonic()
         for name in self._peers:
             self._watch.begin(name, now_s)
+        for name in (PLANT, *self._peers):
             self._alarms.report("supervisor.bring_up_failed", f"supervisor/{name}", "", False)
         self.get_logger().info(f"the workcell is up: {len(self._peers)} nodes in {now_s - began_s:.1f} s")
         self._enter("active")
+
+    async def _time_known(self) -> None:
+        """Return when ROS time is valid: in simulation that is when the plant is ready; raises BringUpFailed."""
+        limit_s = self.settings["discovery_s"]
+        try:
+            await ready(self.loop, lambda: self.get_clock().now().nanoseconds > 0, limit_s, "time on topic clock")
+        except CallFailed as error:
+            raise BringUpFailed(PLANT, str(error), []) from error
 
     async def _stop(self) -> None:
         if self._supervising is not None:

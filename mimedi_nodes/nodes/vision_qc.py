@@ -20,25 +20,32 @@ from ..vision.tracker import FrameTracks
 from . import qos
 from .conversion import ros_time
 from .module_node import ModuleNode, run_module
+from .parameters import Parameter, declare
 from .ros_camera import RosCamera
 
 DISPLAY_PERIOD_S = 0.2
+PARAMETERS = (
+    Parameter("tracks_period_s", 0.1, "steady time between two track messages [s], 0 for every frame", 0.0, 10.0),
+)
 
 
 class TrackPublisher:
-    """Publishes tracks of every frame when somebody listens, and an annotated image at display rate on demand."""
+    """Publishes tracks at telemetry rate, and an annotated image at display rate on demand."""
 
     def __init__(self, node: ModuleNode) -> None:
         self._tracks = node.create_publisher(CellTrackArray, "~/tracks", qos.TELEMETRY)
         self._image = node.create_publisher(Image, "~/annotated", qos.IMAGE)
         self._shown_s = 0.0
+        self._sent_s = 0.0
+        self._period_s = declare(node, PARAMETERS)["tracks_period_s"]
 
     def __call__(self, frame: Frame, tracks: FrameTracks, latency_ms: float) -> None:
         now_s = time.monotonic()
         show = now_s - self._shown_s >= DISPLAY_PERIOD_S
         if show and self._image.get_subscription_count():
             self._publish_image(frame, tracks)
-        if show or self._tracks.get_subscription_count():
+        if now_s - self._sent_s >= self._period_s:
+            self._sent_s = now_s
             self._publish_tracks(frame, tracks, latency_ms)
         if show:
             self._shown_s = now_s

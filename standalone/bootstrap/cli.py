@@ -157,7 +157,12 @@ def _clean(layout: Layout, arguments: list[str]) -> int:
         for name in ("base", "interfaces", "package"):
             (layout.state / "stamps" / name).unlink(missing_ok=True)
     for folder in folders:
-        if folder.exists():
+        if folder == layout.state and folder.exists():
+            print(f"removing {folder}, but not the keys: without them no record that was kept could be verified")
+            for entry in folder.iterdir():
+                if entry.name != "keys":
+                    shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+        elif folder.exists():
             print(f"removing {folder}")
             shutil.rmtree(folder)
     return 0
