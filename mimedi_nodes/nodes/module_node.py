@@ -50,8 +50,8 @@ Extras = Callable[["ModuleNode"], Mapping[str, Any]]
 class ModuleNode(ManagedNode):
     """A module of the workcell as a ROS 2 lifecycle node.
 
-    configure opens the lines and identifies the instruments; activate accepts goals; deactivate makes safe and stays readable;
-    cleanup closes the lines. Life support keeps its set points throughout.
+    configure opens the lines and identifies the instruments; activate accepts goals; deactivate makes safe and stays
+    readable; cleanup closes the lines. Life support keeps its set points throughout.
     """
 
     def __init__(self, module: Module, extras: Extras = lambda node: {}) -> None:
@@ -60,7 +60,6 @@ class ModuleNode(ManagedNode):
         self.settings = declare(self, COMMON)
         self.clock: NodeClock
         self.service: ModuleService | None = None
-        self._extras = extras
         self._interfaces = default_interfaces()
         self._closers: list[Callable[[], object]] = []
         self._waiting = ReentrantCallbackGroup()  # for callbacks that await the phases: others go on meanwhile
@@ -69,6 +68,7 @@ class ModuleNode(ManagedNode):
         self._telemetry = self.create_publisher(Telemetry, "~/telemetry", qos.TELEMETRY)
         self._alarms = self.create_publisher(Alarm, "alarm_events", qos.EVENT)
         self.clock = make_clock(self, self.loop, module.name)
+        self._extras = extras(self)
 
     def configure(self) -> None:
         """Open the lines, identify the instruments, offer the actions; moves nothing."""
@@ -78,9 +78,7 @@ class ModuleNode(ManagedNode):
         state_dir = Path(self.settings["state_dir"])
         capture_dir = state_dir / "capture" if self.settings["capture"] else None
         links = make_links(site, self.module.name, Path(self.settings["port_dir"]), self.clock, capture_dir)
-        extras = self._extras(self)
-        self._closers += [extra.close for extra in extras.values() if hasattr(extra, "close")]
-        instruments = self.module.build(site, links, extras)
+        instruments = self.module.build(site, links, self._extras)
         store = GoalStore(state_dir / f"{self.module.name}.goals.sqlite")
         self._closers.append(store.close)
         self.outbox = Outbox(state_dir / f"{self.module.name}.outbox.sqlite", self.module.name)

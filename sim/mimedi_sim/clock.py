@@ -180,10 +180,13 @@ class TimeKeeper:
         wakes_s = [p.wake_s for p in self._participants.values() if not p.lost]
         target_s = min([*wakes_s, plant_event_s], default=math.inf)
         slow = bool(self.lost()) and not any(p.held for p in self._participants.values())
-        speed = min(self.speed, 1.0) if slow or math.isinf(target_s) else self.speed
+        speed = min(self.speed, 1.0) if slow else self.speed
         target_s = min(target_s, self.run_until_s)
         if self._grant.time_s >= self.run_until_s:
             self._anchor_s = now_s
+            return None, math.inf
+        if math.isinf(self.speed) and math.isinf(target_s):
+            # As fast as possible to the next event; without one there is nothing to hurry to, and time stands.
             return None, math.inf
         if math.isinf(speed):
             return self._give(target_s, now_s), 0.0

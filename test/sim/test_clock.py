@@ -97,7 +97,23 @@ def test_a_busy_participant_that_shows_life_is_not_lost():
     assert keeper.lost() == []
 
 
-def test_nobody_waiting_means_real_time_and_expected_ones_are_waited_for():
+def test_nobody_waiting_means_that_time_stands_at_full_speed_and_passes_at_a_factor():
+    keeper = TimeKeeper()
+    ask(keeper, "a", math.inf)
+    assert keeper.plan(0.0) == (None, math.inf)
+    assert keeper.plan(100.0) == (None, math.inf)
+    keeper = TimeKeeper(speed=2.0)
+    ask(keeper, "a", math.inf)
+    now_s = 0.0
+    while now_s < 4.0:
+        grant, delay_s = keeper.plan(now_s)
+        if grant:
+            ask(keeper, "a", math.inf, now_s)
+        now_s += max(min(delay_s, 0.25), 0.001)
+    assert 6.0 <= keeper.last.time_s <= 8.0
+
+
+def test_time_keeps_to_the_wall_clock_until_all_expected_have_come():
     keeper = TimeKeeper(expected=frozenset({"a", "b"}))
     ask(keeper, "a", 3600.0)
     now_s, grants = 0.0, 0
