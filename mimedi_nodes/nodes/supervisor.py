@@ -11,7 +11,7 @@ from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
-from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus
 from rclpy.lifecycle import TransitionCallbackReturn
 from std_srvs.srv import Trigger
 
@@ -30,6 +30,7 @@ from .outbox_sender import OutboxSender
 from .parameters import Parameter, ParameterError, declare
 from .ros_calls import CallFailed, ready
 from .running import run_node
+from .supervisor_status import SupervisorStatus
 from .watch import Watch
 
 PARAMETERS = (
@@ -53,19 +54,14 @@ PARAMETERS = (
 PLANT = "plant"
 """Who gives time in simulation."""
 
-PHASE_LEVELS = {
-    "starting": DiagnosticStatus.WARN,
-    "active": DiagnosticStatus.OK,
-    "failed": DiagnosticStatus.ERROR,
-    "stopping": DiagnosticStatus.WARN,
-    "stopped": DiagnosticStatus.STALE,
-}
+LOOKS_PER_ROUND = 5
+"""Every so many looks all nodes are asked for their state, those included whose heartbeat is fresh."""
 
 
 class SupervisorNode(ManagedNode):
     """Manages the other nodes, and itself; takes no part in simulated time.
 
-    `~/status` (DiagnosticArray, latched): first the workcell with its `phase`, `node`, `reason`, then each node.
+    `~/status` tells how it stands, see `SupervisorStatus`.
     """
 
     def __init__(self) -> None:
@@ -75,17 +71,16 @@ class SupervisorNode(ManagedNode):
         if not names or len(set(names)) != len(names):
             raise ParameterError(f"supervisor: managed_nodes is {names}; allowed: at least one node, each once")
         self._closers: list[Callable[[], object]] = []
-        self._phase, self._failed_node, self._reason = "starting", "", ""
-        self._told = dict.fromkeys(names, "waiting")
         self._again = asyncio.Event()
         self._recoveries: dict[str, asyncio.Task[None]] = {}
         self._retry_at_s: dict[str, float] = {}
+        self._looks = 0
         self._supervising: Future[None] | None = None
         self._stopping: Future[None] | None = None
-        self._status = self.create_publisher(DiagnosticArray, "~/status", qos.STATE)
         self._peers = {name: LifecyclePeer(self, self.loop, name) for name in names}
         beating = [name for name in names if name in module_table()]
         self._watch = Watch(names, beating, self.settings["silent_after_s"])
+        self._shown = SupervisorStatus(self, self._watch)
         for name in beating:
             self.create_subscription(ModuleState, f"{name}/state", partial(self._on_beat, name), qos.STATE)
         self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, qos.TELEMETRY)
@@ -151,19 +146,19 @@ class SupervisorNode(ManagedNode):
         try:
             while True:
                 await self._try_bring_up()
-                while self._phase == "active":
-                    self._publish_status()
+                while self._shown.phase == "active":
+                    self._shown.publish()
                     await asyncio.sleep(self.settings["watch_period_s"])
                     await self._look()
                 await self._again.wait()
         except Exception as error:
-            self._enter("failed", reason=f"the supervisor itself failed: {error!r}")
+            self._shown.enter("failed", reason=f"the supervisor itself failed: {error!r}")
             self.get_logger().fatal(f"supervision has ended: {error!r}")
             raise
 
     async def _try_bring_up(self) -> None:
         self._again.clear()
-        self._enter("starting")
+        self._shown.enter("starting")
         began_s = time.monotonic()
         try:
             await self._time_known()
@@ -171,7 +166,7 @@ class SupervisorNode(ManagedNode):
         except BringUpFailed as error:
             self.get_logger().error(f"bring-up failed and was rolled back: {error}")
             self._alarms.report("supervisor.bring_up_failed", f"supervisor/{error.node}", str(error), True)
-            self._enter("failed", error.node, error.reason)
+            self._shown.enter("failed", error.node, error.reason)
             return
         now_s = time.monotonic()
         for name in self._peers:
@@ -179,7 +174,7 @@ class SupervisorNode(ManagedNode):
         for name in (PLANT, *self._peers):
             self._alarms.report("supervisor.bring_up_failed", f"supervisor/{name}", "", False)
         self.get_logger().info(f"the workcell is up: {len(self._peers)} nodes in {now_s - began_s:.1f} s")
-        self._enter("active")
+        self._shown.enter("active")
 
     async def _time_known(self) -> None:
         """Return when ROS time is valid: in simulation that is when the plant is ready; raises BringUpFailed."""
@@ -194,7 +189,7 @@ class SupervisorNode(ManagedNode):
             self._supervising.cancel()
         for recovery in self._recoveries.values():
             recovery.cancel()
-        self._enter("stopping")
+        self._shown.enter("stopping")
         stop_s = self.settings["stop_s"]
         try:
             leftovers = await asyncio.wait_for(self._bring_up.down(), stop_s)
@@ -204,14 +199,14 @@ class SupervisorNode(ManagedNode):
             self.get_logger().error(f"not taken down in order: {'; '.join(leftovers)}")
         else:
             self.get_logger().info("the workcell is down")
-        self._enter("stopped", reason="; ".join(leftovers))
+        self._shown.enter("stopped", reason="; ".join(leftovers))
 
     def _on_bring_up(self, request: Trigger.Request, reply: Trigger.Response) -> Trigger.Response:
-        reply.success = self._phase == "failed" and self._supervising is not None and not self._supervising.done()
+        reply.success = self._shown.phase == "failed" and self._supervising is not None and not self._supervising.done()
         if reply.success:
             self.loop.call(self._again.set)
         else:
-            reply.message = f"the workcell is {self._phase}; it is brought up again only after a failure"
+            reply.message = f"the workcell is {self._shown.phase}; it is brought up again only after a failure"
         return reply
 
     # -- watch (in the loop) ----------------------------------------------------------------------------
@@ -226,14 +221,21 @@ class SupervisorNode(ManagedNode):
                 self.loop.call(self._peers[name].tell_error, status.message)
 
     async def _look(self) -> None:
-        names = [name for name in self._peers if name not in self._recoveries]
+        self._looks += 1
+        everybody = self._looks % LOOKS_PER_ROUND == 0
+        now_s = time.monotonic()
+        names = [
+            name
+            for name in self._peers
+            if name not in self._recoveries and (everybody or self._watch.wants_asking(name, now_s))
+        ]
         states = await asyncio.gather(*(self._state(name) for name in names))
         now_s = time.monotonic()
         for name, state in zip(names, states, strict=True):
             before = self._watch.nodes[name].lost
             verdict = self._watch.judge(name, state, now_s)
             lost = self._watch.nodes[name].lost
-            self._told[name] = f"lost: {lost}" if lost else state or self._told[name]
+            self._shown.tell(name, f"lost: {lost}" if lost else state or "")
             if lost and not before:
                 self._alarm_lost(name, f"{name} is lost: {lost}")
             if before and not lost:
@@ -263,43 +265,9 @@ class SupervisorNode(ManagedNode):
         self.get_logger().error(f"ALARM supervisor.node_lost: {message}")
         self._alarms.report("supervisor.node_lost", f"supervisor/{name}", message, True)
 
-    # -- status -----------------------------------------------------------------------------------------
-
     def _tell(self, name: str, text: str) -> None:
-        self._told[name] = text
         self.get_logger().info(f"{name}: {text}")
-        self._publish_status()
-
-    def _enter(self, phase: str, node: str = "", reason: str = "") -> None:
-        self._phase, self._failed_node, self._reason = phase, node, reason
-        self._publish_status()
-
-    def _publish_status(self) -> None:
-        lost = [name for name in self._peers if self._watch.nodes[name].lost]
-        level = PHASE_LEVELS[self._phase]
-        message = self._phase
-        if self._phase == "active" and lost:
-            level, message = DiagnosticStatus.WARN, f"active, but {', '.join(lost)} lost"
-        if self._reason:
-            message += f": {self._failed_node or 'workcell'}: {self._reason}"
-        values = {"phase": self._phase, "node": self._failed_node, "reason": self._reason, "lost": ",".join(lost)}
-        array = DiagnosticArray(status=[self._row("workcell", level, message, values)])
-        for name, text in self._told.items():
-            watched = self._watch.nodes[name]
-            bad = bool(watched.lost) or text.startswith("failed")
-            level = DiagnosticStatus.ERROR if bad else DiagnosticStatus.OK
-            array.status.append(self._row(name, level, text, {"state": watched.state, "lost": watched.lost}))
-        array.header.stamp = self.get_clock().now().to_msg()
-        self._status.publish(array)
-
-    def _row(self, name: str, level: bytes, message: str, values: dict[str, str]) -> DiagnosticStatus:
-        return DiagnosticStatus(
-            level=level,
-            name=f"/supervisor/{name}",
-            message=message,
-            hardware_id=name,
-            values=[KeyValue(key=key, value=value) for key, value in values.items()],
-        )
+        self._shown.tell(name, text)
 
 
 def _make() -> SupervisorNode:

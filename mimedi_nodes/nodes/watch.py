@@ -11,6 +11,9 @@ from typing import Literal
 Verdict = Literal["up", "lost", "restarted", "off"]
 """up: at work; lost: silent or dead; restarted: there again but not configured; off: put out of work by hand."""
 
+FRESH_S = 2.5
+"""Steady time [s] for which a heartbeat, published every second, says enough."""
+
 
 @dataclass
 class Watched:
@@ -55,6 +58,11 @@ class Watch:
         node = self.nodes[name]
         if node.beats:
             node.heard_s = now_s
+
+    def wants_asking(self, name: str, now_s: float) -> bool:
+        """Return whether a node's state has to be asked for: no fresh heartbeat says that all is well."""
+        node = self.nodes[name]
+        return not node.beats or bool(node.lost) or now_s - node.heard_s > FRESH_S
 
     def judge(self, name: str, state: str | None, now_s: float) -> Verdict:
         """Take a node's answer, None when it gave none, and say how it stands.

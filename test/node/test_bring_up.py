@@ -246,6 +246,17 @@ def test_a_node_that_was_deactivated_by_hand_is_not_fought_over() -> None:
     assert watch().judge("recorder", "inactive", 1.0) == "off"
 
 
+def test_a_fresh_heartbeat_spares_the_question() -> None:
+    made = watch()
+    made.beat("fluidics", 10.0)
+    assert not made.wants_asking("fluidics", 12.0)
+    assert made.wants_asking("fluidics", 12.6)
+    assert made.wants_asking("recorder", 10.0)
+    made.judge("fluidics", "unconfigured", 12.7)
+    made.beat("fluidics", 13.0)
+    assert made.wants_asking("fluidics", 13.0)  # lost: until it is seen to be active
+
+
 def test_a_finalized_node_is_lost() -> None:
     made = watch()
     assert made.judge("recorder", "finalized", 1.0) == "lost"
