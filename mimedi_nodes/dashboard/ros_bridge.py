@@ -118,9 +118,11 @@ class RosBridge(QtCore.QObject):
         if not self._thread.is_alive():
             return
         self._executor.shutdown(timeout_sec=2.0)
-        self._context.try_shutdown()
         self._thread.join(5.0)
+        # The node before its context: else the graph would believe in it until its lease ends.
         self.node.destroy_node()
+        self._context.try_shutdown()
+        self._context.destroy()
 
     def _subscribe(self, modules: Sequence[str], vision: str) -> None:
         for module in modules:

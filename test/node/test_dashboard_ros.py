@@ -112,9 +112,10 @@ class SmallWorkcell:
     def close(self):
         self.answer_at_all.set()
         self.executor.shutdown()
-        self.context.try_shutdown()
         self.thread.join(5.0)
         self.node.destroy_node()
+        self.context.try_shutdown()
+        self.context.destroy()
 
 
 @pytest.fixture
@@ -253,6 +254,16 @@ def test_a_workcell_that_goes_and_comes_back(domain, live):
         second.close()
 
 
+def test_a_closed_window_leaves_the_graph_at_once(workcell, domain, application):
+    made = LiveOverview(NAMESPACE, scene.MODULES, arguments=[])
+    until(lambda: workcell.batch.get_subscription_count() == 1, "the window joined")
+    made.close()
+    begun_s = time.monotonic()
+    until(lambda: workcell.batch.get_subscription_count() == 0, "the window left")
+    assert time.monotonic() - begun_s < 5.0
+    made.close()  # harmless
+
+
 def test_another_namespace_is_another_workcell(domain, live, workcell):
     other = SmallWorkcell("cell_b")
     try:
@@ -312,14 +323,24 @@ def test_an_alarm_with_a_code_of_a_later_version_counts_as_urgent():
     assert (view.state, view.priority) == (AlarmState.UNACKNOWLEDGED, AlarmPriority.HIGH)
 
 
-def window(*arguments):
-    """Start the stand-alone window as its own process."""
-    env = dict(os.environ, QT_QPA_PLATFORM="offscreen")
-    command = [sys.executable, "-m", "mimedi_nodes.dashboard.window", "--namespace", NAMESPACE, *arguments]
-    return subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True)
+@pytest.fixture
+def window(domain):
+    """Starts the stand-alone window as its own process; none outlives its test."""
+    children = []
+
+    def start(*arguments):
+        env = dict(os.environ, QT_QPA_PLATFORM="offscreen")
+        command = [sys.executable, "-m", "mimedi_nodes.dashboard.window", "--namespace", NAMESPACE, *arguments]
+        children.append(subprocess.Popen(command, env=env, stderr=subprocess.PIPE, text=True))
+        return children[-1]
+
+    yield start
+    for child in children:
+        child.kill()
+        child.communicate()
 
 
-def test_the_stand_alone_window_saves_its_picture_and_ends_with_0(workcell, tmp_path):
+def test_the_stand_alone_window_saves_its_picture_and_ends_with_0(workcell, window, tmp_path):
     workcell.publish_batch(state="held", hold_reason="a look")
     file = tmp_path / "window.png"
     child = window("--screenshot", str(file), "--after", "2", "--size", "1024x768")
@@ -328,14 +349,14 @@ def test_the_stand_alone_window_saves_its_picture_and_ends_with_0(workcell, tmp_
     assert child.stderr.read().count("Traceback") == 0
 
 
-def test_a_picture_that_cannot_be_written_ends_with_2_and_says_so(domain, tmp_path):
+def test_a_picture_that_cannot_be_written_ends_with_2_and_says_so(window, tmp_path):
     child = window("--screenshot", str(tmp_path / "none" / "window.png"), "--after", "0.1")
     assert child.wait(60) == 2
     assert "cannot write" in child.stderr.read()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda n: n.name)
-def test_the_stand_alone_window_ends_with_0_when_told_to_stop(domain, workcell, number):
+def test_the_stand_alone_window_ends_with_0_when_told_to_stop(workcell, window, number):
     child = window()
     end_s = time.monotonic() + DEADLINE_S
     while workcell.batch.get_subscription_count() == 0:
