@@ -9,12 +9,14 @@ percentile after the first frames, and then follows the pixels that no cell cove
 from __future__ import annotations
 
 import bisect
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mimedi_nodes.vision.opencv import cv2
+from mimedi_nodes.vision.order_statistics import percentile_in_time
 
 FloatImage = NDArray[np.float32]
 
@@ -52,12 +54,16 @@ class Background:
         """True once a temporal background has replaced the guess from the first frame."""
         return self._seen > _WARM_FRAMES[0]
 
-    def prime(self, frames: list[NDArray[Any]]) -> None:
-        """Set the background from frames (H, W) of the same position, some cell displacements apart."""
+    def prime(self, frames: Sequence[NDArray[Any]], settled: bool = True) -> None:
+        """Set the background from frames (H, W) of the same position, some cell displacements apart.
+
+        With `settled` it only follows from then on. Without, the percentiles of later frames replace it as usual, and
+        the first one is the median: of few frames the high percentile would keep the bright fringes of passing cells.
+        """
         logs = [self._logarithm(f) for f in frames]
-        self._settle(logs)
-        self._seen = max(self._seen, _WARM_FRAMES[-1] + 1)
-        self._warm = []
+        self._settle(logs, PERCENTILE if settled else 50.0)
+        self._seen = max(self._seen, (_WARM_FRAMES[-1] if settled else _WARM_FRAMES[0]) + 1)
+        self._warm = [] if settled else logs
 
     def absorbance(self, frame: NDArray[Any]) -> FloatImage:
         """ln(background / frame) of a (H, W) uint8 or uint16 frame; about 0 where the channel is empty."""
@@ -94,14 +100,14 @@ class Background:
             if self._seen == _WARM_FRAMES[-1]:
                 self._warm = []
 
-    def _settle(self, logs: list[FloatImage]) -> None:
+    def _settle(self, logs: list[FloatImage], percent: float = PERCENTILE) -> None:
         """Percentile in time over frames that are first moved onto each other."""
         self._reference = np.mean([log.mean(axis=1, dtype=np.float64) for log in logs], axis=0)
         for _ in range(2):
             shifts = [self._measure(log, 0.0) for log in logs]
             moved = [self._shifted(log, -shift) for log, shift in zip(logs, shifts, strict=True)]
             self._reference = np.mean([log.mean(axis=1, dtype=np.float64) for log in moved], axis=0)
-        self._level = np.percentile(np.stack(moved), PERCENTILE, axis=0).astype(np.float32)
+        self._level = percentile_in_time(moved, percent)
         self._set_reference()
 
     def _set_reference(self) -> None:

@@ -35,10 +35,10 @@ class CellDetector:
 
     def __init__(self, settings: VisionSettings) -> None:
         px = settings.um_per_px
-        self._min_px, self._max_px = settings.cell_diameter_min_um / px, settings.cell_diameter_max_um / px
+        self._min_px, self._max_px = settings.particle_diameter_min_um / px, settings.cell_diameter_max_um / px
         self._walls = (settings.wall_top_px, settings.wall_bottom_px)
         # Before any lone cell was seen: the geometric middle of the allowed sizes.
-        self.typical = TypicalCell(math.sqrt(self._min_px * self._max_px))
+        self.typical = TypicalCell(math.sqrt(settings.cell_diameter_min_um / px * self._max_px))
         self._solver = OverlapSolver(self.typical)
         self._sizer = CellSizer()
         self.noise = 0.0

@@ -16,8 +16,9 @@ from mimedi_nodes.vision.settings import VisionInputError
 class TrackedCell:
     """One cell in one frame; shape values are means over the frames in which it stood alone, NaN before.
 
-    `confirmed`: linked often enough to be a cell (three frames). `measured`: seen in this frame, not only
-    predicted. `dead`: None without a dye image. `cell_class`: 0 none, 1 or 2 the fluorescence image it lights up.
+    `confirmed`: linked often enough to be a cell (three frames), or carried too fast to be seen so often.
+    `measured`: seen in this frame, not only predicted. `dead`: None without a dye image. `cell_class`: 0 none, 1 or 2
+    the fluorescence image it lights up.
     """
 
     track_id: int

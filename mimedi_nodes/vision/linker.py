@@ -30,6 +30,8 @@ _NEW_GATE_SHARE = 0.10
 _COAST_FRAMES = 10
 _COAST_NEW = 2
 _TWIN_PX = 2.5
+# A cell that the view shows fewer times cannot prove itself by many links.
+_BRIEF_FRAMES = 16.0
 
 
 class Linker:
@@ -42,6 +44,7 @@ class Linker:
         self._tracks: Tracks = np.zeros(0, TRACK)
         self._previous: Detections | None = None
         self._stamp = 0.0
+        self._step_s = 0.0
         self._frame = -1
 
     @property
@@ -95,7 +98,7 @@ class Linker:
         used = np.zeros(len(found), bool)
         used[columns] = True
         self._tracks = np.concatenate([self._alive(), self._born(found, np.flatnonzero(~used), stamp_s)])
-        self._previous, self._stamp = found, stamp_s
+        self._previous, self._stamp, self._step_s = found, stamp_s, dt
         return self._tracks
 
     def _update(self, rows: NDArray[np.int_], columns: NDArray[np.int_], found: Detections,
@@ -159,6 +162,11 @@ class Linker:
             patience[hidden[close.any(axis=1)]] = 0
         inside = (tracks["x"] > -6.0) & (tracks["x"] < self._width + 5.0)
         return tracks[inside & (tracks["missed"] <= patience)]
+
+    def sure(self, frames: int) -> NDArray[np.bool_]:
+        """Which living tracks are cells: seen in so many frames, or carried too fast to be seen in so many."""
+        brief = np.abs(self.flow.speed(self._tracks["y"])) * self._step_s * _BRIEF_FRAMES > self._width
+        return brief | (self._tracks["hits"] >= frames)
 
     def _born(self, found: Detections, rows: NDArray[np.int_], stamp_s: float) -> Tracks:
         new = np.zeros(len(rows), TRACK)

@@ -60,7 +60,7 @@ class PopulationSummary:
 
 @dataclass(slots=True)
 class _Cell:
-    frames: int = 0
+    first: int
     hits: int = 0
     last: int = 0
     diameter_um: float = math.nan
@@ -69,11 +69,18 @@ class _Cell:
     speed_px_s: float = 0.0
     confirmed: bool = False
 
+    @property
+    def stay(self) -> int:
+        """Frames from the first to the last in which it was seen: where it was lost for good does not count."""
+        return self.last - self.first + 1
+
 
 class PopulationEstimator:
     """Adds up the frames of one inspection.
 
-    Frames from before the flow was known are left out (counted as dropped) once it is.
+    The concentration is the mean number of cells in view over the volume in view. Its interval rests on the number
+    of cells that would have told as much had every frame shown other ones: from the speed of each cell it is known
+    how often the view shows it again. Frames from before the flow was known are left out (counted as dropped).
 
     Args:
         settings: geometry of the field.
@@ -96,6 +103,8 @@ class PopulationEstimator:
         self._flow_speed = math.nan
         self._dye_noise: list[float] = []
         self._stamp: float | None = None
+        self._begun_s = math.nan
+        self._field_px = 0.0
 
     def add(self, frame: FrameTracks) -> None:
         """Take in one frame; frames that could not be measured are counted as dropped."""
@@ -111,6 +120,9 @@ class PopulationEstimator:
             raise VisionInputError("margin_um", self._margin_px * self.settings.um_per_px,
                                    f"less than half the image width ({frame.width_px} px)")
         self._used += 1
+        if self._used == 1:
+            self._begun_s = frame.stamp_s
+        self._field_px = right - left
         px = self.settings.um_per_px
         # µm³ to mL: 1e-12.
         self._volume_ml = (right - left) * px * self.settings.channel_width_um * self.settings.channel_depth_um * 1e-12
@@ -119,6 +131,7 @@ class PopulationEstimator:
             self._flow_known = True
             self._dropped += self._used - 1
             self._used = 1
+            self._begun_s = frame.stamp_s
             self._cells.clear()
             self._pairs.clear()
         if math.isfinite(frame.flow_speed_px_s):
@@ -127,13 +140,12 @@ class PopulationEstimator:
             self._dye_noise.append(frame.dye_noise)
         inside: list[tuple[int, float, float, float]] = []
         for seen in frame.tracks:
-            if not left <= seen.x_px <= right:
+            if not (seen.measured and left <= seen.x_px <= right):
                 continue
             cell = self._cells.get(seen.track_id)
             if cell is None:
-                cell = self._cells[seen.track_id] = _Cell()
-            cell.frames += 1
-            cell.hits += seen.measured
+                cell = self._cells[seen.track_id] = _Cell(self._used)
+            cell.hits += 1
             cell.last = self._used
             cell.confirmed |= seen.confirmed
             cell.diameter_um, cell.dye, cell.cell_class = seen.diameter_um, seen.dye_intensity, seen.cell_class
@@ -161,23 +173,47 @@ class PopulationEstimator:
         Without a known flow nothing can be linked, frames are independent, and every detection is a cell.
         """
         if not self._flow_known:
-            return {key: cell for key, cell in self._cells.items() if cell.hits}
-        young = self._used - CONFIRMED_FRAMES + 1
+            return self._cells
         return {key: cell for key, cell in self._cells.items()
-                if cell.confirmed or (cell.last == self._used and cell.hits == cell.frames and cell.frames <= 2
-                                      and young > 0)}
+                if cell.confirmed or (cell.last == self._used and cell.hits == cell.stay and cell.stay <= 2
+                                      and self._used >= CONFIRMED_FRAMES)}
+
+    @property
+    def cells_counted(self) -> int:
+        """Distinct cells so far; cheaper than the whole summary."""
+        return len(self._counted())
+
+    def _cells_and_dye_limit(self) -> tuple[list[_Cell], float]:
+        """The cells among what was counted, and the dye signal above which they are dead: specks and beads are out."""
+        found = list(self._counted().values())
+        dye = np.array([cell.dye for cell in found if math.isfinite(cell.dye)])
+        if not len(dye):
+            return found, math.inf
+        limit = dye_threshold(dye, float(np.median(self._dye_noise)), self.settings.dye_dead_level)
+        least = self.settings.cell_diameter_min_um
+        # Not "at least": a cell whose size is not known is a cell.
+        return [cell for cell in found if not cell.diameter_um < least or cell.dye > limit], limit
+
+    def _steps(self, cells: list[_Cell]) -> NDArray[np.float64] | None:
+        """Way of each cell from frame to frame over the length of the field, (N,); None when nothing is linked."""
+        if not self._flow_known or self._used < 2 or self._stamp is None:
+            return None
+        period_s = (self._stamp - self._begun_s) / (self._used - 1)
+        return np.array([cell.speed_px_s for cell in cells]) * period_s / self._field_px
 
     def summary(self) -> PopulationSummary:
         """The result so far; may be asked for at any time."""
-        cells = list(self._counted().values())
-        counts = np.array([cell.frames for cell in cells], float)
-        concentration = concentration_interval(counts, self._used, self._volume_ml, self.confidence)
+        cells, limit = self._cells_and_dye_limit()
+        counts = np.array([cell.stay for cell in cells], float)
+        steps = self._steps(cells)
+        concentration = concentration_interval(
+            counts, self._used, self._volume_ml, self.confidence,
+            None if steps is None else repeated_sightings(steps, self._used))
         dye = np.array([cell.dye for cell in cells if math.isfinite(cell.dye)])
-        dead = 0
+        dead = int((dye > limit).sum())
         if len(dye):
-            limit = dye_threshold(dye, float(np.median(self._dye_noise)), self.settings.dye_dead_level)
-            dead = int((dye > limit).sum())
-            viability = wilson_interval(len(dye) - dead, len(dye), self.confidence)
+            viability = wilson_interval(len(dye) - dead, len(dye), self.confidence,
+                                        self._distinct_share(counts, steps))
         else:
             viability = Interval(math.nan, math.nan, math.nan)
         diameter = np.array([cell.diameter_um for cell in cells if math.isfinite(cell.diameter_um)])
@@ -203,20 +239,47 @@ class PopulationEstimator:
             doublet_fraction=self._doublets() if cells else math.nan,
             class_counts=(int(classes[0]), int(classes[1]), int(classes[2])))
 
+    def _distinct_share(self, counts: NDArray[np.float64], steps: NDArray[np.float64] | None) -> float:
+        """Cells that the flow can have carried through the field over tracks, at most 1: less when tracks broke."""
+        if steps is None:
+            return 1.0
+        carried = counts * (1.0 + np.minimum(np.abs(steps), 1.0) * (self._used - 1)) / self._used
+        return min(1.0, float(carried.sum()) / len(counts))
+
     def _doublets(self) -> float:
         counted = self._counted()
         stuck: set[int] = set()
         for (first, second), frames in self._pairs.items():
             if first not in counted or second not in counted:
                 continue
-            common = min(counted[first].frames, counted[second].frames)
+            common = min(counted[first].stay, counted[second].stay)
             if frames >= _DOUBLET_FRAMES and frames >= _DOUBLET_SHARE * common:
                 stuck |= {first, second}
         return len(stuck) / len(counted)
 
 
-def concentration_interval(frames_in_view: NDArray[np.float64], frames: int, volume_ml: float,
-                           confidence: float) -> Interval:
+def repeated_sightings(step: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
+    """In how many of `frames` a cell is expected that is in view in one of them, itself included.
+
+    A cell anywhere in view is still (or already) in view k frames on (or back) with probability 1 - k step; there
+    are frames - k such pairs of frames in either direction.
+
+    Args:
+        step: way from frame to frame over the length of the view, >= 0, (N,).
+        frames: length of the run, >= 1.
+    """
+    # Nothing slower than a view's length in the whole run need be told apart: it is seen in every frame.
+    slowest = np.maximum(np.abs(step), 1.0 / (4.0 * frames))
+    last = np.minimum(np.floor(1.0 / slowest), frames - 1)
+    # Sums over k = 1 .. last of (1 - k / frames)(1 - k step).
+    first_power = last * (last + 1.0) / 2.0
+    second_power = first_power * (2.0 * last + 1.0) / 3.0
+    both = last - first_power * (slowest + 1.0 / frames) + second_power * slowest / frames
+    return np.asarray(1.0 + 2.0 * both)
+
+
+def concentration_interval(frames_in_view: NDArray[np.float64], frames: int, volume_ml: float, confidence: float,
+                           sightings: NDArray[np.float64] | None = None) -> Interval:
     """Cells per mL from the number of frames that each distinct cell was in view.
 
     Cells arrive independently and stay for some frames, so that the sum of the stays is a compound Poisson
@@ -228,6 +291,9 @@ def concentration_interval(frames_in_view: NDArray[np.float64], frames: int, vol
         frames_in_view: for each distinct cell, frames with its centre inside the field, (N,).
         frames: number of frames measured.
         volume_ml: volume seen in one frame, mL.
+        confidence: of the interval.
+        sightings: for each distinct cell, in how many frames a cell in view is expected, from its speed, (N,):
+            keeps the interval right where a track was broken in two. Default: the frames in view themselves.
     """
     if frames <= 0 or volume_ml <= 0.0:
         return Interval(math.nan, math.nan, math.nan)
@@ -237,18 +303,22 @@ def concentration_interval(frames_in_view: NDArray[np.float64], frames: int, vol
         # Nothing seen: at least one field's volume was searched.
         return Interval(0.0, 0.0, float(chi2.ppf(1.0 - tail, 2)) / 2.0 / volume_ml)
     value = total / frames / volume_ml
-    independent = total**2 / float((frames_in_view**2).sum())
+    independent = total**2 / float((frames_in_view * (frames_in_view if sightings is None else sightings)).sum())
     low = chi2.ppf(tail, 2.0 * independent) / 2.0 / independent
     high = chi2.ppf(1.0 - tail, 2.0 * independent + 2.0) / 2.0 / independent
     return Interval(value, value * float(low), value * float(high))
 
 
-def wilson_interval(successes: int, trials: int, confidence: float) -> Interval:
-    """Fraction with Wilson's score interval (Wilson, J. Am. Stat. Assoc. 22 (1927) 209); NaN for no trials."""
+def wilson_interval(successes: int, trials: int, confidence: float, distinct_share: float = 1.0) -> Interval:
+    """Fraction with Wilson's score interval (Wilson, J. Am. Stat. Assoc. 22 (1927) 209); NaN for no trials.
+
+    `distinct_share`, in (0, 1], is the share of the trials that count: fewer when some were counted twice.
+    """
     if trials <= 0:
         return Interval(math.nan, math.nan, math.nan)
     z = float(norm.ppf(0.5 + confidence / 2.0))
     share = successes / trials
-    centre = (share + z * z / (2.0 * trials)) / (1.0 + z * z / trials)
-    reach = z / (1.0 + z * z / trials) * math.sqrt(share * (1.0 - share) / trials + z * z / (4.0 * trials**2))
+    count = trials * distinct_share
+    centre = (share + z * z / (2.0 * count)) / (1.0 + z * z / count)
+    reach = z / (1.0 + z * z / count) * math.sqrt(share * (1.0 - share) / count + z * z / (4.0 * count**2))
     return Interval(share, max(0.0, centre - reach), min(1.0, centre + reach))

@@ -31,6 +31,8 @@ class VisionSettings:
             a bubble or a clump.
         dye_dead_level: dye signal above background that tells dead from living cells when a sample holds only
             one of them, grey levels, > 0; with both in view the data decide. From a stained control sample.
+        stained_diameter_min_um: dying cells shrink, and beads do not take up dye: what is smaller than a cell but not
+            than this is a dead cell when it is stained, µm, <= cell_diameter_min_um; 0: one limit for all.
         width_px, height_px: image size when known beforehand; 0: taken from the first frame.
 
     Raises:
@@ -45,6 +47,7 @@ class VisionSettings:
     cell_diameter_min_um: float = 5.0
     cell_diameter_max_um: float = 24.0
     dye_dead_level: float = 20.0
+    stained_diameter_min_um: float = 0.0
     width_px: int = 0
     height_px: int = 0
 
@@ -61,9 +64,16 @@ class VisionSettings:
         need(self.cell_diameter_min_um > 0.0, "cell_diameter_min_um", "> 0 µm")
         need(self.cell_diameter_max_um > self.cell_diameter_min_um, "cell_diameter_max_um",
              f"> cell_diameter_min_um ({self.cell_diameter_min_um} µm)")
+        need(0.0 <= self.stained_diameter_min_um <= self.cell_diameter_min_um, "stained_diameter_min_um",
+             f"0 <= stained_diameter_min_um <= cell_diameter_min_um ({self.cell_diameter_min_um} µm)")
         need(self.dye_dead_level > 0.0, "dye_dead_level", "> 0 grey levels")
         need(self.width_px >= 0, "width_px", ">= 0 px (0: from the first frame)")
         need(self.height_px >= 0, "height_px", ">= 0 px (0: from the first frame)")
+
+    @property
+    def particle_diameter_min_um(self) -> float:
+        """The smallest thing worth finding, µm."""
+        return self.stained_diameter_min_um or self.cell_diameter_min_um
 
     @property
     def channel_width_um(self) -> float:

@@ -53,6 +53,18 @@ class CellTracker:
         self._sharpness = 0.0
         self._lit_levels = np.zeros(2)
 
+    def prime(self, frames: Sequence[NDArray[Any]]) -> None:
+        """Learn the empty channel from the first frames (H, W) of a measurement, before they are processed.
+
+        Nothing is wasted then: without it, what lies still in the channel passes for cells at first.
+
+        Raises:
+            VisionInputError: a frame of wrong type, size or encoding.
+        """
+        images = [check_image("bright_field", frame, self._shape) for frame in frames]
+        if images:
+            self.background.prime(images, settled=False)
+
     def warm_up(self, frames: Sequence[NDArray[Any]], stamps_s: Sequence[float] | None = None,
                 fluorescence: Sequence[Sequence[NDArray[Any]]] | None = None) -> None:
         """Learn background, noise, sizes and flow from frames beforehand; their tracks are then forgotten.
@@ -216,6 +228,8 @@ class CellTracker:
         return np.where(relative[np.arange(len(tracks)), best] > 1.0, best + 1, 0)
 
     def _report(self, tracks: Tracks, stamp_s: float, with_dye: bool, channels: int) -> FrameTracks:
+        assert self._shape is not None
+        assert self._linker is not None
         px = self.settings.um_per_px
         alone = tracks["shapes"] > 0
         sized = tracks["sized"] > 0
@@ -233,9 +247,8 @@ class CellTracker:
             np.where(alone, tracks["aspect"], np.nan).tolist(), focus.tolist(),
             np.where(alone, np.exp(-tracks["contrast"]), np.nan).tolist(), dye.tolist(),
             [None if math.isnan(value) else value > self._dye_limit for value in dye.tolist()], classes.tolist(),
-            tracks["edge"].tolist(), (tracks["hits"] >= CONFIRMED_FRAMES).tolist(),
+            tracks["edge"].tolist(), self._linker.sure(CONFIRMED_FRAMES).tolist(),
             (tracks["detection"] >= 0).tolist(), strict=True)
-        assert self._shape is not None
         return FrameTracks(stamp_s, self._index, [TrackedCell(*cell) for cell in columns], self._shape[1],
                            self._shape[0], flow_known=self.flow.known,
                            flow_speed_px_s=self.flow.mean_speed_px_s() if self.flow.known else math.nan,

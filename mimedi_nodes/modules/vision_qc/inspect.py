@@ -12,11 +12,14 @@ from ...process.context import PhaseContext
 from ...process.errors import PhaseError, PhaseHold
 from ...vision.population import PopulationEstimator, PopulationSummary
 from ...vision.tracker import CellTracker
+from ..camera import Frame
 from .instruments import VisionInstruments
 
 FRAME_TIMEOUT_S = 10.0
 """Steady time [s] without a frame after which the camera counts as dead."""
-REPORT_EVERY = 25
+REPORT_EVERY = 5
+FIRST_FRAMES = 9
+"""Frames from which the empty channel is learnt before any is measured, so that dust never counts as cells."""
 
 
 class VisionCode(IntEnum):
@@ -35,23 +38,31 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
     population = PopulationEstimator(instruments.settings)
     end_s = ctx.now_s() + goal.timeout_s
     frames = 0
+    waiting: list[Frame] = []
     await instruments.camera.set_capture(True)
     try:
         while True:
             await ctx.pause_point()
-            frame = await instruments.camera.next_frame(FRAME_TIMEOUT_S)
-            begun = time.perf_counter()
-            tracks = tracker.process(frame.bright_field, frame.stamp_s, dye=frame.dye)
-            population.add(tracks)
-            instruments.on_tracks(frame, tracks, (time.perf_counter() - begun) * 1000.0)
-            frames += 1
-            _check_camera(tracker, frames)
+            waiting.append(await instruments.camera.next_frame(FRAME_TIMEOUT_S))
+            late = waiting[-1].stamp_s >= end_s
+            if frames == 0:
+                if len(waiting) < FIRST_FRAMES and not late:
+                    continue
+                tracker.prime([frame.bright_field for frame in waiting])
+            for frame in waiting:
+                begun = time.perf_counter()
+                tracks = tracker.process(frame.bright_field, frame.stamp_s, dye=frame.dye)
+                population.add(tracks)
+                instruments.on_tracks(frame, tracks, (time.perf_counter() - begun) * 1000.0)
+                frames += 1
+                _check_camera(tracker, frames)
+            waiting.clear()
             if frames % REPORT_EVERY == 0:
-                cells = population.summary().cells_counted
+                cells = population.cells_counted
                 ctx.feedback(min(1.0, cells / goal.cells_wanted), f"{cells} of {goal.cells_wanted} cells")
                 if cells >= goal.cells_wanted:
                     break
-            if frame.stamp_s >= end_s:
+            if late:
                 break
     finally:
         await instruments.camera.set_capture(False)
