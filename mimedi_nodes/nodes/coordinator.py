@@ -155,7 +155,8 @@ class CoordinatorNode(ManagedNode):
         active = self._active.read()
         if active is not None:
             self.get_logger().warning(f"taking up batch {active.batch.batch_id}")
-            self.loop.submit(self._begin(active, resumed=True)).result(30.0)
+            # Not waited for: process time may become valid only through the executor that runs this transition.
+            self.loop.submit(self._take_up(active))
 
     def clean_up(self) -> None:
         """Stop the engine where it is; the journal knows where that was."""
@@ -222,6 +223,13 @@ class CoordinatorNode(ManagedNode):
             on_hold=self.settings["on_hold"],
         )
         self._run = asyncio.get_running_loop().create_task(self._produce(self._engine, active))
+
+    async def _take_up(self, active: ActiveBatch) -> None:
+        try:
+            await self._begin(active, resumed=True)
+        except (WorkcellError, OSError) as error:
+            self.last_error = f"batch {active.batch.batch_id} cannot be taken up: {error}"
+            self.get_logger().error(self.last_error)
 
     async def _produce(self, engine: Engine, active: ActiveBatch) -> tuple[BatchOutcome, str, str, str]:
         """Run the engine to its end, then have the record reviewed: outcome, verdict, summary JSON, folder."""

@@ -180,6 +180,7 @@ def public_key_hex() -> str:
 
 @dataclass
 class _Sample:
+    number: int  # in the order of arrival: its noise must not depend on the label's text
     batch_id: str
     content: FloatArray
     ordered: dict[str, float] = field(default_factory=dict)  # test to process time of its report
@@ -212,7 +213,7 @@ class Laboratory:
             content = self._collect(now_s)
             if content[VOLUME] <= 0.0:
                 raise LaboratoryError(f"sample {sample_id!r}: nothing reached the sample port; take the sample first")
-            sample = _Sample(batch_id, content)
+            sample = _Sample(len(self._samples), batch_id, content)
             self._samples[sample_id] = sample
         if sample.batch_id != batch_id:
             raise LaboratoryError(f"sample {sample_id!r} belongs to batch {sample.batch_id!r}, not {batch_id!r}")
@@ -241,7 +242,7 @@ class Laboratory:
 
     def _report(self, reported_s: float, sample_id: str, test: str) -> SignedRecord:
         sample, how = self._samples[sample_id], TESTS[test]
-        result = how.measure(sample.content, RandomStream(self._seed, f"laboratory {sample_id}", test))
+        result = how.measure(sample.content, RandomStream(self._seed, f"laboratory {sample.number}", test))
 
         def number(value: float | str) -> float | str | None:
             if isinstance(value, str):

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...process.context import PhaseContext
+from ..keeping import keeping
 from .instruments import FluidicsInstruments
 from .moving import Move, carry_out
 
@@ -14,16 +15,17 @@ SAMPLE_FLOW_UL_MIN = 4000.0
 
 
 async def take_sample(goal: Any, instruments: FluidicsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
-    """Draw a sample; its label is made of the batch, the test point and the goal, so that no two are alike."""
+    """Draw a sample; its label is made of the batch, the test point and the second, so that no two are alike."""
     checkpoint = dict(ctx.restored or {})
-    sample_id = f"{ctx.header.batch_id or 'workcell'}-{goal.test_point}-{ctx.goal_id[:6]}"
+    default_id = f"{ctx.header.batch_id or 'workcell'}-{goal.test_point}-{ctx.now_s():.0f}"
+    sample_id = str(checkpoint.get("sample_id", default_id))
     move = (
         Move.restored(checkpoint["move"])
         if checkpoint.get("move")
         else Move(goal.container, goal.destination, goal.volume_ul, SAMPLE_FLOW_UL_MIN)
     )
     before_ul = await instruments.scales.volume_ul(goal.container, ctx)
-    moved = await carry_out(move, instruments, ctx, "move")
+    moved = await carry_out(move, instruments, keeping(ctx, sample_id=sample_id), "move")
     ctx.record(
         "sample_taken",
         sample_id,
