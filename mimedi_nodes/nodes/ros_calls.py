@@ -5,12 +5,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from rclpy.client import Client
+from rclpy.node import Node
 from rclpy.task import Future
 
 from .event_loop import LoopThread
+
+T = TypeVar("T")
 
 
 class CallFailed(Exception):
@@ -52,6 +55,37 @@ async def call(loop: LoopThread, client: Client, request: Any, timeout_s: float 
     except CallFailed:
         client.remove_pending_request(future)
         raise
+
+
+async def in_executor(node: Node, loop: LoopThread, act: Callable[[], T]) -> T:
+    """Return `act()`, called in the executor's thread.
+
+    An ActionClient may only be used there: it keeps no lock, and loses a reply that arrives while another thread is
+    still noting the request (rclpy 7.1).
+    """
+    waiting: asyncio.Future[T] = loop.loop.create_future()
+
+    def run() -> None:
+        try:
+            result = act()
+        except Exception as error:  # noqa: BLE001 - handed on to the caller, whatever it is
+            loop.call(_fail, waiting, error)
+        else:
+            loop.call(_succeed, waiting, result)
+
+    assert node.executor is not None
+    node.executor.create_task(run)
+    return await waiting
+
+
+def _succeed(waiting: asyncio.Future[T], result: T) -> None:
+    if not waiting.done():
+        waiting.set_result(result)
+
+
+def _fail(waiting: asyncio.Future[T], error: Exception) -> None:
+    if not waiting.done():
+        waiting.set_exception(error)
 
 
 async def ready(loop: LoopThread, is_ready: Callable[[], bool], timeout_s: float, what: str) -> None:

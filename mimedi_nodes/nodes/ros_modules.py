@@ -26,7 +26,7 @@ from . import qos
 from .clocks import NodeClock
 from .conversion import action_class, action_topic, fill_message, header_to, message_fields
 from .event_loop import LoopThread
-from .ros_calls import CallFailed, call, in_loop, ready
+from .ros_calls import CallFailed, call, in_executor, in_loop, ready
 
 SILENT_AFTER_S = 5.0
 """Steady time [s] without a state message after which a module counts as gone (its heartbeat is 1 s)."""
@@ -97,7 +97,7 @@ class RosModules:
         on_feedback: Callable[[float, str], None],
     ) -> PhaseOutcome:
         """Reset the service, send the goal, wait for its end; raises ModuleUnavailable."""
-        client = self._client(module, action)
+        client = await in_executor(self._node, self._loop, lambda: self._client(module, action))
         try:
             await ready(self._loop, client.server_is_ready, CALL_TIMEOUT_S, f"action {action_topic(module, action)}")
         except CallFailed as error:
@@ -110,7 +110,11 @@ class RosModules:
             self._loop.call(on_feedback, feedback.feedback.progress, feedback.feedback.step)
 
         self._clock.owe(module, f"goal:{goal_id}")
-        sending = client.send_goal_async(message, feedback_callback=told, goal_uuid=_transport_uuid())
+        sending = await in_executor(
+            self._node,
+            self._loop,
+            lambda: client.send_goal_async(message, feedback_callback=told, goal_uuid=_transport_uuid()),
+        )
         try:
             handle = await in_loop(self._loop, sending, CALL_TIMEOUT_S, f"action {action_topic(module, action)}")
         except CallFailed as error:
@@ -118,7 +122,8 @@ class RosModules:
         if not handle.accepted:
             self._clock.take(module, f"end:{goal_id}")
             raise ModuleUnavailable(f"{module} did not accept {action}: its node is not configured")
-        answer = await self._or_lost(module, handle.get_result_async())
+        ending = await in_executor(self._node, self._loop, handle.get_result_async)
+        answer = await self._or_lost(module, ending)
         self._clock.take(module, f"end:{goal_id}")
         status = _STATUS.get(answer.status)
         if status is None:

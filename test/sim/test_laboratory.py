@@ -99,13 +99,22 @@ def test_intervals_cover_the_truth_about_as_often_as_they_claim(test: str, true:
     assert np.std(values) > 0.0
 
 
-def test_the_same_sample_gives_the_same_result_whatever_else_is_ordered() -> None:
+def test_the_same_sample_gives_the_same_result_whatever_else_is_ordered_on_it() -> None:
     alone, together = laboratory(), laboratory()
     alone.order("B1", "S1", ["viability"], 0.0)
-    together.order("B1", "S0", ["viability", "rcl"], 0.0)
     together.order("B1", "S1", ["endotoxin_eu_ml", "viability"], 0.0)
     wanted = record(alone.due(1e9)[0])
     assert wanted in [record(r) for r in together.due(1e9)]
+
+
+def test_noise_follows_the_order_of_samples_and_not_their_labels() -> None:
+    def values(*labels: str) -> list[float]:
+        lab = laboratory()
+        for label in labels:
+            lab.order("B1", label, ["viability"], 0.0)
+        return [record(r)["value"] for r in lab.due(1e9)]
+
+    assert values("S1") == values("another label")
 
 
 def test_gross_contamination_is_seen_by_gram_stain() -> None:
