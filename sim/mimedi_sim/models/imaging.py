@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -46,11 +47,17 @@ def blurred_sphere(radius_px: float, sigma_px: float, distance_px: npt.ArrayLike
     return _blurred_rings(radius_px, sigma_px, distance_px, sphere=True)
 
 
+@lru_cache(maxsize=1)
+def _quadrature() -> tuple[FloatArray, FloatArray]:
+    """Return nodes and weights of the quadrature over the rings; finding them takes longer than using them."""
+    return np.polynomial.legendre.leggauss(64)
+
+
 def _blurred_rings(radius_px: float, sigma_px: float, distance_px: npt.ArrayLike, sphere: bool) -> FloatArray:
     require_positive(radius_px=radius_px, sigma_px=sigma_px)
     r = np.asarray(distance_px, dtype=float)
     # Only rings within 8 sigma of r contribute: integrate there for every r.
-    nodes, weights = np.polynomial.legendre.leggauss(64)
+    nodes, weights = _quadrature()
     low = np.clip(r - 8.0 * sigma_px, 0.0, radius_px)
     high = np.clip(r + 8.0 * sigma_px, 0.0, radius_px)
     half = 0.5 * (high - low)[..., None]

@@ -8,14 +8,14 @@ cells. Frames lie on the grid of the frame rate, so that a frame is the same who
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
 
 from mimedi_nodes.modules.site import Microscope
 from mimedi_sim.camera import MicroscopeCamera
-from mimedi_sim.cell_field import CellField, Cells, ImagingChannel, Population
+from mimedi_sim.cell_field import DEAD_OVER_LIVE_DIAMETER, CellField, Cells, ImagingChannel, Population
 from mimedi_sim.models import species as kinds
 from mimedi_sim.plant.ledger import INDEX, VOLUME, FloatArray
 
@@ -105,7 +105,8 @@ def populations(content: FloatArray) -> tuple[Population, ...]:
     carriers = per_ml("t_bead", "dead_bead")
     beads = round(per_ml("bead_bound") / carriers) if carriers > 0.0 else 1
     beaded = kinds.RESTING_LYMPHOCYTE.with_beads(min(max(beads, 1), 6))
-    beaded_dead = kinds.DEAD_CELL.with_beads(min(max(beads, 1), 6))
+    dead = _dead_cell(per_ml("t_free", "lymphocyte", "t_bead"), per_ml("t_act_neg", "t_act_pos"), per_ml("monocyte"))
+    beaded_dead = dead.with_beads(min(max(beads, 1), 6))
 
     def population(name: str, density: float, kind: kinds.Species, alive: bool) -> Population:
         return Population(name, density, 2e6 * kind.mean_radius_m, kind.radius_cv, alive)
@@ -115,7 +116,20 @@ def populations(content: FloatArray) -> tuple[Population, ...]:
         population("resting with beads", per_ml("t_bead"), beaded, True),
         population("activated", per_ml("t_act_neg", "t_act_pos"), kinds.ACTIVATED_T_CELL, True),
         population("monocyte", per_ml("monocyte"), kinds.MONOCYTE, True),
-        population("dead", per_ml("dead"), kinds.DEAD_CELL, False),
+        population("dead", per_ml("dead"), dead, False),
         population("dead with beads", per_ml("dead_bead"), beaded_dead, False),
         population("bead", per_ml("bead_free"), kinds.BEAD, True),
     )
+
+
+def _dead_cell(resting: float, activated: float, monocytes: float) -> kinds.Species:
+    """Return the dead cells of a sample: shrunk from the size that its living cells have on average.
+
+    Args: amounts of the living kinds, in any common unit; without any, resting lymphocytes have died.
+    """
+    living = ((resting, kinds.RESTING_LYMPHOCYTE), (activated, kinds.ACTIVATED_T_CELL), (monocytes, kinds.MONOCYTE))
+    total = resting + activated + monocytes
+    if total <= 0.0:
+        return kinds.DEAD_CELL
+    radius_m = sum(amount * kind.mean_radius_m for amount, kind in living) / total
+    return replace(kinds.DEAD_CELL, mean_radius_m=DEAD_OVER_LIVE_DIAMETER * radius_m)
