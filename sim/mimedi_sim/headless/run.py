@@ -144,7 +144,8 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
     own_box = outboxes.of(COORDINATOR)
 
     def note(kind: str, what: str, why: str = "", **data: Any) -> None:
-        own_box.append_soon(run.batch.batch_id, clock.now_s(), kind, COORDINATOR, what, why, data)
+        who = str(data.pop("by", COORDINATOR))
+        own_box.append_soon(run.batch.batch_id, clock.now_s(), kind, who, what, why, data)
 
     engine = Engine(
         run.recipe,

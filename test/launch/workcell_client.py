@@ -1,0 +1,233 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What launch tests need: the shipped launch file with the tests' recipes, and a client of the running workcell.
+
+Nothing here sleeps in place of a condition: every wait names what it waits for and has a deadline in steady time.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from launch.actions import IncludeLaunchDescription
+from launch.launch_description_sources import PythonLaunchDescriptionSource
+from rclpy.action import ActionClient
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from mimedi_msgs.action import ProduceBatch
+from mimedi_msgs.msg import AlarmList, BatchStatus, GroundTruth, ModuleState, Prompt
+from mimedi_msgs.srv import AnswerPrompt, CommandBatch, InjectFault, SetClock
+from mimedi_nodes.modules.registry import config_folder, module_table
+from mimedi_nodes.nodes import qos
+from mimedi_nodes.process.identity import make_identifier
+
+LAUNCH_FILE = config_folder().parent / "launch" / "workcell.launch.py"
+PATIENT = make_identifier("F1234", 26, 1)
+NODES = ("recorder", *module_table(), "coordinator")
+"""The managed nodes in the order of their bring-up."""
+UP_S = 60.0
+BATCH_S = 60.0
+"""Longest waits [s of steady time] for the workcell and for a short batch, on a loaded machine."""
+
+
+def workcell(run_dir: Path, **arguments: str) -> IncludeLaunchDescription:
+    """Return the shipped launch file as an entity, with the arguments and the scripted operator of the demonstration."""
+    given = {
+        "run_dir": str(run_dir),
+        "operator": f"scripted:{config_folder() / 'operators' / 'default.yaml'}",
+        **arguments,
+    }
+    return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(LAUNCH_FILE)), launch_arguments=given.items())
+
+
+class Client:
+    """A person at a workcell: watches its topics, gives orders and commands.
+
+    Args:
+        namespace: of the workcell.
+    """
+
+    def __init__(self, namespace: str = "") -> None:
+        self.namespace = namespace
+        self.batch: BatchStatus | None = None
+        self.modules: dict[str, ModuleState] = {}
+        self.prompts: list[Prompt] = []
+        self.alarms: dict[str, str] = {}
+        self.truth: dict[str, Any] = {}
+        self.supervisor: dict[str, dict[str, str]] = {}
+        self.heard_batches: set[str] = set()
+        self._news = threading.Condition()
+        self._context = rclpy.Context()
+        rclpy.init(args=[], context=self._context)
+        self.node = Node("test_client", namespace=namespace, context=self._context)
+        self._subscribe()
+        self._produce = ActionClient(self.node, ProduceBatch, "coordinator/produce_batch")
+        services = {
+            "set_clock": (SetClock, "sim/set_clock"),
+            "inject_fault": (InjectFault, "sim/inject_fault"),
+            "command_batch": (CommandBatch, "coordinator/command_batch"),
+            "answer_prompt": (AnswerPrompt, "coordinator/answer_prompt"),
+        }
+        self._clients = {name: self.node.create_client(kind, topic) for name, (kind, topic) in services.items()}
+        self._executor = SingleThreadedExecutor(context=self._context)
+        self._executor.add_node(self.node)
+        self._thread = threading.Thread(target=self._spin, name="client", daemon=True)
+        self._thread.start()
+
+    def _subscribe(self) -> None:
+        def on(kind: type, topic: str, profile: Any, take: Callable[[Any], None]) -> None:
+            def taken(message: Any) -> None:
+                with self._news:
+                    take(message)
+                    self._news.notify_all()
+
+            self.node.create_subscription(kind, topic, taken, profile)
+
+        on(BatchStatus, "coordinator/batch_status", qos.STATE, self._take_batch)
+        on(DiagnosticArray, "supervisor/status", qos.STATE, self._take_supervisor)
+        on(AlarmList, "alarms", qos.STATE, lambda m: setattr(self, "alarms", {a.alarm_id: a.message for a in m.alarms}))
+        on(Prompt, "coordinator/prompt", qos.STATE, self.prompts.append)
+        on(GroundTruth, "sim/truth", qos.TELEMETRY, lambda m: setattr(self, "truth", json.loads(m.data_json)))
+        for module in module_table():
+            on(ModuleState, f"{module}/state", qos.STATE, lambda m: self.modules.update({m.module: m}))
+
+    def _take_batch(self, message: BatchStatus) -> None:
+        self.batch = message
+        self.heard_batches.add(message.batch_id)
+
+    def _take_supervisor(self, message: DiagnosticArray) -> None:
+        self.supervisor = {
+            s.hardware_id: {"message": s.message, **{v.key: v.value for v in s.values}} for s in message.status
+        }
+
+    def _spin(self) -> None:
+        try:
+            self._executor.spin()
+        except ExternalShutdownException:
+            return  # the test has ended
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        self._thread.join(5.0)
+        self.node.destroy_node()
+        rclpy.shutdown(context=self._context)
+
+    # -- waiting ----------------------------------------------------------------------------------------
+
+    def wait(self, condition: Callable[[], Any], timeout_s: float, what: str) -> Any:
+        """Return the first true value of `condition`, asked again after each message.
+
+        Raises:
+            AssertionError: it has none within `timeout_s` [s]; with what was last seen.
+        """
+        end_s = time.monotonic() + timeout_s
+        with self._news:
+            while not (found := condition()):
+                left_s = end_s - time.monotonic()
+                if left_s <= 0.0:
+                    raise AssertionError(f"not within {timeout_s:g} s: {what}; last seen: {self.last_seen()}")
+                self._news.wait(left_s)
+        return found
+
+    def last_seen(self) -> str:
+        """Return what the workcell last told, for messages."""
+        batch = self.batch
+        told = f"{batch.state}, {batch.phase_id}, {batch.hold_reason}, day {batch.process_day:.4f}" if batch else "none"
+        states = {name: (m.state, m.step, m.last_error) for name, m in self.modules.items()}
+        return f"batch: {told}; supervisor: {self.supervisor.get('workcell')}; modules: {states}; alarms: {self.alarms}"
+
+    def wait_up(self) -> None:
+        """Return when the supervisor says that the workcell is active; raises AssertionError when it failed."""
+        phase = self.wait_supervisor("active", "failed")
+        assert phase == "active", self.last_seen()
+
+    def wait_supervisor(self, *phases: str) -> str:
+        """Return the supervisor's phase once it is one of `phases`."""
+
+        def seen() -> str:
+            phase = self.supervisor.get("workcell", {}).get("phase", "")
+            return phase if phase in phases else ""
+
+        return str(self.wait(seen, UP_S, f"the workcell is {' or '.join(phases)}"))
+
+    def wait_batch(self, test: Callable[[BatchStatus], Any], timeout_s: float, what: str) -> BatchStatus:
+        """Return the first batch status that fulfils `test`."""
+        self.wait(lambda: self.batch is not None and test(self.batch), timeout_s, what)
+        assert self.batch is not None
+        return self.batch
+
+    def wait_truth(self, test: Callable[[dict[str, Any]], Any], timeout_s: float, what: str) -> dict[str, Any]:
+        """Return the first truth of the plant that fulfils `test`."""
+        self.wait(lambda: self.truth and test(self.truth), timeout_s, what)
+        return self.truth
+
+    # -- acting -----------------------------------------------------------------------------------------
+
+    def order(self, batch_id: str, recipe: str = "short", **fields: Any) -> Order:
+        """Order a batch; returns when the coordinator has accepted the goal."""
+        goal = ProduceBatch.Goal(
+            recipe=recipe,
+            batch_id=batch_id,
+            patient_id=PATIENT,
+            donor_id=PATIENT,
+            patient_weight_kg=70.0,
+            parameters_json=json.dumps(fields.pop("parameters", {})),
+        )
+        for name, value in fields.items():
+            setattr(goal, name, value)
+        assert self._produce.wait_for_server(UP_S), "nobody offers produce_batch"
+        handle = _result(self._produce.send_goal_async(goal), 20.0, "acceptance of the order")
+        assert handle.accepted
+        return Order(handle)
+
+    def call(self, service: str, request: Any, timeout_s: float = 20.0) -> Any:
+        """Call one of the workcell's services and return its reply."""
+        client = self._clients[service]
+        assert client.wait_for_service(timeout_s), f"nobody offers {client.srv_name}"
+        return _result(client.call_async(request), timeout_s, client.srv_name)
+
+    def command(self, command: str, why: str = "a test") -> CommandBatch.Response:
+        """Give an ISA-88 command."""
+        return self.call("command_batch", CommandBatch.Request(command=command, who="tester", why=why))
+
+    def set_clock(self, *, run_until_s: float = math.nan, speed: float = math.nan, paused: bool = False) -> None:
+        """Let time run until a process time [s], at a speed, or stand."""
+        reply = self.call("set_clock", SetClock.Request(speed=speed, paused=paused, run_until_s=run_until_s))
+        assert reply.accepted, reply.message
+
+    def fault(self, fault: str, target: str, *, active: bool) -> None:
+        """Put a fault into the plant or take it away."""
+        reply = self.call("inject_fault", InjectFault.Request(fault=fault, target=target, active=active))
+        assert reply.accepted, reply.message
+
+
+class Order:
+    """A batch that was ordered.
+
+    Args:
+        handle: the accepted goal.
+    """
+
+    def __init__(self, handle: Any) -> None:
+        self._future = handle.get_result_async()
+
+    def result(self, timeout_s: float = BATCH_S) -> ProduceBatch.Result:
+        """Return the result; raises AssertionError when there is none within `timeout_s` [s]."""
+        answer: ProduceBatch.Result = _result(self._future, timeout_s, "result of the batch").result
+        return answer
+
+
+def _result(future: Any, timeout_s: float, what: str) -> Any:
+    done = threading.Event()
+    future.add_done_callback(lambda _: done.set())
+    assert done.wait(timeout_s), f"no {what} within {timeout_s:g} s"
+    return future.result()
