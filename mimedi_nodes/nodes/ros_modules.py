@@ -97,24 +97,14 @@ class RosModules:
         on_feedback: Callable[[float, str], None],
     ) -> PhaseOutcome:
         """Reset the service, send the goal, wait for its end; raises ModuleUnavailable."""
-        client = await in_executor(self._node, self._loop, lambda: self._client(module, action))
-        try:
-            await ready(self._loop, client.server_is_ready, CALL_TIMEOUT_S, f"action {action_topic(module, action)}")
-        except CallFailed as error:
-            raise ModuleUnavailable(str(error)) from error
-        await self.command(module, ServiceCommand.RESET, header.requested_by or "coordinator", "next phase")
         message = fill_message(action_class(action, self._interfaces).Goal(), goal)
         message.header = header_to(header)
-
-        def told(feedback: Any) -> None:
-            self._loop.call(on_feedback, feedback.feedback.progress, feedback.feedback.step)
-
-        self._clock.owe(module, f"goal:{goal_id}")
-        sending = await in_executor(
-            self._node,
-            self._loop,
-            lambda: client.send_goal_async(message, feedback_callback=told, goal_uuid=_transport_uuid()),
-        )
+        # Time must not pass from the end of the last phase until this goal counts as in flight.
+        self._clock.hold()
+        try:
+            sending = await self._send(module, action, message, goal_id, header.requested_by, on_feedback)
+        finally:
+            self._clock.release()
         try:
             handle = await in_loop(self._loop, sending, CALL_TIMEOUT_S, f"action {action_topic(module, action)}")
         except CallFailed as error:
@@ -129,6 +119,33 @@ class RosModules:
         if status is None:
             return self._outcome(await self.recall_phase(module, goal_id))
         return PhaseOutcome(status, message_fields(answer.result))  # type: ignore[arg-type]
+
+    async def _send(
+        self,
+        module: str,
+        action: str,
+        message: Any,
+        goal_id: str,
+        who: str,
+        on_feedback: Callable[[float, str], None],
+    ) -> Any:
+        """Reset the service and send the goal; return the future of its acceptance."""
+        client = await in_executor(self._node, self._loop, lambda: self._client(module, action))
+        try:
+            await ready(self._loop, client.server_is_ready, CALL_TIMEOUT_S, f"action {action_topic(module, action)}")
+        except CallFailed as error:
+            raise ModuleUnavailable(str(error)) from error
+        await self.command(module, ServiceCommand.RESET, who or "coordinator", "next phase")
+
+        def told(feedback: Any) -> None:
+            self._loop.call(on_feedback, feedback.feedback.progress, feedback.feedback.step)
+
+        self._clock.owe(module, f"goal:{goal_id}")
+        return await in_executor(
+            self._node,
+            self._loop,
+            lambda: client.send_goal_async(message, feedback_callback=told, goal_uuid=_transport_uuid()),
+        )
 
     async def await_phase(self, module: str, goal_id: str, on_feedback: Callable[[float, str], None]) -> PhaseOutcome:
         """Ask the module again and again how a goal of an earlier life of the coordinator stands, until it ends."""
