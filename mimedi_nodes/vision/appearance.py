@@ -122,6 +122,9 @@ class Appearances:
         look like the mean cell, made longer and wider by `stretch`.
         """
         assert self._mean is not None
+        if not len(ids):
+            none = np.empty(0)
+            return OverlapFit(none, none, none, np.zeros((len(images), *images[0].shape), np.float32))
         scale = np.asarray(weights, np.float32)[:, None, None]
         known = np.array([self.knows(i) for i in ids.tolist()], bool)
         unknown = self._mean if stretch == (1.0, 1.0) else self._stretched(*stretch)

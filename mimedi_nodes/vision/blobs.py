@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,33 +12,41 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision.appearance import Appearances
 from mimedi_nodes.vision.background import FloatImage
-from mimedi_nodes.vision.shape import HullShape
 
 _SOLID = 0.92
 _UNUSUAL = 1.25
 
 
-class Blob(NamedTuple):
-    """One connected dark region: contour, area px², box (left, top, width, height), filled mask of the box."""
+@dataclass(slots=True)
+class Blob:
+    """One connected dark region: contour, area px², box (left, top, width, height), its number in a label image."""
 
     contour: NDArray[Any]
     area: float
     diameter: float
-    box: Any
-    mask: NDArray[np.uint8]
+    box: tuple[int, int, int, int]
+    labels: NDArray[np.int16]
+    label: int
     contrast: float
-    shape: HullShape
+    hull_area: float
+    deformation: float
     x: float
     y: float
     left_edge: bool
     right_edge: bool
-    members: list[int]
-    seeds: list[tuple[float, float]]
+    members: list[int] = field(default_factory=list)
+    seeds: list[tuple[float, float]] = field(default_factory=list)
+
+    @property
+    def mask(self) -> NDArray[np.uint8]:
+        """Filled mask of the box (height, width), 255 inside; right until the next image is looked at."""
+        left, top, wide, high = self.box
+        return np.where(self.labels[top:top + high, left:left + wide] == self.label, np.uint8(255), np.uint8(0))
 
     def row(self, lone: bool, size_px: float = 0.0, sharpness: float = 0.0) -> tuple[Any, ...]:
         """The blob as one detection."""
         _, _, wide, high = self.box
-        return (self.x, self.y, self.diameter, size_px, self.shape.area_px2, self.shape.deformation, wide / high,
+        return (self.x, self.y, self.diameter, size_px, self.hull_area, self.deformation, wide / high,
                 self.contrast, sharpness, lone, self.left_edge or self.right_edge, -1)
 
 
@@ -75,7 +83,7 @@ class TypicalCell:
         """True for a small or a round, solid blob not much larger than most lone cells."""
         if blob.diameter < 0.8 * self.diameter_px:
             return True
-        solid = blob.area / max(blob.shape.area_px2, 1e-9)
+        solid = blob.area / max(blob.hull_area, 1e-9)
         _, _, wide, high = blob.box
         round_enough = max(wide, high) < 2.1 * min(wide, high)
         return solid > _SOLID and round_enough and blob.diameter < 1.6 * self.diameter_px

@@ -10,12 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimedi_nodes.vision.background import FloatImage
+from mimedi_nodes.vision.blob_finder import BlobFinder
 from mimedi_nodes.vision.blobs import Blob, Expected, TypicalCell, part_row
 from mimedi_nodes.vision.detections import Detections, empty
+from mimedi_nodes.vision.medians import median
 from mimedi_nodes.vision.opencv import cv2
 from mimedi_nodes.vision.overlaps import BLUR_SIGMA_PX, OverlapSolver
 from mimedi_nodes.vision.settings import VisionSettings
-from mimedi_nodes.vision.shape import equivalent_diameter_px, hull_shape
 from mimedi_nodes.vision.sizing import CellSizer
 
 # Noise left by that blur: 1 / (2 sqrt(pi) sigma) for white noise.
@@ -40,6 +41,7 @@ class CellDetector:
         # Before any lone cell was seen: the geometric middle of the allowed sizes.
         self.typical = TypicalCell(math.sqrt(settings.cell_diameter_min_um / px * self._max_px))
         self._solver = OverlapSolver(self.typical)
+        self._finder = BlobFinder(self._min_px)
         self._sizer = CellSizer()
         self.noise = 0.0
         self.threshold = 0.0
@@ -80,7 +82,7 @@ class CellDetector:
         self.threshold = max(_THRESHOLD_SIGMAS * self.noise, 0.2 * self.typical.contrast)
         mask = cv2.compare(smooth, level + self.threshold, cv2.CMP_GT)
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
-        blobs = self._blobs(mask, smooth, level, width)
+        blobs = self._finder.find(mask, smooth, level, _SMALL * self.typical.diameter_px)
         rows: list[tuple[Any, ...]] = []
         if expected is not None:
             expected = expected._replace(y=expected.y - top, images=[image[top:bottom] for image in expected.images])
@@ -118,39 +120,6 @@ class CellDetector:
         self._learn(found)
         return found
 
-    def _blobs(self, mask: NDArray[np.uint8], smooth: FloatImage, level: float, width: int) -> list[Blob]:
-        contours, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        min_area = math.pi / 4.0 * (0.75 * self._min_px) ** 2
-        blobs = []
-        mask[:] = 0
-        for contour in contours:
-            area = cv2.contourArea(contour)
-            if area < min_area:
-                continue
-            diameter = equivalent_diameter_px(area, len(contour))
-            if diameter < self._min_px:
-                continue
-            box = cv2.boundingRect(contour)
-            left, upper, wide, high = box
-            # A streak along the flow is what is left of a wall, not a cell.
-            if wide > 4 * high and high < 0.8 * self._min_px:
-                continue
-            local = np.zeros((high, wide), np.uint8)
-            cv2.drawContours(local, [contour], -1, 255, -1, offset=(-left, -upper))
-            mask[upper:upper + high, left:left + wide] |= local
-            if diameter < _SMALL * self.typical.diameter_px:
-                peak = smooth[upper:upper + high, left:left + wide]
-                _, highest, _, _ = cv2.minMaxLoc(peak, local)
-                pixels = cv2.countNonZero(cv2.compare(peak, 0.5 * (highest + level), cv2.CMP_GT) & local)
-                if 2.0 * math.sqrt(pixels / math.pi) < self._min_px:
-                    continue
-            contrast = cv2.mean(smooth[upper:upper + high, left:left + wide], local)[0] - level
-            moments = cv2.moments(contour)
-            blobs.append(Blob(contour, area, diameter, box, local, contrast, hull_shape(contour),
-                              moments["m10"] / moments["m00"], moments["m01"] / moments["m00"],
-                              left == 0, left + wide >= width, [], []))
-        return blobs
-
     def _doubtful(self, blob: Blob, expected: Expected) -> bool:
         """True for a blob that may be one cell or two: unusual in size or proportions, and not seen before."""
         if len(blob.members) > 1:
@@ -162,14 +131,16 @@ class CellDetector:
     @staticmethod
     def _assign(blobs: list[Blob], expected: Expected) -> None:
         """Give each expected cell to the blob whose mask holds its centre."""
-        for k, (x, y) in enumerate(zip(expected.x.tolist(), expected.y.tolist(), strict=True)):
-            column, row = round(x), round(y)
-            for blob in blobs:
-                left, upper, wide, high = blob.box
-                if left <= column < left + wide and upper <= row < upper + high \
-                        and blob.mask[row - upper, column - left]:
-                    blob.members.append(k)
-                    break
+        if not blobs:
+            return
+        labels = blobs[0].labels
+        height, width = labels.shape
+        column, row = np.rint(expected.x).astype(int), np.rint(expected.y).astype(int)
+        inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
+        label = np.where(inside, labels[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)], 0)
+        for k, number in enumerate(label.tolist()):
+            if number:
+                blobs[number - 1].members.append(k)
 
     def _is_one(self, blob: Blob, expected: Expected | None) -> bool:
         """True when a blob shows one cell: the only one expected there, with its own size."""
@@ -204,10 +175,10 @@ class CellDetector:
         rate = min(1.0, _TYPICAL_RATE * len(lone))
         if self.typical.contrast == 0.0:
             rate = 1.0
-            self.typical.aspect = float(np.median(lone["aspect"]))
-        self.typical.aspect += rate * (float(np.median(lone["aspect"])) - self.typical.aspect)
-        self.typical.diameter_px += rate * (float(np.median(lone["blob_px"])) - self.typical.diameter_px)
-        self.typical.contrast += rate * (float(np.median(lone["contrast"])) - self.typical.contrast)
+            self.typical.aspect = median(lone["aspect"])
+        self.typical.aspect += rate * (median(lone["aspect"]) - self.typical.aspect)
+        self.typical.diameter_px += rate * (median(lone["blob_px"]) - self.typical.diameter_px)
+        self.typical.contrast += rate * (median(lone["contrast"]) - self.typical.contrast)
 
 
 def _mode(smooth: FloatImage) -> float:
@@ -225,4 +196,4 @@ def _pixel_noise(image: FloatImage) -> float:
     """Standard deviation of one pixel, from differences of neighbours (their median ignores outlines)."""
     right = image[::3, 1::4]
     difference = np.abs(right - image[::3, 0:-1:4][:, :right.shape[1]])
-    return max(1.4826 / math.sqrt(2.0) * float(np.median(difference)), 1e-4)
+    return max(1.4826 / math.sqrt(2.0) * median(difference.ravel()), 1e-4)

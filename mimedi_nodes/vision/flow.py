@@ -10,6 +10,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision.medians import median
+
 FloatArray = NDArray[np.float64]
 
 _KNOTS = 15
@@ -96,7 +98,7 @@ class FlowProfile:
         if support[best] < 5 or score[best] < 3.0:
             return
         inside = np.abs(speeds - speeds[best]) < widths[best]
-        self._values = float(np.median(speeds[inside])) * self._prior
+        self._values = median(speeds[inside]) * self._prior
         self.known = True
 
     def judge(self, linked: int, expected: int) -> None:
@@ -120,7 +122,7 @@ class FlowProfile:
         now = self.speed(y_px)
         moving = np.abs(now) > 0.2 * np.abs(self._values).max() + 1e-9
         if moving.sum() >= 3:
-            ratio = float(np.median(speed_px_s[moving] / now[moving]))
+            ratio = median(speed_px_s[moving] / now[moving])
             self.factor *= 1.0 + 0.5 * (min(max(ratio, 0.8), 1.25) - 1.0)
             self._usual_factor += max(_USUAL_RATE, 1.0 / (self._frames + 2.0)) * (self.factor - self._usual_factor)
         position = (self.eta(y_px) + 1.0) / 2.0 * (_KNOTS - 1)

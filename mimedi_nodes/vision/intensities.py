@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision.opencv import cv2
 
+_MANY = 60
+
 
 class FluorescenceImage:
     """One fluorescence channel through time: its background and its noise are learnt from the empty places."""
@@ -42,8 +44,13 @@ class FluorescenceImage:
 def mean_around(image: NDArray[np.float32], x_px: NDArray[np.float64], y_px: NDArray[np.float64],
                 side_px: int) -> NDArray[np.float64]:
     """Mean of the image over a square of `side_px` (odd) around each place (N,)."""
-    averaged = cv2.blur(image, (side_px, side_px))
     height, width = image.shape
     column = np.clip(np.rint(x_px).astype(int), 0, width - 1)
     row = np.clip(np.rint(y_px).astype(int), 0, height - 1)
-    return averaged[row, column].astype(np.float64)
+    if len(column) > _MANY:
+        return cv2.blur(image, (side_px, side_px))[row, column].astype(np.float64)
+    # Around few places, only those; beyond the edge the image goes on as a mirror, as in OpenCV.
+    near = np.arange(side_px) - side_px // 2
+    rows, columns = np.abs(row[:, None] + near), np.abs(column[:, None] + near)
+    rows, columns = height - 1 - np.abs(height - 1 - rows), width - 1 - np.abs(width - 1 - columns)
+    return image[rows[:, :, None], columns[:, None, :]].mean(axis=(1, 2), dtype=np.float64)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The inner loop of the overlap fit in C, compiled once per machine when there is a compiler.
+"""The inner loops of the overlap fit and of the blob features in C, compiled once per machine that has a compiler.
 
-Without a compiler, or with MIMEDI_NO_KERNEL set, callers use their NumPy version of the same fit. The library is
+Without a compiler, or with MIMEDI_NO_KERNEL set, callers use their NumPy or OpenCV version of the same. The library is
 kept in the user's cache, named by the hash of its source, so that it is never older than this file.
 """
 
@@ -18,7 +18,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-SOURCE = r"""
+from mimedi_nodes.vision.kernel_blobs import BLOB_SOURCE
+
+FIT_SOURCE = r"""
 /* Fit n patches to the residual by Gauss-Seidel sweeps: each cell in turn takes one Gauss-Newton step in
    (x, y, amplitude) with Gaussian priors, and the residual is kept up to date. Patches are sampled bilinearly. */
 static double clamp(double v, double lo, double hi) { return v < lo ? lo : (v > hi ? hi : v); }
@@ -91,23 +93,53 @@ void fit_overlaps(int n, int channels, int size, int h, int w, float *residual, 
 }
 """
 
+SOURCE = BLOB_SOURCE + FIT_SOURCE
+
 _FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fassociative-math", "-fno-signed-zeros",
           "-fno-trapping-math", "-shared", "-fPIC", "-std=c99", "-x", "c"]
 
 
 @functools.lru_cache(maxsize=1)
-def fit_overlaps() -> Any | None:
-    """The compiled `fit_overlaps`, or None where it cannot be had."""
+def _loaded() -> ctypes.CDLL | None:
     if os.environ.get("MIMEDI_NO_KERNEL"):
         return None
     try:
-        library = ctypes.CDLL(str(_library()))
+        return ctypes.CDLL(str(_library()))
     except (OSError, subprocess.SubprocessError):
         return None
-    function = library.fit_overlaps
-    integer, pointer = ctypes.c_int, ctypes.c_void_p
-    function.argtypes = [integer] * 5 + [pointer] * 9 + [integer, ctypes.c_double]
-    function.restype = None
+
+
+def prepare() -> bool:
+    """Compile and load the kernel now rather than at the first image; False where it cannot be had."""
+    return _loaded() is not None
+
+
+@functools.lru_cache(maxsize=1)
+def fit_overlaps() -> Any | None:
+    """The compiled `fit_overlaps`, or None where it cannot be had."""
+    return _function("fit_overlaps", "iiiii" + "p" * 9 + "id", None)
+
+
+@functools.lru_cache(maxsize=1)
+def blob_features() -> Any | None:
+    """The compiled `blob_features`, or None where it cannot be had."""
+    return _function("blob_features", "ippp" + "ii" + "dddd" + "ppppp" + "ip", ctypes.c_int)
+
+
+@functools.lru_cache(maxsize=1)
+def size_blob() -> Any | None:
+    """The compiled `size_blob`, or None where it cannot be had."""
+    return _function("size_blob", "piip" + "iiiii" + "ddddd" + "ppppp", None)
+
+
+def _function(name: str, arguments: str, result: Any) -> Any | None:
+    library = _loaded()
+    if library is None:
+        return None
+    function = getattr(library, name)
+    kinds = {"i": ctypes.c_int, "p": ctypes.c_void_p, "d": ctypes.c_double}
+    function.argtypes = [kinds[letter] for letter in arguments]
+    function.restype = result
     return function
 
 
@@ -142,3 +174,7 @@ def _processor() -> str:
     except OSError:
         return platform.processor()
     return next((line for line in lines if line.startswith("flags")), platform.processor())
+
+
+if __name__ == "__main__":
+    print("vision kernel ready" if prepare() else "no C compiler: the vision runs without its kernel, slower")

@@ -181,7 +181,8 @@ class PopulationEstimator:
     @property
     def cells_counted(self) -> int:
         """Distinct cells so far; cheaper than the whole summary."""
-        return len(self._counted())
+        least, stained = self.settings.cell_diameter_min_um, self.settings.dye_dead_level
+        return sum(not cell.diameter_um < least or cell.dye > stained for cell in self._counted().values())
 
     def _cells_and_dye_limit(self) -> tuple[list[_Cell], float]:
         """The cells among what was counted, and the dye signal above which they are dead: specks and beads are out."""

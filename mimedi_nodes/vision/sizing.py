@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision.background import FloatImage
 from mimedi_nodes.vision.blobs import Blob
+from mimedi_nodes.vision.kernel import size_blob
 from mimedi_nodes.vision.opencv import cv2
 from mimedi_nodes.vision.shape import equivalent_diameter_px
 
@@ -30,6 +31,9 @@ class CellSizer:
     def __init__(self) -> None:
         self._ring_share = 0.0
         self._fringe_share = 0.0
+        self._grid, self._stack = np.empty(0, np.uint8), np.empty(0, np.int32)
+        self._patch, self._depth, self._out = np.empty(0, np.float32), np.empty(0, np.float32), np.empty(4)
+        self._scratch: tuple[int, ...] = ()
 
     def measure(self, blob: Blob, image: FloatImage, level: float, threshold: float) -> tuple[float, float]:
         """Diameter of the cell's boundary, px, and sharpness of its outline, 1/px.
@@ -37,28 +41,56 @@ class CellSizer:
         The contour half-way between a blurred disc and its surroundings lies on the true edge, whatever the
         detection threshold; where a bright fringe surrounds the cell, half-way from dark to bright.
         """
-        left, upper, wide, high = blob.box
-        # Less blur than for detection: it would smear the boundary into the fringe.
-        x0, y0 = max(0, left - _MARGIN), max(0, upper - _MARGIN)
-        around = cv2.GaussianBlur(image[y0:upper + high + _MARGIN, x0:left + wide + _MARGIN], (3, 3), 0.6)
-        patch = around[upper - y0:upper - y0 + high, left - x0:left - x0 + wide]
-        core = cv2.compare(patch, level + blob.contrast, cv2.CMP_GT) & blob.mask
-        plateau = cv2.mean(patch, core)[0] - level
-        fringe = self._fringe(blob, around, (left - x0, upper - y0), level)
-        self._fringe_share += _RATE * (fringe / plateau - self._fringe_share)
-        middle = 0.5 * plateau * (1.0 + min(self._fringe_share, 0.0))
-        half = cv2.compare(patch, level + middle, cv2.CMP_GT) & blob.mask
-        contours, _ = cv2.findContours(half, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-        if not contours:
+        compiled = size_blob()
+        plateau, fringe, diameter, inward = self._with_opencv(blob, image, level) if compiled is None \
+            else self._compiled(compiled, blob, image, level)
+        if plateau <= 0.0:
             return 0.0, 0.0
-        outline = max(contours, key=len)
-        diameter = equivalent_diameter_px(cv2.contourArea(outline), len(outline))
-        inward = _crest_depth(patch, outline, level, plateau)
+        self._fringe_share += _RATE * (fringe / plateau - self._fringe_share)
+        if diameter <= 0.0:
+            return 0.0, 0.0
         # From the threshold's contour to that at half height the absorbance climbs this much over this way.
         way = max(0.5 * (blob.diameter - diameter), 0.25)
         self._ring_share += _RATE * (inward / diameter - self._ring_share)
         rise = max(0.5 * plateau - threshold, 0.05 * plateau) / max(plateau, 1e-6)
         return diameter * (1.0 - 2.0 * _BOUNDARY * self._ring_share), rise / way
+
+    def _middle(self, plateau: float, fringe: float) -> float:
+        """Half height above the empty channel, with this cell's fringe taken in."""
+        share = self._fringe_share + _RATE * (fringe / plateau - self._fringe_share)
+        return 0.5 * plateau * (1.0 + min(share, 0.0))
+
+    def _compiled(self, size: Any, blob: Blob, image: FloatImage, level: float) -> tuple[float, float, float, float]:
+        left, upper, wide, high = blob.box
+        room = (wide + 2 * _MARGIN) * (high + 2 * _MARGIN)
+        if room > len(self._stack):
+            self._grid, self._stack = np.empty(2 * room, np.uint8), np.empty(2 * room, np.int32)
+            self._patch, self._depth = np.empty(2 * room, np.float32), np.empty(2 * room, np.float32)
+            self._scratch = tuple(a.ctypes.data for a in (self._grid, self._stack, self._patch, self._depth, self._out))
+        size(image.ctypes.data, image.shape[1], image.shape[0], blob.labels.ctypes.data, blob.label, left, upper, wide,
+             high, level, blob.contrast, self._fringe_share, _RATE, _RING, *self._scratch)
+        plateau, fringe, diameter, inward = self._out.tolist()
+        return plateau, fringe, diameter, inward
+
+    def _with_opencv(self, blob: Blob, image: FloatImage, level: float) -> tuple[float, float, float, float]:
+        left, upper, wide, high = blob.box
+        # Less blur than for detection: it would smear the boundary into the fringe.
+        x0, y0 = max(0, left - _MARGIN), max(0, upper - _MARGIN)
+        around = cv2.GaussianBlur(image[y0:upper + high + _MARGIN, x0:left + wide + _MARGIN], (3, 3), 0.6)
+        patch = around[upper - y0:upper - y0 + high, left - x0:left - x0 + wide]
+        mask = blob.mask
+        core = cv2.compare(patch, level + blob.contrast, cv2.CMP_GT) & mask
+        plateau = cv2.mean(patch, core)[0] - level
+        fringe = self._fringe(blob, around, (left - x0, upper - y0), level)
+        if plateau <= 0.0:
+            return plateau, fringe, 0.0, 0.0
+        half = cv2.compare(patch, level + self._middle(plateau, fringe), cv2.CMP_GT) & mask
+        contours, _ = cv2.findContours(half, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        if not contours:
+            return plateau, fringe, 0.0, 0.0
+        outline = max(contours, key=len)
+        diameter = equivalent_diameter_px(cv2.contourArea(outline), len(outline))
+        return plateau, fringe, diameter, _crest_depth(patch, outline, level, plateau)
 
     @staticmethod
     def _fringe(blob: Blob, around: FloatImage, corner: tuple[int, int], level: float) -> float:

@@ -19,6 +19,7 @@ from mimedi_nodes.vision.flow import FlowProfile
 from mimedi_nodes.vision.frame import CameraHealth, FrameTracks, TrackedCell, check_image
 from mimedi_nodes.vision.intensities import FluorescenceImage, mean_around
 from mimedi_nodes.vision.linker import Linker, Tracks
+from mimedi_nodes.vision.medians import median, percentile
 from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
 from mimedi_nodes.vision.viability import dye_threshold
 
@@ -50,6 +51,7 @@ class CellTracker:
         self._channels = [FluorescenceImage(), FluorescenceImage()]
         self._dye_seen: list[float] = []
         self._dye_limit = math.inf
+        self._dye_due = 0
         self._sharpness = 0.0
         self._lit_levels = np.zeros(2)
 
@@ -190,10 +192,12 @@ class CellTracker:
         value = mean_around(image, tracks["x"][seen], tracks["y"][seen], self._side_px())
         tracks["dye_frames"][seen] += 1
         tracks["dye"][seen] += (value - tracks["dye"][seen]) / tracks["dye_frames"][seen]
-        fresh = tracks["dye_frames"][seen] == 2
-        if fresh.any() or not self._dye_seen:
-            self._dye_seen += tracks["dye"][seen[fresh]].tolist()
+        fresh = tracks["dye_frames"][seen] == 1
+        self._dye_seen += tracks["dye"][seen[fresh]].tolist()
+        # Ever more cells move the limit ever less.
+        if len(self._dye_seen) >= self._dye_due:
             self._dye_seen = self._dye_seen[-_DYE_MEMORY:]
+            self._dye_due = len(self._dye_seen) + max(1, len(self._dye_seen) // 8)
             self._dye_limit = dye_threshold(np.array(self._dye_seen), self._dye.noise_of_mean(self._side_px()),
                                             self.settings.dye_dead_level)
 
@@ -213,8 +217,8 @@ class CellTracker:
             tracks["fluorescence"][use, k] += gain * (value - tracks["fluorescence"][use, k])
             lit = value[value > _LIT * self._channels[k].noise_of_mean(self._side_px())]
             if len(lit):
-                self._lit_levels[k] += 0.05 * (float(np.median(lit)) - self._lit_levels[k]) \
-                    if self._lit_levels[k] > 0.0 else float(np.median(lit))
+                self._lit_levels[k] += 0.05 * (median(lit) - self._lit_levels[k]) \
+                    if self._lit_levels[k] > 0.0 else median(lit)
 
     def _classes(self, tracks: Tracks, channels: int) -> NDArray[np.int_]:
         if channels == 0:
@@ -234,7 +238,7 @@ class CellTracker:
         alone = tracks["shapes"] > 0
         sized = tracks["sized"] > 0
         if sized.any():
-            best = float(np.percentile(tracks["sharpness"][sized], 80.0))
+            best = percentile(tracks["sharpness"][sized], 80.0)
             self._sharpness = best if self._sharpness == 0.0 else 0.98 * self._sharpness + 0.02 * best
         focus = np.where(sized, np.minimum(tracks["sharpness"] / max(self._sharpness, 1e-9), 1.0), np.nan)
         classes = self._classes(tracks, channels)

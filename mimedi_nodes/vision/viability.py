@@ -6,6 +6,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision.medians import median, percentile
+
 # Nothing is stained that does not stand this many noise deviations above the background.
 _STAINED = 8.0
 # Two populations are two when their means lie this many of their own standard deviations apart.
@@ -32,15 +34,15 @@ def dye_threshold(intensity: NDArray[np.float64], noise: float, control_level: f
     scale = 2.0 * noise
     u = np.sort(np.arcsinh(intensity / scale))
     count = len(u)
-    stained = float(np.median(intensity)) > default
+    stained = median(intensity) > default
     if count >= 2:
         below = np.cumsum(u)[:-1]
         n = np.arange(1, count)
         low, high = below / n, (u.sum() - below) / (count - n)
         cut = int((n * (count - n) * (high - low) ** 2).argmax()) + 1
         parts = u[:cut], u[cut:]
-        spreads = [max(float(1.4826 * np.median(np.abs(p - np.median(p)))), float(p.std()) / 2.0, 0.15) for p in parts]
-        centres = [float(np.median(p)) for p in parts]
+        spreads = [max(1.4826 * median(np.abs(p - median(p))), float(p.std()) / 2.0, 0.15) for p in parts]
+        centres = [median(p) for p in parts]
         apart = (centres[1] - centres[0]) / (0.5 * (spreads[0] + spreads[1]))
         # One on each side of the control level, else one broad population has been cut in two.
         low_level, high_level = (float(np.sinh(centre)) * scale for centre in centres)
@@ -49,5 +51,5 @@ def dye_threshold(intensity: NDArray[np.float64], noise: float, control_level: f
             level = (centres[0] * spreads[1] + centres[1] * spreads[0]) / (spreads[0] + spreads[1])
             return float(np.sinh(level) * scale)
     if stained:
-        return float(min(default, np.percentile(intensity, 1.0) - noise))
-    return float(max(default, np.percentile(intensity, 99.0) + noise))
+        return float(min(default, percentile(intensity, 1.0) - noise))
+    return float(max(default, percentile(intensity, 99.0) + noise))

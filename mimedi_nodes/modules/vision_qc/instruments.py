@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...instruments.link import Link
+from ...vision.kernel import prepare as prepare_kernel
 from ...vision.settings import VisionSettings
 from ...vision.tracker import FrameTracks
 from ..camera import Camera, Frame
@@ -31,6 +32,8 @@ class VisionInstruments:
 
     async def connect(self) -> None:
         """Have the camera off; raises InstrumentError when it is not there."""
+        # The first use on a machine compiles for seconds: not while cells flow.
+        prepare_kernel()
         await self.camera.set_capture(False)
 
     async def disconnect(self) -> None:

@@ -94,9 +94,15 @@ def test_overlapping_cells_are_found_where_they_are(compiled: bool, monkeypatch:
 def test_the_kernel_gives_way_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
-    assert kernel.fit_overlaps.__wrapped__() is None
+    assert kernel._loaded.__wrapped__() is None
+    monkeypatch.undo()
     monkeypatch.setenv("MIMEDI_NO_KERNEL", "1")
+    assert kernel._loaded.__wrapped__() is None
+    monkeypatch.setattr(kernel, "_loaded", lambda: None)
     assert kernel.fit_overlaps.__wrapped__() is None
+    assert kernel.blob_features.__wrapped__() is None
+    assert kernel.size_blob.__wrapped__() is None
+    assert not kernel.prepare()
 
 
 def _marks() -> np.ndarray:

@@ -1,0 +1,238 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C source of the blob features: what `detector.py` and `sizing.py` do with OpenCV, without a call per step."""
+
+BLOB_SOURCE = r"""
+#include <math.h>
+#include <string.h>
+
+/* On a grid w x h with a border of one, 1 where the shape is: set 2 where one gets from the border by 4-steps.
+   `stack` holds w * h ints. */
+static void flood(unsigned char *grid, int w, int h, int *stack)
+{
+    int top = 0, n = w * h;
+    grid[0] = 2; stack[top++] = 0;
+    while (top) {
+        int at = stack[--top], x = at % w;
+        if (x > 0 && !grid[at - 1]) { grid[at - 1] = 2; stack[top++] = at - 1; }
+        if (x < w - 1 && !grid[at + 1]) { grid[at + 1] = 2; stack[top++] = at + 1; }
+        if (at >= w && !grid[at - w]) { grid[at - w] = 2; stack[top++] = at - w; }
+        if (at + w < n && !grid[at + w]) { grid[at + w] = 2; stack[top++] = at + w; }
+    }
+}
+
+/* Convex hull of the leftmost and rightmost pixels of each row: area and 1 - 2 sqrt(pi A) / P. */
+static void hull_shape(const int *first, const int *last, int high, double *px, double *py, double *out)
+{
+    int count = 0;
+    for (int side = 0; side < 2; ++side) {           /* down along the left side, up along the right one */
+        int base = count;
+        for (int k = 0; k < high; ++k) {
+            int row = side ? high - 1 - k : k;
+            double x = side ? last[row] : first[row], y = row;
+            while (count - base >= 2 && (px[count - 1] - px[count - 2]) * (y - py[count - 2])
+                                        - (py[count - 1] - py[count - 2]) * (x - px[count - 2]) >= 0) --count;
+            px[count] = x; py[count] = y; ++count;
+        }
+    }
+    double area = 0, way = 0;
+    for (int k = 0; k < count; ++k) {
+        int m = k + 1 < count ? k + 1 : 0;
+        area += px[k] * py[m] - px[m] * py[k];
+        way += hypot(px[m] - px[k], py[m] - py[k]);
+    }
+    area = fabs(area) / 2;
+    out[0] = area;
+    out[1] = way > 0 && area > 0 ? 1 - 2 * sqrt(3.14159265358979324 * area) / way : 0;
+}
+
+/* Features of n contours (points x, y; contour k has points start[k] .. start[k + 1] - 1) of an image w x h.
+   Writes filled shapes to mask (255) and, of those kept, their row in out + 1 to labels. A row: index of the contour,
+   area, diameter, left, top, width, height, contrast, hull area, deformation, x, y. Returns the number of rows,
+   -1 when a shape with a border of one is larger than `room` pixels: the length of grid and stack; work holds
+   4 h + 4 numbers. */
+int blob_features(int n, const int *points, const int *start, const float *smooth, int w, int h, double level,
+                  double min_area, double min_px, double small_px, unsigned char *mask, short *labels,
+                  unsigned char *grid, int *stack, double *work, int room, double *out)
+{
+    int rows = 0;
+    for (int k = 0; k < n; ++k) {
+        const int *p = points + 2 * start[k];
+        int count = start[k + 1] - start[k];
+        int left = p[0], right = p[0], top = p[1], bottom = p[1];
+        double area = 0, mx = 0, my = 0;
+        for (int i = 0; i < count; ++i) {
+            int j = i + 1 < count ? i + 1 : 0;
+            /* Relative to the first point: no digits are lost far from the corner. */
+            double x0 = p[2 * i] - p[0], y0 = p[2 * i + 1] - p[1], x1 = p[2 * j] - p[0], y1 = p[2 * j + 1] - p[1];
+            double cross = x0 * y1 - x1 * y0;
+            area += cross; mx += cross * (x0 + x1); my += cross * (y0 + y1);
+            if (p[2 * i] < left) left = p[2 * i];
+            if (p[2 * i] > right) right = p[2 * i];
+            if (p[2 * i + 1] < top) top = p[2 * i + 1];
+            if (p[2 * i + 1] > bottom) bottom = p[2 * i + 1];
+        }
+        double signed_area = area / 2;
+        area = fabs(signed_area);
+        if (area < min_area) continue;
+        double diameter = 2 * sqrt((area + 0.5 * count + 1) / 3.14159265358979324);
+        if (diameter < min_px) continue;
+        int wide = right - left + 1, high = bottom - top + 1, gw = wide + 2, gh = high + 2;
+        /* A streak along the flow is what is left of a wall, not a cell. */
+        if (wide > 4 * high && high < 0.8 * min_px) continue;
+        if (gw * gh > room) return -1;
+        memset(grid, 0, gw * gh);
+        for (int i = 0; i < count; ++i) grid[(p[2 * i + 1] - top + 1) * gw + p[2 * i] - left + 1] = 1;
+        flood(grid, gw, gh, stack);
+        int *first = stack, *last = stack + high;
+        double sum = 0; float peak = -1e30f; int pixels = 0;
+        for (int y = 0; y < high; ++y) {
+            const float *s = smooth + (long)(top + y) * w + left;
+            unsigned char *m = mask + (long)(top + y) * w + left;
+            const unsigned char *g = grid + (y + 1) * gw + 1;
+            first[y] = wide; last[y] = -1;
+            for (int x = 0; x < wide; ++x) if (g[x] != 2) {
+                m[x] = 255; sum += s[x]; ++pixels;
+                if (s[x] > peak) peak = s[x];
+                if (x < first[y]) first[y] = x;
+                last[y] = x;
+            }
+        }
+        if (diameter < small_px) {
+            double half = 0.5 * (peak + level); int above = 0;
+            for (int y = 0; y < high; ++y) {
+                const float *s = smooth + (long)(top + y) * w + left;
+                const unsigned char *g = grid + (y + 1) * gw + 1;
+                for (int x = 0; x < wide; ++x) above += g[x] != 2 && s[x] > half;
+            }
+            if (2 * sqrt(above / 3.14159265358979324) < min_px) continue;
+        }
+        double *o = out + 12 * rows++;
+        for (int y = 0; y < high; ++y) {
+            short *l = labels + (long)(top + y) * w + left;
+            const unsigned char *g = grid + (y + 1) * gw + 1;
+            for (int x = 0; x < wide; ++x) if (g[x] != 2) l[x] = (short)rows;
+        }
+        o[0] = k; o[1] = area; o[2] = diameter; o[3] = left; o[4] = top; o[5] = wide; o[6] = high;
+        o[7] = sum / pixels - level;
+        hull_shape(first, last, high, work, work + 2 * high + 2, o + 8);
+        o[10] = p[0] + mx / (6 * signed_area); o[11] = p[1] + my / (6 * signed_area);
+    }
+    return rows;
+}
+
+static double at_or_mirrored(const float *image, int w, int h, int x, int y)
+{
+    if (x < 0) x = -x;
+    if (x >= w) x = 2 * w - 2 - x;
+    if (y < 0) y = -y;
+    if (y >= h) y = 2 * h - 2 - y;
+    return image[(long)y * w + x];
+}
+
+/* Boundary of the lone cell `label` in the box (left, top, wide, high) of image w x h; see sizing.py.
+   out: plateau, fringe, diameter at half height (0: none), depth of a dark ring's crest. Grids of (wide + 8) *
+   (high + 8). */
+void size_blob(const float *image, int w, int h, const short *labels, int label, int left, int top, int wide,
+               int high, double level, double contrast, double fringe_share, double fringe_rate, double ring,
+               unsigned char *grid, int *stack, float *patch, float *depth, double *out)
+{
+    const int M = 4;
+    int gw = wide + 2 * M, gh = high + 2 * M, n = gw * gh;
+    const double side = exp(-0.5 / 0.36), total_weight = 1 + 2 * side, a = 1 / total_weight, b = side / total_weight;
+    /* Blur of 3 x 3, sigma 0.6; beyond the image nothing counts (4 in the grid). */
+    for (int y = 0; y < gh; ++y)
+        for (int x = 0; x < gw; ++x) {
+            int ix = left + x - M, iy = top + y - M;
+            int inside = ix >= 0 && iy >= 0 && ix < w && iy < h;
+            grid[y * gw + x] = inside ? (x >= M && y >= M && x < wide + M && y < high + M
+                                         && labels[(long)iy * w + ix] == label) : 4;
+            if (!inside) { patch[y * gw + x] = 0; continue; }
+            double rows[3];
+            for (int k = -1; k <= 1; ++k)
+                rows[k + 1] = a * at_or_mirrored(image, w, h, ix, iy + k)
+                            + b * (at_or_mirrored(image, w, h, ix - 1, iy + k)
+                                   + at_or_mirrored(image, w, h, ix + 1, iy + k));
+            patch[y * gw + x] = (float)(a * rows[1] + b * (rows[0] + rows[2]));
+        }
+    double sum = 0; int count = 0;
+    for (int k = 0; k < n; ++k) if (grid[k] == 1 && patch[k] > level + contrast) { sum += patch[k]; ++count; }
+    double plateau = (count ? sum / count : 0) - level;
+    /* Two rings of one pixel around the cell. */
+    double fringe = 1e30;
+    for (int step = 0; step < 2; ++step) {
+        unsigned char here = step ? 2 : 1, next = step ? 3 : 2;
+        sum = 0; count = 0;
+        for (int y = 1; y < gh - 1; ++y) for (int x = 1; x < gw - 1; ++x) {
+            int k = y * gw + x;
+            if (grid[k]) continue;
+            if (grid[k - 1] == here || grid[k + 1] == here || grid[k - gw] == here || grid[k + gw] == here
+                || grid[k - gw - 1] == here || grid[k - gw + 1] == here || grid[k + gw - 1] == here
+                || grid[k + gw + 1] == here) { grid[k] = next; sum += patch[k]; ++count; }
+        }
+        double mean = (count ? sum / count : 0) - level;
+        if (mean < fringe) fringe = mean;
+    }
+    out[0] = plateau; out[1] = fringe; out[2] = 0; out[3] = 0;
+    fringe_share += fringe_rate * (fringe / plateau - fringe_share);
+    double middle = level + 0.5 * plateau * (1 + (fringe_share < 0 ? fringe_share : 0));
+    /* The largest 8-connected part above half height. */
+    for (int k = 0; k < n; ++k) grid[k] = grid[k] == 1 && patch[k] > middle ? 5 : 0;
+    int best = 0, best_at = -1;
+    for (int k = 0; k < n; ++k) if (grid[k] == 5) {
+        int top_of = 0, size = 0;
+        grid[k] = 6; stack[top_of++] = k;
+        while (top_of) {
+            int at = stack[--top_of]; ++size;
+            for (int dy = -gw; dy <= gw; dy += gw) for (int dx = -1; dx <= 1; ++dx)
+                if (grid[at + dy + dx] == 5) { grid[at + dy + dx] = 6; stack[top_of++] = at + dy + dx; }
+        }
+        if (size > best) { best = size; best_at = k; }
+    }
+    if (best_at < 0) return;
+    /* Only that part, its holes filled. */
+    for (int k = 0; k < n; ++k) grid[k] = grid[k] == 6 ? 7 : 0;
+    int top_of = 0;
+    grid[best_at] = 1; stack[top_of++] = best_at;
+    while (top_of) {
+        int at = stack[--top_of];
+        for (int dy = -gw; dy <= gw; dy += gw) for (int dx = -1; dx <= 1; ++dx)
+            if (grid[at + dy + dx] == 7) { grid[at + dy + dx] = 1; stack[top_of++] = at + dy + dx; }
+    }
+    for (int k = 0; k < n; ++k) if (grid[k] == 7) grid[k] = 0;
+    flood(grid, gw, gh, stack);
+    int pixels = 0;
+    for (int k = 0; k < n; ++k) { depth[k] = grid[k] == 2 ? 0 : 1e9f; pixels += grid[k] != 2; }
+    out[2] = 2 * sqrt(pixels / 3.14159265358979324);
+    /* Distance from outside, 3 x 3 chamfer (Borgefors, CVGIP 34 (1986) 344), and the mean over each pixel's depth. */
+    const float straight = 0.955f, oblique = 1.3693f;
+    for (int pass = 0; pass < 2; ++pass)
+        for (int m = 0; m < n; ++m) {
+            int k = pass ? n - 1 - m : m, x = k % gw, y = k / gw, s = pass ? 1 : -1;
+            if (depth[k] == 0 || x == 0 || y == 0 || x == gw - 1 || y == gh - 1) continue;
+            float d = depth[k], t;
+            if ((t = depth[k + s] + straight) < d) d = t;
+            if ((t = depth[k + s * gw] + straight) < d) d = t;
+            if ((t = depth[k + s * (gw + 1)] + oblique) < d) d = t;
+            if ((t = depth[k + s * (gw - 1)] + oblique) < d) d = t;
+            depth[k] = d;
+        }
+    double total[9] = {0}, height[8]; int number[9] = {0};
+    for (int k = 0; k < n; ++k) if (depth[k] > 0) {
+        int step = (int)(depth[k] + 0.5f);
+        if (step > 8) step = 8;
+        total[step] += patch[k]; ++number[step];
+    }
+    int crest = 0;
+    for (int s = 0; s < 8; ++s) {
+        height[s] = number[s + 1] >= 6 ? total[s + 1] / number[s + 1] - level : 0;
+        if (height[s] > height[crest]) crest = s;
+    }
+    double lowest = 1e30;
+    for (int s = crest + 1; s < 8; ++s) if (number[s + 1] >= 6 && height[s] < lowest) lowest = height[s];
+    if (lowest > 1e29 || height[crest] - lowest < ring * plateau) return;
+    double before = crest ? height[crest - 1] : 0.5 * plateau, after = height[crest + 1];
+    double bend = before + after - 2 * height[crest], offset = bend < 0 ? 0.5 * (before - after) / bend : 0;
+    offset = offset < -0.5 ? -0.5 : offset > 0.5 ? 0.5 : offset;
+    out[3] = crest + 0.5 + offset > 0 ? crest + 0.5 + offset : 0;
+}
+"""
