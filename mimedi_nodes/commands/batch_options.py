@@ -33,16 +33,22 @@ def add_plant_options(parser: argparse.ArgumentParser) -> None:
 
 def add_batch_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say for whom a batch is made."""
-    parser.add_argument("--batch-id", default="", help="name of the batch and of its folder (default: made from the time)")
+    parser.add_argument("--batch-id", default="", help="name of the batch and its folder (default: from the time)")
     parser.add_argument("--patient", default=demo_identity(), help="chain of identity (default: a synthetic patient)")
     parser.add_argument("--weight-kg", type=float, default=70.0, help="body weight of the patient [kg] (default 70)")
     parser.add_argument(
         "--operator",
         default=f"scripted:{default_script()}",
         metavar="scripted:FILE|ask",
-        help="who answers the recipe's questions: a script, recorded as simulated, or people (default: the shipped script)",
+        help="who answers questions: a script, recorded as simulated, or people (default: the shipped script)",
     )
-    parser.add_argument("--json", nargs="?", const="-", metavar="FILE", help="write the result as JSON, - to the screen")
+    parser.add_argument(
+        "--json",
+        nargs="?",
+        const="-",
+        metavar="FILE",
+        help="write the result as JSON, - to the screen",
+    )
 
 
 def demo_identity() -> str:

@@ -16,7 +16,15 @@ from pathlib import Path
 from rich.console import Console
 
 from ..modules.registry import config_folder
-from .batch_options import DEFAULT_RECIPE, EXIT_TEXT, add_batch_options, add_plant_options, new_batch_id
+from ..process.errors import WorkcellError
+from .batch_options import (
+    DEFAULT_RECIPE,
+    EXIT_COULD_NOT_RUN,
+    EXIT_TEXT,
+    add_batch_options,
+    add_plant_options,
+    new_batch_id,
+)
 from .produce import produce
 
 STOP_TIMEOUT_S = 30.0
@@ -44,16 +52,20 @@ def main(argv: Sequence[str]) -> int:
     # A domain of its own: the demonstration neither sees nor disturbs another workcell on this machine.
     os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     begun_s = time.monotonic()
-    with Launched(options, runs) as workcell:
-        status = produce(options, console, workcell.is_running, runs)
-        if status == 2:
-            workcell.explain()
+    try:
+        with Launched(options, runs) as workcell:
+            status = produce(options, console, workcell.is_running, runs)
+            if status == EXIT_COULD_NOT_RUN:
+                workcell.explain()
+    except (WorkcellError, OSError) as error:
+        print(f"workcell: could not run: {error}", file=sys.stderr)
+        return EXIT_COULD_NOT_RUN
     console.print(f"{time.monotonic() - begun_s:.0f} s of wall time", highlight=False)
     return status
 
 
 class Launched:
-    """The workcell, launched by `ros2 launch` in a process group of its own; a context manager that ends it in order."""
+    """The workcell, launched by `ros2 launch` in a session of its own; a context manager that ends it in order."""
 
     def __init__(self, options: argparse.Namespace, runs: Path) -> None:
         self._log = runs / ".launch" / f"{options.batch_id}.log"
@@ -79,7 +91,7 @@ class Launched:
         try:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise SystemExit(f"workcell: another workcell works in {self._state}; wait for it, or give --runs") from error
+            raise WorkcellError(f"another workcell works in {self._state}; wait for it, or give --runs") from error
         # A batch that an interrupted demonstration left unfinished has lost its simulated cells with its plant.
         (self._state / "active_batch.json").unlink(missing_ok=True)
         with self._log.open("wb") as log:

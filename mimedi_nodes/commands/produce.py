@@ -31,7 +31,7 @@ def main(argv: Sequence[str]) -> int:
     """Order a batch; see the module's text."""
     parser = argparse.ArgumentParser(
         prog="workcell produce",
-        description="Orders one batch from a running workcell (./workcell up) and follows it to its verdict. " + EXIT_TEXT,
+        description="Orders one batch from a running workcell (./workcell up), follows it to its verdict. " + EXIT_TEXT,
         epilog="Example: ./workcell produce car_t_cd19 --weight-kg 82",
     )
     parser.add_argument("recipe", nargs="?", default=DEFAULT_RECIPE, help=f"recipe (default {DEFAULT_RECIPE})")

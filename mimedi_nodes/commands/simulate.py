@@ -20,7 +20,6 @@ from ..process.errors import WorkcellError
 from ..process.recipe_loader import load_recipe
 from ..process.release import evaluate
 from ..records.review import review
-from .report import read_specification
 from ..records.summary import summarize
 from .batch_options import (
     EXIT_COULD_NOT_RUN,
@@ -34,6 +33,7 @@ from .batch_options import (
     script_of,
 )
 from .release_table import print_release
+from .report import read_specification
 
 
 def main(argv: Sequence[str]) -> int:

@@ -86,6 +86,15 @@ class BatchClient:
         self._node.destroy_node()
         rclpy.try_shutdown()
 
+    def wait_seen(self, enough: Callable[[Seen], bool], timeout_s: float) -> bool:
+        """Return when `enough` has been heard, or False after `timeout_s` [s]; asked 20 times a second."""
+        deadline_s = time.monotonic() + timeout_s
+        while not enough(self.seen):
+            if time.monotonic() > deadline_s:
+                return False
+            time.sleep(0.05)
+        return True
+
     def wait_active(self, still_running: Callable[[], bool], tell: Callable[[str], None]) -> None:
         """Return when the coordinator is active; raises ClientError after 90 s or when `still_running` says no."""
         deadline_s = time.monotonic() + BRING_UP_TIMEOUT_S

@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""`workcell status`: what a running workcell is doing now."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from ..modules.registry import module_table
+from ..process.service_state import ServiceState
+from .batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS
+
+PRIORITIES = {1: "low", 2: "medium", 3: "high"}
+
+
+def main(argv: Sequence[str]) -> int:
+    """Print modules, batch and alarms; see the module's text."""
+    parser = argparse.ArgumentParser(
+        prog="workcell status",
+        description="Shows modules with their MTP states, the batch, open question and alarms of a running workcell. "
+        "Exit status: 0 the workcell answers, 2 nobody does.",
+        epilog="Examples: ./workcell status   ./workcell status --namespace cell_2 --json",
+    )
+    parser.add_argument("--namespace", default="", help="namespace of the workcell")
+    parser.add_argument("--timeout", type=float, default=5.0, help="longest wait for the modules [s] (default 5)")
+    parser.add_argument("--json", action="store_true", help="print as JSON")
+    options = parser.parse_args(list(argv))
+    from ..nodes.batch_client import BatchClient
+
+    names = tuple(module_table())
+    client = BatchClient(options.namespace, names)
+    try:
+        client.wait_seen(lambda seen: len(seen.modules) == len(names) and seen.batch is not None, options.timeout)
+        found = as_json(client.seen, names)
+    finally:
+        client.close()
+    if options.json:
+        print(json.dumps(found, indent=2, ensure_ascii=False))
+    else:
+        show(found, Console())
+    if not any(module["state"] for module in found["modules"].values()):
+        print("workcell: nobody answers; is a workcell up (./workcell up) in this ROS domain?", file=sys.stderr)
+        return EXIT_COULD_NOT_RUN
+    return EXIT_MEETS
+
+
+def as_json(seen: Any, names: Sequence[str]) -> dict[str, Any]:
+    """Return what was heard as plain values; an unheard module has state None."""
+    modules = {}
+    for name in names:
+        state = seen.modules.get(name)
+        modules[name] = {
+            "state": ServiceState(state.state).name if state else None,
+            "action": state.action if state else "",
+            "step": state.step if state else "",
+            "last_error": state.last_error if state else "",
+        }
+    batch = seen.batch
+    alarms = seen.alarms.alarms if seen.alarms else []
+    prompt = seen.prompt if seen.prompt and seen.prompt.open else None
+    return {
+        "time": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+        "modules": modules,
+        "batch": {
+            "batch_id": batch.batch_id if batch else "",
+            "recipe": batch.recipe if batch else "",
+            "state": batch.state if batch else None,
+            "phase": batch.phase_id if batch else "",
+            "process_day": _known(batch.process_day if batch else math.nan),
+            "viable_cells": _known(batch.viable_cells if batch else math.nan),
+            "expected_remaining_h": _known(batch.expected_remaining_h if batch else math.nan),
+            "hold_reason": batch.hold_reason if batch else "",
+        },
+        "prompt": {"prompt_id": prompt.prompt_id, "question": prompt.question} if prompt else None,
+        "alarms": [
+            {
+                "alarm_id": a.alarm_id,
+                "priority": PRIORITIES.get(a.priority, "?"),
+                "message": a.message,
+                "do": a.response,
+            }
+            for a in alarms
+        ],
+    }
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
+
+def show(found: dict[str, Any], console: Console) -> None:
+    """Print a status for people."""
+    table = Table(title="Modules", title_justify="left")
+    for column in ("module", "state", "phase", "doing"):
+        table.add_column(column)
+    for name, module in found["modules"].items():
+        abnormal = module["state"] in (None, "HELD", "HOLDING", "ABORTED", "ABORTING", "STOPPED")
+        doing = module["last_error"] if abnormal and module["last_error"] else module["step"]
+        table.add_row(name, module["state"] or "silent", module["action"], doing, style="bold red" if abnormal else "")
+    console.print(table)
+    batch = found["batch"]
+    if batch["batch_id"]:
+        day = "–" if batch["process_day"] is None else f"{batch['process_day']:.2f}"
+        console.print(f"Batch {batch['batch_id']} ({batch['recipe']}): {batch['state']}, day {day}, {batch['phase']}")
+    else:
+        console.print("No batch.")
+    if batch["hold_reason"]:
+        console.print(f"HELD: {batch['hold_reason']}", style="bold red", highlight=False)
+    if found["prompt"]:
+        console.print(f"Question: {found['prompt']['question']}", style="bold yellow", highlight=False)
+    for alarm in found["alarms"]:
+        console.print(
+            f"ALARM {alarm['priority']}: {alarm['message']}; {alarm['do']}", style="bold red", highlight=False
+        )
