@@ -27,6 +27,7 @@ from mimedi_msgs.msg import AlarmList, BatchStatus, GroundTruth, ModuleState, Pr
 from mimedi_msgs.srv import AnswerPrompt, CommandBatch, InjectFault, SetClock
 from mimedi_nodes.modules.registry import config_folder, module_table
 from mimedi_nodes.nodes import qos
+from mimedi_nodes.nodes.conversion import seconds
 from mimedi_nodes.process.identity import make_identifier
 
 LAUNCH_FILE = config_folder().parent / "launch" / "workcell.launch.py"
@@ -143,7 +144,10 @@ class Client:
         batch = self.batch
         told = f"{batch.state}, {batch.phase_id}, {batch.hold_reason}, day {batch.process_day:.4f}" if batch else "none"
         states = {name: (m.state, m.step, m.last_error) for name, m in self.modules.items()}
-        return f"batch: {told}; supervisor: {self.supervisor.get('workcell')}; modules: {states}; alarms: {self.alarms}"
+        return (
+            f"batch: {told}; supervisor: {self.supervisor.get('workcell')}; modules: {states}; alarms: {self.alarms}; "
+            f"true time: {self.truth.get('time_s')}"
+        )
 
     def wait_up(self) -> None:
         """Return when the supervisor says that the workcell is active; raises AssertionError when it failed."""
@@ -203,6 +207,25 @@ class Client:
         """Let time run until a process time [s], at a speed, or stand."""
         reply = self.call("set_clock", SetClock.Request(speed=speed, paused=paused, run_until_s=run_until_s))
         assert reply.accepted, reply.message
+
+    def start(self, batch_id: str, **fields: Any) -> Order:
+        """Order a batch while time stands; returns when it runs, at its first instant."""
+        self.set_clock(paused=True)
+        order = self.order(batch_id, **fields)
+        self.wait_batch(lambda b: b.batch_id == batch_id and b.phase_id, 20.0, f"batch {batch_id} has begun")
+        return order
+
+    def run_to(self, phase: tuple[float, float], *, share: float = 0.5) -> float:
+        """Let time run into a phase and stand there; return when it stands: the process time [s].
+
+        Args:
+            phase: start and end of the phase [s].
+            share: how much of the phase is to have passed.
+        """
+        stop_s = phase[0] + share * (phase[1] - phase[0])
+        self.set_clock(run_until_s=stop_s)
+        self.wait_batch(lambda b: seconds(b.stamp) >= stop_s - 1e-6, BATCH_S, f"time has come to {stop_s:.1f} s")
+        return stop_s
 
     def fault(self, fault: str, target: str, *, active: bool) -> None:
         """Put a fault into the plant or take it away."""
