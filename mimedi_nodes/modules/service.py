@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
@@ -22,6 +23,7 @@ from ..process.gateway import CommandReply, PhaseOutcome, PhaseRecall
 from ..process.goals import Goal, GoalError
 from ..process.interfaces import Interfaces
 from ..process.service_state import CommandRefused, ServiceCommand, ServiceState, ServiceStateMachine
+from ..records.errors import RecordError
 from .goal_store import GoalStore
 from .module import Instruments, Module, Phase, Safe
 from .phase_run import EventSink, Measured, PhaseRun
@@ -30,6 +32,10 @@ log = logging.getLogger(__name__)
 
 OVERDUE_FACTOR, OVERDUE_S = 1.5, 600.0
 """A phase that takes longer than 1.5 times its expected duration plus ten minutes is overdue."""
+
+
+STORAGE_ERRORS = (RecordError, sqlite3.Error, OSError)
+"""What a full, locked or broken disk raises."""
 
 
 class ServiceCode(IntEnum):
@@ -59,6 +65,7 @@ class _Current:
     phase: Phase
     goal: Goal
     run: PhaseRun
+    begun_s: float
     attempt: asyncio.Task[Mapping[str, Any]] | None = None
     wanted: ServiceCommand | None = None
     told: asyncio.Event = field(default_factory=asyncio.Event)
@@ -144,8 +151,12 @@ class ModuleService:
         try:
             phase, goal = self._check(action, values, header)
             restored = self._store.begin(goal_id, action, goal.as_fields(), header, self._clock.now_s())
+            self._hooks.events(header, "phase_started", action, "", _started_data(action, goal, goal_id, restored))
         except (KeyError, GoalError, ValueError, CommandRefused) as error:
             return self._outcome(action, "aborted", ServiceCode.REFUSED, str(error))
+        except STORAGE_ERRORS as error:
+            self._hooks.alarm(self._storage_alarm, _storage_text(error), True)
+            return self._outcome(action, "aborted", ServiceCode.REFUSED, _storage_text(error))
         run = PhaseRun(
             goal_id,
             header,
@@ -158,36 +169,12 @@ class ModuleService:
             self._paused,
         )
         run.restored = restored
-        self._current = current = _Current(goal_id, phase, goal, run)
+        self._current = current = _Current(goal_id, phase, goal, run, self._clock.now_s())
         self._machine.command(ServiceCommand.START)
         self._machine.complete()
-        self._event(
-            "phase_started",
-            action,
-            action=action,
-            goal=goal.as_fields(),
-            goal_id=goal_id,
-            restored=restored is not None,
-        )
         self._changed()
         try:
-            begun_s = self._clock.now_s()
-            outcome = await self._carry_out(current)
-            ended_s = self._clock.now_s()
-            self._store.end(goal_id, outcome.status, outcome.result, ended_s)
-            self._event(
-                "phase_ended",
-                action,
-                str(outcome.result["error_msg"]),
-                action=action,
-                goal=goal.as_fields(),
-                goal_id=goal_id,
-                status=outcome.status,
-                result=outcome.result,
-                started_s=begun_s,
-                ended_s=ended_s,
-            )
-            return outcome
+            return await self._carry_out(current)
         except asyncio.CancelledError:
             if current.attempt is not None:
                 current.attempt.cancel()
@@ -208,7 +195,9 @@ class ModuleService:
             return CommandReply(False, int(old), f"{command} is no MTP command code; there are {names}")
         except CommandRefused as error:
             return CommandReply(False, int(old), str(error))
-        self._event("command", wanted.name.lower(), why, who=who, old=old.name, new=self.state.name)
+        self._try_write(
+            lambda: self._event("command", wanted.name.lower(), why, who=who, old=old.name, new=self.state.name)
+        )
         self._changed()
         return CommandReply(True, int(self.state))
 
@@ -265,12 +254,17 @@ class ModuleService:
         while True:
             current.wanted = None
             current.told.clear()
-            failure = await self._attempt(current)
+            failure = await self._attempt(current) if result is None else result
             wanted = current.wanted
             if isinstance(failure, Mapping):
                 result = failure
                 if wanted not in (ServiceCommand.HOLD, ServiceCommand.STOP, ServiceCommand.ABORT):
-                    return self._complete(result)
+                    outcome = PhaseOutcome("succeeded", {**result, "error_code": 0, "error_msg": ""})
+                    unwritten = self._write_end(current, outcome)
+                    if unwritten is None:
+                        self._complete()
+                        return outcome
+                    failure = unwritten  # a result that is not on disk is none: hold until it can be written
             if wanted == ServiceCommand.RESTART:
                 self._machine.complete()
                 current.run.restored = self._store.recall(current.goal_id).checkpoint or None
@@ -282,17 +276,56 @@ class ModuleService:
             if wanted == ServiceCommand.HOLD:
                 wanted = await self._held(current)
             if wanted == ServiceCommand.UNHOLD:
-                if result is not None:
-                    return self._complete(result)
                 continue
-            if wanted == ServiceCommand.STOP:
-                return await self._stop(current)
-            if wanted == ServiceCommand.ABORT:
-                return await self._abort(current, ServiceCode.INTERRUPTED, "aborted by command")
-            self._machine.command(ServiceCommand.ABORT)
-            if isinstance(failure, PhaseError):
-                return await self._abort(current, failure.code - self.module.error_base, str(failure))
-            return await self._abort(current, ServiceCode.UNKNOWN, f"{type(failure).__name__}: {failure}")
+            outcome = await self._end(current, wanted, failure)
+            self._write_end(current, outcome)
+            return outcome
+
+    async def _end(
+        self, current: _Current, wanted: ServiceCommand | None, failure: Mapping[str, Any] | Exception
+    ) -> PhaseOutcome:
+        """Stop or abort, by command or because of a failure."""
+        if wanted == ServiceCommand.STOP:
+            return await self._stop(current)
+        if wanted == ServiceCommand.ABORT:
+            return await self._abort(current, ServiceCode.INTERRUPTED, "aborted by command")
+        self._machine.command(ServiceCommand.ABORT)
+        if isinstance(failure, PhaseError):
+            return await self._abort(current, failure.code - self.module.error_base, str(failure))
+        return await self._abort(current, ServiceCode.UNKNOWN, f"{type(failure).__name__}: {failure}")
+
+    def _write_end(self, current: _Current, outcome: PhaseOutcome) -> PhaseHold | None:
+        """Write how a goal ended, durably; return why it could not be written, which is alarmed as well."""
+        ended_s = self._clock.now_s()
+        data = {
+            "action": current.phase.action,
+            "goal": current.goal.as_fields(),
+            "goal_id": current.goal_id,
+            "status": outcome.status,
+            "result": outcome.result,
+            "started_s": current.begun_s,
+            "ended_s": ended_s,
+        }
+
+        def write() -> None:
+            self._event("phase_ended", current.phase.action, outcome.error_msg, **data)
+            self._store.end(current.goal_id, outcome.status, outcome.result, ended_s)
+
+        return self._try_write(write)
+
+    def _try_write(self, write: Callable[[], None]) -> PhaseHold | None:
+        """Write to disk; a full or locked disk is alarmed and returned, never raised: actuators come first."""
+        try:
+            write()
+        except STORAGE_ERRORS as error:
+            log.error("%s: %s", self.module.name, _storage_text(error))
+            self._hooks.alarm(self._storage_alarm, _storage_text(error), True)
+            return PhaseHold(self._storage_alarm, _storage_text(error))
+        return None
+
+    @property
+    def _storage_alarm(self) -> str:
+        return f"{self.module.name}.storage_failed"
 
     async def _attempt(self, current: _Current) -> Mapping[str, Any] | Exception:
         """Run the phase once; return its checked result, or what ended it."""
@@ -306,7 +339,9 @@ class ModuleService:
             if current.wanted is None:
                 raise
             return CommandRefused(f"interrupted by {current.wanted.name}")
-        except Exception as error:  # noqa: BLE001 - whatever a phase raises ends in a held or aborted state with its text
+        except STORAGE_ERRORS as error:
+            return PhaseHold(self._storage_alarm, _storage_text(error))
+        except Exception as error:  # noqa: BLE001 - whatever a phase raises ends held or aborted, with its text
             if not isinstance(error, PhaseError | PhaseHold | InstrumentError):
                 log.exception("%s failed", current.phase.action)
             return error
@@ -322,17 +357,16 @@ class ModuleService:
             f"{current.phase.action} should have taken {expected_s / 3600.0:.2f} h and still runs: {current.run.step}",
         )
 
-    def _complete(self, result: Mapping[str, Any]) -> PhaseOutcome:
+    def _complete(self) -> None:
         if self.state == ServiceState.EXECUTE:
             self._machine.complete()
         else:
             self._machine.command(ServiceCommand.COMPLETE)
         self._machine.complete()
-        return PhaseOutcome("succeeded", {**result, "error_code": 0, "error_msg": ""})
 
     async def _held(self, current: _Current) -> ServiceCommand:
         self._changed()
-        self._store.note(current.goal_id, "held")
+        self._try_write(lambda: self._store.note(current.goal_id, "held"))
         await self._make_safe("held")
         if self.state == ServiceState.HOLDING:
             self._machine.complete()
@@ -347,7 +381,7 @@ class ModuleService:
                 return wanted
             if await self._reconnect():
                 self._machine.complete()
-                self._store.note(current.goal_id, "running")
+                self._try_write(lambda: self._store.note(current.goal_id, "running"))
                 current.run.restored = self._store.recall(current.goal_id).checkpoint or None
                 self._changed()
                 return wanted
@@ -404,8 +438,9 @@ class ModuleService:
             self._alarm(f"{self.module.name}.{failure.instrument}_fault", str(failure), True)
 
     def _alarm(self, alarm_id: str, message: str, active: bool) -> None:
-        self._event("alarm_raised" if active else "alarm_cleared", alarm_id, message=message, alarm_id=alarm_id)
         self._hooks.alarm(alarm_id, message, active)
+        kind = "alarm_raised" if active else "alarm_cleared"
+        self._try_write(lambda: self._event(kind, alarm_id, message=message, alarm_id=alarm_id))
 
     def _paused(self, paused: bool) -> None:
         if self.state == (ServiceState.PAUSING if paused else ServiceState.RESUMING):
@@ -437,3 +472,11 @@ class ModuleService:
 
 async def _started(current: _Current, instruments: Instruments) -> Mapping[str, Any]:
     return await current.phase.run(current.goal, instruments, current.run)
+
+
+def _started_data(action: str, goal: Goal, goal_id: str, restored: Mapping[str, Any] | None) -> dict[str, Any]:
+    return {"action": action, "goal": goal.as_fields(), "goal_id": goal_id, "restored": restored is not None}
+
+
+def _storage_text(error: Exception) -> str:
+    return f"cannot be written to disk: {error}; free space or mend the disk, then unhold"

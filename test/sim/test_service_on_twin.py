@@ -235,3 +235,40 @@ def test_complete_ends_a_continuous_phase_early_and_no_other():
         await asyncio.gather(other, return_exceptions=True)
 
     run_virtual(run())
+
+
+def test_a_full_disk_holds_and_loses_nothing(tmp_path):
+    async def run():
+        bench = Workbench()
+        store = GoalStore(tmp_path / "goals.sqlite")
+        service = await bench.service("fluidics", store)
+        goal = {"source": "buffer", "destination": "waste", "volume_ul": 3000.0, "repeats": 10}
+        task = asyncio.ensure_future(service.run("RinseLines", goal, HEADER, "a" * 32))
+        await asyncio.sleep(30.0)
+        limit_disk(store, full=True)
+        await asyncio.wait_for(held(service), 3600.0)
+        assert ("fluidics.storage_failed", True) in [(alarm_id, active) for alarm_id, _, active in bench.alarms]
+        assert await service.instruments.pump.is_off()
+        await service.command(ServiceCommand.UNHOLD, "test", "too early")
+        await asyncio.wait_for(held(service), 3600.0)
+        limit_disk(store, full=False)
+        await service.command(ServiceCommand.UNHOLD, "test", "space again")
+        outcome = await task
+        assert outcome.status == "succeeded", outcome.error_msg
+        assert outcome.result["volume_moved_ul"] == pytest.approx(30_000.0, abs=5.0)
+        assert bench.volume_ul("waste") == pytest.approx(30_000.0, rel=STROKE_ACCURACY)
+
+    run_virtual(run())
+
+
+def limit_disk(store: GoalStore, *, full: bool) -> None:
+    """Let SQLite meet a full disk: no page may be added, and the log is folded in so that each write needs one."""
+    database = store._db
+    if full:
+        database.execute("PRAGMA journal_mode=DELETE")
+        database.execute("CREATE TABLE filler (data BLOB)")
+        database.execute(f"PRAGMA max_page_count={database.execute('PRAGMA page_count').fetchone()[0]}")
+        database.execute("CREATE TRIGGER fill AFTER UPDATE ON goals BEGIN INSERT INTO filler VALUES (zeroblob(9000)); END")
+    else:
+        database.execute("DROP TRIGGER fill")
+        database.execute("PRAGMA max_page_count=1000000")

@@ -78,10 +78,13 @@ async def rinse_lines(goal: Any, instruments: FluidicsInstruments, ctx: PhaseCon
     """Rinse pump and lines several times."""
     checkpoint = dict(ctx.restored or {})
     used_ul = float(checkpoint.get("used_ul", 0.0))
+    started = checkpoint.get("move")
     for number in range(int(checkpoint.get("rinse", 0)), goal.repeats):
         move = Move(goal.source, goal.destination, goal.volume_ul, ASPIRATE_UL_MIN / 4.0)
+        if started:
+            move, started = Move.restored(started), None
         share = (number / goal.repeats, (number + 1) / goal.repeats)
-        moved = await carry_out(move, instruments, ctx, "move", share)
+        moved = await carry_out(move, instruments, keeping(ctx, rinse=number, used_ul=used_ul), "move", share)
         used_ul += moved.moved_ul
         await ctx.checkpoint(rinse=number + 1, used_ul=used_ul)
     return {"volume_moved_ul": used_ul}
