@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import chi2, norm
 
+from mimedi_nodes.vision.coincidence import PairCounter
 from mimedi_nodes.vision.frame import FrameTracks
 from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
 from mimedi_nodes.vision.tracker import CONFIRMED_FRAMES
@@ -104,6 +105,7 @@ class PopulationEstimator:
         self._dye_noise: list[float] = []
         self._stamp: float | None = None
         self._begun_s = math.nan
+        self._near = PairCounter()
         self._field_px = 0.0
 
     def add(self, frame: FrameTracks) -> None:
@@ -134,6 +136,7 @@ class PopulationEstimator:
             self._begun_s = frame.stamp_s
             self._cells.clear()
             self._pairs.clear()
+            self._near.clear()
         if math.isfinite(frame.flow_speed_px_s):
             self._flow_speed = frame.flow_speed_px_s
         if math.isfinite(frame.dye_noise):
@@ -154,14 +157,15 @@ class PopulationEstimator:
         self._look_for_pairs(inside)
 
     def _look_for_pairs(self, inside: list[tuple[int, float, float, float]]) -> None:
-        if len(inside) < 2:
+        if not inside:
             return
         table = np.array(inside)
+        distance = np.hypot(table[:, None, 1] - table[None, :, 1], table[:, None, 2] - table[None, :, 2])
+        self._near.add(distance)
         typical = np.nanmedian(table[:, 3]) if np.isfinite(table[:, 3]).any() else math.nan
         if not math.isfinite(typical):
             return
         diameter = np.where(np.isfinite(table[:, 3]), table[:, 3], typical) / self.settings.um_per_px
-        distance = np.hypot(table[:, None, 1] - table[None, :, 1], table[:, None, 2] - table[None, :, 2])
         touching = distance < _DOUBLET_REACH * 0.5 * (diameter[:, None] + diameter[None, :])
         for i, j in zip(*np.nonzero(np.triu(touching, 1)), strict=True):
             key = (int(table[i, 0]), int(table[j, 0]))
@@ -210,6 +214,8 @@ class PopulationEstimator:
         concentration = concentration_interval(
             counts, self._used, self._volume_ml, self.confidence,
             None if steps is None else repeated_sightings(steps, self._used))
+        diameter = np.array([cell.diameter_um for cell in cells if math.isfinite(cell.diameter_um)])
+        concentration = self._with_hidden_cells(concentration, cells, diameter)
         dye = np.array([cell.dye for cell in cells if math.isfinite(cell.dye)])
         dead = int((dye > limit).sum())
         if len(dye):
@@ -217,7 +223,6 @@ class PopulationEstimator:
                                         self._distinct_share(counts, steps))
         else:
             viability = Interval(math.nan, math.nan, math.nan)
-        diameter = np.array([cell.diameter_um for cell in cells if math.isfinite(cell.diameter_um)])
         top = self.settings.cell_diameter_max_um
         edges = np.arange(0.0, top + _HISTOGRAM_BIN_UM, _HISTOGRAM_BIN_UM)
         histogram = np.histogram(np.minimum(diameter, edges[-1]), edges)[0].astype(np.int64)
@@ -239,6 +244,20 @@ class PopulationEstimator:
             flow_rate_ul_min=abs(self._flow_speed) * px_mm * section_mm2 * 60.0,
             doublet_fraction=self._doublets() if cells else math.nan,
             class_counts=(int(classes[0]), int(classes[1]), int(classes[2])))
+
+    def _with_hidden_cells(self, seen: Interval, cells: list[_Cell], diameter_um: NDArray[np.float64]) -> Interval:
+        """The concentration with the cells that others hid, and with what is uncertain about their number."""
+        if not len(diameter_um):
+            return seen
+        stays = sum(cell.stay for cell in cells)
+        mean_px = float(diameter_um.mean()) / self.settings.um_per_px
+        across_px = self.settings.wall_bottom_px - self.settings.wall_top_px - mean_px
+        lost, deviation = self._near.missing(mean_px, self._field_px, max(across_px, 1.0), stays / len(cells),
+                                             stays - sum(cell.hits for cell in cells))
+        more = 1.0 + lost
+        apart = float(norm.ppf(0.5 + self.confidence / 2.0)) * deviation * seen.value
+        return Interval(seen.value * more, seen.value * more - math.hypot((seen.value - seen.low) * more, apart),
+                        seen.value * more + math.hypot((seen.high - seen.value) * more, apart))
 
     def _distinct_share(self, counts: NDArray[np.float64], steps: NDArray[np.float64] | None) -> float:
         """Cells that the flow can have carried through the field over tracks, at most 1: less when tracks broke."""
