@@ -13,7 +13,7 @@ from ...process.errors import PhaseError
 from ..keeping import keeping
 from .codes import FluidicsCode
 from .instruments import FluidicsInstruments
-from .mix import mix_stroke
+from .mix import give_back, mix_stroke
 from .moving import Move, carry_out, close_balance
 
 FLOW_UL_MIN = 10_000.0
@@ -26,7 +26,11 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
     """Fill the dose bag with the cells that the dose needs and excipient, then retain and bank the rest."""
     checkpoint: dict[str, Any] = dict(ctx.restored or {})
     cells_ul = goal.dose_car_cells / goal.car_fraction / goal.viable_per_ml * 1000.0
-    held_ul = float(checkpoint.get("held_ul", await instruments.scales.volume_ul(goal.source, ctx)))
+    await instruments.ready_pump(ctx)
+    if "held_ul" not in checkpoint:
+        await give_back(goal.source, FLOW_UL_MIN, instruments, ctx)
+        checkpoint["held_ul"] = await instruments.scales.volume_ul(goal.source, ctx)
+    held_ul = float(checkpoint["held_ul"])
     if math.isnan(held_ul):
         raise PhaseError(FluidicsCode.NOT_WEIGHED, f"{goal.source} is not weighed here; formulation needs its volume")
     if cells_ul + goal.retain_volume_ul > held_ul - RESIDUE_UL:
@@ -55,11 +59,10 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
         if label in checkpoint:
             move = Move.restored(checkpoint[label])
         share = (number / len(plan), (number + 1) / len(plan))
-        if volume_ul >= 100.0 or label in checkpoint:
-            if label in ("cells", "retain") and not move.done:
-                await instruments.ready_pump(ctx)
+        if not move.done and (volume_ul >= 100.0 or label in checkpoint):
+            if label in ("cells", "retain") and label not in checkpoint:
                 await mix_stroke(source, 5000.0, 20_000.0, instruments, ctx)
-            whole = keeping(ctx, **{**checkpoint, "held_ul": held_ul})
+            whole = keeping(ctx, **checkpoint)
             moved = await carry_out(move, instruments, whole, label, share)
             close_balance(moved, move, TOLERANCE_UL)
             ctx.record(

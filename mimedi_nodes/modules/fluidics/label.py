@@ -9,7 +9,7 @@ from typing import Any
 
 from ...process.context import PhaseContext
 from .instruments import FluidicsInstruments
-from .mix import mix_stroke
+from .mix import give_back, mix_stroke
 from .moving import Move, carry_out
 
 MIX_EVERY_S = 120.0
@@ -40,6 +40,7 @@ async def label_cells(goal: Any, instruments: FluidicsInstruments, ctx: PhaseCon
             volume_ul=move.moved_ul,
         )
     await instruments.ready_pump(ctx)
+    await give_back(goal.container, MIX_FLOW_UL_MIN, instruments, ctx)
     end_s = float(contact_from_s) + goal.duration_s
     while (left_s := end_s - ctx.now_s()) > 0.0:
         await mix_stroke(goal.container, MIX_STROKE_UL, MIX_FLOW_UL_MIN, instruments, ctx)

@@ -18,10 +18,18 @@ async def mix_stroke(
 ) -> None:
     """Draw `volume_ul` from a vessel and return it; what a broken stroke left in the syringe is returned first."""
     pump = instruments.pump
-    await instruments.open_path(container, container, ctx)
-    await settle(pump, ctx, expected_s=await pump.empty_to(0.0, flow_rate_ul_min))
+    await give_back(container, flow_rate_ul_min, instruments, ctx)
     await settle(pump, ctx, expected_s=await pump.fill_to(volume_ul, flow_rate_ul_min) + VALVE_TURN_S)
     await settle(pump, ctx, expected_s=await pump.empty_to(0.0, flow_rate_ul_min) + VALVE_TURN_S)
+
+
+async def give_back(
+    container: str, flow_rate_ul_min: float, instruments: FluidicsInstruments, ctx: PhaseContext
+) -> None:
+    """Return to a vessel what a broken mixing stroke left in the syringe, and leave both valves on the vessel."""
+    await instruments.open_path(container, container, ctx)
+    duration_s = await instruments.pump.empty_to(0.0, flow_rate_ul_min)
+    await settle(instruments.pump, ctx, expected_s=duration_s)
 
 
 async def mix_container(goal: Any, instruments: FluidicsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
@@ -30,6 +38,7 @@ async def mix_container(goal: Any, instruments: FluidicsInstruments, ctx: PhaseC
     begun_s = float(checkpoint.get("begun_s", ctx.now_s()))
     strokes = int(checkpoint.get("strokes", 0))
     await instruments.ready_pump(ctx)
+    await give_back(goal.container, goal.flow_rate_ul_min, instruments, ctx)
     while not ctx.finish_requested and (left_s := begun_s + goal.duration_s - ctx.now_s()) > 0.0:
         held_ul = await instruments.scales.volume_ul(goal.container, ctx)
         stroke_ul = goal.stroke_volume_ul if math.isnan(held_ul) else min(goal.stroke_volume_ul, 0.5 * held_ul)
