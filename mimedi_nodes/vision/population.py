@@ -288,8 +288,7 @@ def repeated_sightings(step: NDArray[np.float64], frames: int) -> NDArray[np.flo
         step: way from frame to frame over the length of the view, >= 0, (N,).
         frames: length of the run, >= 1.
     """
-    # Nothing slower than a view's length in the whole run need be told apart: it is seen in every frame.
-    slowest = np.maximum(np.abs(step), 1.0 / (4.0 * frames))
+    slowest = np.maximum(np.abs(step), 1e-9)
     last = np.minimum(np.floor(1.0 / slowest), frames - 1)
     # Sums over k = 1 .. last of (1 - k / frames)(1 - k step).
     first_power = last * (last + 1.0) / 2.0

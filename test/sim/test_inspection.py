@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an inspection reports of a sample, against what is in it: images, tracking and intervals together."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from collections.abc import Mapping
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+from mimedi_nodes.modules.camera import Frame
+from mimedi_nodes.modules.vision_qc.inspect import inspect_sample
+from mimedi_nodes.modules.vision_qc.instruments import VisionInstruments, build
+from mimedi_nodes.process.errors import PhaseError
+from mimedi_nodes.vision.frame import FrameTracks
+from mimedi_sim.cell_field import DEAD_OVER_LIVE_DIAMETER
+from mimedi_sim.plant.imaging import ImagingStation, populations
+from mimedi_sim.plant.ledger import INDEX, VOLUME, FloatArray
+
+from .workbench import SITE
+
+VOLUME_UL = 500.0
+SEEDS = range(20)
+
+
+def content(**per_ml: float) -> FloatArray:
+    """Return the account of 0.5 mL with these amounts per millilitre."""
+    amounts = np.zeros(len(INDEX))
+    amounts[VOLUME] = VOLUME_UL
+    for name, value in per_ml.items():
+        amounts[INDEX[name]] = value * VOLUME_UL * 1e-3
+    return amounts
+
+
+class StationCamera:
+    """The imaging station as the phase's camera; time is that of the exposures."""
+
+    name, dropped = "microscope", 0
+
+    def __init__(self, seed: int) -> None:
+        self.station = ImagingStation(seed, SITE.microscope)
+        self.content = content()
+        self.now_s = 100.0
+
+    async def set_capture(self, on: bool) -> None:
+        self.station.set_capture(on, self.now_s)
+
+    async def next_frame(self, timeout_s: float) -> Frame:
+        self.now_s = self.station.next_frame_s()
+        frame = self.station.frame(self.now_s, self.content)
+        return Frame(frame.stamp_s, frame.bright_field, frame.dye)
+
+
+class Context:
+    """The part of a phase's context that an inspection uses."""
+
+    def __init__(self, camera: StationCamera) -> None:
+        self.now_s = lambda: camera.now_s
+        self.progress: list[float] = []
+        self.reported: dict[str, tuple[float, ...]] = {}
+
+    async def pause_point(self) -> None:
+        """Nobody pauses."""
+
+    def feedback(self, progress: float, step: str) -> None:
+        self.progress.append(progress)
+
+    def measured(self, name: str, value: float, unit: str, low: float, high: float) -> None:
+        self.reported[name] = (value, low, high)
+
+
+class Scope:
+    """One microscope through several samples."""
+
+    def __init__(self, seed: int) -> None:
+        self.camera = StationCamera(seed)
+        self.seen: list[int] = []
+        self.instruments: VisionInstruments = build(SITE, {}, {"camera": self.camera, "on_tracks": self.count})
+
+    def count(self, frame: Frame, tracks: FrameTracks, latency_ms: float) -> None:
+        """Keep how many cells a frame showed."""
+        self.seen.append(len(tracks.tracks))
+
+    def inspect(self, sample: FloatArray, cells_wanted: int = 300, **changes: float) -> Mapping[str, Any]:
+        """Return the result of an inspection; the time between samples passes."""
+        self.camera.content = sample
+        self.camera.now_s += 600.0
+        goal = SimpleNamespace(**{"cells_wanted": cells_wanted, "timeout_s": 120.0, "dilution": 1.0, **changes})
+        return asyncio.run(inspect_sample(goal, self.instruments, Context(self.camera)))  # type: ignore[arg-type]
+
+
+def truth(sample: FloatArray) -> tuple[float, float]:
+    """Return cells per mL (beads are none) and viability."""
+    cells = [p for p in populations(sample) if p.name != "bead"]
+    total = sum(p.per_ml for p in cells)
+    return total, sum(p.per_ml for p in cells if p.alive) / total
+
+
+SAMPLES = {
+    "early culture": (content(t_act_neg=0.8e6, t_act_pos=0.2e6, dead=1.2e5, bead_free=1e5), 150),
+    "final, diluted": (content(t_act_neg=2.6e6, t_act_pos=1.6e6, dead=4e5), 300),
+    "late culture": (content(t_act_neg=5.0e6, t_act_pos=2.2e6, dead=8e5), 300),
+}
+
+
+def test_reported_intervals_hold_the_truth_as_often_as_they_promise() -> None:
+    held = {"concentration": 0, "viability": 0}
+    ratios: dict[str, list[float]] = {name: [] for name in SAMPLES}
+    for seed in SEEDS:
+        scope = Scope(seed)
+        for name, (sample, wanted) in SAMPLES.items():
+            result = scope.inspect(sample, wanted)
+            per_ml, viability = truth(sample)
+            held["concentration"] += (
+                result["concentration_low_per_ml"] <= per_ml <= result["concentration_high_per_ml"]
+            )
+            held["viability"] += result["viability_low"] <= viability <= result["viability_high"]
+            ratios[name].append(result["concentration_per_ml"] / per_ml)
+            # Narrow enough to decide with: Poisson's own width for so many cells is 2 / sqrt(cells).
+            width = result["concentration_high_per_ml"] - result["concentration_low_per_ml"]
+            assert width / per_ml < 2.7 * 2.0 / math.sqrt(wanted)
+    trials = len(SEEDS) * len(SAMPLES)
+    for quantity, count in held.items():
+        # Fewer would happen to a right 95 % interval in one of a thousand runs of this test.
+        assert count >= binom.ppf(0.001, trials, 0.95), (quantity, count)
+    for name, ratio in ratios.items():
+        assert np.mean(ratio) == pytest.approx(1.0, abs=0.05), name
+
+
+def test_beads_and_red_cells_are_not_counted_but_shrunken_dead_cells_are() -> None:
+    sample = content(t_free=1.5e6, dead=5e5, bead_free=1.5e6, rbc=1e9)
+    result = Scope(31).inspect(sample)
+    per_ml, viability = truth(sample)
+    assert per_ml == pytest.approx(2e6)
+    assert result["concentration_low_per_ml"] < per_ml < result["concentration_high_per_ml"]
+    assert result["viability_low"] < viability < result["viability_high"]
+    assert result["viable_per_ml"] == pytest.approx(1.5e6, rel=0.15)
+
+
+@pytest.mark.parametrize(("name", "living_um"), [("t_free", 7.3), ("t_act_neg", 10.8), ("monocyte", 9.2)])
+def test_dead_cells_have_shrunk_from_what_lives_in_the_sample(name: str, living_um: float) -> None:
+    dead = next(p for p in populations(content(**{name: 1e6, "dead": 1e5})) if p.name == "dead")
+    assert dead.mean_diameter_um == pytest.approx(DEAD_OVER_LIVE_DIAMETER * living_um, rel=1e-3)
+
+
+def test_dead_cells_alone_are_those_of_resting_ones() -> None:
+    dead = next(p for p in populations(content(dead=1e5)) if p.name == "dead")
+    assert dead.mean_diameter_um == pytest.approx(5.8)
+
+
+def test_every_cell_is_seen_a_few_times_and_no_frame_is_wasted() -> None:
+    scope = Scope(32)
+    result = scope.inspect(SAMPLES["final, diluted"][0])
+    assert result["frames"] >= len(scope.seen) - 3
+    sightings = sum(scope.seen[-result["frames"]:]) / result["cells"]
+    assert 1.5 < sightings < 4.0
+
+
+def test_the_dilution_is_undone() -> None:
+    sample = SAMPLES["final, diluted"][0]
+    plain, diluted = Scope(33).inspect(sample), Scope(33).inspect(sample, dilution=10.0)
+    assert diluted["concentration_per_ml"] == pytest.approx(10.0 * plain["concentration_per_ml"])
+    assert diluted["viability"] == plain["viability"]
+
+
+def test_an_empty_channel_is_told_not_counted() -> None:
+    with pytest.raises(PhaseError, match="take the sample again"):
+        Scope(34).inspect(content(), timeout_s=1.0)
