@@ -20,6 +20,7 @@ from ..process.errors import WorkcellError
 from ..process.recipe_loader import load_recipe
 from ..process.release import evaluate
 from ..records.review import review
+from ..records.specification import product_file, read_specification
 from ..records.summary import summarize
 from .batch_options import (
     EXIT_COULD_NOT_RUN,
@@ -33,7 +34,6 @@ from .batch_options import (
     script_of,
 )
 from .release_table import print_release
-from .report import read_specification
 
 
 def main(argv: Sequence[str]) -> int:
@@ -88,7 +88,9 @@ def simulate(options: argparse.Namespace) -> dict[str, Any]:
     result = run_batch(run)
     if options.truth:
         Path(options.truth).write_text(json.dumps(result.truth, indent=1) + "\n", encoding="utf-8")
-    specification: Mapping[str, Any] = read_specification(None, recipe.product)
+    specification: Mapping[str, Any] = read_specification(
+        product_file(config_folder() / "products", recipe.product)
+    )
     summary = summarize(review(result.events, specification, evaluate), result.record.head)
     summary |= {"seed": options.seed, "donor_profile": who.name, "scenario": scenario.scenario, "simulated": True}
     return summary

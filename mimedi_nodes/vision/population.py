@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import chi2, norm
+from scipy.special import chdtri, ndtri
 
 from mimedi_nodes.vision.coincidence import PairCounter
 from mimedi_nodes.vision.frame import FrameTracks
@@ -255,7 +255,7 @@ class PopulationEstimator:
         lost, deviation = self._near.missing(mean_px, self._field_px, max(across_px, 1.0), stays / len(cells),
                                              stays - sum(cell.hits for cell in cells))
         more = 1.0 + lost
-        apart = float(norm.ppf(0.5 + self.confidence / 2.0)) * deviation * seen.value
+        apart = float(ndtri(0.5 + self.confidence / 2.0)) * deviation * seen.value
         return Interval(seen.value * more, seen.value * more - math.hypot((seen.value - seen.low) * more, apart),
                         seen.value * more + math.hypot((seen.high - seen.value) * more, apart))
 
@@ -320,11 +320,11 @@ def concentration_interval(frames_in_view: NDArray[np.float64], frames: int, vol
     total = float(frames_in_view.sum())
     if total == 0.0:
         # Nothing seen: at least one field's volume was searched.
-        return Interval(0.0, 0.0, float(chi2.ppf(1.0 - tail, 2)) / 2.0 / volume_ml)
+        return Interval(0.0, 0.0, float(chdtri(2, tail)) / 2.0 / volume_ml)
     value = total / frames / volume_ml
     independent = total**2 / float((frames_in_view * (frames_in_view if sightings is None else sightings)).sum())
-    low = chi2.ppf(tail, 2.0 * independent) / 2.0 / independent
-    high = chi2.ppf(1.0 - tail, 2.0 * independent + 2.0) / 2.0 / independent
+    low = chdtri(2.0 * independent, 1.0 - tail) / 2.0 / independent
+    high = chdtri(2.0 * independent + 2.0, tail) / 2.0 / independent
     return Interval(value, value * float(low), value * float(high))
 
 
@@ -335,7 +335,7 @@ def wilson_interval(successes: int, trials: int, confidence: float, distinct_sha
     """
     if trials <= 0:
         return Interval(math.nan, math.nan, math.nan)
-    z = float(norm.ppf(0.5 + confidence / 2.0))
+    z = float(ndtri(0.5 + confidence / 2.0))
     share = successes / trials
     count = trials * distinct_share
     centre = (share + z * z / (2.0 * count)) / (1.0 + z * z / count)

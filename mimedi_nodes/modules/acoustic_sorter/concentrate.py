@@ -27,7 +27,7 @@ async def concentrate_cells(goal: Any, instruments: SorterInstruments, ctx: Phas
     if not 0.5 <= goal.exchange_volumes <= 1.5:
         raise PhaseError(
             SorterCode.FLOW,
-            f"exchange_volumes = {goal.exchange_volumes:g}: the concentrate leaves with the centre stream, so this chip "
+            f"exchange_volumes = {goal.exchange_volumes:g}: the concentrate leaves with the centre stream, so the chip "
             "exchanges 0.5 to 1.5 volumes in a pass; repeat the phase for more",
         )
     sample_ul = float((ctx.restored or {}).get("sample_ul", 0.0)) or await source_volume(goal, instruments, ctx)
@@ -35,8 +35,8 @@ async def concentrate_cells(goal: Any, instruments: SorterInstruments, ctx: Phas
     if buffer_flow_ul_min >= goal.flow_rate_ul_min:
         raise PhaseError(
             SorterCode.FLOW,
-            f"exchange_volumes = {goal.exchange_volumes:g} at concentration_factor = {goal.concentration_factor:g} asks "
-            "for more new liquid than cells; lower the first or raise the second",
+            f"exchange_volumes = {goal.exchange_volumes:g} at concentration_factor {goal.concentration_factor:g} needs "
+            "more new liquid than cells; lower the first or raise the second",
         )
     buffer_ul = sample_ul * goal.exchange_volumes / goal.concentration_factor
     plan = ChipPlan(

@@ -56,7 +56,7 @@ async def condition_chamber(goal: Any, instruments: BioreactorInstruments, ctx: 
         state = await instruments.controller.state()
         raise PhaseError(
             IncubatorCode.NOT_WARM,
-            f"liquid at {state.liquid_temperature_c:.2f} °C after {goal.timeout_h:g} h, wanted {goal.temperature_c:g} ± "
+            f"liquid at {state.liquid_temperature_c:.2f} °C after {goal.timeout_h:g} h, not {goal.temperature_c:g} ± "
             f"{goal.tolerance_c:g}; look at heater and sensor",
         )
     state = await instruments.controller.state()

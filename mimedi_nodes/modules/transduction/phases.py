@@ -51,7 +51,7 @@ async def transduce_cells(goal: Any, instruments: BioreactorInstruments, ctx: Ph
     if abs(reached - goal.moi) > MOI_TOLERANCE * goal.moi:
         raise PhaseError(
             TransductionCode.WRONG_MOI,
-            f"{goal.vector_volume_ul:.0f} uL at {goal.vector_titre_tu_ml:.2e} TU/mL on {goal.viable_cells:.2e} cells give "
+            f"{goal.vector_volume_ul:.0f} uL at {goal.vector_titre_tu_ml:.2e} TU/mL on {goal.viable_cells:.2e} cells: "
             f"MOI {reached:.2f}; wanted {goal.moi:.2f} ± {MOI_TOLERANCE:.0%}: check volume, titre and count",
         )
     log, _ = await keep(Conditions.of(goal), goal.contact_h * 3600.0, instruments, ctx, module=MODULE_NAME)
