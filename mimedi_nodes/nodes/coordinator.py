@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import math
+import sqlite3
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial
@@ -17,7 +18,7 @@ from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 
 from mimedi_msgs.action import ProduceBatch
-from mimedi_msgs.msg import BatchStatus
+from mimedi_msgs.msg import Alarm, BatchStatus
 from mimedi_msgs.srv import CommandBatch, ReviewBatch
 
 from ..modules.expectations import expected_phase_s
@@ -26,13 +27,15 @@ from ..modules.site import load_site
 from ..process.batch import Batch, BatchOutcome, BatchSnapshot
 from ..process.engine import Engine
 from ..process.errors import WorkcellError
-from ..process.gateway import OperatorGateway
+from ..process.gateway import ModuleUnavailable, OperatorGateway
 from ..process.identity import check_identifier
 from ..process.interfaces import default_interfaces
 from ..process.journal import Journal
 from ..process.operator import ScriptedOperator
 from ..process.recipe import Recipe
 from ..process.recipe_loader import load_recipe
+from ..process.service_state import ServiceCommand
+from ..records.errors import RecordError
 from ..records.events import check_batch_id
 from ..records.outbox import Outbox
 from . import qos
@@ -89,6 +92,8 @@ class CoordinatorCode:
     """The batch has ended but its record could not be reviewed."""
     INACTIVE = 1015
     """The node is not active."""
+    ENGINE = 1016
+    """The engine could not write its journal; the modules are held."""
 
 
 class CoordinatorNode(ManagedNode):
@@ -104,6 +109,7 @@ class CoordinatorNode(ManagedNode):
         self._snapshot: BatchSnapshot | None = None
         self._shown_s = -math.inf
         self._status = self.create_publisher(BatchStatus, "~/batch_status", qos.STATE)
+        self._alarms = self.create_publisher(Alarm, "alarm_events", qos.EVENT)
         self.clock = make_clock(self, self.loop, "coordinator")
 
     # -- lifecycle --------------------------------------------------------------------------------------
@@ -233,13 +239,36 @@ class CoordinatorNode(ManagedNode):
 
     async def _produce(self, engine: Engine, active: ActiveBatch) -> tuple[BatchOutcome, str, str, str]:
         """Run the engine to its end, then have the record reviewed: outcome, verdict, summary JSON, folder."""
-        outcome = await engine.run()
+        try:
+            outcome = await engine.run()
+        except (WorkcellError, RecordError, sqlite3.Error, OSError) as error:
+            await self._give_up(active.batch.batch_id, error)
+            raise Refused(CoordinatorCode.ENGINE, self.last_error) from error
         self.clock.declare_held(outcome.state == "held")
         self._publish_status()
         reply = await self._reviewed(active.batch.batch_id)
         if outcome.state != "held":
             self._active.clear()
         return outcome, reply.verdict, reply.summary_json, reply.folder
+
+    async def _give_up(self, batch_id: str, error: Exception) -> None:
+        """The engine cannot write its journal: hold every module, alarm, and leave the batch to be taken up again."""
+        self.last_error = (
+            f"batch {batch_id} cannot go on: {error}; every module is held. Free space or mend the disk, "
+            "then restart the coordinator: it takes the batch up where the journal ends"
+        )
+        self.get_logger().error(self.last_error)
+        self._alarm("coordinator.engine_failed", self.last_error)
+        for module in module_table():
+            try:
+                await self._modules.command(module, ServiceCommand.HOLD, "coordinator", str(error))
+            except ModuleUnavailable as gone:
+                self.get_logger().error(f"{module} cannot be told to hold: {gone}")
+
+    def _alarm(self, alarm_id: str, message: str) -> None:
+        alarm = Alarm(alarm_id=alarm_id, source="coordinator", state=Alarm.UNACKNOWLEDGED, priority=Alarm.HIGH)
+        alarm.stamp, alarm.message = ros_time(self.clock.now_s()), message
+        self._alarms.publish(alarm)
 
     async def _reviewed(self, batch_id: str) -> ReviewBatch.Response:
         timeout_s = self.settings["review_timeout_s"]
