@@ -9,6 +9,7 @@ import math
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping
+from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -77,7 +78,7 @@ class Refused(WorkcellError):
         self.code = code
 
 
-class CoordinatorCode:
+class CoordinatorCode(IntEnum):
     """Error codes of ProduceBatch."""
 
     RECIPE = 1010
