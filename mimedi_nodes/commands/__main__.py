@@ -6,7 +6,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = ("demo", "produce", "status", "simulate", "verify", "report", "dashboard", "recipe")
+COMMANDS = ("demo", "produce", "status", "simulate", "verify", "report", "dashboard", "recipe", "track", "segment")
 
 
 def main(argv: list[str]) -> int:

@@ -160,10 +160,11 @@ def write_overlay(movie: Movie, frames: Sequence[FrameTracks], path: Path, rate_
         writer.release()
 
 
-def segment_file(path: Path, table: Path, labels: Path) -> int:
+def segment_file(path: Path, table: Path, labels: Path, progress: Callable[[int, int], None] | None = None,
+                 um_per_px: float = math.nan) -> int:
     """Segment `image` (N, H, W) of an npz file (optional `image_bg`, `px_um`); writes CSV and `labels` npz.
 
-    Returns the number of cells.
+    `um_per_px` is the scale where the file holds none. Returns the number of cells.
 
     Raises:
         VisionInputError: no images, or a scale that is not positive.
@@ -173,7 +174,7 @@ def segment_file(path: Path, table: Path, labels: Path) -> int:
             raise VisionInputError("image", sorted(stored.files), "an npz with an array `image` (N, H, W) uint8")
         images = stored["image"]
         backgrounds = stored.get("image_bg", None)
-        um_per_px = float(stored["px_um"]) if "px_um" in stored else math.nan
+        um_per_px = float(stored["px_um"]) if "px_um" in stored else um_per_px
     if not um_per_px > 0.0:
         raise VisionInputError("px_um", um_per_px, "> 0 µm per px in the npz file")
     if backgrounds is not None and backgrounds.shape != images.shape:
@@ -191,6 +192,8 @@ def segment_file(path: Path, table: Path, labels: Path) -> int:
             for cell in cells:
                 writer.writerow((index, cell.label, f"{cell.x_px:.3f}", f"{cell.y_px:.3f}", f"{cell.area_um2:.4f}",
                                  f"{cell.deformation:.5f}", f"{cell.aspect:.4f}", int(cell.edge)))
+            if progress is not None:
+                progress(index + 1, len(images))
     np.savez_compressed(labels, labels=found)
     return count
 

@@ -20,7 +20,7 @@ COULD_NOT_RUN = 2
 
 # Served by mimedi_nodes.commands, with what each needs: the ROS overlay or the libraries alone.
 _WITH_ROS = ("demo", "produce", "status", "dashboard")
-_WITHOUT_ROS = ("simulate", "recipe", "verify", "report")
+_WITHOUT_ROS = ("simulate", "recipe", "verify", "report", "track", "segment")
 _LOCAL_ONLY = ("demo",)
 
 HELP = """\
@@ -51,6 +51,9 @@ without ROS, in seconds
   ./workcell recipe car_t_cd19         check a master recipe against the interfaces and modules
   ./workcell verify runs/BATCH         find any edit of a batch record
   ./workcell report runs/BATCH         write its report again
+  ./workcell track movie.npz --out tracks.csv
+                                       follow the cells of a movie (npz, video, folder of images)
+  ./workcell segment images.npz --out cells.csv --labels labels.npz
 
 `./workcell COMMAND --help` tells the options of one command.
 On a host with a sourced ROS 2 distribution (Jazzy or newer) its own packages are used: docs/ros_host.md.

@@ -4,12 +4,15 @@
 from __future__ import annotations
 
 import csv
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from vision_blobs import RATE_HZ, UM_PER_PX, WALL_BOTTOM, disc, flow_movie
 
+from mimedi_nodes.commands import segment as segment_command
+from mimedi_nodes.commands import track as track_command
 from mimedi_nodes.vision.files import read_movie, segment_file, track_movie, write_overlay, write_tracks
 from mimedi_nodes.vision.opencv import cv2
 from mimedi_nodes.vision.settings import VisionInputError
@@ -96,3 +99,41 @@ def test_segmented_discs_have_their_area(tmp_path: Path) -> None:
     np.savez(tmp_path / "bad.npz", image=np.stack(images))
     with pytest.raises(VisionInputError, match="px_um"):
         segment_file(tmp_path / "bad.npz", tmp_path / "cells.csv", tmp_path / "labels.npz")
+
+
+def test_the_track_command_writes_tables_and_tells_times(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    truth = flow_movie(frames=12, cells_per_frame=8.0, seed=41)
+    np.savez(tmp_path / "m.npz", movie=truth.movie, px_um=UM_PER_PX, wall=WALL, fps=RATE_HZ)
+    out = tmp_path / "tracks.csv"
+    assert track_command.main([str(tmp_path / "m.npz"), "--out", str(out), "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["frames"] == 12
+    assert told["p99_ms"] >= told["p50_ms"] > 0.0
+    with out.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["id"] for row in rows}) == told["tracks"] > 5
+
+
+@pytest.mark.parametrize(("arguments", "word"), [
+    (["gone.npz", "--out", "t.csv"], "gone.npz"), (["m.npz", "--out", "none/t.csv"], "none"),
+    (["m.npz", "--out", "t.csv", "--fluorescence"], "fl is missing")])
+def test_the_track_command_says_what_is_wrong(tmp_path: Path, capsys: pytest.CaptureFixture[str],
+                                              monkeypatch: pytest.MonkeyPatch, arguments: list[str], word: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    truth = flow_movie(frames=3, cells_per_frame=3.0, seed=42)
+    np.savez("m.npz", movie=truth.movie, px_um=UM_PER_PX, wall=WALL)
+    assert track_command.main(arguments) == 2
+    assert word in capsys.readouterr().err
+
+
+def test_the_segment_command_counts_cells(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = np.full((9, 60, 80), 150, np.uint8)
+    for k in range(9):
+        cv2.circle(image[k], (15 + 5 * k, 30), 8, 90, -1)
+    np.savez(tmp_path / "i.npz", image=image, px_um=0.5)
+    arguments = [str(tmp_path / "i.npz"), "--out", str(tmp_path / "c.csv"), "--labels", str(tmp_path / "l.npz")]
+    assert segment_command.main(arguments) == 0
+    assert capsys.readouterr().out.startswith("9 cells")
+    with np.load(tmp_path / "l.npz") as stored:
+        assert (stored["labels"].max(axis=(1, 2)) == 1).all()
+    assert segment_command.main([str(tmp_path), *arguments[1:]]) == 2
