@@ -6,7 +6,10 @@ from __future__ import annotations
 import importlib
 import sys
 
-COMMANDS = ("demo", "produce", "status", "simulate", "verify", "report", "dashboard", "recipe", "track", "segment")
+COMMANDS = (
+    "demo", "produce", "status", "simulate", "verify", "report", "dashboard", "recipe", "track", "segment",
+    "check-physics",
+)
 
 
 def main(argv: list[str]) -> int:
@@ -19,7 +22,7 @@ def main(argv: list[str]) -> int:
 
         sys.argv = ["workcell dashboard", *argv[1:]]
         return int(window() or 0)
-    module = importlib.import_module(f"mimedi_nodes.commands.{argv[0]}")
+    module = importlib.import_module(f"mimedi_nodes.commands.{argv[0].replace('-', '_')}")
     return int(module.main(argv[1:]))
 
 

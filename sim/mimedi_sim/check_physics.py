@@ -46,15 +46,38 @@ def load_entries(path: Path) -> list[dict[str, Any]]:
     """
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path} is not UTF-8 text ({error})") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON ({error}); give a file such as {REFERENCE_FILE.name}") from error
     if not isinstance(entries, list):
         raise ValueError(f"{path} holds a {type(entries).__name__}; expected a list of entries")
     for number, entry in enumerate(entries):
-        missing = {"id", "model", "inputs", "output", "rtol"} - set(entry if isinstance(entry, dict) else ())
-        if missing:
-            raise ValueError(f"entry {number} of {path} lacks {', '.join(sorted(missing))}")
+        fault = _fault_of(entry)
+        if fault:
+            raise ValueError(f"entry {number} of {path} {fault}")
     return entries
+
+
+def _fault_of(entry: Any) -> str:
+    """Return what is wrong with the form of an entry, an empty text if nothing is."""
+    if not isinstance(entry, dict):
+        return f"is a {type(entry).__name__}, not an object"
+    missing = {"id", "model", "inputs", "output", "rtol"} - set(entry)
+    if missing:
+        return f"lacks {', '.join(sorted(missing))}"
+    inputs, output, rtol = entry["inputs"], entry["output"], entry["rtol"]
+    if not isinstance(inputs, list) or not all(isinstance(i, dict) and {"name", "value"} <= set(i) for i in inputs):
+        return f"({entry['id']}) has inputs that are no list of objects with name and value"
+    if not isinstance(output, dict) or "name" not in output or not _is_number(output.get("value")):
+        return f"({entry['id']}) has no output with a name and a finite number as value"
+    if not _is_number(rtol) or rtol < 0:
+        return f"({entry['id']}) has rtol {rtol!r}; allowed: a number >= 0"
+    return ""
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def evaluate_entry(entry: Mapping[str, Any], registry: Mapping[str, ModelFunction] | None = None) -> EntryResult:
@@ -72,7 +95,7 @@ def evaluate_entry(entry: Mapping[str, Any], registry: Mapping[str, ModelFunctio
             got = float(result[entry["output"]["name"]]) if isinstance(result, Mapping) else float(result)
         except KeyError as error:
             message = f"the model knows no input or output named {error}"
-        except (ValueError, ArithmeticError, TypeError) as error:
+        except (ValueError, ArithmeticError, TypeError, AttributeError, IndexError) as error:
             message = f"{type(error).__name__}: {error}"
     scale = abs(expected) if expected != 0.0 else 1.0
     error_size = abs(got - expected) / scale
@@ -96,15 +119,23 @@ def _as_json(results: Sequence[EntryResult]) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Print the verdicts; return 0 if all pass, 1 on any miss, 2 if the file cannot be read."""
-    parser = argparse.ArgumentParser(prog="check-physics", description="check the twin's models against values")
-    parser.add_argument("file", nargs="?", type=Path, default=REFERENCE_FILE, help="reference file (JSON)")
+    """Print the verdicts; return 0 if all pass, 1 on any miss, 2 if the file cannot be read or holds nothing."""
+    parser = argparse.ArgumentParser(
+        prog="workcell check-physics",
+        description="Evaluates every entry of a file of reference values through the models that the simulated plant "
+        "uses. Exit status: 0 all pass; 1 an entry misses its tolerance or has no model; 2 the file cannot be used.",
+        epilog="Example: ./workcell check-physics sim/mimedi_sim/reference/physics.json --json",
+    )
+    parser.add_argument("file", nargs="?", type=Path, default=REFERENCE_FILE, help="reference file (JSON; default: the shipped one)")
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
     options = parser.parse_args(arguments)
     try:
         results = evaluate_file(options.file)
     except (OSError, ValueError) as error:
         print(f"check-physics: {error}", file=sys.stderr)
+        return 2
+    if not results:
+        print(f"check-physics: {options.file} holds no entries; nothing was checked", file=sys.stderr)
         return 2
     if options.json:
         print(_as_json(results))
@@ -114,7 +145,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             print(f"{verdict} {r.id:22} expected {r.expected:<12.6g} got {r.got:<12.6g} "
                   f"error {r.relative_error:<9.2g} {r.message}".rstrip())
         print(f"{sum(r.passed for r in results)} of {len(results)} entries pass")
-    return 0 if results and all(r.passed for r in results) else 1
+    return 0 if all(r.passed for r in results) else 1
 
 
 if __name__ == "__main__":

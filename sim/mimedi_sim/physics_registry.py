@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import cmath
 import math
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -27,8 +28,9 @@ from mimedi_sim.models import (
     transduction,
 )
 from mimedi_sim.models.piezo import MotionalBranch, Transducer, tracking_step_hz
-from mimedi_sim.models.process_chain import nominal_batch
+from mimedi_sim.models.process_chain import BatchSchedule, nominal_batch
 from mimedi_sim.models.tcell import CultureConditions, TCellCulture, TCellParameters
+from mimedi_sim.physics_registry_monitoring import MONITORING
 
 Inputs = Mapping[str, Any]
 Result = Mapping[str, float] | float
@@ -201,6 +203,15 @@ def _camera(i: Inputs) -> imaging.CameraNoise:
     )
 
 
+# -- 12 process ---------------------------------------------------------------------------------------------
+
+
+def _batch(i: Inputs) -> Result:
+    """The scenario is a text; of its settings it states the energy density of the sort."""
+    energy = re.search(r"E_ac\s*=\s*([0-9.]+(?:[eE][+-]?[0-9]+)?)", str(i["scenario"]))
+    return nominal_batch(schedule=BatchSchedule(energy_j_m3=float(energy[1])) if energy else BatchSchedule())
+
+
 REGISTRY: dict[str, Callable[[Inputs], Result]] = {
     "1.fluidics.rect_channel_hydraulic_resistance":
         lambda i: fluidics.rectangular_resistance_pa_s_m3(i["w"], i["h"], i["L"], i["eta"]),
@@ -274,6 +285,7 @@ REGISTRY: dict[str, Callable[[Inputs], Result]] = {
     "6.incubator.dew_point": lambda i: humidity.dew_point_c(i["T"], i["RH"]),
     "6.incubator.pCO2_dry_basis":
         lambda i: humidity.co2_partial_pressure_mmhg(i["x_CO2"], i["P"], i["T"], i["RH"]),
+    **MONITORING,
     "11.imaging.psf_sigma_px": lambda i: imaging.psf_sigma_px(i["lam"], i["NA"], i["M"], i["pixel"]),
     "11.imaging.blurred_disk_centre": lambda i: float(imaging.blurred_disk(i["a"], i["sigma"], 0.0)),
     "11.imaging.motion_blur_sigma_px":
@@ -282,6 +294,6 @@ REGISTRY: dict[str, Callable[[Inputs], Result]] = {
     "11.imaging.camera_mean": lambda i: _camera(i).mean_dn(i["photons"]),
     "11.imaging.localisation_precision":
         lambda i: imaging.localisation_precision_px(i["N"], i["s"], i["b"], i["a"]),
-    "12.process.nominal_CART_batch": lambda i: nominal_batch(),
+    "12.process.nominal_CART_batch": _batch,
 }
 """Model name of a reference entry -> evaluation from its inputs."""

@@ -20,7 +20,7 @@ COULD_NOT_RUN = 2
 
 # Served by mimedi_nodes.commands, with what each needs: the ROS overlay or the libraries alone.
 _WITH_ROS = ("demo", "produce", "status", "dashboard")
-_WITHOUT_ROS = ("simulate", "recipe", "verify", "report", "track", "segment")
+_WITHOUT_ROS = ("simulate", "recipe", "verify", "report", "track", "segment", "check-physics")
 _LOCAL_ONLY = ("demo",)
 
 HELP = """\
@@ -48,6 +48,7 @@ run
 
 without ROS, in seconds
   ./workcell simulate car_t_cd19 --seed 1 --json -
+  ./workcell check-physics FILE.json   hold the simulated plant's models to reference values
   ./workcell recipe car_t_cd19         check a master recipe against the interfaces and modules
   ./workcell verify runs/BATCH         find any edit of a batch record
   ./workcell report runs/BATCH         write its report again
