@@ -125,26 +125,32 @@ class Appearances:
         if not len(ids):
             none = np.empty(0)
             return OverlapFit(none, none, none, np.zeros((len(images), *images[0].shape), np.float32))
-        scale = np.asarray(weights, np.float32)[:, None, None]
         known = np.array([self.knows(i) for i in ids.tolist()], bool)
         unknown = self._mean if stretch == (1.0, 1.0) else self._stretched(*stretch)
-        patches = np.stack([
-            self._patches[i] if k else self._lit_like(unknown, images, cx, cy)
-            for i, k, cx, cy in zip(ids.tolist(), known.tolist(), x.tolist(), y.tolist(), strict=True)
-        ]).astype(np.float32) * scale
-        stack = np.stack(images).astype(np.float32, copy=False) * scale
+        count, channels, (height, width) = len(ids), len(images), images[0].shape
+        scale = np.asarray(weights, np.float32)[:, None, None]
+        patches = np.empty((count, channels, self.size, self.size), np.float32)
+        for k, (i, own, cx, cy) in enumerate(zip(ids.tolist(), known.tolist(), x.tolist(), y.tolist(), strict=True)):
+            np.multiply(self._patches[i] if own else self._lit_like(unknown, images, cx, cy), scale, out=patches[k],
+                        casting="same_kind")
+        stack = np.empty((channels, height, width), np.float32)
+        for layer, image, weight in zip(stack, images, weights, strict=True):
+            np.multiply(image, np.float32(weight), out=layer, casting="same_kind")
         # An own patch is that cell's; the mean one may be darker or lighter than an unknown cell.
         spread = np.where(known, 0.15, 0.5)
         compiled = fit_overlaps()
         if compiled is None:
             return _fit_numpy(stack, scale, patches, x, y, prior_px, spread)
-        fx, fy, amplitude = x.astype(float), y.astype(float), np.ones(len(ids))
         residual = stack.copy()
-        arguments = [np.ascontiguousarray(v, float) for v in (x, y, prior_px, spread)]
-        compiled(len(ids), len(images), self.size, *images[0].shape, residual.ctypes.data, patches.ctypes.data,
-                 fx.ctypes.data, fy.ctypes.data, amplitude.ctypes.data, *[v.ctypes.data for v in arguments],
-                 _SWEEPS, _MAX_STEP_PX)
-        return OverlapFit(fx, fy, amplitude, (stack - residual) / scale)
+        # One block: x, y, amplitude as they change, then their priors.
+        block = np.empty((7, count))
+        block[0], block[1], block[2], block[3], block[4], block[5], block[6] = x, y, 1.0, x, y, prior_px, spread
+        first = block.ctypes.data
+        compiled(count, channels, self.size, height, width, residual.ctypes.data, patches.ctypes.data,
+                 *[first + 8 * count * row for row in range(7)], _SWEEPS, _MAX_STEP_PX)
+        np.subtract(stack, residual, out=residual)
+        residual /= scale
+        return OverlapFit(block[0], block[1], block[2], residual)
 
 
 def _fit_numpy(stack: FloatImage, scale: FloatImage, patches: FloatImage, x: FloatArray, y: FloatArray,

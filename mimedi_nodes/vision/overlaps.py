@@ -55,7 +55,8 @@ class OverlapSolver:
             return False
         if math.hypot(two.x[0] - two.x[1], two.y[0] - two.y[1]) < 0.3 * self.typical.diameter_px:
             return False
-        left_one, left_two = (float(((images[0] - level - fit.model[0]) ** 2).sum()) for fit in (one, two))
+        left_one, left_two = (cv2.norm(cv2.subtract(images[0], fit.model[0]) - level, cv2.NORM_L2SQR)
+                              for fit in (one, two))
         if left_two > _PAIR_IS_BETTER * left_one:
             return False
         blob.seeds.extend((float(x) + x0, float(y) + y0) for x, y in zip(two.x, two.y, strict=True))
@@ -97,9 +98,10 @@ class OverlapSolver:
     def _left_over(self, expected: Expected, overlaps: list[Blob], level: float, threshold: float,
                    fit: OverlapFit) -> list[tuple[float, float]]:
         """Centres of dark remains large enough for another cell."""
-        residual = cv2.GaussianBlur(expected.images[0] - level - fit.model[0], (0, 0), BLUR_SIGMA_PX)
-        tolerance = 0.3 * np.maximum(fit.model[0], 0.0) + max(threshold, 0.4 * self.typical.contrast)
-        dark = np.where(residual > tolerance, np.uint8(255), np.uint8(0))
+        residual = cv2.GaussianBlur(cv2.subtract(expected.images[0], fit.model[0]), (0, 0), BLUR_SIGMA_PX)
+        tolerated = cv2.max(fit.model[0], 0.0)
+        cv2.addWeighted(residual, 1.0, tolerated, -0.3, -level, dst=residual)
+        dark = cv2.compare(residual, max(threshold, 0.4 * self.typical.contrast), cv2.CMP_GT)
         dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, _OPEN)
         least = _LEAST_REMAINS * math.pi / 4.0 * self.typical.diameter_px**2
         centres = []
