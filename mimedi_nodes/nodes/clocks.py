@@ -72,7 +72,7 @@ class SystemClock(NodeClock):
         return self._clock.now().nanoseconds * 1e-9
 
     async def sleep_until(self, time_s: float) -> None:
-        while (left_s := time_s - self.now_s()) > 0.0:
+        while (left_s := time_s - self.now_s()) > 0.0:  # noqa: ASYNC110 - the system clock may step, no event tells
             await asyncio.sleep(min(left_s, self.SLICE_S))
 
 

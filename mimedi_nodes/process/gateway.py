@@ -70,8 +70,9 @@ class ModuleGateway(Protocol):
     ) -> PhaseOutcome:
         """Start `action` (CamelCase interface name) with a chosen 32-digit hexadecimal goal UUID; wait for its end.
 
-        The module's service is reset first when it is not Idle for lack of a RESET. Returns also when the service refuses the goal
-        (status "aborted", code `n01`). Raises ModuleUnavailable when the module is not there or dies meanwhile.
+        The module's service is reset first when it is not Idle for lack of a RESET. Returns also when the service
+        refuses the goal (status "aborted", code `n01`). Raises ModuleUnavailable when the module is not there or dies
+        meanwhile.
         """
         ...
 

@@ -38,7 +38,7 @@ def verify_record(record_json: str, signature_hex: str, key_id: str, keys: Mappi
         key.verify(bytes.fromhex(signature_hex), record_json.encode())
         record = json.loads(record_json)
     except InvalidSignature as error:
-        raise LaboratoryRecordError(f"the signature of key {key_id!r} does not fit the record; ask for it again") from error
+        raise LaboratoryRecordError(f"the signature of {key_id!r} does not fit the record; ask for it again") from error
     except ValueError as error:
         raise LaboratoryRecordError(f"laboratory record is malformed: {error}") from error
     if not isinstance(record, dict):

@@ -126,7 +126,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "uses. Exit status: 0 all pass; 1 an entry misses its tolerance or has no model; 2 the file cannot be used.",
         epilog="Example: ./workcell check-physics sim/mimedi_sim/reference/physics.json --json",
     )
-    parser.add_argument("file", nargs="?", type=Path, default=REFERENCE_FILE, help="reference file (JSON; default: the shipped one)")
+    parser.add_argument(
+        "file", nargs="?", type=Path, default=REFERENCE_FILE, help="reference file (JSON; default: the shipped one)"
+    )
     parser.add_argument("--json", action="store_true", help="print the verdicts as JSON")
     options = parser.parse_args(arguments)
     try:

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who may let simulated time pass, and how far: conservative time management without ROS.
 
-The rule is that of conservative parallel simulation (Chandy and Misra 1979; the time advance request of IEEE 1516.1): time goes on to the
-earliest wake-up that anybody has asked for, and only when nobody is busy and no message between participants is in flight. Messages
-are counted by tokens `sender>receiver:what`, owed by the sender and taken by the receiver.
+The rule is that of conservative parallel simulation (Chandy and Misra 1979; the time advance request of IEEE 1516.1):
+time goes on to the earliest wake-up that anybody has asked for, and only when nobody is busy and no message between
+participants is in flight. Messages are counted by tokens `sender>receiver:what`, owed by the sender and taken by the
+receiver.
 """
 
 from __future__ import annotations
@@ -157,7 +158,7 @@ class TimeKeeper:
         self._owed.pop(name, None)
 
     def plan(self, now_s: float, plant_event_s: float = math.inf) -> tuple[Grant | None, float]:
-        """Return the next grant, or None and the steady delay [s] (inf: until a request comes) after which to ask again.
+        """Return the next grant, or None and the steady delay [s] after which to ask again (inf: after a request).
 
         Args:
             now_s: steady time [s].

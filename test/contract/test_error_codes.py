@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+
 from mimedi_nodes.modules.registry import load_module, module_table
 
 ROOT = Path(__file__).parents[2]

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
 from mimedi_nodes.modules.goal_store import GoalStore
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 from mimedi_sim.headless.virtual_loop import run_virtual
@@ -268,7 +269,9 @@ def limit_disk(store: GoalStore, *, full: bool) -> None:
         database.execute("PRAGMA journal_mode=DELETE")
         database.execute("CREATE TABLE filler (data BLOB)")
         database.execute(f"PRAGMA max_page_count={database.execute('PRAGMA page_count').fetchone()[0]}")
-        database.execute("CREATE TRIGGER fill AFTER UPDATE ON goals BEGIN INSERT INTO filler VALUES (zeroblob(9000)); END")
+        database.execute(
+            "CREATE TRIGGER fill AFTER UPDATE ON goals BEGIN INSERT INTO filler VALUES (zeroblob(9000)); END"
+        )
     else:
         database.execute("DROP TRIGGER fill")
         database.execute("PRAGMA max_page_count=1000000")
