@@ -13,9 +13,11 @@ import cv2
 from sensor_msgs.msg import Image
 
 from mimedi_msgs.msg import CellTrack, CellTrackArray
+from mimedi_msgs.msg import PopulationSummary as PopulationSummaryMsg
 
 from ..modules.camera import Frame
 from ..vision.annotate import annotate
+from ..vision.population import PopulationSummary
 from ..vision.tracker import FrameTracks
 from . import qos
 from .conversion import ros_time
@@ -30,11 +32,12 @@ PARAMETERS = (
 
 
 class TrackPublisher:
-    """Publishes tracks at telemetry rate, and an annotated image at display rate on demand."""
+    """Publishes tracks at telemetry rate, population summaries, and an annotated image at display rate on demand."""
 
     def __init__(self, node: ModuleNode) -> None:
         self._tracks = node.create_publisher(CellTrackArray, "~/tracks", qos.TELEMETRY)
         self._image = node.create_publisher(Image, "~/annotated", qos.IMAGE)
+        self._population = node.create_publisher(PopulationSummaryMsg, "~/population", qos.STATE)
         self._shown_s = 0.0
         self._sent_s = 0.0
         self._period_s = declare(node, PARAMETERS)["tracks_period_s"]
@@ -72,6 +75,30 @@ class TrackPublisher:
         ]
         self._tracks.publish(message)
 
+    def show_summary(self, sample_id: str, stamp_s: float, summary: PopulationSummary, dropped: int) -> None:
+        """Publish what the cells seen so far say."""
+        self._population.publish(
+            PopulationSummaryMsg(
+                stamp=ros_time(stamp_s),
+                sample_id=sample_id,
+                frames=summary.frames_used,
+                frames_dropped=dropped,
+                cells=summary.cells_counted,
+                concentration_per_ml=summary.concentration_per_ml,
+                concentration_low_per_ml=summary.concentration_low_per_ml,
+                concentration_high_per_ml=summary.concentration_high_per_ml,
+                viability=summary.viability,
+                viability_low=summary.viability_low,
+                viability_high=summary.viability_high,
+                diameter_mean_um=summary.diameter_mean_um,
+                diameter_sd_um=summary.diameter_sd_um,
+                diameter_edges_um=[float(edge) for edge in summary.diameter_edges_um],
+                diameter_counts=[int(count) for count in summary.diameter_counts],
+                velocity_mean_mm_s=summary.velocity_mean_mm_s,
+                doublet_fraction=summary.doublet_fraction,
+            )
+        )
+
     def _publish_image(self, frame: Frame, tracks: FrameTracks) -> None:
         drawn = annotate(frame.bright_field, tracks)
         height, width, _ = drawn.shape
@@ -83,7 +110,9 @@ class TrackPublisher:
 
 def _extras(node: ModuleNode) -> Mapping[str, Any]:
     cv2.setNumThreads(1)
-    return {"camera": RosCamera(node, node.loop, node.clock, "microscope"), "on_tracks": TrackPublisher(node)}
+    publisher = TrackPublisher(node)
+    camera = RosCamera(node, node.loop, node.clock, "microscope")
+    return {"camera": camera, "on_tracks": publisher, "on_summary": publisher.show_summary}
 
 
 def main() -> None:

@@ -18,6 +18,7 @@ from .instruments import VisionInstruments
 FRAME_TIMEOUT_S = 10.0
 """Steady time [s] without a frame after which the camera counts as dead."""
 REPORT_EVERY = 5
+SHOW_EVERY = 25
 FIRST_FRAMES = 9
 """Frames from which the empty channel is learnt before any is measured, so that dust never counts as cells."""
 
@@ -38,6 +39,7 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
     population = PopulationEstimator(instruments.settings)
     end_s = ctx.now_s() + goal.timeout_s
     frames = 0
+    stamp_s = ctx.now_s()
     waiting: list[Frame] = []
     await instruments.camera.set_capture(True)
     try:
@@ -55,18 +57,21 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
                 population.add(tracks)
                 instruments.on_tracks(frame, tracks, (time.perf_counter() - begun) * 1000.0)
                 frames += 1
+                stamp_s = frame.stamp_s
                 _check_camera(tracker, frames)
             waiting.clear()
             if frames % REPORT_EVERY == 0:
                 cells = population.cells_counted
                 ctx.feedback(min(1.0, cells / goal.cells_wanted), f"{cells} of {goal.cells_wanted} cells")
+                if frames % SHOW_EVERY == 0:
+                    _show(goal, instruments, population, stamp_s)
                 if cells >= goal.cells_wanted:
                     break
             if late:
                 break
     finally:
         await instruments.camera.set_capture(False)
-    summary = population.summary()
+    summary = _show(goal, instruments, population, stamp_s)
     if summary.cells_counted < min(50, goal.cells_wanted):
         raise PhaseError(
             VisionCode.TOO_FEW,
@@ -74,6 +79,14 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
             "take the sample again and look for air in the imaging channel",
         )
     return _result(goal, summary, ctx)
+
+
+def _show(
+    goal: Any, instruments: VisionInstruments, population: PopulationEstimator, stamp_s: float
+) -> PopulationSummary:
+    summary = population.summary()
+    instruments.on_summary(goal.sample_id, stamp_s, summary, instruments.camera.dropped)
+    return summary
 
 
 def _check_camera(tracker: CellTracker, frames: int) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...instruments.link import Link
 from ...vision.kernel import prepare as prepare_kernel
+from ...vision.population import PopulationSummary
 from ...vision.settings import VisionSettings
 from ...vision.tracker import FrameTracks
 from ..camera import Camera, Frame
@@ -21,6 +22,9 @@ living cells from 4.5 um beads."""
 OnTracks = Callable[[Frame, FrameTracks, float], None]
 """Shows one tracked frame: frame, tracks, latency [ms]."""
 
+OnSummary = Callable[[str, float, PopulationSummary, int], None]
+"""Shows what the cells seen so far say: sample label, stamp of the last frame [s], summary, frames lost."""
+
 
 @dataclass
 class VisionInstruments:
@@ -29,6 +33,7 @@ class VisionInstruments:
     camera: Camera
     settings: VisionSettings
     on_tracks: OnTracks
+    on_summary: OnSummary
 
     async def connect(self) -> None:
         """Have the camera off; raises InstrumentError when it is not there."""
@@ -45,7 +50,7 @@ class VisionInstruments:
 
 
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> VisionInstruments:
-    """Make the module's instruments; `extras` must hold the camera, and may hold `on_tracks`."""
+    """Make the module's instruments; `extras` must hold the camera, and may hold `on_tracks` and `on_summary`."""
     microscope = site.microscope
     settings = VisionSettings(
         um_per_px=microscope.um_per_px,
@@ -55,4 +60,9 @@ def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> V
         frame_rate_hz=microscope.frame_rate_hz,
         stained_diameter_min_um=STAINED_DIAMETER_MIN_UM,
     )
-    return VisionInstruments(extras["camera"], settings, extras.get("on_tracks", lambda frame, tracks, latency: None))
+    return VisionInstruments(
+        extras["camera"],
+        settings,
+        extras.get("on_tracks", lambda frame, tracks, latency_ms: None),
+        extras.get("on_summary", lambda sample_id, stamp_s, summary, dropped: None),
+    )
