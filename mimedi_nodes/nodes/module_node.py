@@ -131,6 +131,10 @@ class ModuleNode(ManagedNode):
         self.active = False
         self.clock.close()
         self.clean_up()
+        for extra in self._extras.values():
+            # A thread of its own that still spins when the interpreter ends would abort the process.
+            if hasattr(extra, "close"):
+                extra.close()
         super().destroy_node()
 
     def _offer(self) -> None:
@@ -218,18 +222,20 @@ class ModuleNode(ManagedNode):
         return future.cancel
 
     async def _read_telemetry(self, period_s: float) -> None:
-        failing = False
+        failing = ""
         while True:
             assert self.service is not None
             try:
                 values = await self.service.instruments.telemetry()
                 self._publish_telemetry({k: (v, u, math.nan, math.nan) for k, (v, u) in values.items()})
-                failing = False
+                if failing:
+                    self._alarm(failing, "", False)
+                failing = ""
             except InstrumentError as error:
                 # A running phase meets the same fault and holds; here it is alarmed for a module that is idle.
                 if not failing:
-                    self._alarm(f"{self.module.name}.{error.instrument}_fault", str(error), True)
-                failing = True
+                    failing = f"{self.module.name}.{error.instrument}_fault"
+                    self._alarm(failing, str(error), True)
             await asyncio.sleep(period_s)
 
     def _publish_telemetry(self, values: Mapping[str, tuple[float, str, float, float]]) -> None:
