@@ -105,6 +105,7 @@ class ModuleService:
         self._last: _Current | None = None
         self._ending: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
+        self._standing: set[str] = set()  # alarms of the service's own: faults, holds, what could not be made safe
 
     @property
     def state(self) -> ServiceState:
@@ -381,6 +382,7 @@ class ModuleService:
                 return wanted
             if await self._reconnect():
                 self._machine.complete()
+                self._clear_standing()
                 self._try_write(lambda: self._store.note(current.goal_id, "running"))
                 current.run.restored = self._store.recall(current.goal_id).checkpoint or None
                 self._changed()
@@ -424,18 +426,27 @@ class ModuleService:
             except InstrumentError as error:
                 safe, why = False, str(error)
             if not safe:
-                self._alarm(
+                self._stand(
                     f"{self.module.name}.not_safe",
                     f"{actuator.name} could not be switched off for state {state}: {why}; switch it off by hand",
-                    True,
                 )
 
     def _alarm_failure(self, failure: PhaseHold | InstrumentError) -> None:
         self.last_error = str(failure)
         if isinstance(failure, PhaseHold):
-            self._alarm(failure.alarm_id, str(failure), True)
+            self._stand(failure.alarm_id, str(failure))
         else:
-            self._alarm(f"{self.module.name}.{failure.instrument}_fault", str(failure), True)
+            self._stand(f"{self.module.name}.{failure.instrument}_fault", str(failure))
+
+    def _stand(self, alarm_id: str, message: str) -> None:
+        self._standing.add(alarm_id)
+        self._alarm(alarm_id, message, True)
+
+    def _clear_standing(self) -> None:
+        """Clear the service's own alarms: whoever lets the phase go on has seen to their cause, and the lines answer."""
+        for alarm_id in sorted(self._standing):
+            self._alarm(alarm_id, "", False)
+        self._standing.clear()
 
     def _alarm(self, alarm_id: str, message: str, active: bool) -> None:
         self._hooks.alarm(alarm_id, message, active)

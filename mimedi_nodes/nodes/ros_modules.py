@@ -30,6 +30,8 @@ from .ros_calls import CallFailed, call, in_executor, in_loop, ready
 
 SILENT_AFTER_S = 5.0
 """Steady time [s] without a state message after which a module counts as gone (its heartbeat is 1 s)."""
+FORGOTTEN_AFTER_S = 2.0
+"""Steady time [s] after which a module's state message was sent when the goal had long begun: two heartbeats."""
 CALL_TIMEOUT_S = 10.0
 POLL_S = 1.0
 
@@ -113,7 +115,7 @@ class RosModules:
             self._clock.take(module, f"end:{goal_id}")
             raise ModuleUnavailable(f"{module} did not accept {action}: its node is not configured")
         ending = await in_executor(self._node, self._loop, handle.get_result_async)
-        answer = await self._or_lost(module, ending)
+        answer = await self._or_lost(module, goal_id, ending)
         self._clock.take(module, f"end:{goal_id}")
         status = _STATUS.get(answer.status)
         if status is None:
@@ -192,8 +194,9 @@ class RosModules:
         finally:
             self._clock.release()
 
-    async def _or_lost(self, module: str, future: Any) -> Any:
-        """Await a result; raises ModuleUnavailable when the module falls silent first."""
+    async def _or_lost(self, module: str, goal_id: str, future: Any) -> Any:
+        """Await a result; raises ModuleUnavailable when the module falls silent, or no longer knows the goal, first."""
+        begun_s = time.monotonic()
         result = asyncio.ensure_future(in_loop(self._loop, future, None, f"module {module}"))
         try:
             while True:
@@ -202,8 +205,18 @@ class RosModules:
                     return result.result()
                 if self.state_age_s(module) > SILENT_AFTER_S:
                     raise ModuleUnavailable(f"{module} has been silent for more than {SILENT_AFTER_S:g} s")
+                if self._has_forgotten(module, goal_id, begun_s):
+                    raise ModuleUnavailable(f"{module} was started again and no longer carries out the goal")
         finally:
             result.cancel()
+
+    def _has_forgotten(self, module: str, goal_id: str, begun_s: float) -> bool:
+        """Tell whether a module that took a goal at steady time `begun_s` [s] presents another one, or none, by now.
+
+        A process that was started again at once is never silent, but the result of the goal it had never comes.
+        """
+        heard_s, message = self._states[module]
+        return message.goal_id != goal_id and heard_s > begun_s + FORGOTTEN_AFTER_S
 
     def _client(self, module: str, action: str) -> ActionClient:
         key = (module, action)
