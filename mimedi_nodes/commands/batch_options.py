@@ -31,17 +31,21 @@ def add_plant_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--scenario", default="nominal", help="a file of config/scenarios, by name (default nominal)")
 
 
-def add_batch_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options that say for whom a batch is made."""
-    parser.add_argument("--batch-id", default="", help="name of the batch and its folder (default: from the time)")
-    parser.add_argument("--patient", default=demo_identity(), help="chain of identity (default: a synthetic patient)")
-    parser.add_argument("--weight-kg", type=float, default=70.0, help="body weight of the patient [kg] (default 70)")
+def add_operator_option(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says who answers the recipe's questions."""
     parser.add_argument(
         "--operator",
         default=f"scripted:{default_script()}",
         metavar="scripted:FILE|ask",
         help="who answers questions: a script, recorded as simulated, or people (default: the shipped script)",
     )
+
+
+def add_batch_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say for whom a batch is made."""
+    parser.add_argument("--batch-id", default="", help="name of the batch and its folder (default: from the time)")
+    parser.add_argument("--patient", default=demo_identity(), help="chain of identity (default: a synthetic patient)")
+    parser.add_argument("--weight-kg", type=float, default=70.0, help="body weight of the patient [kg] (default 70)")
     parser.add_argument(
         "--json",
         nargs="?",

@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from rich.console import Console
@@ -39,6 +41,15 @@ class BatchView:
 
     def __exit__(self, *error: object) -> None:
         self._progress.stop()
+
+    @contextmanager
+    def suspended(self) -> Iterator[None]:
+        """Leave the screen to a question."""
+        self._progress.stop()
+        try:
+            yield
+        finally:
+            self._progress.start()
 
     def show(self, status: Any) -> None:
         """Take a BatchStatus (or None before the first)."""

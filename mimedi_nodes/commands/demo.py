@@ -22,6 +22,7 @@ from .batch_options import (
     EXIT_COULD_NOT_RUN,
     EXIT_TEXT,
     add_batch_options,
+    add_operator_option,
     add_plant_options,
     new_batch_id,
 )
@@ -43,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for the run's files (default runs)")
     add_plant_options(parser)
     add_batch_options(parser)
+    add_operator_option(parser)
     options = parser.parse_args(list(argv))
     options.namespace = ""
     options.batch_id = options.batch_id or new_batch_id(options.recipe)

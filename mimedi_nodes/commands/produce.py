@@ -24,6 +24,7 @@ from .batch_options import (
     batch_of,
 )
 from .batch_view import BatchView
+from .questions import Questions
 from .release_table import print_release
 
 
@@ -46,7 +47,7 @@ def produce(
     options: argparse.Namespace, console: Console, still_running: Callable[[], bool], runs_dir: Path | None = None
 ) -> int:
     """Order the batch of the options, follow it, print its release table; return the exit status."""
-    from ..nodes.batch_client import BatchClient, ClientError
+    from ..nodes.batch_client import BatchClient, ClientError, Seen
 
     client = BatchClient(options.namespace, tuple(module_table()))
     try:
@@ -54,7 +55,13 @@ def produce(
             client.wait_active(still_running, lambda text: waiting.update(text))
         with BatchView(console) as view:
             batch = batch_of(options, options.recipe)
-            summary = client.produce(options.recipe, batch, {}, lambda seen: view.show(seen.batch))
+            questions = Questions(client, view, console)
+
+            def follow(seen: Seen) -> None:
+                view.show(seen.batch)
+                questions.take(seen.prompt, batch.batch_id)
+
+            summary = client.produce(options.recipe, batch, {}, follow)
     except (ClientError, WorkcellError, OSError, ValueError) as error:
         print(f"workcell: could not run: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN

@@ -28,6 +28,7 @@ from .batch_options import (
     EXIT_REJECTED,
     EXIT_TEXT,
     add_batch_options,
+    add_operator_option,
     add_plant_options,
     batch_of,
     recipe_path,
@@ -46,6 +47,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("recipe", help="name of a recipe in config/recipes, or a file")
     add_plant_options(parser)
     add_batch_options(parser)
+    add_operator_option(parser)
     parser.add_argument("--truth", metavar="FILE", help="write the plant's truth at the end as JSON")
     options = parser.parse_args(list(argv))
     console = Console(stderr=options.json == "-")

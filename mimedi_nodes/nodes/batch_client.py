@@ -23,7 +23,7 @@ from rclpy.task import Future
 
 from mimedi_msgs.action import ProduceBatch
 from mimedi_msgs.msg import AlarmList, BatchStatus, ModuleState, Prompt
-from mimedi_msgs.srv import ReviewBatch
+from mimedi_msgs.srv import AnswerPrompt, ReviewBatch
 
 from ..process.batch import Batch
 from ..process.procedure_state import FINAL_STATES
@@ -64,6 +64,7 @@ class BatchClient:
         self._produce = ActionClient(node, ProduceBatch, "coordinator/produce_batch")
         self._state = node.create_client(GetState, "coordinator/get_state")
         self._review = node.create_client(ReviewBatch, "recorder/review_batch")
+        self._answer = node.create_client(AnswerPrompt, "coordinator/answer_prompt")
         self._executor = SingleThreadedExecutor()
         self._executor.add_node(node)
         self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
@@ -148,6 +149,12 @@ class BatchClient:
             raise ClientError(f"{answer.result.error_msg} (code {answer.result.error_code})")
         summary = json.loads(answer.result.summary_json)
         return {**summary, "folder": answer.result.folder}
+
+    def answer(self, prompt_id: str, answer: str, who: str) -> str:
+        """Answer an open question; return why it was refused, empty when it was taken."""
+        request = AnswerPrompt.Request(prompt_id=prompt_id, answer=answer, who=who, why="answered on the terminal")
+        reply = self._call(self._answer, request, 10.0)
+        return "the coordinator does not answer" if reply is None else ("" if reply.accepted else reply.message)
 
     def _reviewed(self, batch_id: str) -> dict[str, Any]:
         reply = self._call(self._review, ReviewBatch.Request(batch_id=batch_id, write_report=True), 60.0)

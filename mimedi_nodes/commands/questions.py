@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A batch's questions on the terminal, for people who follow it there."""
+
+from __future__ import annotations
+
+import getpass
+import sys
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+
+from .batch_view import BatchView
+
+if TYPE_CHECKING:
+    from ..nodes.batch_client import BatchClient
+
+
+class Questions:
+    """Asks each open question once where somebody can type, and says where to answer it elsewhere."""
+
+    def __init__(self, client: BatchClient, view: BatchView, console: Console) -> None:
+        self._client = client
+        self._view = view
+        self._console = console
+        self._seen: set[str] = set()
+
+    def take(self, prompt: Any, batch_id: str) -> None:
+        """Take the last Prompt that was heard, None before the first."""
+        if prompt is None or not prompt.open or prompt.batch_id != batch_id or prompt.prompt_id in self._seen:
+            return
+        self._seen.add(prompt.prompt_id)
+        if not sys.stdin.isatty():
+            self._console.print(
+                f"QUESTION: {prompt.question}  (answer it in the dashboard: ./workcell dashboard)", highlight=False
+            )
+            return
+        with self._view.suspended():
+            self._ask(prompt)
+
+    def _ask(self, prompt: Any) -> None:
+        allowed = f" [{' / '.join(prompt.answers)}]" if prompt.answers else ""
+        while True:
+            answer = self._console.input(f"{prompt.question}{allowed} ").strip()
+            refused = self._client.answer(prompt.prompt_id, answer, getpass.getuser())
+            if not refused:
+                return
+            self._console.print(f"not taken: {refused}", style="bold red", highlight=False)
