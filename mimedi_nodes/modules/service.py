@@ -426,7 +426,7 @@ class ModuleService:
             except InstrumentError as error:
                 safe, why = False, str(error)
             if not safe:
-                self._stand(
+                self._standing_alarm(
                     f"{self.module.name}.not_safe",
                     f"{actuator.name} could not be switched off for state {state}: {why}; switch it off by hand",
                 )
@@ -434,16 +434,16 @@ class ModuleService:
     def _alarm_failure(self, failure: PhaseHold | InstrumentError) -> None:
         self.last_error = str(failure)
         if isinstance(failure, PhaseHold):
-            self._stand(failure.alarm_id, str(failure))
+            self._standing_alarm(failure.alarm_id, str(failure))
         else:
-            self._stand(f"{self.module.name}.{failure.instrument}_fault", str(failure))
+            self._standing_alarm(f"{self.module.name}.{failure.instrument}_fault", str(failure))
 
-    def _stand(self, alarm_id: str, message: str) -> None:
+    def _standing_alarm(self, alarm_id: str, message: str) -> None:
         self._standing.add(alarm_id)
         self._alarm(alarm_id, message, True)
 
     def _clear_standing(self) -> None:
-        """Clear the service's own alarms: whoever lets the phase go on has seen to their cause, and the lines answer."""
+        """Clear the service's own alarms: the lines answer, and whoever lets the phase go on has seen to the cause."""
         for alarm_id in sorted(self._standing):
             self._alarm(alarm_id, "", False)
         self._standing.clear()

@@ -187,6 +187,7 @@ class ModuleNode(ManagedNode):
         tell: Callable[[float, str], None],
     ) -> PhaseOutcome:
         counted = header.goal_id != ""  # chosen by the coordinator; a goal sent by hand leaves it empty
+        await self.clock.ready()  # a node that was started again may be asked before it has been told the time
         if counted:
             self.clock.take(COORDINATOR, f"goal:{goal_id}")
         assert self.service is not None

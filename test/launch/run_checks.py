@@ -78,6 +78,12 @@ def kill(node: str) -> int:
     return pid
 
 
+def restarted(node: str, before: int) -> bool:
+    """Tell whether a node runs in another process than `before`."""
+    own = [pid for pid, command in processes().items() if f"/mimedi_workcell/{node} " in command]
+    return len(own) == 1 and own != [before]
+
+
 def record_of(folder: Path, batch_id: str) -> list[RecordEvent]:
     """Return the events of a batch's record after checking that it is the one that was written."""
     run = folder / "runs" / batch_id
@@ -114,11 +120,11 @@ def assert_same(events: list[RecordEvent], others: list[RecordEvent]) -> None:
 @cache
 def headless(recipe: str = "short", seed: int = 1, batch_id: str = "REHEARSAL") -> Any:
     """Return the result of the same batch on virtual time without ROS (mimedi_sim.headless.HeadlessResult)."""
+    from workcell_client import PATIENT
+
     from mimedi_sim.headless import HeadlessRun, run_batch
     from mimedi_sim.models.donors import donor
     from mimedi_sim.scenarios import find_scenario
-
-    from workcell_client import PATIENT
 
     config = config_folder()
     return run_batch(

@@ -10,8 +10,8 @@ import launch_testing
 import launch_testing.actions
 import launch_testing.asserts
 import pytest
-from run_checks import headless, kill, new_folder, of_kind, phase_times, process_of, processes, record_of
-from workcell_client import BATCH_S, Client, workcell
+from run_checks import headless, kill, new_folder, of_kind, phase_times, processes, record_of, restarted
+from workcell_client import BATCH_S, Client, Steps, workcell
 
 from launch import LaunchDescription
 
@@ -25,7 +25,7 @@ def generate_test_description():
     return LaunchDescription([shipped, launch_testing.actions.ReadyToTest()]), {"folder": folder}
 
 
-class TestKills(unittest.TestCase):
+class TestKills(Steps):
     @classmethod
     def setUpClass(cls):
         cls.client = Client()
@@ -34,9 +34,9 @@ class TestKills(unittest.TestCase):
         cls.times = phase_times(headless().events)
 
     def kill_and_wait(self):
-        """Kill the coordinator; return when the supervisor has brought its next life up and that life tells of the batch."""
+        """Kill the coordinator; return when its next life tells of the batch."""
         before = kill("coordinator")
-        self.client.wait(lambda: alive() and process_of("coordinator") != before, 20.0, "the coordinator is started again")
+        self.client.wait(lambda: restarted("coordinator", before), 20.0, "the coordinator is started again")
         self.client.batch = None
         self.client.wait_batch(lambda b: b.batch_id == BATCH and b.state == "running", 30.0, "the batch is taken up")
 
@@ -77,11 +77,6 @@ class TestKills(unittest.TestCase):
         truth = self.client.wait_truth(lambda t: t["time_s"] >= rehearsed.process_time_s, 10.0, "the final truth")
         for vessel, content in rehearsed.truth["vessels"].items():
             self.assertAlmostEqual(truth["vessels"][vessel]["volume_ul"], content["volume_ul"], delta=1.0, msg=vessel)
-
-
-def alive() -> bool:
-    """Tell whether a coordinator's process is there."""
-    return any("/mimedi_workcell/coordinator " in command for command in processes().values())
 
 
 @launch_testing.post_shutdown_test()

@@ -13,7 +13,7 @@ import launch_testing.actions
 import launch_testing.asserts
 import pytest
 from run_checks import assert_same, headless, new_folder, of_kind, processes, record_of
-from workcell_client import NODES, Client, workcell
+from workcell_client import NODES, Client, Steps, workcell
 
 from launch import LaunchDescription
 
@@ -31,7 +31,7 @@ def told(proc_output, pattern: str) -> list[tuple[str, ...]]:
     return [match.groups() for match in re.finditer(pattern, text)]
 
 
-class TestBatch(unittest.TestCase):
+class TestBatch(Steps):
     @classmethod
     def setUpClass(cls):
         cls.client = Client()
@@ -41,7 +41,8 @@ class TestBatch(unittest.TestCase):
     def test_a_bring_up(self, proc_output):
         states = told(proc_output, r"\]: (\w+): (inactive|active)\b")
         assert states == [*((n, "inactive") for n in NODES), *((n, "active") for n in NODES)], states
-        assert {n: s["state"] for n, s in self.client.supervisor.items() if n in NODES} == dict.fromkeys(NODES, "active")
+        seen = {name: status["state"] for name, status in self.client.supervisor.items() if name in NODES}
+        assert seen == dict.fromkeys(NODES, "active")
 
     def test_b_short_batch(self, folder):
         result = self.client.order("B1").result()

@@ -10,6 +10,7 @@ import json
 import math
 import threading
 import time
+import unittest
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,13 +41,31 @@ BATCH_S = 60.0
 
 
 def workcell(run_dir: Path, **arguments: str) -> IncludeLaunchDescription:
-    """Return the shipped launch file as an entity, with the arguments and the scripted operator of the demonstration."""
+    """Return the shipped launch file with arguments; its operator is the script of the demonstration by default."""
     given = {
         "run_dir": str(run_dir),
         "operator": f"scripted:{config_folder() / 'operators' / 'default.yaml'}",
         **arguments,
     }
     return IncludeLaunchDescription(PythonLaunchDescriptionSource(str(LAUNCH_FILE)), launch_arguments=given.items())
+
+
+class Steps(unittest.TestCase):
+    """Tests that go on where the one before has ended: after a failure the others fail at once."""
+
+    failed_step = ""
+
+    def run(self, result: Any = None) -> Any:
+        """Run the step and note how it went."""
+        before = len(result.failures) + len(result.errors)
+        super().run(result)
+        if len(result.failures) + len(result.errors) > before and not self.failed_step:
+            type(self).failed_step = self._testMethodName
+        return result
+
+    def setUp(self) -> None:
+        """Fail when an earlier step did."""
+        assert not self.failed_step, f"{self.failed_step} failed before"
 
 
 class Client:
