@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Modules killed in a transfer and in a culture, a line silent in a warm-up: the batch still finishes, volumes right."""
+"""Modules killed in a transfer and in a culture, a line silent in a warm-up: the batch still finishes."""
 
 from __future__ import annotations
 
