@@ -14,6 +14,7 @@ from typing import Any
 
 import rclpy
 from action_msgs.msg import GoalStatus
+from diagnostic_msgs.msg import DiagnosticArray
 from lifecycle_msgs.msg import State
 from lifecycle_msgs.srv import GetState
 from rclpy.action import ActionClient
@@ -46,6 +47,15 @@ class Seen:
     modules: dict[str, ModuleState] = field(default_factory=dict)
     alarms: AlarmList | None = None
     prompt: Prompt | None = None
+    supervisor: DiagnosticArray | None = None
+
+    def failure(self) -> str:
+        """Return why the supervisor could not bring the workcell up; empty while it has not given up."""
+        if self.supervisor is None or not self.supervisor.status:
+            return ""
+        workcell = self.supervisor.status[0]
+        failed = any(value.key == "phase" and value.value == "failed" for value in workcell.values)
+        return workcell.message if failed else ""
 
 
 class BatchClient:
@@ -58,6 +68,7 @@ class BatchClient:
         node = self._node
         node.create_subscription(BatchStatus, "coordinator/batch_status", self._take("batch"), qos.STATE)
         node.create_subscription(AlarmList, "alarms", self._take("alarms"), qos.STATE)
+        node.create_subscription(DiagnosticArray, "supervisor/status", self._take("supervisor"), qos.STATE)
         node.create_subscription(Prompt, "coordinator/prompt", self._take("prompt"), qos.STATE)
         for module in modules:
             node.create_subscription(ModuleState, f"{module}/state", self._take_module, qos.STATE)
@@ -97,11 +108,13 @@ class BatchClient:
         return True
 
     def wait_active(self, still_running: Callable[[], bool], tell: Callable[[str], None]) -> None:
-        """Return when the coordinator is active; raises ClientError after 90 s or when `still_running` says no."""
+        """Return when the coordinator is active; raises ClientError when it cannot be, or after 90 s."""
         deadline_s = time.monotonic() + BRING_UP_TIMEOUT_S
         while time.monotonic() < deadline_s:
             if not still_running():
                 raise ClientError("the workcell ended before it was up")
+            if failure := self.seen.failure():
+                raise ClientError(f"bring-up {failure}")
             tell(f"bringing up: {len(self.seen.modules)} modules report")
             if self._state.wait_for_service(0.5):
                 reply = self._call(self._state, GetState.Request(), 5.0)

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import Any
 
 from diagnostic_msgs.msg import DiagnosticArray, DiagnosticStatus, KeyValue
+from lifecycle_msgs.srv import ChangeState
+from rclpy._rclpy_pybind11 import RCLError
 from rclpy.lifecycle import LifecycleNode, LifecycleState, TransitionCallbackReturn
 from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
@@ -32,6 +34,28 @@ class ManagedNode(LifecycleNode):
         self.configured = False
         self.loop = LoopThread(name)
         self._diagnostics = self.create_publisher(DiagnosticArray, "diagnostics", qos.TELEMETRY)
+        for service in self.services:
+            if service.srv_type is ChangeState:
+                service.callback = self._surviving(service.callback)
+
+    def _surviving(self, change: Callable[[Any, Any], Any]) -> Callable[[Any, Any], Any]:
+        """Return the callback of `~/change_state` with a refusal where rclpy's own lets the process die.
+
+        That is a transition which the present state does not have (rclpy 7.1).
+        """
+
+        def changed(request: ChangeState.Request, reply: ChangeState.Response) -> ChangeState.Response:
+            try:
+                return change(request, reply)
+            except RCLError as error:
+                wanted = request.transition.label or request.transition.id
+                self.last_error = f"transition {wanted} is not possible in this state"
+                self.get_logger().error(f"{self.last_error}: {error}")
+                self.publish_diagnostics("lifecycle", DiagnosticStatus.ERROR, self.last_error, {})
+                reply.success = False
+                return reply
+
+        return changed
 
     def configure(self) -> None:
         """Open communications and read; move and heat nothing."""

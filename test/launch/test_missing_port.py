@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import unittest
 
 import launch_testing
@@ -23,7 +25,7 @@ def generate_test_description():
 
 
 class TestMissingPort(Steps):
-    def test_named_and_rolled_back(self):
+    def test_a_named_and_rolled_back(self):
         client = Client()
         self.addCleanup(client.close)
         assert client.wait_supervisor("failed", "active") == "failed"
@@ -36,6 +38,13 @@ class TestMissingPort(Steps):
         client.wait(
             lambda: client.supervisor["recorder"]["message"] == "unconfigured", 20.0, "the recorder is rolled back"
         )
+
+    def test_b_an_order_is_told_why_at_once(self):
+        command = [sys.executable, "-m", "mimedi_nodes.commands", "produce", "short"]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=30.0, check=False)
+        assert ended.returncode == 2, ended
+        assert "fluidics" in ended.stderr
+        assert "/dev/serial/by-id/" in ended.stderr, ended.stderr
 
 
 @launch_testing.post_shutdown_test()
