@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     except (WorkcellError, OSError) as error:
         print(f"workcell: could not run: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
-    console.print(f"{time.monotonic() - begun_s:.0f} s of wall time", highlight=False)
+    console.print(f"{time.monotonic() - begun_s:.0f} s of wall time", highlight=False, markup=False)
     return status
 
 

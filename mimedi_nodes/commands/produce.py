@@ -76,7 +76,7 @@ def show(summary: dict[str, Any], options: argparse.Namespace, console: Console,
     print_release(summary, console)
     ended = summary.get("ended") or {}
     if ended.get("reason"):
-        console.print(f"Ended {ended.get('state')}: {ended['reason']}", highlight=False)
+        console.print(f"Ended {ended.get('state')}: {ended['reason']}", highlight=False, markup=False)
     folder = (runs_dir / summary["folder"]) if runs_dir is not None else Path(summary["folder"])
     console.print(f"Files: {folder}  (report.html, summary.json, record, topics.mcap)", highlight=False, soft_wrap=True)
     if options.json == "-":

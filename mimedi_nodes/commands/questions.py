@@ -31,7 +31,9 @@ class Questions:
         self._seen.add(prompt.prompt_id)
         if not sys.stdin.isatty():
             self._console.print(
-                f"QUESTION: {prompt.question}  (answer it in the dashboard: ./workcell dashboard)", highlight=False
+                f"QUESTION: {prompt.question}  (answer it in the dashboard: ./workcell dashboard)",
+                highlight=False,
+                markup=False,
             )
             return
         with self._view.suspended():
@@ -40,8 +42,8 @@ class Questions:
     def _ask(self, prompt: Any) -> None:
         allowed = f" [{' / '.join(prompt.answers)}]" if prompt.answers else ""
         while True:
-            answer = self._console.input(f"{prompt.question}{allowed} ").strip()
+            answer = self._console.input(f"{prompt.question}{allowed} ", markup=False).strip()
             refused = self._client.answer(prompt.prompt_id, answer, getpass.getuser())
             if not refused:
                 return
-            self._console.print(f"not taken: {refused}", style="bold red", highlight=False)
+            self._console.print(f"not taken: {refused}", style="bold red", highlight=False, markup=False)

@@ -27,6 +27,10 @@ def print_release(summary: Mapping[str, Any], console: Console) -> None:
     console.print(table)
     verdict = str(summary.get("verdict", "incomplete"))
     good = verdict in ("meets", "meets_provisionally")
-    console.print(VERDICTS.get(verdict, verdict), style="bold green" if good else "bold red", highlight=False)
+    console.print(
+        VERDICTS.get(verdict, verdict), style="bold green" if good else "bold red", highlight=False, markup=False
+    )
     if verdict == "meets_provisionally":
-        console.print("Sterility pending. Awaiting the responsible pharmacist; a person releases.", highlight=False)
+        console.print(
+            "Sterility pending. Awaiting the responsible pharmacist; a person releases.", highlight=False, markup=False
+        )

@@ -22,6 +22,7 @@ from ..process.release import evaluate
 from ..records.review import review
 from ..records.specification import product_file, read_specification
 from ..records.summary import summarize
+from . import simulate_many
 from .batch_options import (
     EXIT_COULD_NOT_RUN,
     EXIT_OF_VERDICT,
@@ -42,17 +43,21 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="workcell simulate",
         description="Runs a recipe headless: the same phases, drivers, engine and plant, days in seconds. " + EXIT_TEXT,
-        epilog="Example: ./workcell simulate car_t_cd19 --seed 1 --json -",
+        epilog="Examples: ./workcell simulate car_t_cd19 --seed 1 --json -; "
+        "./workcell simulate car_t_cd19 -n 1000 --jobs 2 --seed 1 --donors healthy",
     )
     parser.add_argument("recipe", help="name of a recipe in config/recipes, or a file")
     add_plant_options(parser)
     add_batch_options(parser)
     add_operator_option(parser)
+    simulate_many.add_options(parser)
     parser.add_argument("--truth", metavar="FILE", help="write the plant's truth at the end as JSON")
     options = parser.parse_args(list(argv))
     console = Console(stderr=options.json == "-")
     begun_s = time.perf_counter()
     try:
+        if options.number is not None:
+            return simulate_many.run(options)
         summary = simulate(options)
     except (WorkcellError, OSError, ValueError) as error:
         print(f"workcell simulate: {error}", file=sys.stderr)
@@ -61,8 +66,12 @@ def main(argv: Sequence[str]) -> int:
     if options.json != "-":
         print_release(summary, console)
         if summary["ended"].get("reason"):
-            console.print(f"Ended {summary['ended'].get('state')}: {summary['ended']['reason']}", highlight=False)
-        console.print(f"{summary['duration_d']:.2f} process days in {summary['wall_s']:.2f} s", highlight=False)
+            console.print(
+                f"Ended {summary['ended'].get('state')}: {summary['ended']['reason']}", highlight=False, markup=False
+            )
+        console.print(
+            f"{summary['duration_d']:.2f} process days in {summary['wall_s']:.2f} s", highlight=False, markup=False
+        )
     if options.json:
         text = json.dumps(summary, indent=2, ensure_ascii=False)
         if options.json == "-":
@@ -90,9 +99,7 @@ def simulate(options: argparse.Namespace) -> dict[str, Any]:
     result = run_batch(run)
     if options.truth:
         Path(options.truth).write_text(json.dumps(result.truth, indent=1) + "\n", encoding="utf-8")
-    specification: Mapping[str, Any] = read_specification(
-        product_file(config_folder() / "products", recipe.product)
-    )
+    specification: Mapping[str, Any] = read_specification(product_file(config_folder() / "products", recipe.product))
     summary = summarize(review(result.events, specification, evaluate), result.record.head)
     summary |= {"seed": options.seed, "donor_profile": who.name, "scenario": scenario.scenario, "simulated": True}
     return summary

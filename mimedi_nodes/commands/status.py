@@ -113,9 +113,9 @@ def show(found: dict[str, Any], console: Console) -> None:
     else:
         console.print("No batch.")
     if batch["hold_reason"]:
-        console.print(f"HELD: {batch['hold_reason']}", style="bold red", highlight=False)
+        console.print(f"HELD: {batch['hold_reason']}", style="bold red", highlight=False, markup=False)
     if found["prompt"]:
-        console.print(f"Question: {found['prompt']['question']}", style="bold yellow", highlight=False)
+        console.print(f"Question: {found['prompt']['question']}", style="bold yellow", highlight=False, markup=False)
     for alarm in found["alarms"]:
         console.print(
             f"ALARM {alarm['priority']}: {alarm['message']}; {alarm['do']}", style="bold red", highlight=False
