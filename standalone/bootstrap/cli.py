@@ -48,6 +48,8 @@ run
 
 without ROS, in seconds
   ./workcell simulate car_t_cd19 --seed 1 --json -
+  ./workcell simulate car_t_cd19 -n 100 --jobs 2
+                                       many donors: distributions of every step, a report folder
   ./workcell check-physics FILE.json   hold the simulated plant's models to reference values
   ./workcell recipe car_t_cd19         check a master recipe against the interfaces and modules
   ./workcell verify runs/BATCH         find any edit of a batch record

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build the two packages with colcon into `install/`."""
+"""Build the packages with colcon into `install/`."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from . import environment
 from .errors import SetupError
 from .host import Distribution
-from .layout import INTERFACES, Layout
+from .layout import INTERFACES, LACKING_INTERFACES, PACKAGE, Layout
 from .steps import Runner
 
 
@@ -43,13 +43,16 @@ def build(
     # One overlay prefix, unless somebody built here with colcon's default; it refuses to mix the two.
     if not layout.is_isolated_install():
         command.append("--merge-install")
-    if package == INTERFACES:
+    if package in LACKING_INTERFACES:
+        # Named here alone: no other build of the clone sees it.
+        command += ["--base-paths", str(layout.interface_package(package))]
+    if package != PACKAGE:
         # Messages are C code: links would save nothing.
         command.remove("--symlink-install")
         command += ["--cmake-args", f"-DPython3_EXECUTABLE={python}", "-DBUILD_TESTING=OFF"]
-        if distribution is None:
+        if package == INTERFACES and distribution is None:
             command.append("-DMIMEDI_MSGS_CPP=OFF")
-        if shutil.which("ninja", path=building["PATH"]) and not _built_with_make(layout):
+        if shutil.which("ninja", path=building["PATH"]) and not _built_with_make(layout, package):
             command.append("-GNinja")
         ccache = shutil.which("ccache", path=building["PATH"])
         if ccache:
@@ -57,9 +60,9 @@ def build(
     runner.command(command, env=building)
 
 
-def _built_with_make(layout: Layout) -> bool:
+def _built_with_make(layout: Layout, package: str) -> bool:
     """Whether somebody's plain `colcon build` was here; CMake refuses to change the generator."""
-    cache = layout.build / INTERFACES / "CMakeCache.txt"
+    cache = layout.build / package / "CMakeCache.txt"
     return cache.is_file() and "CMAKE_GENERATOR:INTERNAL=Ninja" not in cache.read_text(encoding="utf-8")
 
 

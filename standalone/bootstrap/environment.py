@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from .host import Distribution
-from .layout import INTERFACES, PACKAGE, Layout, site_packages
+from .layout import INTERFACES, LACKING_INTERFACES, PACKAGE, Layout, site_packages
 
 ROOT_VARIABLE = "MIMEDI_WORKCELL_ROOT"  # the clone, for whoever needs its files
 
@@ -36,7 +36,7 @@ def compute(
     """
     env = dict(base)
     env[ROOT_VARIABLE] = str(layout.root)
-    prefixes = overlay_prefixes(layout)
+    prefixes = overlay_prefixes(layout, distribution)
     python_path = _python_path(layout, prefixes)
     if distribution is None:
         env["VIRTUAL_ENV"] = str(layout.venv)
@@ -63,10 +63,11 @@ def compute(
     return env
 
 
-def overlay_prefixes(layout: Layout) -> list[Path]:
+def overlay_prefixes(layout: Layout, distribution: Distribution | None) -> list[Path]:
     """The install prefixes that colcon has made: one when merged, one a package when isolated."""
     if layout.is_isolated_install():
-        return [p for p in (layout.install / PACKAGE, layout.install / INTERFACES) if p.is_dir()]
+        packages = [PACKAGE, INTERFACES, *(LACKING_INTERFACES if distribution is None else ())]
+        return [layout.install / package for package in packages if (layout.install / package).is_dir()]
     return [layout.install] if layout.install.is_dir() else []
 
 

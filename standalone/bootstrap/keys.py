@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from .layout import Layout
+from .layout import INTERFACES, Layout
 
 
 def digest(*parts: str | bytes) -> str:
@@ -31,17 +31,18 @@ def of_files(root: Path, files: Iterable[Path]) -> str:
     return digest(*parts)
 
 
-def interface_files(layout: Layout) -> list[Path]:
-    """The .msg, .srv and .action files and the build files of mimedi_msgs."""
-    found = [layout.interfaces / "package.xml", layout.interfaces / "CMakeLists.txt"]
+def interface_files(layout: Layout, package: str = INTERFACES) -> list[Path]:
+    """The .msg, .srv and .action files and the build files of an interface package."""
+    folder = layout.interface_package(package)
+    found = [folder / "package.xml", folder / "CMakeLists.txt"]
     for kind in ("msg", "srv", "action"):
-        found.extend((layout.interfaces / kind).glob(f"*.{kind}"))
+        found.extend((folder / kind).glob(f"*.{kind}"))
     return sorted(found)
 
 
-def interfaces_key(layout: Layout, interpreter_key: str) -> str:
+def interfaces_key(layout: Layout, interpreter_key: str, package: str = INTERFACES) -> str:
     """What the built messages depend on: interfaces, interpreter, NumPy's and all other pinned versions."""
-    return digest(interpreter_key, of_files(layout.root, interface_files(layout)))
+    return digest(interpreter_key, of_files(layout.root, interface_files(layout, package)))
 
 
 # Installed as data: colcon links to each file, so that a change of content needs no rebuild, a new file does.

@@ -9,6 +9,8 @@ from pathlib import Path
 
 PACKAGE = "mimedi_workcell"
 INTERFACES = "mimedi_msgs"
+# Interface packages below standalone/ that every ROS 2 distribution has and the wheels lack.
+LACKING_INTERFACES = ("tf2_msgs",)
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,10 @@ class Layout:
     @property
     def interfaces(self) -> Path:
         return self.root / INTERFACES
+
+    def interface_package(self, package: str) -> Path:
+        """The source folder of an interface package, ours or one that the wheels lack."""
+        return self.root / "standalone" / package if package in LACKING_INTERFACES else self.root / package
 
     @property
     def launch_subset(self) -> Path:

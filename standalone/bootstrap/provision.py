@@ -8,11 +8,12 @@ import os
 import shutil
 import subprocess
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 
 from . import colcon, environment, keys, tools, wheels
 from .host import Distribution, choose_interpreter
-from .layout import INTERFACES, PACKAGE, Layout
+from .layout import INTERFACES, LACKING_INTERFACES, PACKAGE, Layout
 from .steps import Runner, Step
 
 
@@ -34,12 +35,13 @@ class Provisioner:
             SetupError: something is missing or failed; the text says what to do.
         """
         runner = Runner(self._layout)
-        if not runner.pending(self._steps(overlay)):
+        if not runner.pending(self.plan(overlay)):
             return False
-        runner.carry_out(lambda: self._steps(overlay))
+        runner.carry_out(lambda: self.plan(overlay))
         return True
 
-    def _steps(self, overlay: bool) -> Sequence[Step]:
+    def plan(self, overlay: bool) -> Sequence[Step]:
+        """The steps of this machine, with the keys that hold now."""
         python = self._distribution_steps() if self._distribution else self._wheel_steps()
         return [*python, *self._overlay_steps()] if overlay else python
 
@@ -124,11 +126,21 @@ class Provisioner:
         base = self._base_key()
         return [
             Step("base", "place of the build", base, layout.state, self._forget_other_builds),
-            Step("interfaces", f"messages ({INTERFACES})", keys.interfaces_key(layout, base),
-                 colcon.share_folder(layout, INTERFACES), self._build_interfaces),
+            *(
+                Step("interfaces" if package == INTERFACES else package, f"messages ({package})",
+                     keys.interfaces_key(layout, base, package), colcon.share_folder(layout, package),
+                     partial(self._build, package))
+                for package in (INTERFACES, *self._lacking_interfaces())
+            ),
             Step("package", f"package ({PACKAGE})", keys.package_key(layout, base),
-                 colcon.share_folder(layout, PACKAGE), self._build_package),
+                 colcon.share_folder(layout, PACKAGE), partial(self._build, PACKAGE)),
         ]  # fmt: skip
+
+    def _lacking_interfaces(self) -> list[str]:
+        """The interface packages to build because neither a distribution nor the wheels have them."""
+        if self._distribution:
+            return []
+        return [name for name in LACKING_INTERFACES if not (self._layout.venv / "share" / name).is_dir()]
 
     def _base_key(self) -> str:
         """What a build stands on: the place, the interpreter, and the wheels or the distribution."""
@@ -152,9 +164,6 @@ class Provisioner:
                     shutil.rmtree(folder)
         record.write_text(base, encoding="ascii")
 
-    def _build_interfaces(self, runner: Runner) -> None:
-        colcon.build(runner, self._layout, self._distribution, self._env, INTERFACES)
-
-    def _build_package(self, runner: Runner) -> None:
-        colcon.build(runner, self._layout, self._distribution, self._env, PACKAGE)
+    def _build(self, package: str, runner: Runner) -> None:
+        colcon.build(runner, self._layout, self._distribution, self._env, package)
 

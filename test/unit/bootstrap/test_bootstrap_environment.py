@@ -70,9 +70,11 @@ def test_a_ros_host_sees_neither_venv_nor_standalone(clone):
 
 def test_an_isolated_install_is_one_prefix_a_package(clone):
     (clone.install / ".colcon_install_layout").write_text("isolated\n")
-    for package in ("mimedi_msgs", "mimedi_workcell"):
+    for package in ("mimedi_msgs", "mimedi_workcell", "tf2_msgs"):
         (clone.install / package).mkdir()
-    assert environment.overlay_prefixes(clone) == [clone.install / "mimedi_workcell", clone.install / "mimedi_msgs"]
+    both = [clone.install / "mimedi_workcell", clone.install / "mimedi_msgs"]
+    assert environment.overlay_prefixes(clone, None) == [*both, clone.install / "tf2_msgs"]
+    assert environment.overlay_prefixes(clone, Distribution("jazzy", "/usr/bin/python3")) == both
 
 
 @pytest.fixture
