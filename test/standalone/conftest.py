@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -25,9 +26,25 @@ if str(SUBSET) not in sys.path:
     sys.path.insert(0, str(SUBSET))
 
 
-def _domain() -> int:
-    # Domains up to 101 have no port conflicts with the system's ephemeral ports.
-    return 1 + os.getpid() % 100
+@pytest.fixture(scope='session')
+def domain():
+    """A ROS domain that nobody else on this machine uses.
+
+    Reserved as `domain_coordinator` does it, by a TCP port; the UDP port of a domain's first participant tells
+    of those who reserve nothing. Domains up to 101 have no port conflicts with the system's ephemeral ports.
+    """
+    for attempt in range(100):
+        number = 1 + (os.getpid() + attempt) % 100
+        with socket.socket() as reserved, socket.socket(type=socket.SOCK_DGRAM) as first_participant:
+            try:
+                reserved.bind(('', 32768 + number))
+                first_participant.bind(('', 7400 + 250 * number + 10))
+            except OSError:
+                continue
+            first_participant.close()
+            yield number
+            return
+    pytest.fail('all 100 ROS domains are in use')
 
 
 @pytest.fixture(scope='session')
@@ -49,7 +66,7 @@ def demo_prefix(tmp_path_factory):
 
 
 @pytest.fixture
-def environment(demo_prefix, tmp_path):
+def environment(demo_prefix, tmp_path, domain):
     """The environment of a user's shell, with a token by which all descendants are found again."""
     env = dict(os.environ)
     env.update(
@@ -57,7 +74,7 @@ def environment(demo_prefix, tmp_path):
             filter(None, [str(demo_prefix), os.environ.get('AMENT_PREFIX_PATH', '')])
         ),
         PYTHONPATH=os.pathsep.join(filter(None, [str(SUBSET), os.environ.get('PYTHONPATH', '')])),
-        ROS_DOMAIN_ID=str(_domain()),
+        ROS_DOMAIN_ID=str(domain),
         ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
         ROS_LOG_DIR=str(tmp_path / 'log'),
         TMPDIR=str(tmp_path),
@@ -81,14 +98,28 @@ def processes_of(env):
 
 
 def shared_memory_of(env):
-    """Return the files in /dev/shm that the environment's processes have mapped."""
+    """Return the Fast DDS segments in /dev/shm that the environment's processes own.
+
+    The owner keeps a lock file open beside its segment. Segments of others that a process has merely mapped, and
+    ports, which all participants of a domain share, do not count.
+    """
     files = set()
     for pid in processes_of(env):
         try:
-            files.update(re.findall(r'(/dev/shm/\S+)', Path(f'/proc/{pid}/maps').read_text()))
+            targets = [os.readlink(link) for link in Path(f'/proc/{pid}/fd').iterdir()]
         except (FileNotFoundError, ProcessLookupError):
             continue
+        files.update(
+            match[1]
+            for target in targets
+            if (match := re.fullmatch(r'(/dev/shm/fast(?:rtps|dds)_[0-9a-f]{16})_el', target))
+        )
     return files
+
+
+def existing(segments):
+    """Return those segments of which a file, the segment or its lock, is still there."""
+    return [path for path in segments if Path(path).exists() or Path(f'{path}_el').exists()]
 
 
 def wait_until(condition, timeout_s, what):

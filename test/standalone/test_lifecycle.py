@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from conftest import processes_of, shared_memory_of, wait_until
+from conftest import existing, processes_of, shared_memory_of, wait_until
 
 pytestmark = pytest.mark.ros
 PROBE = Path(__file__).parent / 'demo' / 'probe.py'
@@ -23,11 +23,6 @@ def probe(launcher, *words):
     return done.stdout.split('\n')
 
 
-def segments(paths):
-    """Return those files that one DDS participant alone owns."""
-    return {path for path in paths if re.search(r'/fast(rtps|dds)_[0-9a-f]{16}$', path)}
-
-
 def test_handlers_bring_the_node_up_and_sigint_ends_it(launch):
     """Cases 12 and 7."""
     launcher = launch('up_demo', 'up.launch.py')
@@ -38,29 +33,26 @@ def test_handlers_bring_the_node_up_and_sigint_ends_it(launch):
     # The file gives lc_node 20.0, the dictionary after it 50.0.
     assert 'configured rate=50.0 label=from_file' in launcher.text
     memory = shared_memory_of(launcher.env)
-    assert memory  # the node does use shared memory, so the check below means something
+    assert len(memory) == 2  # node and launcher do use shared memory, so the check below means something
     launcher.signal(signal.SIGINT)
     assert launcher.finish() == 0
     assert '[WARNING] [launch]: user interrupted with ctrl-c (SIGINT)' in launcher.text
     assert "[INFO] [lc_node-1]: sending signal 'SIGINT' to process[lc_node-1]" in launcher.text
     assert re.search(r'\[INFO\] \[lc_node-1\]: process has finished cleanly \[pid \d+\]', launcher.text)
     assert processes_of(launcher.env) == {}
-    # Ports belong to all participants of the domain, other files to other libraries.
-    own = segments(memory)
-    assert own
-    assert not [path for path in own if Path(path).exists()]
+    assert existing(memory) == []
 
 
 def test_death_of_the_launcher_ends_nodes_and_shared_memory(launch):
     """Also the launcher's own DDS segments go when it is killed."""
     launcher = launch('up_demo', 'up.launch.py')
     launcher.wait_for(r'\[lc_node\]: activated')
-    memory = segments(shared_memory_of(launcher.env))
+    memory = shared_memory_of(launcher.env)
     assert len(memory) == 2
     launcher.signal(signal.SIGKILL)
     launcher.finish()
     wait_until(lambda: not processes_of(launcher.env), 8.0, 'end of all processes')
-    assert not [path for path in memory if Path(path).exists() or Path(f'{path}_el').exists()]
+    assert existing(memory) == []
 
 
 def test_namespace_remap_rate_and_parameters_arrive(launch, demo_prefix):
@@ -76,7 +68,7 @@ def test_namespace_remap_rate_and_parameters_arrive(launch, demo_prefix):
     )
     parameter_file = Path(re.search(r"'([^']*/launch_params_\w+)'", words)[1])
     assert parameter_file.read_text() == '/cell/lc_node:\n  ros__parameters:\n    rate: 5.0\n'
-    rate_hz, *parameters = probe(launcher, 'look', '/cell/talk', '/cell/lc_node', 'rate', 'label')
+    rate_hz, *parameters = probe(launcher, '/cell/talk', '/cell/lc_node', 'rate', 'label')
     assert float(rate_hz) == pytest.approx(5.0, rel=0.1)
     assert parameters[:2] == ['5.0', 'from_file']
     launcher.signal(signal.SIGINT)
@@ -85,12 +77,24 @@ def test_namespace_remap_rate_and_parameters_arrive(launch, demo_prefix):
 
 
 def test_transition_from_outside_and_an_impossible_one(launch):
-    """Case 13 by the node's services: the command `ros2 lifecycle` is outside the subset."""
+    """Case 13, `ros2 lifecycle set`."""
     launcher = launch('up_demo', 'up.launch.py')
     launcher.wait_for(r'\[lc_node\]: activated')
-    carried_out, available, *_ = probe(launcher, 'change', '/lc_node', 4)
-    assert carried_out == 'True'
-    assert available == "['activate', 'cleanup', 'shutdown']"
+
+    def lifecycle(*words):
+        command = launch(*words, env=launcher.env, prefix=('lifecycle',))
+        return command.finish(), command.text
+
+    assert lifecycle('set', '/lc_node', 'deactivate') == (0, 'Transitioning successful')
+    assert lifecycle('get', 'lc_node') == (0, 'inactive [2]')
+    code, text = lifecycle('set', '/lc_node', 'deactivate')
+    assert code == 1
+    first, *available = text.splitlines()
+    assert first == 'Unknown transition requested, available ones are:'
+    assert sorted(available) == ['- activate [3]', '- cleanup [2]', '- shutdown [6]']
+    # The refused one changed nothing; by number as well as by label.
+    assert lifecycle('set', '/lc_node', '2') == (0, 'Transitioning successful')
+    assert lifecycle('get', '/lc_node') == (0, 'unconfigured [1]')
     # Deactivation also ends in 'inactive': start_state='configuring' kept the handler from firing again.
     assert launcher.text.count('now inactive') == 1
 

@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line `ros2 launch|run`."""
+"""The command line `ros2 launch|run|lifecycle`."""
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-from . import launch_command, run_command
+from . import launch_command, lifecycle_command, run_command
 
-COMMANDS = {'launch': launch_command, 'run': run_command}
+COMMANDS = {'launch': launch_command, 'lifecycle': lifecycle_command, 'run': run_command}
 EPILOG = 'This is the stand-alone subset: a ROS 2 distribution has the other commands.'
 
 

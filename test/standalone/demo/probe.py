@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Looks at a running ROS graph from outside: `look TOPIC NODE PARAMETER…`, `change NODE TRANSITION_ID`."""
+"""Looks at a running ROS graph from outside: `TOPIC NODE PARAMETER…`."""
 
 import itertools
 import statistics
@@ -7,7 +7,6 @@ import sys
 import time
 
 import rclpy
-from lifecycle_msgs.srv import ChangeState, GetAvailableTransitions
 from rcl_interfaces.srv import GetParameters
 from std_msgs.msg import String
 
@@ -38,18 +37,7 @@ def look(node, topic, name, *parameters):
         print(value.string_value or value.double_value)
 
 
-def change(node, name, transition_id):
-    """Ask for a transition; print whether it was carried out and which are available then."""
-    request = ChangeState.Request()
-    request.transition.id = int(transition_id)
-    print(call(node, ChangeState, f'{name}/change_state', request).success)
-    response = call(
-        node, GetAvailableTransitions, f'{name}/get_available_transitions', GetAvailableTransitions.Request()
-    )
-    print(sorted(item.transition.label for item in response.available_transitions))
-
-
 rclpy.init()
 probe = rclpy.create_node('probe')
-{'look': look, 'change': change}[sys.argv[1]](probe, *sys.argv[2:])
+look(probe, *sys.argv[1:])
 rclpy.try_shutdown()
