@@ -22,11 +22,15 @@ DAY_10 = {"not_before_day": 10.0, "latest_day": 10.0}
 """Every batch is harvested on day 10, as those of PHYSICS §12 (PROCESS step 11)."""
 
 
+_WIDTH = 112
+"""Columns that the table of distributions needs; a narrower terminal wraps it."""
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of a campaign to those of `simulate`."""
     many = parser.add_argument_group("many batches")
     many.add_argument("-n", "--number", type=int, metavar="N", help="simulate N batches, seeds SEED … SEED+N-1")
-    many.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1); results do not depend on it")
+    many.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1); same results")
     many.add_argument("--donors", choices=("nominal", "healthy", "weak"), help="donor of each batch (default healthy)")
     many.add_argument(
         "--harvest", choices=("day10", "target"),
@@ -79,11 +83,11 @@ def run(options: argparse.Namespace) -> int:
         rows = run_campaign(campaign, options.jobs, lambda row: progress.advance(task))
     wall_s = time.perf_counter() - begun_s
     compare = comparable and harvest == "day10" and not options.set
-    table = distributions([row.true for row in rows], compare)
+    table = distributions([row.true for row in rows], compare, [row.ideal for row in rows])
     recipe = campaign.recipe_file.stem
     title = f"{recipe}: {options.number} batches, {donors} donors, seeds from {options.seed}"
     notes = [
-        "harvest on day 10 (comparison schedule of PHYSICS §12)" if harvest == "day10" else "harvest by the recipe's rule",
+        "harvest on day 10 (schedule of PHYSICS §12)" if harvest == "day10" else "harvest by the recipe's rule",
         f"scenario {options.scenario}" + "".join(f", {n} = {v:g}" for n, v in parameters.items()),
     ]
     folder = options.out or Path("runs") / f"population-{recipe}-{donors}-{options.seed}-{options.number}"
@@ -112,15 +116,18 @@ def _print(
 ) -> None:
     from mimedi_sim.population.report import number, percent
 
-    grid = Table(title=f"{title}\n{'; '.join(notes)}", title_justify="left")
+    console = Console(stderr=console.stderr, width=max(console.width, _WIDTH))
+    console.print(f"{title}\n{'; '.join(notes)}", highlight=False, markup=False)
+    grid = Table()
     heads = ["figure", "n", "2.5 %", "median", "97.5 %"]
-    heads += ["median of §12", "low", "median", "high", "verdict"] if compare else []
+    heads += ["median of §12", "low", "median", "high", "same donors", "verdict"] if compare else []
     for head in heads:
         grid.add_column(head, justify="left" if head in ("figure", "verdict") else "right", no_wrap=True)
     for d in table:
         cells = [d.name, str(d.count), number(d.low), number(d.median), number(d.high)]
         if compare and d.reference is not None:
-            cells += [number(d.reference.median), *map(percent, (d.low_error, d.median_error, d.high_error))]
+            deviations = (d.low_error, d.median_error, d.high_error, d.paired - 1.0)
+            cells += [number(d.reference.median), *map(percent, deviations)]
             cells.append("agrees" if d.agrees else "deviates")
         elif compare:
             continue

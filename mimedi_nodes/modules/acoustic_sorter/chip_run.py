@@ -18,7 +18,8 @@ from .tune import find_resonance
 
 ASPIRATE_FACTOR = 4.0
 """The filling syringe draws this much faster than the other delivers."""
-SHORTEST_FILL_UL_MIN = 8000.0
+SHORTEST_FILL_UL_MIN = 20_000.0
+"""Cells sink while a syringe fills from a nearly empty vessel: the last 10 mL are drawn in half a minute."""
 RETUNE_AFTER_S = (180.0, 1800.0)
 """The chip warms by its own sound with a time constant of about 60 s and drifts with the room: the resonance is found
 again three time constants after the start and then every half hour."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,10 @@ from .virtual_loop import run_virtual
 
 COORDINATOR = "coordinator"
 
+Observer = Callable[[str, float, Mapping[str, Any]], Iterable[float]]
+"""Called with (what, process time [s], truth of the plant) when a phase has ended, its path as `what`. It returns the
+times [s] at which it wants to be called again, `what` being empty then. The batch does not notice."""
+
 
 @dataclass(frozen=True)
 class HeadlessRun:
@@ -51,6 +55,7 @@ class HeadlessRun:
         operator: answers the recipe's questions.
         record_folder: run folder for the record, None to keep it in memory.
         signer: signs the record's heads; an ephemeral key when None.
+        observer: sees the plant's truth when phases end.
     """
 
     recipe: Recipe
@@ -62,6 +67,7 @@ class HeadlessRun:
     scenario: Scenario | None = None
     record_folder: Path | None = None
     signer: Signer | None = None
+    observer: Observer | None = None
 
 
 @dataclass
@@ -110,6 +116,7 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
     engine: Engine | None = None
     loop = asyncio.get_running_loop()
     tasks: list[asyncio.Task[None]] = []
+    timers: list[asyncio.TimerHandle] = []
 
     for name in module_table():
         module = load_module(name)
@@ -146,6 +153,15 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
     def note(kind: str, what: str, why: str = "", **data: Any) -> None:
         who = str(data.pop("by", COORDINATOR))
         own_box.append_soon(run.batch.batch_id, clock.now_s(), kind, who, what, why, data)
+        if kind == "step_ended":
+            observe(what)
+
+    def observe(what: str) -> None:
+        if run.observer is None:
+            return
+        plant.advance_to(clock.now_s())
+        for time_s in run.observer(what, clock.now_s(), plant.truth()):
+            timers.append(loop.call_later(max(0.0, time_s - clock.now_s()), observe, ""))
 
     engine = Engine(
         run.recipe,
@@ -164,6 +180,8 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
     outcome = await engine.run()
     for task in tasks:
         task.cancel()
+    for timer in timers:
+        timer.cancel()
     outboxes.empty()
     return HeadlessResult(outcome, list(record.events()), plant.truth(), clock.now_s(), record)
 
