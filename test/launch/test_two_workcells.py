@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Two workcells in two namespaces of one domain: each makes its batch and hears only itself; their records are equal."""
+"""Two workcells in two namespaces of one domain: each makes its batch and hears only itself, both records are equal."""
 
 from __future__ import annotations
 
