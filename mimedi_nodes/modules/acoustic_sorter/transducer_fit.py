@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import least_squares
+from scipy.optimize import OptimizeResult, least_squares
 
 
 class FitError(ValueError):
@@ -56,15 +56,23 @@ def _branch(
 def _admittance(
     frequency_hz: NDArray[np.float64], p: NDArray[np.float64], scale: NDArray[np.float64]
 ) -> NDArray[np.complex128]:
-    c0, loss, f1, q1, k1, f2, q2, k2 = p * scale
-    total = 1.0 - 1j * loss + _branch(frequency_hz, f1, q1, k1) + _branch(frequency_hz, f2, q2, k2)
+    c0, loss, *branches = p * scale
+    total = 1.0 - 1j * loss
+    for start in range(0, len(branches), 3):
+        total = total + _branch(frequency_hz, *branches[start : start + 3])
     return np.asarray(2j * np.pi * frequency_hz * c0 * total, dtype=np.complex128)
 
 
-COUPLING_MIN = 3e-4
-"""Coupling under which the channel branch is noise: a wet channel has about 2e-3 (PHYSICS §3)."""
+COUPLING_RANGE = (3e-4, 1e-2)
+"""Coupling of a channel: a filled one has about 2e-3; less is noise, more is a part of the plate taken for a channel."""
 RESIDUAL_MAX = 0.02
 Q_RANGE = (20.0, 1000.0)
+GAIN_MIN = 1.5
+"""How many times smaller the sum of squares must get by the channel branch: three parameters on noise give 1.01, a
+filled channel some hundred."""
+LOWEST = (0.05, 0.0, 0.97, 0.1, 0.01, 0.98, 0.1, 0.0)
+HIGHEST = (20.0, 20.0, 1.03, 10.0, 10.0, 1.02, 10.0, 20.0)
+"""Bounds of the parameters relative to their start: C0, loss, plate (f, Q, coupling), channel (f, Q, coupling)."""
 
 
 def fit_transducer(
@@ -87,35 +95,53 @@ def fit_transducer(
     pzt_start_hz = float(frequency_hz[np.argmax(y.real)])
     # Far from resonance the plate is a capacitor of C0 and its branch; the mean susceptance is a fair start for C0.
     c0_start = float(np.median(np.abs(y.imag) / (2.0 * np.pi * frequency_hz)))
-    best = None
+    plate_scale = np.array([c0_start, 0.003, pzt_start_hz, 50.0, 0.1])
+    plate = _fit(frequency_hz, y, plate_scale)
+    solution, scale = plate, plate_scale
     for channel_hz in (expected_channel_hz, expected_channel_hz * 0.99, expected_channel_hz * 1.01):
-        scale = np.array([c0_start, 0.003, pzt_start_hz, 50.0, 0.1, channel_hz, 100.0, 2e-3])
-        solution = least_squares(
-            lambda p, scale=scale: _residuals(frequency_hz, y, p, scale),
-            np.ones(8),
-            bounds=(
-                [0.05, 0.0, 0.97, 0.2, 0.01, 0.98, 0.2, 0.0],
-                [20.0, 20.0, 1.03, 10.0, 10.0, 1.02, 10.0, 20.0],
-            ),
-            x_scale=1.0,
-        )
-        if best is None or solution.cost < best[0].cost:
-            best = (solution, scale)
-    assert best is not None
-    solution, scale = best
+        start = np.concatenate([plate_scale, [channel_hz, 100.0, 2e-3]])
+        tried = _fit(frequency_hz, y, start)
+        if tried.cost < solution.cost:
+            solution, scale = tried, start
+        if solution is tried and _is_plain(tried, start, len(frequency_hz)):
+            break  # a wet channel, well explained: other starts would find the same
     residual = float(np.sqrt(2.0 * solution.cost / (2 * len(frequency_hz))))
     if residual > RESIDUAL_MAX:
         raise FitError(
             f"two branches leave {residual:.1%} (allowed {RESIDUAL_MAX:.0%}); look for a loose cable or a cracked plate"
         )
+    gain = plate.cost / solution.cost
+    if gain < GAIN_MIN:
+        raise DryChannelError(
+            f"no fluid channel in the impedance: the plate alone explains it (a channel makes the fit {gain:.2f} times "
+            f"better, a filled one at least {GAIN_MIN:g}); fill the chip, drive out bubbles, then tune again"
+        )
     sd = _standard_deviations(solution.jac, residual, scale)
     _, _, f1, q1, _, f2, q2, k2 = solution.x * scale
-    if k2 < COUPLING_MIN or k2 < 5.0 * sd[7] or not Q_RANGE[0] <= q2 <= Q_RANGE[1]:
+    plausible = COUPLING_RANGE[0] <= k2 <= COUPLING_RANGE[1] and Q_RANGE[0] <= q2 <= Q_RANGE[1]
+    if not plausible or k2 < 5.0 * sd[7]:
         raise DryChannelError(
             f"no fluid channel in the impedance (coupling {k2:.1e}, a filled channel has about 2e-3; Q {q2:.0f}); "
             "fill the chip, drive out bubbles, then tune again"
         )
     return TransducerFit(float(f1), float(q1), float(f2), float(q2), float(sd[5]), float(k2), residual)
+
+
+def _fit(
+    frequency_hz: NDArray[np.float64], y: NDArray[np.complex128], start: NDArray[np.float64]
+) -> OptimizeResult:
+    """Fit the plate (5 parameters) or plate and channel (8); the result's `x` is relative to `start`."""
+    count = len(start)
+    return least_squares(
+        lambda p: _residuals(frequency_hz, y, p, start), np.ones(count), bounds=(LOWEST[:count], HIGHEST[:count])
+    )
+
+
+def _is_plain(solution: OptimizeResult, scale: NDArray[np.float64], points: int) -> bool:
+    q, coupling = (solution.x * scale)[6:8]
+    residual = np.sqrt(solution.cost / points)
+    plausible = COUPLING_RANGE[0] <= coupling <= COUPLING_RANGE[1] and Q_RANGE[0] <= q <= Q_RANGE[1]
+    return bool(residual < RESIDUAL_MAX / 5.0 and plausible)
 
 
 def _residuals(
