@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The production fit against the twin's transducer: right resonance, honest uncertainty, no channel where there is none."""
+"""The production fit against the twin's transducer: right resonance, honest uncertainty, no channel in a dry chip."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def test_the_channel_is_found_where_it_is_and_not_at_the_plates_maximum(temperat
     truth_hz = TransducerModel().channel_resonance_hz(temperature_c)
     fit = fit_transducer(SWEEP_HZ, measured(1, temperature_c), START_HZ)
     assert fit.channel_hz == pytest.approx(truth_hz, abs=500.0)
-    assert fit.channel_hz - fit.pzt_hz > 10e3
+    assert fit.channel_hz - fit.pzt_hz > 5e3
     assert fit.channel_q == pytest.approx(100.0, rel=0.1)
 
 

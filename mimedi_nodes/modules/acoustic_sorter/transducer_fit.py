@@ -64,7 +64,7 @@ def _admittance(
 
 
 COUPLING_RANGE = (3e-4, 1e-2)
-"""Coupling of a channel: a filled one has about 2e-3; less is noise, more is a part of the plate taken for a channel."""
+"""Coupling of a channel: a filled one has about 2e-3; less is noise, more is a part of the plate taken for it."""
 RESIDUAL_MAX = 0.02
 Q_RANGE = (20.0, 1000.0)
 GAIN_MIN = 1.5
@@ -97,14 +97,15 @@ def fit_transducer(
     c0_start = float(np.median(np.abs(y.imag) / (2.0 * np.pi * frequency_hz)))
     plate_scale = np.array([c0_start, 0.003, pzt_start_hz, 50.0, 0.1])
     plate = _fit(frequency_hz, y, plate_scale)
-    solution, scale = plate, plate_scale
-    for channel_hz in (expected_channel_hz, expected_channel_hz * 0.99, expected_channel_hz * 1.01):
+    tries = []
+    for channel_hz in (expected_channel_hz, expected_channel_hz * 0.992, expected_channel_hz * 1.008):
         start = np.concatenate([plate_scale, [channel_hz, 100.0, 2e-3]])
-        tried = _fit(frequency_hz, y, start)
-        if tried.cost < solution.cost:
-            solution, scale = tried, start
-        if solution is tried and _is_plain(tried, start, len(frequency_hz)):
-            break  # a wet channel, well explained: other starts would find the same
+        solution = _fit(frequency_hz, y, start)
+        # A part of the plate taken for a channel explains as much: what a channel can be goes first.
+        tries.append((not _is_plausible(solution, start), solution.cost, solution, start))
+        if not tries[-1][0] and np.sqrt(solution.cost / len(frequency_hz)) < RESIDUAL_MAX / 5.0:
+            break  # well explained: other starts would find the same
+    _, _, solution, scale = min(tries, key=lambda t: t[:2])
     residual = float(np.sqrt(2.0 * solution.cost / (2 * len(frequency_hz))))
     if residual > RESIDUAL_MAX:
         raise FitError(
@@ -118,8 +119,7 @@ def fit_transducer(
         )
     sd = _standard_deviations(solution.jac, residual, scale)
     _, _, f1, q1, _, f2, q2, k2 = solution.x * scale
-    plausible = COUPLING_RANGE[0] <= k2 <= COUPLING_RANGE[1] and Q_RANGE[0] <= q2 <= Q_RANGE[1]
-    if not plausible or k2 < 5.0 * sd[7]:
+    if not _is_plausible(solution, scale) or k2 < 5.0 * sd[7]:
         raise DryChannelError(
             f"no fluid channel in the impedance (coupling {k2:.1e}, a filled channel has about 2e-3; Q {q2:.0f}); "
             "fill the chip, drive out bubbles, then tune again"
@@ -137,11 +137,9 @@ def _fit(
     )
 
 
-def _is_plain(solution: OptimizeResult, scale: NDArray[np.float64], points: int) -> bool:
-    q, coupling = (solution.x * scale)[6:8]
-    residual = np.sqrt(solution.cost / points)
-    plausible = COUPLING_RANGE[0] <= coupling <= COUPLING_RANGE[1] and Q_RANGE[0] <= q <= Q_RANGE[1]
-    return bool(residual < RESIDUAL_MAX / 5.0 and plausible)
+def _is_plausible(solution: OptimizeResult, start: NDArray[np.float64]) -> bool:
+    q, coupling = (solution.x * start)[6:8]
+    return bool(COUPLING_RANGE[0] <= coupling <= COUPLING_RANGE[1] and Q_RANGE[0] <= q <= Q_RANGE[1])
 
 
 def _residuals(
