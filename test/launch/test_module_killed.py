@@ -40,6 +40,7 @@ class TestFailures(Steps):
         goal_id = self.client.modules[module].goal_id
         assert self.client.modules[module].state == ServiceState.EXECUTE
         before = kill(module)
+        self.client.set_clock(speed=1.0)  # time goes on while the module is away, as it does in the world
         self.client.wait(lambda: restarted(module, before), 20.0, f"{module} is started again")
         self.client.modules.pop(module)
         self.client.wait(
@@ -58,7 +59,7 @@ class TestFailures(Steps):
         """The module alarms and holds, the batch is held with the reason; back and restarted, it goes on."""
         self.client.run_to(self.times["warm_up"])
         self.client.fault("line_silent", SILENT, active=True)
-        self.client.set_clock()
+        self.client.set_clock(speed=math.inf)
         status = self.client.wait_batch(lambda b: b.state == "held", 30.0, "the batch is held")
         assert "culture" in status.hold_reason, status.hold_reason
         assert self.client.modules["incubator"].state == ServiceState.HELD

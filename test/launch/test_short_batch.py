@@ -39,6 +39,8 @@ class TestBatch(Steps):
         cls.client.wait_up()
 
     def test_a_bring_up(self, proc_output):
+        # The status may come before the log has been read.
+        proc_output.assertWaitFor("the workcell is up", process="supervisor", timeout=10)
         states = told(proc_output, r"\]: (\w+): (inactive|active)\b")
         assert states == [*((n, "inactive") for n in NODES), *((n, "active") for n in NODES)], states
         seen = {name: status["state"] for name, status in self.client.supervisor.items() if name in NODES}

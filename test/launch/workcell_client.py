@@ -136,10 +136,12 @@ class Client:
 
     def close(self) -> None:
         """Leave the graph."""
+        rclpy.shutdown(context=self._context)  # first: it wakes the thread out of every wait
+        self._thread.join(10.0)
+        assert not self._thread.is_alive(), "the client's thread does not end"
         self._executor.shutdown()
-        self._thread.join(5.0)
+        self._produce.destroy()
         self.node.destroy_node()
-        rclpy.shutdown(context=self._context)
 
     # -- waiting ----------------------------------------------------------------------------------------
 
@@ -242,7 +244,7 @@ class Client:
             share: how much of the phase is to have passed.
         """
         stop_s = phase[0] + share * (phase[1] - phase[0])
-        self.set_clock(run_until_s=stop_s)
+        self.set_clock(run_until_s=stop_s, speed=math.inf)
         self.wait_batch(lambda b: seconds(b.stamp) >= stop_s - 1e-6, BATCH_S, f"time has come to {stop_s:.1f} s")
         return stop_s
 
