@@ -80,7 +80,11 @@ def run(options: argparse.Namespace) -> int:
         console=Console(stderr=True),
     ) as progress:
         task = progress.add_task("batches", total=options.number)
-        rows = run_campaign(campaign, options.jobs, lambda row: progress.advance(task))
+        try:
+            rows = run_campaign(campaign, options.jobs, lambda row: progress.advance(task))
+        except KeyboardInterrupt:
+            print("workcell simulate: interrupted; nothing was written", file=sys.stderr)
+            return 130
     wall_s = time.perf_counter() - begun_s
     compare = comparable and harvest == "day10" and not options.set
     table = distributions([row.true for row in rows], compare, [row.ideal for row in rows])
