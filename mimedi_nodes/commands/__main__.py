@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 
 COMMANDS = (
@@ -22,8 +23,14 @@ def main(argv: list[str]) -> int:
 
         sys.argv = ["workcell dashboard", *argv[1:]]
         return int(window() or 0)
+    # A command that is told to stop unwinds as by Ctrl-C: what it has launched is ended on the way out.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     module = importlib.import_module(f"mimedi_nodes.commands.{argv[0].replace('-', '_')}")
-    return int(module.main(argv[1:]))
+    try:
+        return int(module.main(argv[1:]))
+    except KeyboardInterrupt:
+        print(f"workcell {argv[0]}: interrupted", file=sys.stderr)
+        return 130
 
 
 if __name__ == "__main__":

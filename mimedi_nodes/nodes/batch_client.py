@@ -20,6 +20,7 @@ from lifecycle_msgs.srv import GetState
 from rclpy.action import ActionClient
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from mimedi_msgs.action import ProduceBatch
@@ -63,7 +64,7 @@ class BatchClient:
 
     def __init__(self, namespace: str, modules: tuple[str, ...]) -> None:
         self.seen = Seen()
-        rclpy.init(args=[])
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # the command ends by Python's own
         self._node = Node("batch_client", namespace=namespace)
         node = self._node
         node.create_subscription(BatchStatus, "coordinator/batch_status", self._take("batch"), qos.STATE)
