@@ -31,7 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         parser.print_help()
         return 0
     try:
-        return COMMANDS[args.command].main(args)
+        code: int = COMMANDS[args.command].main(args)
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
+    return code
