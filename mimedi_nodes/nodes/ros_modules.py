@@ -33,6 +33,8 @@ SILENT_AFTER_S = 5.0
 FORGOTTEN_AFTER_S = 2.0
 """Steady time [s] after which a module's state message was sent when the goal had long begun: two heartbeats."""
 CALL_TIMEOUT_S = 10.0
+RECALL_ATTEMPTS = 4
+"""How often a module is asked within CALL_TIMEOUT_S: the first reply of a service just discovered may be lost."""
 POLL_S = 1.0
 
 _STATUS = {
@@ -164,7 +166,14 @@ class RosModules:
 
     async def recall_phase(self, module: str, goal_id: str) -> PhaseRecall:
         """Return what the module remembers of a goal; raises ModuleUnavailable."""
-        reply = await self._call(module, self._recalls, RecallPhase.Request(goal_id=goal_id))
+        request = RecallPhase.Request(goal_id=goal_id)
+        for attempt in range(1, RECALL_ATTEMPTS + 1):
+            try:
+                reply = await self._call(module, self._recalls, request, CALL_TIMEOUT_S / RECALL_ATTEMPTS)
+                break
+            except ModuleUnavailable:
+                if attempt == RECALL_ATTEMPTS:
+                    raise
         if reply.status in ("succeeded", "canceled", "aborted"):
             self._clock.take(module, f"end:{goal_id}")
         return PhaseRecall(
@@ -183,12 +192,14 @@ class RosModules:
         reply = await self._call(module, self._commands, request)
         return CommandReply(reply.accepted, reply.state, reply.message)
 
-    async def _call(self, module: str, clients: Mapping[str, Any], request: Any) -> Any:
+    async def _call(
+        self, module: str, clients: Mapping[str, Any], request: Any, timeout_s: float = CALL_TIMEOUT_S
+    ) -> Any:
         if module not in clients:
             raise ModuleUnavailable(f"module {module} is not part of this workcell; there are {', '.join(clients)}")
         self._clock.hold()
         try:
-            return await call(self._loop, clients[module], request, CALL_TIMEOUT_S)
+            return await call(self._loop, clients[module], request, timeout_s)
         except CallFailed as error:
             raise ModuleUnavailable(str(error)) from error
         finally:
