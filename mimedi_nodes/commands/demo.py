@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import ctypes
 import fcntl
 import os
@@ -11,9 +12,10 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import domain_coordinator
 from rich.console import Console
 
 from ..modules.registry import config_folder
@@ -54,11 +56,9 @@ def main(argv: Sequence[str]) -> int:
     console = Console(stderr=options.json == "-")
     runs = options.runs.resolve()
     runs.mkdir(parents=True, exist_ok=True)
-    # A domain of its own: the demonstration neither sees nor disturbs another workcell on this machine.
-    os.environ.setdefault("ROS_DOMAIN_ID", str(1 + os.getpid() % 100))
     begun_s = time.monotonic()
     try:
-        with Launched(options, runs) as workcell:
+        with own_domain(), Launched(options, runs) as workcell:
             status = produce(options, console, workcell.is_running, runs)
             if status == EXIT_COULD_NOT_RUN:
                 workcell.explain()
@@ -67,6 +67,17 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_COULD_NOT_RUN
     console.print(f"{time.monotonic() - begun_s:.0f} s of wall time", highlight=False, markup=False)
     return status
+
+
+@contextlib.contextmanager
+def own_domain() -> Iterator[None]:
+    """Have a ROS domain of one's own, unless one is given: neither seen nor disturbed by another workcell here."""
+    if "ROS_DOMAIN_ID" in os.environ:
+        yield
+        return
+    with domain_coordinator.domain_id() as number:
+        os.environ["ROS_DOMAIN_ID"] = str(number)
+        yield
 
 
 class Launched:

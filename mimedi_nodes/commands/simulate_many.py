@@ -22,7 +22,7 @@ DAY_10 = {"not_before_day": 10.0, "latest_day": 10.0}
 """Every batch is harvested on day 10, as those of PHYSICS §12 (PROCESS step 11)."""
 
 
-_WIDTH = 112
+_WIDTH = 128
 """Columns that the table of distributions needs; a narrower terminal wraps it."""
 
 
@@ -124,7 +124,7 @@ def _print(
     console.print(f"{title}\n{'; '.join(notes)}", highlight=False, markup=False)
     grid = Table()
     heads = ["figure", "n", "2.5 %", "median", "97.5 %"]
-    heads += ["median of §12", "low", "median", "high", "same donors", "verdict"] if compare else []
+    heads += ["§12", "low", "median", "high", "same donors", "verdict"] if compare else []
     for head in heads:
         grid.add_column(head, justify="left" if head in ("figure", "verdict") else "right", no_wrap=True)
     for d in table:
