@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import OptimizeResult, least_squares
 
+Array = NDArray[np.float64]
+ComplexArray = NDArray[np.complex128]
+
 
 class FitError(ValueError):
     """The sweep cannot be explained by a transducer on a channel; says why."""
@@ -45,24 +48,6 @@ class TransducerFit:
     residual: float
 
 
-def _branch(
-    frequency_hz: NDArray[np.float64], resonance_hz: float, q: float, coupling: float
-) -> NDArray[np.complex128]:
-    """Return Y / (j w C0) of one series branch with C = coupling × C0."""
-    x = frequency_hz / resonance_hz
-    return np.asarray(coupling / (1.0 - x**2 + 1j * x / q), dtype=np.complex128)
-
-
-def _admittance(
-    frequency_hz: NDArray[np.float64], p: NDArray[np.float64], scale: NDArray[np.float64]
-) -> NDArray[np.complex128]:
-    c0, loss, *branches = p * scale
-    total = 1.0 - 1j * loss
-    for start in range(0, len(branches), 3):
-        total = total + _branch(frequency_hz, *branches[start : start + 3])
-    return np.asarray(2j * np.pi * frequency_hz * c0 * total, dtype=np.complex128)
-
-
 COUPLING_RANGE = (3e-4, 1e-2)
 """Coupling of a channel: a filled one has about 2e-3; less is noise, more is a part of the plate taken for it."""
 RESIDUAL_MAX = 0.02
@@ -76,7 +61,7 @@ HIGHEST = (20.0, 20.0, 1.03, 10.0, 10.0, 1.02, 10.0, 20.0)
 
 
 def fit_transducer(
-    frequency_hz: NDArray[np.float64], impedance_ohm: NDArray[np.complex128], expected_channel_hz: float
+    frequency_hz: Array, impedance_ohm: ComplexArray, expected_channel_hz: float
 ) -> TransducerFit:
     """Fit both branches to a sweep.
 
@@ -127,30 +112,55 @@ def fit_transducer(
     return TransducerFit(float(f1), float(q1), float(f2), float(q2), float(sd[5]), float(k2), residual)
 
 
-def _fit(
-    frequency_hz: NDArray[np.float64], y: NDArray[np.complex128], start: NDArray[np.float64]
-) -> OptimizeResult:
+def _fit(frequency_hz: Array, y: ComplexArray, start: Array) -> OptimizeResult:
     """Fit the plate (5 parameters) or plate and channel (8); the result's `x` is relative to `start`."""
     count = len(start)
     return least_squares(
-        lambda p: _residuals(frequency_hz, y, p, start), np.ones(count), bounds=(LOWEST[:count], HIGHEST[:count])
+        lambda p: _parts(_ratio(frequency_hz, y, p * start)[0] - 1.0),
+        np.ones(count),
+        jac=lambda p: _jacobian(frequency_hz, y, p, start),
+        bounds=(LOWEST[:count], HIGHEST[:count]),
     )
 
 
-def _is_plausible(solution: OptimizeResult, start: NDArray[np.float64]) -> bool:
+def _is_plausible(solution: OptimizeResult, start: Array) -> bool:
     q, coupling = (solution.x * start)[6:8]
     return bool(COUPLING_RANGE[0] <= coupling <= COUPLING_RANGE[1] and Q_RANGE[0] <= q <= Q_RANGE[1])
 
 
-def _residuals(
-    frequency_hz: NDArray[np.float64], y: NDArray[np.complex128], p: NDArray[np.float64], scale: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    deviation = _admittance(frequency_hz, p, scale) / y - 1.0
-    return np.concatenate([deviation.real, deviation.imag])
+def _ratio(frequency_hz: Array, y: ComplexArray, p: Array) -> tuple[ComplexArray, ComplexArray, list[ComplexArray]]:
+    """Return the model's admittance over the measured one, the factor j w C0 / y, and D of every branch.
+
+    One branch adds coupling / D to Y / (j w C0), with D = 1 - x² + j x / Q and x = f / f_branch.
+    """
+    factor = 2j * np.pi * frequency_hz * p[0] / y
+    total = np.full(len(frequency_hz), 1.0 - 1j * p[1])
+    denominators = []
+    for resonance_hz, q, coupling in p[2:].reshape(-1, 3):
+        x = frequency_hz / resonance_hz
+        denominators.append(1.0 - x**2 + 1j * x / q)
+        total = total + coupling / denominators[-1]
+    return factor * total, factor, denominators
+
+
+def _jacobian(frequency_hz: Array, y: ComplexArray, p: Array, start: Array) -> Array:
+    """Return the derivatives of the residuals by the relative parameters, shape (2 N, len(p))."""
+    absolute = p * start
+    ratio, factor, denominators = _ratio(frequency_hz, y, absolute)
+    columns = [ratio / absolute[0], -1j * factor]
+    for (resonance_hz, q, coupling), d in zip(absolute[2:].reshape(-1, 3), denominators, strict=True):
+        x = frequency_hz / resonance_hz
+        slope = -coupling / d**2 * factor
+        columns += [slope * (2.0 * x**2 - 1j * x / q) / resonance_hz, slope * (-1j * x / q**2), factor / d]
+    return np.stack([_parts(column) for column in columns], axis=1) * start
+
+
+def _parts(values: ComplexArray) -> Array:
+    return np.concatenate([values.real, values.imag])
 
 
 def _standard_deviations(
-    jacobian: NDArray[np.float64], residual: float, scale: NDArray[np.float64]
-) -> NDArray[np.float64]:
+    jacobian: Array, residual: float, scale: Array
+) -> Array:
     covariance = np.linalg.pinv(jacobian.T @ jacobian) * residual**2
     return np.asarray(np.sqrt(np.diag(covariance)) * np.abs(scale))

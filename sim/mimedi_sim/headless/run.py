@@ -15,7 +15,7 @@ from mimedi_nodes.modules.registry import load_module, module_table
 from mimedi_nodes.modules.service import ModuleService, ServiceHooks
 from mimedi_nodes.modules.site import Site
 from mimedi_nodes.process.batch import Batch, BatchOutcome
-from mimedi_nodes.process.clock import LoopClock
+from mimedi_nodes.process.clock import LoopClock, wall_time
 from mimedi_nodes.process.context import PhaseHeader
 from mimedi_nodes.process.engine import Engine
 from mimedi_nodes.process.gateway import OperatorGateway
@@ -26,7 +26,6 @@ from mimedi_nodes.process.service_state import ServiceState
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.heads import Signer
-from mimedi_nodes.records.outbox import Outbox
 from mimedi_sim.memory_link import MemoryLink
 from mimedi_sim.models.donors import Donor
 from mimedi_sim.plant.twin import Plant
@@ -86,29 +85,27 @@ def run_batch(run: HeadlessRun) -> HeadlessResult:
     return run_virtual(_run(run))
 
 
-class _Outboxes:
-    """One outbox a producer, in memory, emptied into the record at the end of the run."""
+class _Events:
+    """Everybody's events in the order of their making; they go into the record at the end of the run."""
 
-    def __init__(self, record: BatchRecord) -> None:
-        self._record = record
-        self._boxes: dict[str, Outbox] = {}
+    def __init__(self) -> None:
+        self.all: list[RecordEvent] = []
+        self._last: dict[str, int] = {}
 
-    def of(self, producer: str) -> Outbox:
-        if producer not in self._boxes:
-            self._boxes[producer] = Outbox(":memory:", producer)
-        return self._boxes[producer]
-
-    def empty(self) -> None:
-        for box in self._boxes.values():
-            while events := box.pending(1000):
-                box.acknowledge(self._record.append(events)[box.producer])
+    def add(
+        self, producer: str, batch_id: str, time_s: float, kind: str, who: str, what: str, why: str, data: Any
+    ) -> None:
+        self._last[producer] = self._last.get(producer, 0) + 1
+        stamp = wall_time()
+        event = RecordEvent(producer, self._last[producer], batch_id, time_s, stamp, kind, who, what, why, data)
+        self.all.append(event)
 
 
 async def _run(run: HeadlessRun) -> HeadlessResult:
     clock = LoopClock()
     plant = Plant(run.site, donor=run.donor, seed=run.seed, scenario=run.scenario)
     record = BatchRecord(run.record_folder, run.signer or Signer.ephemeral(), batch_id=run.batch.batch_id)
-    outboxes = _Outboxes(record)
+    events = _Events()
     interfaces = default_interfaces()
     links = {name: MemoryLink(name, _receiver(plant, name, clock)) for name in run.site.instruments}
     extras = {"camera": PlantCamera(plant, clock)}
@@ -123,7 +120,6 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
         own = {line: links[line] for line in run.site.lines_of(name)}
         instruments = module.build(run.site, own, extras)
         await instruments.connect()
-        box = outboxes.of(name)
 
         def write(
             header: PhaseHeader,
@@ -131,11 +127,11 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
             what: str,
             why: str,
             data: Mapping[str, Any],
-            box: Outbox = box,
             name: str = name,
         ) -> None:
             data = {"phase_id": header.phase_id, "module": name, **data}
-            box.append_soon(header.batch_id, clock.now_s(), kind, str(data.pop("who", name)), what, why, data)
+            who = str(data.pop("who", name))
+            events.add(name, header.batch_id, clock.now_s(), kind, who, what, why, data)
 
         def changed(name: str = name) -> None:
             service = services.get(name)
@@ -148,11 +144,10 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
         await services[name].recover()
 
     laboratory = LocalLaboratory(plant, clock, run.site.laboratory_keys)
-    own_box = outboxes.of(COORDINATOR)
 
     def note(kind: str, what: str, why: str = "", **data: Any) -> None:
         who = str(data.pop("by", COORDINATOR))
-        own_box.append_soon(run.batch.batch_id, clock.now_s(), kind, who, what, why, data)
+        events.add(COORDINATOR, run.batch.batch_id, clock.now_s(), kind, who, what, why, data)
         if kind == "step_ended":
             observe(what)
 
@@ -182,8 +177,8 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
         task.cancel()
     for timer in timers:
         timer.cancel()
-    outboxes.empty()
-    return HeadlessResult(outcome, list(record.events()), plant.truth(), clock.now_s(), record)
+    record.append(events.all)
+    return HeadlessResult(outcome, events.all, plant.truth(), clock.now_s(), record)
 
 
 def _receiver(plant: Plant, line: str, clock: LoopClock) -> Any:
