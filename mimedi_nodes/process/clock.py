@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from typing import Protocol
 
 
@@ -40,9 +39,3 @@ class LoopClock:
         delay_s = time_s - self.now_s()
         if delay_s > 0.0:
             await asyncio.sleep(delay_s)
-
-
-def wall_time() -> str:
-    """Return the wall time, ISO 8601 in UTC with microseconds; for stamps only, never for deadlines."""
-    now = time.time()
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now)) + f".{int(now % 1 * 1e6):06d}Z"

@@ -15,7 +15,7 @@ from mimedi_nodes.modules.registry import load_module, module_table
 from mimedi_nodes.modules.service import ModuleService, ServiceHooks
 from mimedi_nodes.modules.site import Site
 from mimedi_nodes.process.batch import Batch, BatchOutcome
-from mimedi_nodes.process.clock import LoopClock, wall_time
+from mimedi_nodes.process.clock import LoopClock
 from mimedi_nodes.process.context import PhaseHeader
 from mimedi_nodes.process.engine import Engine
 from mimedi_nodes.process.gateway import OperatorGateway
@@ -24,7 +24,7 @@ from mimedi_nodes.process.journal import Journal
 from mimedi_nodes.process.recipe import Recipe
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_nodes.records.batch_record import BatchRecord
-from mimedi_nodes.records.events import RecordEvent
+from mimedi_nodes.records.events import RecordEvent, wall_time
 from mimedi_nodes.records.heads import Signer
 from mimedi_sim.memory_link import MemoryLink
 from mimedi_sim.models.donors import Donor
