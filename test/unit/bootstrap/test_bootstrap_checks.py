@@ -27,6 +27,7 @@ def test_counts_of_a_report(tmp_path):
 @pytest.mark.parametrize(
     ("outcome", "in_ci", "status"),
     [
+        (Outcome("unit", 1.0, [], Tally(3, 0, ("hull (no reference images in ../shared)",))), True, 0),
         (Outcome("unit", 1.0, [], Tally(3)), True, 0),
         (Outcome("unit", 1.0, ["exit status 1"], Tally(3, 1)), False, 1),
         (Outcome("ruff", 1.0, ["exit status 1"]), False, 1),
