@@ -35,7 +35,7 @@ def test_counts_of_a_report(tmp_path):
         (Outcome("unit", 1.0, [], Tally(3, 0, ("x",))), False, 0),
         (Outcome("unit", 1.0, [], Tally(3, 0, ("x (no rclpy)",))), True, 1),
     ],
-    ids=["passed", "a test failed", "style failed", "no tests", "skip at home", "skip in CI"],
+    ids=["images not there", "passed", "a test failed", "style failed", "no tests", "skip at home", "skip in CI"],
 )
 def test_exit_status(capsys, outcome, in_ci, status):
     assert checks.summarize([Outcome("other", 0.1, [], Tally(2)), outcome], in_ci=in_ci) == status
