@@ -64,6 +64,7 @@ class BatchClient:
 
     def __init__(self, namespace: str, modules: tuple[str, ...]) -> None:
         self.seen = Seen()
+        self._heard = threading.Condition()
         rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # the command ends by Python's own
         self._node = Node("batch_client", namespace=namespace)
         node = self._node
@@ -87,10 +88,17 @@ class BatchClient:
             self._executor.spin()
 
     def _take(self, name: str) -> Callable[[Any], None]:
-        return lambda message: setattr(self.seen, name, message)
+        def take(message: Any) -> None:
+            with self._heard:
+                setattr(self.seen, name, message)
+                self._heard.notify_all()
+
+        return take
 
     def _take_module(self, message: ModuleState) -> None:
-        self.seen.modules[message.module] = message
+        with self._heard:
+            self.seen.modules[message.module] = message
+            self._heard.notify_all()
 
     def close(self) -> None:
         """Leave the graph."""
@@ -100,13 +108,9 @@ class BatchClient:
         rclpy.try_shutdown()
 
     def wait_seen(self, enough: Callable[[Seen], bool], timeout_s: float) -> bool:
-        """Return when `enough` has been heard, or False after `timeout_s` [s]; asked 20 times a second."""
-        deadline_s = time.monotonic() + timeout_s
-        while not enough(self.seen):
-            if time.monotonic() > deadline_s:
-                return False
-            time.sleep(0.05)
-        return True
+        """Return when `enough` has been heard, or False after `timeout_s` [s]; asked at every message."""
+        with self._heard:
+            return self._heard.wait_for(lambda: enough(self.seen), timeout_s)
 
     def wait_active(self, still_running: Callable[[], bool], tell: Callable[[str], None]) -> None:
         """Return when the coordinator is active; raises ClientError when it cannot be, or after 90 s."""
@@ -121,7 +125,8 @@ class BatchClient:
                 reply = self._call(self._state, GetState.Request(), 5.0)
                 if reply is not None and reply.current_state.id == State.PRIMARY_STATE_ACTIVE:
                     return
-                time.sleep(0.2)  # polls a service that has no event of its own; the deadline is above
+                with self._heard:
+                    self._heard.wait(0.2)  # a transition has no event here: asked again at the next message, or soon
         raise ClientError(f"the coordinator was not active within {BRING_UP_TIMEOUT_S:g} s; look at the launch log")
 
     def produce(
@@ -143,16 +148,15 @@ class BatchClient:
             parameters_json=json.dumps(dict(parameters)),
             engineering_run=batch.engineering_run,
         )
-        accepted = self._wait(self._produce.send_goal_async(goal), 10.0)
+        accepted = self._wait(self._in_executor(lambda: self._produce.send_goal_async(goal)), 10.0)
         if accepted is None or not accepted.accepted:
             raise ClientError("the coordinator did not take the order; look at its log")
-        result = accepted.get_result_async()
+        result = self._in_executor(accepted.get_result_async)
+        done = threading.Event()
+        result.add_done_callback(lambda _: done.set())
         ended_s = math.inf
-        while not result.done():
+        while not done.wait(0.2):
             follow(self.seen)
-            done = threading.Event()
-            result.add_done_callback(lambda _, done=done: done.set())
-            done.wait(0.2)
             status = self.seen.batch
             if status is not None and status.batch_id == batch.batch_id and status.state in FINAL_STATES:
                 ended_s = min(ended_s, time.monotonic())
@@ -175,6 +179,14 @@ class BatchClient:
         if reply is None or reply.error_msg:
             raise ClientError(f"the recorder cannot review {batch_id}: {reply.error_msg if reply else 'no answer'}")
         return {**json.loads(reply.summary_json), "folder": reply.folder}
+
+    def _in_executor(self, send: Callable[[], Future]) -> Future:
+        """Return `send()`, called in the executor's thread: from another one an ActionClient loses replies."""
+        sent = self._executor.create_task(send)
+        future = self._wait(sent, 10.0)
+        if future is None:
+            raise ClientError("the command's own ROS thread does not run; was it interrupted?")
+        return future
 
     def _call(self, client: Any, request: Any, timeout_s: float) -> Any:
         return self._wait(client.call_async(request), timeout_s)
