@@ -34,9 +34,7 @@ from .supervisor_status import SupervisorStatus
 from .watch import Watch
 
 PARAMETERS = (
-    Parameter(
-        "managed_nodes", ["recorder", *module_table(), "coordinator"], "nodes in the order of their bring-up"
-    ),
+    Parameter("managed_nodes", ["recorder", *module_table(), "coordinator"], "nodes in the order of their bring-up"),
     Parameter("state_dir", "", "folder for what must survive the process: alarms, outbox"),
     Parameter("alarm_file", "", "path of the alarm table; empty: the shipped one"),
     Parameter("discovery_s", 60.0, "longest wait for a node's services [s]", 0.1, 600.0),

@@ -210,9 +210,14 @@ class Client:
         for name, value in fields.items():
             setattr(goal, name, value)
         assert self._produce.wait_for_server(UP_S), "nobody offers produce_batch"
-        handle = _result(self._produce.send_goal_async(goal), 20.0, "acceptance of the order")
+        sent = self._in_executor(lambda: self._produce.send_goal_async(goal))
+        handle = _result(sent, 20.0, "acceptance of the order")
         assert handle.accepted
-        return Order(handle)
+        return Order(self._in_executor(handle.get_result_async))
+
+    def _in_executor(self, send: Callable[[], Any]) -> Any:
+        """Return `send()`, called in the executor's thread: from another one an ActionClient loses replies."""
+        return _result(self._executor.create_task(send), 20.0, "sending by the executor")
 
     def call(self, service: str, request: Any, timeout_s: float = 20.0) -> Any:
         """Call one of the workcell's services and return its reply."""
@@ -258,11 +263,11 @@ class Order:
     """A batch that was ordered.
 
     Args:
-        handle: the accepted goal.
+        result: the future of the accepted goal's result.
     """
 
-    def __init__(self, handle: Any) -> None:
-        self._future = handle.get_result_async()
+    def __init__(self, result: Any) -> None:
+        self._future = result
 
     def result(self, timeout_s: float = BATCH_S) -> ProduceBatch.Result:
         """Return the result; raises AssertionError when there is none within `timeout_s` [s]."""
