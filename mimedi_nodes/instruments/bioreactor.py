@@ -8,23 +8,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from .bioreactor_map import (
-    HOLDING_COUNT,
-    IN_COUNT,
-    IN_FAULTS,
-    IN_MODEL,
-    IN_VERSION,
-    MAP_VERSION,
-    MODEL,
-    RANGES,
-    READINGS,
-    SET_POINTS,
-    BioreactorFault,
-    decode,
-)
-from .exchange import QUERY_RETRIES, check_range
-from .link import InstrumentError, InstrumentRefused, Link
-from .modbus_rtu import ModbusDevice
+from .bioreactor_map import BIOREACTOR, BioreactorFault
+from .link import Link
+from .mapped_device import MappedDevice
 
 
 @dataclass(frozen=True)
@@ -61,7 +47,7 @@ class BioreactorSetPoints:
     perfusion_ul_min: float
 
 
-class BioreactorController:
+class BioreactorController(MappedDevice):
     """One controller with its vessel.
 
     Args:
@@ -69,50 +55,36 @@ class BioreactorController:
     """
 
     def __init__(self, link: Link, address: int, name: str, density_g_ml: float = 1.005) -> None:
-        self.name = name
-        self._device = ModbusDevice(link, address, name)
+        super().__init__(link, address, name, BIOREACTOR)
         self._density_g_ml = density_g_ml
-
-    async def identify(self) -> str:
-        """Return model and version of the register map.
-
-        Raises InstrumentRefused for a device of another kind.
-        """
-        registers = await self._device.read_input(0, 2)
-        model, version = registers[IN_MODEL.address], registers[IN_VERSION.address]
-        if model != MODEL or version != MAP_VERSION:
-            raise InstrumentRefused(
-                self.name,
-                f"is model {model:04X}h, register map {version}; expected {MODEL:04X}h, {MAP_VERSION}: wrong port?",
-            )
-        return f"model {model:04X}h, register map {version}"
 
     async def state(self) -> BioreactorState:
         """Return all measured values."""
-        registers = await self._device.read_input(0, IN_COUNT)
-        values = decode(READINGS, registers)
+        values = await self.readings()
+        faults = BioreactorFault(self.bits(values, "faults"))
         values["volume_ul"] = values.pop("weight_g") / self._density_g_ml * 1000.0
-        return BioreactorState(faults=BioreactorFault(registers[IN_FAULTS]), **values)
+        del values["faults"]
+        return BioreactorState(faults=faults, **values)
 
     async def set_points(self) -> BioreactorSetPoints:
         """Return what the controller is holding."""
-        return BioreactorSetPoints(**decode(SET_POINTS, await self._device.read_holding(0, HOLDING_COUNT)))
+        return BioreactorSetPoints(**await self.held())
 
     async def ensure_temperature(self, temperature_c: float) -> None:
         """Have the liquid held at `temperature_c` [degC]; read back. Repeating is harmless."""
-        await self._ensure("temperature_c", temperature_c)
+        await self.ensure("temperature_c", temperature_c)
 
     async def ensure_gas(self, co2_fraction: float) -> None:
         """Have the gas held at `co2_fraction` of CO2 (dry); read back. Repeating is harmless."""
-        await self._ensure("co2_fraction", co2_fraction)
+        await self.ensure("co2_fraction", co2_fraction)
 
     async def ensure_stirring(self, stirring_rpm: float) -> None:
         """Have the vessel stirred at `stirring_rpm` [1/min], 0 for not at all; read back."""
-        await self._ensure("stirring_rpm", stirring_rpm)
+        await self.ensure("stirring_rpm", stirring_rpm)
 
     async def ensure_perfusion(self, flow_ul_min: float) -> None:
         """Have medium exchanged at `flow_ul_min` [uL/min], 0 for not at all; read back."""
-        await self._ensure("perfusion_ul_min", flow_ul_min)
+        await self.ensure("perfusion_ul_min", flow_ul_min)
 
     async def perfusion_is_off(self) -> bool:
         """Tell whether the perfusion pumps are off."""
@@ -125,20 +97,3 @@ class BioreactorController:
     async def is_off(self) -> bool:
         """Tell whether everything that is not life support is off."""
         return await self.perfusion_is_off()
-
-    async def _ensure(self, name: str, value: float) -> None:
-        low, high, unit = RANGES[name]
-        check_range(self.name, name, value, low, high, unit)
-        field = SET_POINTS[name]
-        wanted = field.raw(value)
-        found: list[int] = []
-        for _ in range(QUERY_RETRIES + 1):
-            found = await self._device.read_holding(field.address, field.words)
-            if found == wanted:
-                return
-            await self._device.write_holding(field.address, wanted)
-        found = await self._device.read_holding(field.address, field.words)
-        if found != wanted:
-            raise InstrumentError(
-                self.name, f"{name} reads {found} (raw) after {value:g} {unit} was written; is the controller locked?"
-            )

@@ -10,54 +10,15 @@ Source: Modbus Application Protocol V1.1b3 (functions 03h, 04h, 10h); the map it
 from __future__ import annotations
 
 import enum
-import math
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+
+from .registers import Field, RegisterMap
+from .registers import decode as decode
+from .registers import encode as encode
 
 MODEL = 0x4D42
 MAP_VERSION = 1
 
-
-@dataclass(frozen=True)
-class Field:
-    """One value: first register, registers, weight of its last digit, and sign."""
-
-    address: int
-    words: int
-    scale: float
-    signed: bool = False
-
-    @property
-    def unknown(self) -> int:
-        """Return the raw value that stands for "no valid reading"."""
-        return (1 << (16 * self.words - 1)) - 1 if self.signed else (1 << (16 * self.words)) - 1
-
-    def raw(self, value: float) -> list[int]:
-        """Return the registers of `value`; NaN becomes the unknown mark, values beyond the range its ends."""
-        bits = 16 * self.words
-        if math.isnan(value):
-            number = self.unknown
-        else:
-            low, high = (-(1 << (bits - 1)), self.unknown - 1) if self.signed else (0, self.unknown - 1)
-            number = min(max(round(value / self.scale), low), high)
-        number &= (1 << bits) - 1
-        return [number >> (16 * (self.words - 1 - i)) & 0xFFFF for i in range(self.words)]
-
-    def value(self, registers: Sequence[int]) -> float:
-        """Return the value in a block that starts at register 0; NaN when the controller does not know it."""
-        number = 0
-        for word in registers[self.address : self.address + self.words]:
-            number = number << 16 | word
-        if number == self.unknown:
-            return math.nan
-        if self.signed and number >> (16 * self.words - 1):
-            number -= 1 << (16 * self.words)
-        return number * self.scale
-
-
 # Input registers (function 04h): what the controller measures.
-IN_MODEL = Field(0, 1, 1.0)
-IN_VERSION = Field(1, 1, 1.0)
 READINGS: dict[str, Field] = {
     "liquid_temperature_c": Field(2, 1, 0.01, signed=True),
     "air_temperature_c": Field(3, 1, 0.01, signed=True),
@@ -71,9 +32,8 @@ READINGS: dict[str, Field] = {
     "lactate_mm": Field(13, 1, 0.001),
     "perfused_ul": Field(14, 2, 1.0),
     "heater_fraction": Field(16, 1, 1e-4),
+    "faults": Field(17, 1, 1.0),
 }
-IN_FAULTS = 17
-IN_COUNT = 18
 
 # Holding registers (functions 03h, 10h): set points, kept by the controller itself over a power cut.
 SET_POINTS: dict[str, Field] = {
@@ -82,7 +42,6 @@ SET_POINTS: dict[str, Field] = {
     "stirring_rpm": Field(2, 1, 0.1),
     "perfusion_ul_min": Field(3, 2, 0.1),
 }
-HOLDING_COUNT = 5
 
 RANGES: dict[str, tuple[float, float, str]] = {
     "temperature_c": (20.0, 42.0, "degC"),
@@ -106,13 +65,5 @@ class BioreactorFault(enum.IntFlag):
     BIOMASS_PROBE = 128
 
 
-def decode(fields: dict[str, Field], registers: Sequence[int]) -> dict[str, float]:
-    """Return every value of a block by name; NaN for what the controller does not know."""
-    return {name: field.value(registers) for name, field in fields.items()}
-
-
-def encode(fields: dict[str, Field], values: dict[str, float]) -> Iterable[tuple[int, int]]:
-    """Yield (register, content) for every value."""
-    for name, field in fields.items():
-        for offset, word in enumerate(field.raw(values[name])):
-            yield field.address + offset, word
+BIOREACTOR = RegisterMap(MODEL, MAP_VERSION, READINGS, SET_POINTS, RANGES)
+IN_COUNT, HOLDING_COUNT = BIOREACTOR.input_count, BIOREACTOR.holding_count

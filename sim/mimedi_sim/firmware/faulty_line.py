@@ -23,6 +23,7 @@ class LineFault(enum.Enum):
     LATE_ANSWER = "the answer comes together with the next one"
 
 
+_FINE = 1_000_000_000
 _NOISE = bytes((0x00, 0x9C, 0xE7, 0x0F, 0x80, 0xF3))
 
 
@@ -32,7 +33,7 @@ class FaultyLine:
     Args:
         firmware: what is on the line.
         seed, name: key of the line's random stream.
-        bit_error_rate: share of bits of the answers that flip.
+        bit_error_rate: share of the bits that flip, of requests and answers alike.
     """
 
     def __init__(self, firmware: Firmware, *, seed: int = 0, name: str = "line", bit_error_rate: float = 0.0) -> None:
@@ -40,6 +41,9 @@ class FaultyLine:
         self.silent = False
         """While True nothing passes in either direction."""
         self.bit_error_rate = bit_error_rate
+        """Share of the bits that flip, of requests and answers alike."""
+        self.garbage_share = 0.0
+        """Share of the answers in whose place noise comes."""
         self.requests = 0
         self._faults: deque[LineFault | None] = deque()
         self._late = b""
@@ -60,7 +64,11 @@ class FaultyLine:
             return b""
         if fault is LineFault.FLIPPED_REQUEST_BIT:
             data, fault = _flip(data, self._draw(8 * len(data))), None
+        if self.bit_error_rate > 0.0:
+            data = self._flip_at_random(data)
         answer = self._spoil(fault, self.firmware.receive(data, now_s))
+        if self.garbage_share > 0.0 and answer and self._draw(_FINE) < _FINE * self.garbage_share:
+            answer = _NOISE * (1 + len(answer) // len(_NOISE)) + b"\r\n"
         return self._flip_at_random(answer) if self.bit_error_rate > 0.0 else answer
 
     def advance_to(self, time_s: float) -> None:
@@ -88,11 +96,12 @@ class FaultyLine:
                 self._late = answer
         return b""
 
-    def _flip_at_random(self, answer: bytes) -> bytes:
-        for bit in range(8 * len(answer)):
-            if self._draw(1_000_000_000) < 1e9 * self.bit_error_rate:
-                answer = _flip(answer, bit)
-        return answer
+    def _flip_at_random(self, data: bytes) -> bytes:
+        draws = self._stream.uniforms(self._draws + 1, 8 * len(data))
+        self._draws += len(draws)
+        for bit in (draws < self.bit_error_rate).nonzero()[0].tolist():
+            data = _flip(data, bit)
+        return data
 
     def _draw(self, below: int) -> int:
         self._draws += 1
