@@ -228,6 +228,7 @@ class CoordinatorNode(ManagedNode):
             on_status=self._on_status,
             expected_phase_s=expected_phase_s(recipe),
             on_hold=self.settings["on_hold"],
+            on_alarm=self._alarm,
         )
         self._run = asyncio.get_running_loop().create_task(self._produce(self._engine, active))
 
@@ -266,8 +267,9 @@ class CoordinatorNode(ManagedNode):
             except ModuleUnavailable as gone:
                 self.get_logger().error(f"{module} cannot be told to hold: {gone}")
 
-    def _alarm(self, alarm_id: str, message: str) -> None:
-        alarm = Alarm(alarm_id=alarm_id, source="coordinator", state=Alarm.UNACKNOWLEDGED, priority=Alarm.HIGH)
+    def _alarm(self, alarm_id: str, message: str, active: bool = True) -> None:
+        state = Alarm.UNACKNOWLEDGED if active else Alarm.NORMAL
+        alarm = Alarm(alarm_id=alarm_id, source="coordinator", state=state, priority=Alarm.HIGH)
         alarm.stamp, alarm.message = ros_time(self.clock.now_s()), message
         self._alarms.publish(alarm)
 

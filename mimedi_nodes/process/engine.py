@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 from .batch import Batch, BatchOutcome, BatchSnapshot, CommandOutcome, Recorder
 from .clock import ProcessClock
@@ -21,27 +21,14 @@ from .errors import WorkcellError
 from .gateway import LaboratoryGateway, ModuleGateway, ModuleUnavailable, OperatorGateway
 from .interfaces import Interfaces, default_interfaces
 from .journal import Journal
-from .phase_runner import PhaseRunner
+from .procedure import Procedure
 from .procedure_control import OnHold, ProcedureControl, RunningPhase
 from .procedure_state import ProcedureState
-from .recipe import (
-    AwaitResultsStep,
-    Decision,
-    IfStep,
-    LaboratoryStep,
-    LoopStep,
-    NotYetStep,
-    Operation,
-    ParallelStep,
-    PhaseStep,
-    PromptStep,
-    Recipe,
-    SetStep,
-    Step,
-    WaitStep,
-)
-from .run_context import BranchEnded, RunContext, Scope, first_of
-from .step_runner import StepRunner
+from .recipe import PhaseStep, Recipe
+from .run_context import RunContext
+from .sampling import SamplingBudget
+from .timers import Timers
+from .watchdog import AlarmSink, Watchdog
 
 # Nothing shorter than this [s] of process time is worth a durable note that the coordinator is alive.
 ALIVE_EVERY_S = 60.0
@@ -62,6 +49,7 @@ class Engine:
         expected_phase_s: expected duration [s] of a phase, for progress only.
         on_hold: "wait" for a RESTART, or "end" the batch as held when nobody is there.
         interfaces: interface definitions; those of this installation when None.
+        on_alarm: shows an alarm of the coordinator's own (`coordinator.step_overdue`); the record has it already.
 
     Raises:
         JournalError: the journal belongs to another batch or recipe.
@@ -81,6 +69,7 @@ class Engine:
         expected_phase_s: Callable[[PhaseStep], float] = lambda step: 0.0,
         on_hold: OnHold = "wait",
         interfaces: Interfaces | None = None,
+        on_alarm: AlarmSink = lambda alarm_id, message, active: None,
     ) -> None:
         self._on_status = on_status
         self._expected_phase_s = expected_phase_s
@@ -105,9 +94,13 @@ class Engine:
             POLL_S,
             started_s=float(journal.get("started_s")),
             last_alive_s=float(journal.get("alive_s", clock.now_s())),
+            constants=recipe.constants(),
         )
-        self._phases = PhaseRunner(self._context)
-        self._steps = StepRunner(self._context)
+        self._timers = Timers(control, clock)
+        self._watchdog = Watchdog(control, clock, record, on_alarm, expected_phase_s)
+        self._procedure = Procedure(
+            self._context, self._timers, self._watchdog, SamplingBudget(recipe), self._step_ended
+        )
         self._remaining_s: tuple[int, float] = (-1, math.nan)
 
     @property
@@ -134,7 +127,7 @@ class Engine:
         if self.state in (ProcedureState.STOPPING, ProcedureState.ABORTING):
             self._watch_goals_in_flight()
         context.control.begin()
-        procedure = asyncio.ensure_future(self._procedure())
+        procedure = asyncio.ensure_future(self._procedure.run())
         ended = context.control.ended
         either: list[asyncio.Future[Any]] = [procedure, ended]
         try:
@@ -149,6 +142,7 @@ class Engine:
         finally:
             procedure.cancel()
             await asyncio.gather(procedure, return_exceptions=True)
+            self._timers.close()
         return self._end(outcome)
 
     def _record_start(self) -> None:
@@ -166,6 +160,8 @@ class Engine:
             donor=batch.donor_id,
             weight_kg=batch.patient_weight_kg,
             engineering_run=batch.engineering_run,
+            run_kind="engineering" if batch.engineering_run else "production",
+            sub_recipes=dict(context.recipe.parts),
             requested_by=batch.requested_by,
             parameters={name: parameter.value for name, parameter in context.recipe.parameters.items()},
         )
@@ -177,6 +173,16 @@ class Engine:
                 name=name,
                 value=parameter.value,
                 unit=parameter.unit,
+            )
+        for name, formula in context.recipe.formulas.items():
+            context.record_once(
+                f"formula:{name}",
+                "recipe_parameter",
+                name,
+                formula.expression,
+                name=name,
+                value=context.constants[name],
+                unit=formula.unit,
             )
         if self._is_taken_up:
             context.record("batch_taken_up", batch.batch_id, "the coordinator came back", state=str(self.state))
@@ -276,7 +282,7 @@ class Engine:
             expected_remaining_h=remaining_s / 3600.0,
             viable_cells=self._viable_cells(),
             hold_reason=control.hold_reason,
-            phases_done=context.phases_done,
+            phases_done=len(context.ended_phases),
             phases_total=self._phases_total,
         )
 
@@ -294,6 +300,10 @@ class Engine:
                 return float(value)
         return math.nan
 
+    def _step_ended(self, path: str) -> None:
+        self._done.add(path)
+        self._changed()
+
     def _changed(self) -> None:
         if not hasattr(self, "_remaining_s"):
             return
@@ -302,148 +312,3 @@ class Engine:
             self._alive_s = now_s
             self._context.journal.set("alive_s", now_s)
         self._on_status(self.snapshot())
-
-    async def _procedure(self) -> None:
-        for operation in self._context.recipe.operations():
-            await self._operation(operation)
-
-    async def _operation(self, operation: Operation) -> None:
-        await self._sequence(operation.steps, "", Scope())
-        for decision in operation.decisions:
-            await self._decide(decision)
-
-    async def _sequence(self, steps: tuple[Step, ...], suffix: str, scope: Scope) -> None:
-        for step in steps:
-            await self._step(step, suffix, scope)
-
-    async def _step(self, step: Step, suffix: str, scope: Scope) -> None:
-        key = step.path + suffix
-        if isinstance(step, ParallelStep):
-            await self._parallel(step, suffix, scope)
-        elif isinstance(step, LoopStep):
-            await self._loop(step, suffix, scope)
-        elif isinstance(step, IfStep):
-            steps = step.then_steps if await self._condition(key, step.condition, scope) else step.else_steps
-            await self._sequence(steps, suffix, scope)
-        elif isinstance(step, PhaseStep):
-            self._context.results[step.id] = await self._phases.run(step, key, scope)
-        else:
-            self._context.results[step.id] = await self._plain(step, key, scope)
-        self._done.add(step.path)
-        self._changed()
-
-    async def _plain(self, step: Step, key: str, scope: Scope) -> Mapping[str, Any]:
-        entry = self._context.journal.entry(key)
-        if entry is None:
-            await scope.run(self._context.control.gate())
-        if isinstance(step, PromptStep):
-            return await scope.run(self._steps.prompt(step, key))
-        if isinstance(step, LaboratoryStep):
-            return await scope.run(self._steps.order(step, key))
-        if isinstance(step, AwaitResultsStep):
-            return await scope.run(self._steps.await_results(step, key))
-        if isinstance(step, SetStep):
-            return await scope.run(self._steps.set_values(step, key))
-        if isinstance(step, WaitStep):
-            return await scope.run(self._steps.wait(step, key))
-        if isinstance(step, NotYetStep):
-            return self._steps.not_yet(step, key)
-        raise TypeError(f"{key}: no way to run a {type(step).__name__}")
-
-    async def _parallel(self, step: ParallelStep, suffix: str, scope: Scope) -> None:
-        scopes = {name: Scope(scope) for name in step.branches}
-
-        async def branch(name: str) -> None:
-            with contextlib.suppress(BranchEnded):
-                await self._sequence(step.branches[name], suffix, scopes[name])
-            if name == step.until:
-                for other in scopes.values():
-                    other.end()
-
-        # The leading branch first: in a replay it has ended before its companions look.
-        names = sorted(step.branches, key=lambda name: name != step.until)
-        try:
-            async with asyncio.TaskGroup() as group:
-                for name in names:
-                    group.create_task(branch(name))
-        except BaseExceptionGroup as errors:
-            raise errors.exceptions[0] from None
-        if scope.has_ended:
-            raise BranchEnded
-
-    async def _loop(self, step: LoopStep, suffix: str, scope: Scope) -> None:
-        key = step.path + suffix
-        for turn in range(1, step.limit + 1):
-            if not await self._condition(f"{key}#{turn}", step.condition, scope):
-                return
-            await self._sequence(step.steps, f"{suffix}#{turn}", scope)
-        if await self._condition(f"{key}#end", step.condition, scope):
-            await self._context.control.hold(
-                f"{key}: the loop ran {step.limit} times and {step.condition!r} still holds"
-            )
-
-    async def _condition(self, key: str, expression: str, scope: Scope) -> bool:
-        """Return a condition's truth, decided once: a replay takes what the journal says."""
-        context = self._context
-        entry = context.journal.entry(f"{key}:if")
-        if entry is None:
-            await scope.run(context.control.gate())
-            truth = await context.until_known(lambda: context.condition(expression), key)
-            entry = context.journal.begin(f"{key}:if", "condition", {"outcome": truth}, context.clock.now_s())
-        truth = bool(entry.intent["outcome"])
-        context.record_once(f"{key}:if", "decision", key, expression, expression=expression, outcome=truth)
-        return truth
-
-    async def _decide(self, decision: Decision) -> None:
-        """Carry out a decision at the end of an operation: hold or reject when its condition holds."""
-        context, control = self._context, self._context.control
-        entry = context.journal.entry(decision.path)
-        if entry is None:
-            await control.gate()
-            truth = await context.until_known(lambda: context.condition(decision.condition), decision.path)
-            cause = ask = ""
-            if truth:
-                cause = await context.until_known(lambda: str(context.render(decision.cause)), decision.path)
-                ask = await context.until_known(lambda: str(context.render(decision.ask)), decision.path)
-            intent = {"outcome": truth, "cause": cause, "ask": ask}
-            entry = context.journal.begin(decision.path, "decision", intent, context.clock.now_s())
-        truth, cause = bool(entry.intent["outcome"]), str(entry.intent["cause"])
-        context.record_once(
-            decision.path,
-            "decision",
-            decision.path,
-            cause,
-            expression=decision.condition,
-            outcome=decision.decide if truth else "go on",
-        )
-        if truth and not entry.has_ended:
-            if decision.decide == "reject":
-                await self._reject(cause)
-            await self._hold_and_ask(decision.path, cause, str(entry.intent["ask"]))
-        if not entry.has_ended:
-            context.journal.end(decision.path, "passed", {}, context.clock.now_s())
-
-    async def _hold_and_ask(self, key: str, cause: str, question: str) -> None:
-        """Hold; go on when the operator answers so or restarts, reject when the operator says so."""
-        control = self._context.control
-        await control.enter_hold(cause)
-        if not question:
-            control.end_if_unattended()
-            await control.gate()
-            return
-
-        async def asked() -> None:
-            answer = await self._context.ask(key, question, ("continue", "reject", "hold"))
-            if answer.answer == "reject":
-                await self._reject(cause)
-            if answer.answer == "continue":
-                await control.command("restart", answer.who, answer.why or f"{question}: continue")
-            else:
-                control.end_if_unattended()
-            await control.gate()
-
-        await first_of(control.gate(), asked())
-
-    async def _reject(self, cause: str) -> NoReturn:
-        await self._context.control.reject(cause)
-        raise AssertionError("a rejected procedure does not go on")

@@ -59,7 +59,7 @@ class PhaseRunner:
     def _finished(self, step: PhaseStep, key: str, entry: Entry) -> Mapping[str, Any]:
         context = self._context
         result: Mapping[str, Any] = entry.result
-        context.phases_done += 1
+        context.ended_phases.add(key)
         context.record_once(
             f"{key}:done",
             "step_ended",

@@ -4,11 +4,13 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from .errors import WorkcellError
+from .expressions import evaluate
 
 ResumePolicy = Literal["auto", "ask", "never"]
 Verdict = Literal["hold", "reject"]
@@ -29,17 +31,72 @@ class Parameter:
     high: float | None = None
     choices: tuple[str, ...] = ()
 
+    @property
+    def allowed(self) -> str:
+        """What a value may be, for error texts."""
+        if self.low is None or self.high is None:
+            return f"a number [{self.unit}]"
+        return f"a number from {self.low:g} to {self.high:g} {self.unit}"
+
+    def allows(self, value: Any) -> bool:
+        """Return whether a value is a finite number within the range."""
+        if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+            return False
+        return self.low is None or self.high is None or self.low <= value <= self.high
+
     def checked(self, value: Any) -> Parameter:
         """Return the parameter with another value; raises ParameterError when it cannot have it."""
         if self.low is not None and self.high is not None:
-            number = not isinstance(value, bool) and isinstance(value, int | float)
-            if not number or not math.isfinite(value) or not self.low <= value <= self.high:
-                raise ParameterError(
-                    f"parameter {self.name} = {value!r}: give a number from {self.low:g} to {self.high:g} {self.unit}"
-                )
+            if not self.allows(value):
+                raise ParameterError(f"parameter {self.name} = {value!r}: give {self.allowed}")
         elif not isinstance(value, str) or value not in self.choices:
             raise ParameterError(f"parameter {self.name} = {value!r}: give one of {', '.join(self.choices)}")
         return replace(self, value=value)
+
+    def parsed(self, text: str) -> Parameter:
+        """Return the parameter with a value as people write it, `4` or `4 TU/cell`; raises ParameterError."""
+        if self.choices:
+            return self.checked(text.strip())
+        number, _, unit = text.strip().partition(" ")
+        if unit.strip() not in ("", self.unit):
+            raise ParameterError(f"parameter {self.name} = {text!r}: its unit is {self.unit}")
+        try:
+            return self.checked(float(number))
+        except ValueError as error:
+            raise ParameterError(f"parameter {self.name} = {text!r}: not a number") from error
+
+
+@dataclass(frozen=True)
+class Formula:
+    """A value that follows from the parameters, known before the batch starts; a range, when given, binds them."""
+
+    name: str
+    expression: str
+    unit: str
+    low: float | None = None
+    high: float | None = None
+    description: str = ""
+
+
+@dataclass(frozen=True)
+class SamplePlan:
+    """A point of the sampling plan: what is drawn where, for which tests, and how much of the cells it may cost.
+
+    Args:
+        container, destination, volume_ul: fields of the sampling phase; the volume may be an expression.
+        of_ul: expression of the volume in the container [uL], for the share that the sample takes.
+        tests: tests of the external laboratory, none for a sample that is looked at here.
+        most: largest share of the container's cells that all samples of one operation may take (PROCESS: 5 %).
+    """
+
+    test_point: str
+    container: str
+    destination: str
+    volume_ul: Any
+    of_ul: str
+    tests: tuple[str, ...]
+    purpose: Literal["in_process", "release"]
+    most: float
 
 
 @dataclass(frozen=True)
@@ -75,6 +132,7 @@ class PhaseStep(Step):
     save: tuple[SavedValue, ...] = ()
     reason: str = ""
     expected_h: float | None = None
+    sampling: SamplePlan | None = None
 
 
 @dataclass(frozen=True)
@@ -112,14 +170,53 @@ class IdentityExpectation:
 
 
 @dataclass(frozen=True)
+class AnswerType:
+    """What an answer must be: a text, or a number with its unit and closed range."""
+
+    kind: Literal["text", "number"] = "text"
+    unit: str = "text"
+    low: float = -math.inf
+    high: float = math.inf
+    pattern: str = ""
+
+    @property
+    def text(self) -> str:
+        """What is allowed, for the question and for refusals; empty when anything is."""
+        if self.kind == "number":
+            return f"a number from {self.low:g} to {self.high:g} {self.unit}"
+        return f"a text like {self.pattern}" if self.pattern else ""
+
+    def typed(self, answer: str) -> str | float:
+        """Return an answer in its type; raises ValueError saying what is allowed."""
+        if self.kind == "number":
+            number, _, unit = answer.strip().partition(" ")
+            try:
+                value = float(number)
+            except ValueError:
+                value = math.nan
+            if unit.strip() not in ("", self.unit) or not self.low <= value <= self.high:
+                raise ValueError(f"answer {answer!r}: give {self.text}")
+            return value
+        if self.pattern and re.fullmatch(self.pattern, answer.strip()) is None:
+            raise ValueError(f"answer {answer!r}: give {self.text}")
+        return answer
+
+
+@dataclass(frozen=True)
 class PromptStep(Step):
-    """A question to the operator; the batch waits. An answer that is not the expected one is decided upon."""
+    """A question to the operator; the batch waits. An answer that is not the expected one is decided upon.
+
+    Args:
+        within_h: unanswered for longer than this [h], the question is alarmed.
+    """
 
     question: str
     answers: tuple[str, ...] = ()
     expect: str | None = None
     identity: IdentityExpectation | None = None
     otherwise: Verdict = "hold"
+    answer: AnswerType = AnswerType()
+    within_h: float = 4.0
 
 
 @dataclass(frozen=True)
@@ -157,6 +254,57 @@ class WaitStep(Step):
     """Lets process time pass."""
 
     hours: Any
+
+
+@dataclass(frozen=True)
+class TimerStep(Step):
+    """Starts a timer: a budget of hold time or of time out of the cold chain, or the base of a later wait.
+
+    Args:
+        within_h: number or `${…}`: unless the timer is stopped within this time [h], the batch is held (or
+            rejected) with `cause`; None for a timer that only counts.
+    """
+
+    within_h: Any = None
+    cause: str = ""
+    otherwise: Verdict = "hold"
+
+
+@dataclass(frozen=True)
+class StopTimerStep(Step):
+    """Stops a timer; gives `elapsed_h`."""
+
+    timer: str
+
+
+@dataclass(frozen=True)
+class WaitTimerStep(Step):
+    """Waits until a timer has run for some hours: what was done meanwhile counts."""
+
+    timer: str
+    hours: Any
+
+
+@dataclass(frozen=True)
+class CallStep(Step):
+    """A sub-recipe with its arguments; its steps see those and each other, and it gives the results it declares."""
+
+    part: str
+    arguments: Mapping[str, Any]
+    steps: tuple[Step, ...]
+    results: tuple[SavedValue, ...]
+
+
+@dataclass(frozen=True)
+class SubRecipe:
+    """A part that recipes share: parameters without values, steps, results."""
+
+    name: str
+    version: str
+    parameters: Mapping[str, Parameter]
+    steps: tuple[Step, ...]
+    results: tuple[SavedValue, ...]
+    text: str
 
 
 @dataclass(frozen=True)
@@ -203,7 +351,9 @@ class Recipe:
     """A checked master recipe.
 
     Args:
-        content_hash: SHA-256 of the file, hexadecimal; a batch is bound to it.
+        content_hash: SHA-256 of the file and of the sub-recipes that it uses, hexadecimal; a batch is bound to it.
+        plans: the sampling plan, by test point.
+        parts: sub-recipe → version, those that are used.
     """
 
     name: str
@@ -214,6 +364,9 @@ class Recipe:
     parameters: Mapping[str, Parameter]
     procedure: tuple[UnitProcedure, ...]
     content_hash: str
+    formulas: Mapping[str, Formula] = field(default_factory=dict)
+    plans: Mapping[str, SamplePlan] = field(default_factory=dict)
+    parts: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def title(self) -> str:
@@ -234,7 +387,35 @@ class Recipe:
                 problems.append(str(error))
         if problems:
             raise ParameterError("; ".join(problems))
-        return replace(self, parameters=parameters)
+        changed = replace(self, parameters=parameters)
+        changed.constants()
+        return changed
+
+    def with_settings(self, settings: Mapping[str, str]) -> Recipe:
+        """Return the recipe with parameters as people write them, units allowed; raises ParameterError."""
+        values = {}
+        for name, text in settings.items():
+            known = self.parameters.get(name)
+            values[name] = known.parsed(text).value if known is not None else text
+        return self.with_parameters(values)
+
+    def constants(self) -> dict[str, Any]:
+        """Return parameters and formulas by name; raises ParameterError when a formula leaves its range."""
+        values: dict[str, Any] = {name: parameter.value for name, parameter in self.parameters.items()}
+        for formula in self.formulas.values():
+            try:
+                value = evaluate(formula.expression, values)
+            except WorkcellError as error:
+                raise ParameterError(f"formula {formula.name}: {error}") from error
+            values[formula.name] = value
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ParameterError(f"formula {formula.name} = {formula.expression} is {value!r}, not a number")
+            if formula.low is not None and formula.high is not None and not formula.low <= value <= formula.high:
+                raise ParameterError(
+                    f"formula {formula.name} = {formula.expression} is {value:g} {formula.unit}; allowed: "
+                    f"{formula.low:g} to {formula.high:g}; change the parameters that it follows from"
+                )
+        return values
 
     def operations(self) -> Iterator[Operation]:
         """Yield all operations in order."""
@@ -257,7 +438,7 @@ def children(step: Step) -> tuple[Step, ...]:
     """Return the steps directly inside a step."""
     if isinstance(step, ParallelStep):
         return tuple(inner for branch in step.branches.values() for inner in branch)
-    if isinstance(step, LoopStep):
+    if isinstance(step, LoopStep | CallStep):
         return step.steps
     if isinstance(step, IfStep):
         return (*step.then_steps, *step.else_steps)
@@ -269,3 +450,16 @@ def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
     for step in steps:
         yield step
         yield from walk(children(step))
+
+
+def relocated(step: Step, above: str) -> Step:
+    """Return a step of a sub-recipe, and all that is inside it, with paths that begin at its call."""
+    changes: dict[str, Any] = {"path": f"{above}.{step.path.partition('.')[2]}"}
+    if isinstance(step, ParallelStep):
+        changes["branches"] = {n: tuple(relocated(s, above) for s in b) for n, b in step.branches.items()}
+    elif isinstance(step, LoopStep | CallStep):
+        changes["steps"] = tuple(relocated(s, above) for s in step.steps)
+    elif isinstance(step, IfStep):
+        changes["then_steps"] = tuple(relocated(s, above) for s in step.then_steps)
+        changes["else_steps"] = tuple(relocated(s, above) for s in step.else_steps)
+    return replace(step, **changes)

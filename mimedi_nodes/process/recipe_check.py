@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 from .diagnostics import Diagnostic
@@ -13,6 +14,7 @@ from .goals import check_value, describe
 from .interfaces import Action, Field, InterfaceError, Interfaces
 from .recipe import (
     AwaitResultsStep,
+    CallStep,
     Decision,
     IfStep,
     LaboratoryStep,
@@ -25,7 +27,11 @@ from .recipe import (
     SavedValue,
     SetStep,
     Step,
+    StopTimerStep,
+    SubRecipe,
+    TimerStep,
     WaitStep,
+    WaitTimerStep,
 )
 
 # What is known of the batch itself: name → unit.
@@ -37,6 +43,8 @@ BATCH_VALUES: Mapping[str, str] = {
     "elapsed_h": "h",
 }
 _TEXT_UNITS = ("id", "text")
+_TIMER = "timer"
+"""Stands for the unit of a timer: it can be stopped and waited for, not computed with."""
 
 
 @dataclass(frozen=True)
@@ -53,21 +61,34 @@ def check_recipe(
     lines: Mapping[str, int],
     manifest: Mapping[str, Collection[str]] | None,
     interfaces: Interfaces,
+    parts: Mapping[str, SubRecipe] = MappingProxyType({}),
 ) -> list[Diagnostic]:
     """Return everything that is wrong with a recipe that could be read."""
-    return _Check(recipe, file, lines, manifest, interfaces).run()
+    return _Check(file, lines, manifest, interfaces, parts).recipe(recipe)
+
+
+def check_part(
+    part: SubRecipe,
+    file: str,
+    lines: Mapping[str, int],
+    manifest: Mapping[str, Collection[str]] | None,
+    interfaces: Interfaces,
+    parts: Mapping[str, SubRecipe],
+) -> list[Diagnostic]:
+    """Return everything that is wrong with a sub-recipe that could be read."""
+    return _Check(file, lines, manifest, interfaces, parts).part(part)
 
 
 class _Check:
     def __init__(
         self,
-        recipe: Recipe,
         file: str,
         lines: Mapping[str, int],
         manifest: Mapping[str, Collection[str]] | None,
         interfaces: Interfaces,
+        parts: Mapping[str, SubRecipe],
     ) -> None:
-        self.recipe = recipe
+        self.parts = parts
         self.file = file
         self.lines = lines
         self.manifest = manifest
@@ -87,22 +108,44 @@ class _Check:
             line = self.lines.get(path, 0)
         self.found.append(Diagnostic(self.file, line, path, value, message, allowed))
 
-    def run(self) -> list[Diagnostic]:
-        known: dict[str, Known] = {f"batch.{name}": Known(unit) for name, unit in BATCH_VALUES.items()}
-        for name, parameter in self.recipe.parameters.items():
-            known[name] = Known(parameter.unit, parameter)
-            if parameter.unit not in self.units:
-                self.wrong(
-                    f"parameters.{name}",
-                    parameter.unit,
-                    "unknown unit",
-                    ", ".join(sorted(self.units - {"-"})),
-                )
-        for operation in self.recipe.operations():
+    def recipe(self, recipe: Recipe) -> list[Diagnostic]:
+        known = self._begin(recipe.parameters)
+        for name, formula in recipe.formulas.items():
+            place = f"formulas.{name}"
+            self._unit(place, formula.unit)
+            constants = {key: value for key, value in known.items() if not key.startswith("batch.")}
+            self._expression(place, formula.expression, constants)
+            self._same_unit(place, formula.expression, formula.unit, known)
+            bounds = Parameter(name, None, formula.unit, formula.low, formula.high)
+            known[name] = Known(formula.unit, bounds if formula.low is not None else None)
+        for operation in recipe.operations():
             self._steps(operation.steps, known)
             for decision in operation.decisions:
                 self._decision(decision, known)
+        taken = {s.sampling.test_point for s in recipe.phases() if s.sampling is not None}
+        for point in recipe.plans:
+            if point not in taken:
+                self.wrong(f"sampling.{point}", point, "no step takes this sample", "a step {id: …, take: …}")
         return self.found
+
+    def part(self, part: SubRecipe) -> list[Diagnostic]:
+        known = self._begin(part.parameters)
+        self._steps(part.steps, known)
+        for saved in part.results:
+            self._expressions("results", saved, known)
+            self._unit("results", saved.unit)
+        return self.found
+
+    def _begin(self, parameters: Mapping[str, Parameter]) -> dict[str, Known]:
+        known: dict[str, Known] = {f"batch.{name}": Known(unit) for name, unit in BATCH_VALUES.items()}
+        for name, parameter in parameters.items():
+            known[name] = Known(parameter.unit, parameter)
+            self._unit(f"parameters.{name}", parameter.unit)
+        return known
+
+    def _unit(self, place: str, unit: str) -> None:
+        if unit not in self.units:
+            self.wrong(place, unit, "unknown unit", ", ".join(sorted(self.units - {"-"})))
 
     def _steps(self, steps: Collection[Step], known: dict[str, Known]) -> None:
         for step in steps:
@@ -142,6 +185,65 @@ class _Check:
             self._template(step.path + ".wait_h", step.hours, known)
             if single_expression(step.hours) is None and isinstance(step.hours, str):
                 self.wrong(step.path + ".wait_h", step.hours, "not a number of hours", "number or ${…}")
+        elif isinstance(step, TimerStep):
+            self._template(step.path + ".timer", step.cause, known)
+            if step.within_h is not None:
+                self._hours(step.path + ".timer", step.within_h, known)
+            known[step.id] = Known(_TIMER)
+            known[f"{step.id}.started_h"] = Known("h")
+        elif isinstance(step, StopTimerStep):
+            self._timer(step.path + ".stop_timer", step.timer, known)
+            known[f"{step.id}.elapsed_h"] = Known("h")
+        elif isinstance(step, WaitTimerStep):
+            self._timer(step.path + ".wait_timer", step.timer, known)
+            self._hours(step.path + ".hours", step.hours, known)
+        elif isinstance(step, CallStep):
+            self._call(step, known)
+
+    def _hours(self, place: str, hours: Any, known: Mapping[str, Known]) -> None:
+        self._template(place, hours, known)
+        if single_expression(hours) is None and isinstance(hours, str):
+            self.wrong(place, hours, "not a number of hours", "number or ${…}")
+
+    def _timer(self, place: str, timer: str, known: Mapping[str, Known]) -> None:
+        timers = [name for name, value in known.items() if value.unit == _TIMER]
+        if timer not in timers:
+            self.wrong(place, timer, "no timer of this name has been started before", ", ".join(timers) or "none yet")
+
+    def _call(self, step: CallStep, known: dict[str, Known]) -> None:
+        """Check the arguments of a sub-recipe; its inside is checked once, with its own file."""
+        part = self.parts.get(step.part)
+        for saved in step.results:
+            known[f"{step.id}.{saved.name}"] = Known(saved.unit)
+        if part is None:
+            return
+        for name, value in step.arguments.items():
+            place = f"{step.path}.with.{name}"
+            parameter = part.parameters.get(name)
+            if parameter is None:
+                self.wrong(place, value, f"{step.part} has no parameter {name!r}", ", ".join(part.parameters))
+                continue
+            text = parameter.unit in _TEXT_UNITS
+            if isinstance(value, str) and "${" in value:
+                if self._template(place, value, known):
+                    self._argument(place, parameter, value, known)
+            elif text and not isinstance(value, str):
+                self.wrong(place, value, "not a text", parameter.unit)
+            elif not text and not parameter.allows(value):
+                self.wrong(place, value, "no number in the parameter's range", parameter.allowed)
+        for name in part.parameters:
+            if name not in step.arguments:
+                self.wrong(f"{step.path}.with", None, f"argument {name} is missing", ", ".join(part.parameters))
+
+    def _argument(self, place: str, parameter: Parameter, value: str, known: Mapping[str, Known]) -> None:
+        expression = single_expression(value)
+        if expression is None:
+            if parameter.unit not in _TEXT_UNITS:
+                self.wrong(place, value, "a text with ${…} inside is no number", parameter.unit)
+            return
+        source = known.get(expression.strip())
+        if source is not None and source.unit != parameter.unit:
+            self.wrong(place, value, f"the unit is {source.unit}, the parameter's {parameter.unit}", parameter.unit)
 
     def _prompt(self, step: PromptStep, known: dict[str, Known]) -> None:
         self._template(step.path + ".prompt", step.question, known)
@@ -149,16 +251,20 @@ class _Check:
             self._template(step.path + ".expect", step.expect, known)
         if step.identity is not None:
             self._template(step.path + ".identity", step.identity.chain_of_identity, known)
-        known[f"{step.id}.answer"] = Known("text")
+        self._unit(step.path + ".answer", step.answer.unit)
+        known[f"{step.id}.answer"] = Known(step.answer.unit)
 
     def _set(self, step: SetStep, known: dict[str, Known]) -> None:
         for saved in step.values:
             place = f"{step.path}.set.{saved.name}"
-            for expression in (saved.value, saved.low, saved.high):
-                if expression is not None:
-                    self._expression(place, expression, known)
-            self._same_unit(place, saved.value, saved.unit, known)
+            self._expressions(place, saved, known)
             known[f"{step.id}.{saved.name}"] = Known(saved.unit)
+
+    def _expressions(self, place: str, saved: SavedValue, known: dict[str, Known]) -> None:
+        for expression in (saved.value, saved.low, saved.high):
+            if expression is not None:
+                self._expression(place, expression, known)
+        self._same_unit(place, saved.value, saved.unit, known)
 
     def _phase(self, step: PhaseStep, known: dict[str, Known]) -> None:
         try:
@@ -170,6 +276,8 @@ class _Check:
         if self.manifest is not None:
             self._module(step)
         self._goal(step, action, known)
+        if step.sampling is not None:
+            self._expression(f"sampling.{step.sampling.test_point}", step.sampling.of_ul, known)
         for saved in step.save:
             self._save(step, saved, action)
         for name, field in action.result.items():
@@ -268,10 +376,11 @@ class _Check:
         except ExpressionError as error:
             self.wrong(place, expression, str(error))
             return False
-        missing = [name for name in names if name not in known]
+        missing = [name for name in names if name not in known or known[name].unit == _TIMER]
         for name in missing:
             step = name.partition(".")[0]
             fields = sorted(other for other in known if other.startswith(f"{step}."))
             allowed = ", ".join(fields) or "results of earlier steps (step.field), parameters, batch.*"
             self.wrong(place, name, "nothing before this step gives this value", allowed)
         return not missing
+

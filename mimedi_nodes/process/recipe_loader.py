@@ -7,52 +7,31 @@ import hashlib
 import re
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Any
 
 from .diagnostics import Diagnostic, DiagnosticError
-from .interfaces import Interfaces, default_interfaces, snake_to_camel
+from .interfaces import Interfaces, default_interfaces
 from .recipe import (
-    AwaitResultsStep,
     Decision,
-    IdentityExpectation,
-    IfStep,
-    LaboratoryStep,
-    LoopStep,
-    NotYetStep,
+    Formula,
     Operation,
-    ParallelStep,
     Parameter,
-    PhaseStep,
-    PromptStep,
+    ParameterError,
     Recipe,
-    SavedValue,
-    SetStep,
-    Step,
+    SubRecipe,
     UnitProcedure,
-    WaitStep,
 )
-from .recipe_check import check_recipe
-from .yaml_tree import Reader, Tree, plain_mapping
+from .recipe_check import check_part, check_recipe
+from .recipe_steps import ID, StepReader
+from .yaml_tree import Reader, Tree
 
 STATUSES = ("draft", "under_qualification", "approved")
-_ID = re.compile(r"[a-z][a-z0-9_]{0,47}")
+PARTS_FOLDER = "parts"
+"""Folder of the sub-recipes, beside the recipes."""
+MAX_NESTING = 5
 _VERSION = re.compile(r"\d+\.\d+\.\d+")
-_DO = re.compile(r"(?P<module>[a-z][a-z0-9_]*)/(?P<action>[a-z][a-z0-9_]*)")
-_BUILTIN_NAMES = ("batch",)
 
-# The key that tells the kind of a step, and what else may stand next to it.
-_KINDS: Mapping[str, tuple[str, ...]] = {
-    "do": ("with", "requires", "resume", "max_outage_h", "save", "reason", "expected_h"),
-    "parallel": ("until",),
-    "while": ("max", "phases"),
-    "if": ("then", "else"),
-    "prompt": ("answers", "expect", "identity", "otherwise"),
-    "laboratory": ("sample", "purpose"),
-    "await_results": ("sample", "timeout_h"),
-    "set": (),
-    "wait_h": (),
-    "not_yet": (),
-}
+Library = Callable[[str], str | None]
+"""Returns the text of a sub-recipe by name, None when there is none."""
 
 
 def load_recipe(
@@ -60,7 +39,7 @@ def load_recipe(
     manifest: Mapping[str, Collection[str]] | None = None,
     interfaces: Interfaces | None = None,
 ) -> Recipe:
-    """Read and check a recipe file.
+    """Read and check a recipe file; its sub-recipes lie in the folder `parts` beside it.
 
     Args:
         path: the file.
@@ -74,7 +53,22 @@ def load_recipe(
         text = path.read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise DiagnosticError([Diagnostic(str(path), 0, "", None, f"cannot be read: {error}")]) from error
-    return read_recipe(text, path.name, manifest, interfaces)
+    return read_recipe(text, path.name, manifest, interfaces, folder_library(path.parent / PARTS_FOLDER))
+
+
+def folder_library(folder: Path) -> Library:
+    """Return the sub-recipes of a folder."""
+
+    def find(name: str) -> str | None:
+        path = folder / f"{name}.yaml"
+        if not ID.fullmatch(name) or not path.is_file():
+            return None
+        try:
+            return path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise DiagnosticError([Diagnostic(str(path), 0, "", None, f"cannot be read: {error}")]) from error
+
+    return find
 
 
 def read_recipe(
@@ -82,310 +76,218 @@ def read_recipe(
     file: str,
     manifest: Mapping[str, Collection[str]] | None = None,
     interfaces: Interfaces | None = None,
+    library: Library = lambda name: None,
 ) -> Recipe:
     """Read and check the text of a recipe; see `load_recipe`."""
-    builder = _Builder(file)
+    interfaces = interfaces or default_interfaces()
+    parts = _Parts(library, manifest, interfaces)
+    builder = _Builder(file, parts)
     recipe = builder.recipe(text)
+    reader = builder.steps.reader
     if recipe is not None:
-        diagnostics = check_recipe(recipe, file, builder.lines, manifest, interfaces or default_interfaces())
-        builder.reader.diagnostics.extend(diagnostics)
-    builder.reader.finish()
+        diagnostics = check_recipe(recipe, file, builder.steps.lines, manifest, interfaces, parts.known)
+        if not diagnostics and not reader.diagnostics:
+            diagnostics = _constants_diagnostics(recipe, file, builder.steps.lines)
+        reader.diagnostics.extend(diagnostics)
+    reader.diagnostics.extend(parts.diagnostics)
+    reader.finish()
     assert recipe is not None, "a recipe that could not be read has at least one diagnostic"
     return recipe
 
 
+def _constants_diagnostics(recipe: Recipe, file: str, lines: Mapping[str, int]) -> list[Diagnostic]:
+    try:
+        recipe.constants()
+    except ParameterError as error:
+        first = min((lines.get(f"formulas.{name}", 0) for name in recipe.formulas), default=0)
+        return [Diagnostic(file, first, "formulas", None, str(error))]
+    return []
+
+
+class _Parts:
+    """The sub-recipes that one recipe uses, each read and checked once."""
+
+    def __init__(
+        self, library: Library, manifest: Mapping[str, Collection[str]] | None, interfaces: Interfaces
+    ) -> None:
+        self.known: dict[str, SubRecipe] = {}
+        self.diagnostics: list[Diagnostic] = []
+        self._library, self._manifest, self._interfaces = library, manifest, interfaces
+        self._open: list[str] = []
+        self._bad: set[str] = set()
+
+    def part(self, reader: Reader, tree: Tree, name: str) -> SubRecipe | None:
+        """Return a sub-recipe; None with a diagnostic at its use or in its own file when it is not usable."""
+        if name in self.known or name in self._bad:
+            return self.known.get(name)
+        if name in self._open or len(self._open) >= MAX_NESTING:
+            chain = " → ".join([*self._open, name])
+            reader.wrong(tree, f"sub-recipes use each other too deeply: {chain}", f"at most {MAX_NESTING} levels")
+            return None
+        text = self._library(name)
+        if text is None:
+            reader.wrong(tree, "there is no such sub-recipe", f"a file {PARTS_FOLDER}/NAME.yaml beside the recipe")
+            return None
+        self._open.append(name)
+        try:
+            part = self._read(text, name)
+        finally:
+            self._open.pop()
+        if part is None:
+            self._bad.add(name)
+        else:
+            self.known[name] = part
+        return part
+
+    def _read(self, text: str, name: str) -> SubRecipe | None:
+        file = f"{PARTS_FOLDER}/{name}.yaml"
+        steps = StepReader(file, self.part)
+        reader = steps.reader
+        tree = reader.load(text)
+        top = reader.mapping(tree, ("sub_recipe", "version", "phases"), ("description", "parameters", "results"))
+        part = None
+        if top:
+            if reader.text(top.get("sub_recipe")) not in ("", name):
+                reader.wrong(top["sub_recipe"], "not the name of its file", name)
+            version = _version(reader, top)
+            parameters = _parameters(steps, top.get("parameters"), valued=False)
+            body = steps.steps(top.get("phases"), name, at_least=1)
+            results = steps.saved(top.get("results"), unit_wanted=True)
+            part = SubRecipe(name, version, parameters, body, results, text)
+            found = check_part(part, file, steps.lines, self._manifest, self._interfaces, self.known)
+            reader.diagnostics.extend(found)
+        self.diagnostics.extend(reader.diagnostics)
+        return part if not reader.diagnostics else None
+
+
 class _Builder:
-    def __init__(self, file: str) -> None:
-        self.reader = Reader(file)
-        self.ids: dict[str, int] = {}
-        # Line of every path, for the checks that come after reading.
-        self.lines: dict[str, int] = {}
+    def __init__(self, file: str, parts: _Parts) -> None:
+        self.steps = StepReader(file, parts.part)
+        self._reader = self.steps.reader
+        self._parts = parts
 
     def recipe(self, text: str) -> Recipe | None:
-        tree = self.reader.load(text)
+        reader, steps = self._reader, self.steps
+        tree = reader.load(text)
         if tree is None:
             return None
-        top = self.reader.mapping(
-            tree, ("recipe", "version", "status", "product", "procedure"), ("description", "parameters")
+        top = reader.mapping(
+            tree,
+            ("recipe", "version", "status", "product", "procedure"),
+            ("description", "parameters", "formulas", "sampling"),
         )
         if not top:
             return None
-        name = self._name(top.get("recipe"))
-        version = self.reader.text(top.get("version"))
-        if "version" in top and version and not _VERSION.fullmatch(version):
-            self.reader.wrong(top["version"], "not a version", "three numbers such as 1.0.0")
-        parameters = {
-            key: self._parameter(key, item)
-            for key, item in self.reader.mapping(top.get("parameters"), optional=None).items()
+        name = steps.name(top.get("recipe"))
+        version = _version(reader, top)
+        parameters = _parameters(steps, top.get("parameters"), valued=True)
+        formulas = {
+            key: self._formula(key, item) for key, item in reader.mapping(top.get("formulas"), optional=None).items()
         }
-        procedure = tuple(self._unit_procedure(item) for item in self.reader.items(top.get("procedure"), at_least=1))
+        for key, item in reader.mapping(top.get("sampling"), optional=None).items():
+            if not ID.fullmatch(key):
+                reader.wrong(item, "not a name", "small letters, digits and _", value=key)
+            steps.lines[f"sampling.{key}"] = item.line
+            steps.plans[key] = steps.plan(key, item)
+        procedure = tuple(self._unit_procedure(item) for item in reader.items(top.get("procedure"), at_least=1))
         return Recipe(
             name=name,
             version=version,
-            status=self.reader.text(top.get("status"), STATUSES),
-            product=self._name(top.get("product")),
-            description=self.reader.text(top.get("description")),
+            status=reader.text(top.get("status"), STATUSES),
+            product=steps.name(top.get("product")),
+            description=reader.text(top.get("description")),
             parameters=parameters,
             procedure=procedure,
-            content_hash=hashlib.sha256(text.encode("utf-8")).hexdigest(),
+            content_hash=_content_hash(text, self._parts.known),
+            formulas=formulas,
+            plans=dict(steps.plans),
+            parts={name: part.version for name, part in sorted(self._parts.known.items())},
         )
 
-    def _name(self, tree: Tree | None) -> str:
-        name = self.reader.text(tree)
-        if tree is not None and name and not _ID.fullmatch(name):
-            self.reader.wrong(tree, "not a name", "small letters, digits and _, beginning with a letter, ≤ 48")
-        return name
-
-    def _unique(self, tree: Tree, name: str) -> None:
-        if name in _BUILTIN_NAMES:
-            self.reader.wrong(tree, f"the name {name!r} is taken", "another name", value=name)
-        elif name in self.ids:
-            self.reader.wrong(
-                tree,
-                f"the name is used before, in line {self.ids[name]}",
-                "names unique in the recipe",
-                value=name,
-            )
-        self.ids.setdefault(name, tree.line)
-
-    def _parameter(self, name: str, tree: Tree) -> Parameter:
-        if not _ID.fullmatch(name):
-            self.reader.wrong(tree, "not a name", "small letters, digits and _", value=name)
-        self._unique(tree, name)
-        self.lines[f"parameters.{name}"] = tree.line
-        items = self.reader.mapping(tree, ("value",), ("unit", "range", "choices", "description"))
-        unit = self.reader.text(items.get("unit"))
-        if "choices" in items:
-            choices = self.reader.texts(items["choices"], at_least=1)
-            value = self.reader.text(items.get("value"), choices)
-            return Parameter(name, value, unit or "id", choices=choices)
-        if "unit" not in items and items:
-            self.reader.wrong(tree, "key 'unit' is missing", "a unit as the interfaces use them, e.g. uL, 1/mL")
-        if "range" not in items and items:
-            self.reader.wrong(tree, "key 'range' is missing", "range: [low, high]")
-        ends = [self.reader.number(item) for item in self.reader.items(items.get("range"), at_least=2)]
-        low, high = (ends[0], ends[1]) if len(ends) == 2 else (-1e300, 1e300)
-        if "range" in items and (len(ends) > 2 or low > high):
-            self.reader.wrong(items["range"], "not a range", "[low, high] with low <= high", value=ends)
-            low, high = -1e300, 1e300
-        return Parameter(name, self.reader.number(items.get("value"), low, high, default=low), unit, low, high)
+    def _formula(self, name: str, tree: Tree) -> Formula:
+        reader = self._reader
+        if not ID.fullmatch(name):
+            reader.wrong(tree, "not a name", "small letters, digits and _", value=name)
+        self.steps.unique(tree, name)
+        self.steps.lines[f"formulas.{name}"] = tree.line
+        items = reader.mapping(tree, ("value", "unit"), ("range", "description"))
+        low, high = self.steps.range(items.get("range")) if "range" in items else (None, None)
+        description = reader.text(items.get("description"))
+        return Formula(name, reader.text(items.get("value")), reader.text(items.get("unit")), low, high, description)
 
     def _unit_procedure(self, tree: Tree) -> UnitProcedure:
-        items = self.reader.mapping(tree, ("unit_procedure", "operations"))
-        name = self._name(items.get("unit_procedure"))
-        operations = tuple(
-            self._operation(item, name) for item in self.reader.items(items.get("operations"), at_least=1)
-        )
+        reader = self._reader
+        items = reader.mapping(tree, ("unit_procedure", "operations"))
+        name = self.steps.name(items.get("unit_procedure"))
+        operations = tuple(self._operation(item, name) for item in reader.items(items.get("operations"), at_least=1))
         return UnitProcedure(name, operations)
 
     def _operation(self, tree: Tree, above: str) -> Operation:
-        items = self.reader.mapping(tree, ("operation", "phases"), ("then",))
-        path = f"{above}.{self._name(items.get('operation'))}"
-        if path in self.lines:
-            self.reader.wrong(tree, f"operation {path} is there twice, first in line {self.lines[path]}")
-        self.lines[path] = tree.line
+        reader, lines = self._reader, self.steps.lines
+        items = reader.mapping(tree, ("operation", "phases"), ("then",))
+        path = f"{above}.{self.steps.name(items.get('operation'))}"
+        if path in lines:
+            reader.wrong(tree, f"operation {path} is there twice, first in line {lines[path]}")
+        lines[path] = tree.line
         decisions = tuple(
-            self._decision(item, f"{path}.then[{index}]")
-            for index, item in enumerate(self.reader.items(items.get("then")))
+            self._decision(item, f"{path}.then[{index}]") for index, item in enumerate(reader.items(items.get("then")))
         )
-        return Operation(path.rpartition(".")[2], path, self._steps(items.get("phases"), path, at_least=1), decisions)
+        steps = self.steps.steps(items.get("phases"), path, at_least=1)
+        return Operation(path.rpartition(".")[2], path, steps, decisions)
 
     def _decision(self, tree: Tree, path: str) -> Decision:
-        items = self.reader.mapping(tree, ("if", "decide", "cause"), ("ask",))
-        self.lines[path] = tree.line
+        reader = self._reader
+        items = reader.mapping(tree, ("if", "decide", "cause"), ("ask",))
+        self.steps.lines[path] = tree.line
         return Decision(
             path,
             tree.line,
-            self.reader.text(items.get("if")),
-            self.reader.text(items.get("decide"), ("hold", "reject"), "hold"),  # type: ignore[arg-type]
-            self.reader.text(items.get("cause")),
-            self.reader.text(items.get("ask")),
+            reader.text(items.get("if")),
+            reader.text(items.get("decide"), ("hold", "reject"), "hold"),  # type: ignore[arg-type]
+            reader.text(items.get("cause")),
+            reader.text(items.get("ask")),
         )
 
-    def _steps(self, tree: Tree | None, above: str, at_least: int = 0) -> tuple[Step, ...]:
-        steps = (self._step(item, above) for item in self.reader.items(tree, at_least))
-        return tuple(step for step in steps if step is not None)
 
-    def _step(self, tree: Tree, above: str) -> Step | None:
-        kinds = [key for key in _KINDS if isinstance(tree.value, dict) and key in tree.value]
-        if not isinstance(tree.value, dict) or len(kinds) != 1:
-            found = f"{len(kinds)} of them: {', '.join(kinds)}" if kinds else "none"
-            self.reader.wrong(tree, f"a step has exactly one kind, this has {found}", ", ".join(_KINDS))
-            return None
-        kind = kinds[0]
-        items = self.reader.mapping(tree, ("id", kind), _KINDS[kind])
-        name = self._name(items.get("id"))
-        path = f"{above}.{name}"
-        self._unique(items.get("id", tree), name)
-        self.lines[path] = tree.line
-        for key, item in items.items():
-            self._note_lines(f"{path}.{key}", item)
-        readers: Mapping[str, Callable[[Any, str, str, int], Step]] = {
-            "do": self._phase,
-            "parallel": self._parallel,
-            "while": self._loop,
-            "if": self._if,
-            "prompt": self._prompt,
-            "laboratory": self._laboratory,
-            "await_results": self._await_results,
-            "set": self._set,
-            "wait_h": self._wait,
-            "not_yet": self._not_yet,
-        }
-        return readers[kind](items, name, path, tree.line)
+def _version(reader: Reader, top: Mapping[str, Tree]) -> str:
+    version = reader.text(top.get("version"))
+    if "version" in top and version and not _VERSION.fullmatch(version):
+        reader.wrong(top["version"], "not a version", "three numbers such as 1.0.0")
+    return version
 
-    def _note_lines(self, path: str, tree: Tree) -> None:
-        self.lines[path] = tree.line
-        if isinstance(tree.value, dict):
-            for key, item in tree.value.items():
-                self.lines[f"{path}.{key}"] = item.line
 
-    def _phase(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
-        match = _DO.fullmatch(self.reader.text(items["do"]))
-        if match is None:
-            self.reader.wrong(items["do"], "not a phase", "module/action_in_snake_case")
-        requires = self.reader.mapping(items.get("requires"), (), ("processing", "grade", "background"))
-        self.reader.text(requires.get("processing"), ("open", "closed"))
-        self.reader.text(requires.get("grade"), ("A", "B", "C", "D"))
-        self.reader.flag(requires.get("background"))
-        expected = items.get("expected_h")
-        return PhaseStep(
-            name,
-            path,
-            line,
-            module=match["module"] if match else "",
-            action=snake_to_camel(match["action"]) if match else "",
-            fields=plain_mapping(self.reader.mapping(items.get("with"), optional=None)),
-            requires=plain_mapping(requires),
-            resume=self.reader.text(items.get("resume"), ("auto", "ask", "never"), "ask"),  # type: ignore[arg-type]
-            max_outage_h=self.reader.number(items.get("max_outage_h"), 0.0, 1000.0),
-            save=self._saved(items.get("save"), unit_wanted=False),
-            reason=self.reader.text(items.get("reason")),
-            expected_h=None if expected is None else self.reader.number(expected, 0.0, 10000.0),
-        )
+def _parameters(steps: StepReader, tree: Tree | None, valued: bool) -> dict[str, Parameter]:
+    items = steps.reader.mapping(tree, optional=None).items()
+    return {key: _parameter(steps, key, item, valued) for key, item in items}
 
-    def _saved(self, tree: Tree | None, unit_wanted: bool) -> tuple[SavedValue, ...]:
-        saved = []
-        for key, item in self.reader.mapping(tree, optional=None).items():
-            if not _ID.fullmatch(key):
-                self.reader.wrong(item, "not a name", "small letters, digits and _", value=key)
-            if not isinstance(item.value, dict) and not unit_wanted:
-                saved.append(SavedValue(key, self.reader.text(item), ""))
-                continue
-            required = ("value", "unit") if unit_wanted else ("value",)
-            parts = self.reader.mapping(item, required, ("low", "high"))
-            saved.append(
-                SavedValue(
-                    key,
-                    self._expression_text(parts.get("value")),
-                    self.reader.text(parts.get("unit")),
-                    self._expression_text(parts["low"]) if "low" in parts else None,
-                    self._expression_text(parts["high"]) if "high" in parts else None,
-                )
-            )
-        return tuple(saved)
 
-    def _expression_text(self, tree: Tree | None) -> str:
-        if tree is not None and isinstance(tree.value, int | float) and not isinstance(tree.value, bool):
-            return repr(tree.value)
-        return self.reader.text(tree)
+def _parameter(steps: StepReader, name: str, tree: Tree, valued: bool) -> Parameter:
+    """Read a parameter; that of a sub-recipe has no value of its own, and a range only where it is bound."""
+    reader = steps.reader
+    if not ID.fullmatch(name):
+        reader.wrong(tree, "not a name", "small letters, digits and _", value=name)
+    steps.unique(tree, name)
+    steps.lines[f"parameters.{name}"] = tree.line
+    required = ("value",) if valued else ("unit",)
+    items = reader.mapping(tree, required, ("unit", "range", "choices", "description") if valued else ("range",))
+    unit = reader.text(items.get("unit"))
+    if not valued:
+        low, high = steps.range(items.get("range")) if "range" in items else (None, None)
+        return Parameter(name, None, unit, low, high)
+    if "choices" in items:
+        choices = reader.texts(items["choices"], at_least=1)
+        value = reader.text(items.get("value"), choices)
+        return Parameter(name, value, unit or "id", choices=choices)
+    if "unit" not in items and items:
+        reader.wrong(tree, "key 'unit' is missing", "a unit as the interfaces use them, e.g. uL, 1/mL")
+    if "range" not in items and items:
+        reader.wrong(tree, "key 'range' is missing", "range: [low, high]")
+    low, high = steps.range(items.get("range"))
+    return Parameter(name, reader.number(items.get("value"), low, high, default=low), unit, low, high)
 
-    def _parallel(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
-        branches = {
-            key: self._steps(item, path, at_least=1)
-            for key, item in self.reader.mapping(items["parallel"], optional=None).items()
-        }
-        if len(branches) < 2:
-            self.reader.wrong(items["parallel"], "fewer than two branches", "branch: [steps], twice or more")
-        until = self.reader.text(items.get("until"), tuple(branches)) or None
-        return ParallelStep(name, path, line, branches, until)
 
-    def _loop(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
-        if "max" not in items or "phases" not in items:
-            self.reader.wrong(items["while"], "a loop needs 'max' and 'phases'", "while, max, phases")
-        limit = self.reader.number(items.get("max"), 1, 100000, default=1)
-        if limit != int(limit):
-            self.reader.wrong(items["max"], "not a whole number", "1 to 100000")
-        return LoopStep(
-            name,
-            path,
-            line,
-            self.reader.text(items["while"]),
-            int(limit),
-            self._steps(items.get("phases"), path, 1),
-        )
-
-    def _if(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
-        if "then" not in items:
-            self.reader.wrong(items["if"], "a condition needs 'then'", "if, then, else")
-        return IfStep(
-            name,
-            path,
-            line,
-            self.reader.text(items["if"]),
-            self._steps(items.get("then"), path),
-            self._steps(items.get("else"), path),
-        )
-
-    def _prompt(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
-        identity = None
-        if "identity" in items:
-            parts = self.reader.mapping(items["identity"], ("chain_of_identity", "product"))
-            identity = IdentityExpectation(
-                self.reader.text(parts.get("chain_of_identity")), self.reader.text(parts.get("product"))
-            )
-        return PromptStep(
-            name,
-            path,
-            line,
-            self.reader.text(items["prompt"]),
-            self.reader.texts(items.get("answers")),
-            self.reader.text(items.get("expect")) or None,
-            identity,
-            self.reader.text(items.get("otherwise"), ("hold", "reject"), "hold"),  # type: ignore[arg-type]
-        )
-
-    def _laboratory(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
-        if "sample" not in items:
-            self.reader.wrong(items["laboratory"], "an order needs 'sample'", "laboratory, sample")
-        return LaboratoryStep(
-            name,
-            path,
-            line,
-            self.reader.text(items.get("sample")),
-            self.reader.texts(items["laboratory"], 1),
-            self.reader.text(items.get("purpose"), ("in_process", "release"), "in_process"),  # type: ignore[arg-type]
-        )
-
-    def _await_results(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
-        if "sample" not in items or "timeout_h" not in items:
-            self.reader.wrong(items["await_results"], "waiting needs 'sample' and 'timeout_h'")
-        tests = {
-            key: self.reader.text(item)
-            for key, item in self.reader.mapping(items["await_results"], optional=None).items()
-        }
-        if not tests:
-            self.reader.wrong(items["await_results"], "no test is named", "test: unit")
-        timeout_h = self.reader.number(items.get("timeout_h"), 0.0, 10000.0)
-        return AwaitResultsStep(name, path, line, self.reader.text(items.get("sample")), tests, timeout_h)
-
-    def _set(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
-        return SetStep(name, path, line, self._saved(items["set"], unit_wanted=True))
-
-    def _wait(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
-        tree = items["wait_h"]
-        hours = self.reader.text(tree) if isinstance(tree.value, str) else self.reader.number(tree, 0.0, 10000.0)
-        return WaitStep(name, path, line, hours)
-
-    def _not_yet(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
-        parts = self.reader.mapping(items["not_yet"], ("step", "module", "reason"))
-        step = parts.get("step")
-        number = str(step.value) if step is not None else ""
-        return NotYetStep(
-            name,
-            path,
-            line,
-            number,
-            self.reader.text(parts.get("module")),
-            self.reader.text(parts.get("reason")),
-        )
+def _content_hash(text: str, parts: Mapping[str, SubRecipe]) -> str:
+    digest = hashlib.sha256(text.encode("utf-8"))
+    for name, part in sorted(parts.items()):
+        digest.update(f"\0{name}\0".encode() + part.text.encode("utf-8"))
+    return digest.hexdigest()

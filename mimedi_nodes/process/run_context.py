@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from .batch import Batch, Recorder
@@ -95,9 +95,13 @@ class RunContext:
     started_s: float = 0.0
     # When [s] an earlier life of the coordinator was last known to be alive.
     last_alive_s: float = 0.0
+    constants: Mapping[str, Any] = field(default_factory=dict)
+    """Parameters and formulas; in a sub-recipe its arguments."""
     results: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+    timers: dict[str, str] = field(default_factory=dict)
+    """Timer → key of its journal entry."""
     steps_now: dict[str, str] = field(default_factory=dict)
-    phases_done: int = 0
+    ended_phases: set[str] = field(default_factory=set)
     laboratory_news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def values(self) -> dict[str, Any]:
@@ -109,8 +113,11 @@ class RunContext:
             "patient_weight_kg": self.batch.patient_weight_kg,
             "elapsed_h": (self.clock.now_s() - self.started_s) / 3600.0,
         }
-        parameters = {name: parameter.value for name, parameter in self.recipe.parameters.items()}
-        return {**parameters, **self.results, "batch": batch}
+        return {**self.constants, **self.results, "batch": batch}
+
+    def inside(self, arguments: Mapping[str, Any]) -> RunContext:
+        """Return the context of a sub-recipe: it sees its arguments and its own results, and shares all else."""
+        return replace(self, constants=arguments, results={}, timers={})
 
     def record_once(self, event: str, kind: str, what: str, why: str = "", **data: Any) -> None:
         """Hand an event to the batch record unless an earlier life of the coordinator has done so.
@@ -141,8 +148,16 @@ class RunContext:
         """Return a recipe value with its `${…}` evaluated over what is known now."""
         return render(value, self.values())
 
-    async def ask(self, key: str, question: str, answers: tuple[str, ...]) -> Answer:
+    async def ask(
+        self,
+        key: str,
+        question: str,
+        answers: tuple[str, ...],
+        check: Callable[[str], object] = lambda answer: None,
+    ) -> Answer:
         """Ask the operator under a stable id; an answer that the journal has is not asked for again.
+
+        `check` raises ValueError, with what is allowed, on an answer that is of the wrong type.
 
         A question that nobody can answer, or that is answered wrongly too often, holds the procedure.
         """
@@ -152,7 +167,7 @@ class RunContext:
         data = {"prompt_id": key, "question": question, "answers": list(answers)}
         self.record_once(f"{key}:asked", "prompt_asked", key, question, **data)
         if not entry.has_ended:
-            answer = await self._valid_answer(key, question, answers)
+            answer = await self._valid_answer(key, question, answers, check)
             entry = self.journal.end(f"prompt:{key}", "answered", vars(answer), self.clock.now_s())
         answer = Answer(**entry.result)
         self.record_once(
@@ -168,7 +183,9 @@ class RunContext:
         )
         return answer
 
-    async def _valid_answer(self, key: str, question: str, answers: tuple[str, ...]) -> Answer:
+    async def _valid_answer(
+        self, key: str, question: str, answers: tuple[str, ...], check: Callable[[str], object]
+    ) -> Answer:
         wrong = 0
         while True:
             try:
@@ -176,10 +193,15 @@ class RunContext:
             except WorkcellError as error:
                 await self.control.hold(f"question {key!r} has no answer: {error}")
                 continue
-            if not answers or answer.answer in answers:
-                return answer
+            try:
+                check(answer.answer)
+                if not answers or answer.answer in answers:
+                    return answer
+                refusal = f"answer {answer.answer!r} is none of {', '.join(answers)}"
+            except ValueError as error:
+                refusal = str(error)
             wrong += 1
-            self.record("prompt_refused", key, f"answer {answer.answer!r} is none of {', '.join(answers)}")
+            self.record("prompt_refused", key, refusal, by=answer.who)
             if wrong >= MAX_WRONG_ANSWERS:
                 await self.control.hold(f"question {key!r} was answered wrongly {wrong} times")
                 wrong = 0

@@ -37,10 +37,24 @@ class StepRunner:
         while not entry.has_ended:
             attempt += 1
             question = await context.until_known(lambda: str(context.render(step.question)), key)
-            answer = await context.ask(f"{key}:{attempt}", question, step.answers)
+            if step.answer.text:
+                question += f" [{step.answer.text}]"
+            answer = await context.ask(f"{key}:{attempt}", question, step.answers, step.answer.typed)
             mismatch = await context.until_known(partial(self._mismatch, step, answer.answer), key)
             if not mismatch:
-                result = {"answer": answer.answer, "who": answer.who}
+                typed = step.answer.typed(answer.answer)
+                result = {"answer": typed, "who": answer.who}
+                if step.answer.kind == "number":
+                    self._context.record_once(
+                        f"{key}:value",
+                        "measurement",
+                        step.id,
+                        name=step.id,
+                        value=typed,
+                        unit=step.answer.unit,
+                        phase_id=key,
+                        by=answer.who,
+                    )
                 context.journal.end(key, "succeeded", result, context.clock.now_s())
                 return result
             context.record_once(
