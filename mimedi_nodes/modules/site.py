@@ -42,8 +42,8 @@ class Vessel(_Strict):
     ports: dict[str, int] = Field(default_factory=dict, description="valve name to port number")
 
 
-class Microscope(_Strict):
-    """The imaging channel and its camera."""
+class ChannelCamera(_Strict):
+    """A camera over a microchannel: its picture, where the channel's walls are in it, and its rate."""
 
     width_px: int = Field(gt=0)
     height_px: int = Field(gt=0)
@@ -54,13 +54,20 @@ class Microscope(_Strict):
     frame_rate_hz: float = Field(gt=0)
 
 
+class SorterCamera(ChannelCamera):
+    """The strobed camera over one of the sorter's channels, just before its outlets."""
+
+    centre_band_um: float = Field(gt=0, description="width of the stream that the centre outlet takes when sorting")
+
+
 class Site(_Strict):
-    """A workcell's site: instruments, vessels, microscope, keys of the laboratory."""
+    """A workcell's site: instruments, vessels, cameras, keys of the laboratory."""
 
     site: str
     instruments: dict[str, InstrumentLine]
     vessels: dict[str, Vessel]
-    microscope: Microscope
+    microscope: ChannelCamera
+    sorter_camera: SorterCamera
     laboratory_keys: dict[str, str] = Field(default_factory=dict, description="key id to Ed25519 public key, hex")
 
     def lines_of(self, module: str) -> dict[str, InstrumentLine]:

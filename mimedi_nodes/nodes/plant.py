@@ -6,12 +6,12 @@ The only file of the nodes that knows the simulation; no other node can tell whe
 
 from __future__ import annotations
 
-import array
 import json
 import math
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,6 @@ from rclpy.clock import Clock, ClockType
 from rclpy.node import Node
 from rclpy.task import Future
 from rosgraph_msgs.msg import Clock as ClockMsg
-from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
 from mimedi_msgs.msg import GroundTruth, TimeGrant, TimeRequest
@@ -29,7 +28,6 @@ from mimedi_sim.clock import PLANT, Grant, TimeKeeper, token
 from mimedi_sim.laboratory import LaboratoryError, SignedRecord
 from mimedi_sim.models.donors import donor
 from mimedi_sim.plant.faults import FaultError
-from mimedi_sim.plant.imaging import CameraFrame
 from mimedi_sim.plant.twin import Plant
 from mimedi_sim.pty_server import PtyServer
 from mimedi_sim.scenarios import find_scenario
@@ -38,6 +36,7 @@ from ..modules.site import load_site
 from . import qos
 from .conversion import ros_time
 from .parameters import Parameter, declare
+from .plant_camera import PlantCameraTopics
 from .running import run_node
 
 PARAMETERS = (
@@ -108,13 +107,15 @@ class PlantNode(Node):
         self._grants = self.create_publisher(TimeGrant, "sim/time_grant", qos.TIME)
         self._clock = self.create_publisher(ClockMsg, "clock", qos.CLOCK)
         self._truth = self.create_publisher(GroundTruth, "sim/truth", qos.TELEMETRY)
-        self._bright = self.create_publisher(Image, "microscope/image_raw", qos.IMAGE)
-        self._dye = self.create_publisher(Image, "microscope/dye/image_raw", qos.IMAGE)
-        self._info = self.create_publisher(CameraInfo, "microscope/camera_info", qos.IMAGE)
+        self._cameras = {
+            "microscope": PlantCameraTopics(self, "microscope", self._site.microscope, dye=True),
+            "sorter_camera": PlantCameraTopics(self, "sorter_camera", self._site.sorter_camera, dye=False),
+        }
         self.create_subscription(TimeRequest, "sim/time_request", self._on_request, qos.EVENT)
         self.create_service(SetClock, "sim/set_clock", self._on_set_clock)
         self.create_service(InjectFault, "sim/inject_fault", self._on_fault)
-        self.create_service(SetBool, "microscope/set_capture", self._on_capture)
+        for camera in self._cameras:
+            self.create_service(SetBool, f"{camera}/set_capture", partial(self._on_capture, camera))
         self.create_service(OrderTests, "laboratory/order_tests", self._on_order)
         self._submit = self.create_client(SubmitLabRecord, "coordinator/submit_lab_record")
         self._resend = self.create_timer(RESEND_S, self._deliver_results, clock=self._steady)
@@ -202,41 +203,25 @@ class PlantNode(Node):
         self._pass_time()
         return reply
 
-    # -- microscope -------------------------------------------------------------------------------------
+    # -- cameras ----------------------------------------------------------------------------------------
 
-    def _on_capture(self, request: SetBool.Request, reply: SetBool.Response) -> SetBool.Response:
+    def _on_capture(self, camera: str, request: SetBool.Request, reply: SetBool.Response) -> SetBool.Response:
         with self._lock:
             # Frames still under way stay in flight: time must not pass before the camera's user has heard of this.
-            self._plant.set_capture(request.data, self._keeper.last.time_s)
+            self._plant.set_capture(camera, request.data, self._keeper.last.time_s)
         reply.success = True
         self._pass_time()
         return reply
 
     def _publish_frames(self, time_s: float) -> None:
-        while self._plant.next_frame_s() <= time_s:
-            frame = self._plant.frame(self._plant.next_frame_s())
-            stamp = ros_time(frame.stamp_s)
-            name = token(PLANT, "vision_qc", f"frame:{stamp.sec}.{stamp.nanosec:09d}")
-            if self._keeper.owe(name):
-                self._frames[name] = time.monotonic()
-            self._publish_image(self._bright, frame, frame.bright_field)
-            self._publish_image(self._dye, frame, frame.dye)
-            self._info.publish(self._camera_info(stamp))
-
-    def _publish_image(self, publisher: Any, frame: CameraFrame, pixels: Any) -> None:
-        height, width = pixels.shape
-        image = Image(height=height, width=width, encoding="mono8", step=width)
-        image.header.stamp = ros_time(frame.stamp_s)
-        image.header.frame_id = "microscope_optical"
-        image.data = array.array("B", pixels.tobytes())
-        publisher.publish(image)
-
-    def _camera_info(self, stamp: Time) -> CameraInfo:
-        microscope = self._site.microscope
-        info = CameraInfo(width=microscope.width_px, height=microscope.height_px, distortion_model="plumb_bob")
-        info.header.stamp = stamp
-        info.header.frame_id = "microscope_optical"
-        return info
+        for camera, topics in self._cameras.items():
+            while (due_s := self._plant.next_frame_s(camera)) <= time_s:
+                frame = self._plant.frame(camera, due_s)
+                stamp = ros_time(frame.stamp_s)
+                name = token(PLANT, "vision_qc", f"frame:{camera}:{stamp.sec}.{stamp.nanosec:09d}")
+                if self._keeper.owe(name):
+                    self._frames[name] = time.monotonic()
+                topics.publish(frame)
 
     def _forget_lost_frames(self, now_s: float) -> None:
         for name in [n for n, sent_s in self._frames.items() if now_s - sent_s > FRAME_PATIENCE_S]:

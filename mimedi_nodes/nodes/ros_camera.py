@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A camera behind image topics: bright field and dye paired by their stamps, a bounded queue between."""
+"""A camera behind image topics: its channels put together by their stamps, a bounded queue between."""
 
 from __future__ import annotations
 
@@ -25,8 +25,10 @@ from .event_loop import LoopThread
 from .ros_calls import CallFailed, call
 
 QUEUE_LENGTH = 8
-UNPAIRED_LENGTH = 4
+PARTIAL_LENGTH = 4
 SERVICE_TIMEOUT_S = 10.0
+TOPICS = {"bright": "image_raw", "dye": "dye/image_raw"}
+"""Image topic of each channel, below the camera's name."""
 ENCODINGS = {"mono8": np.uint8, "mono16": np.uint16}
 
 
@@ -54,15 +56,18 @@ def pixels(image: Image, camera: str) -> NDArray[np.generic]:
 
 
 class RosCamera:
-    """A Camera that subscribes `<name>/image_raw` and `<name>/dye/image_raw` while it captures.
+    """A Camera that subscribes `<name>/image_raw`, and `<name>/dye/image_raw` with a dye channel, while it captures.
 
     Frames wait in a queue of `QUEUE_LENGTH`; when it is full the oldest is dropped and counted. Capture is switched by
     the driver's `set_capture` service (std_srvs/SetBool, as usb_cam has it). It has a node and a thread of its own: the
     module's executor is busy while one of its transitions waits for the driver's answer.
     """
 
-    def __init__(self, node: Node, loop: LoopThread, clock: NodeClock, name: str) -> None:
+    def __init__(
+        self, node: Node, loop: LoopThread, clock: NodeClock, name: str, channels: tuple[str, ...] = ("bright",)
+    ) -> None:
         self.name = name
+        self._channels = channels
         self.dropped = 0
         self._node = Node(
             f"{node.get_name()}_{name}",
@@ -77,14 +82,17 @@ class RosCamera:
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
         self._loop = loop
         self._clock = clock
-        self._frames: deque[tuple[Image, Image]] = deque()
+        self._frames: deque[dict[str, Image]] = deque()
         self._arrived = asyncio.Event()
-        self._unpaired: OrderedDict[tuple[int, int], dict[str, Image]] = OrderedDict()
+        self._partial: OrderedDict[tuple[int, int], dict[str, Image]] = OrderedDict()
         self._capturing = False
         self._client = self._node.create_client(SetBool, f"{name}/set_capture")
-        for channel, topic in (("bright", f"{name}/image_raw"), ("dye", f"{name}/dye/image_raw")):
+        for channel in channels:
             self._node.create_subscription(
-                Image, topic, lambda image, channel=channel: loop.call(self._take, channel, image), qos.IMAGE
+                Image,
+                f"{name}/{TOPICS[channel]}",
+                lambda image, channel=channel: loop.call(self._take, channel, image),
+                qos.IMAGE,
             )
         self._thread.start()
 
@@ -130,33 +138,36 @@ class RosCamera:
                 raise ReplyTimeout(
                     self.name, f"no image for {timeout_s:g} s; look at the camera and its driver"
                 ) from error
-        bright, dye = self._frames.popleft()
+        images = self._frames.popleft()
+        bright, dye = images["bright"], images.get("dye")
         self._taken(bright)
-        return Frame(seconds(bright.header.stamp), pixels(bright, self.name), pixels(dye, self.name))
+        return Frame(
+            seconds(bright.header.stamp), pixels(bright, self.name), None if dye is None else pixels(dye, self.name)
+        )
 
     def _take(self, channel: str, image: Image) -> None:
         if not self._capturing:
             self._taken(image)
             return
         stamp = image.header.stamp
-        pair = self._unpaired.setdefault((stamp.sec, stamp.nanosec), {})
-        pair[channel] = image
-        if len(pair) == 2:
-            del self._unpaired[(stamp.sec, stamp.nanosec)]
+        images = self._partial.setdefault((stamp.sec, stamp.nanosec), {})
+        images[channel] = image
+        if len(images) == len(self._channels):
+            del self._partial[(stamp.sec, stamp.nanosec)]
             if len(self._frames) >= QUEUE_LENGTH:
-                self._drop(self._frames.popleft()[0])
-            self._frames.append((pair["bright"], pair["dye"]))
+                self._drop(self._frames.popleft()["bright"])
+            self._frames.append(images)
             self._arrived.set()
-        while len(self._unpaired) > UNPAIRED_LENGTH:
-            _, lost = self._unpaired.popitem(last=False)
+        while len(self._partial) > PARTIAL_LENGTH:
+            _, lost = self._partial.popitem(last=False)
             self._drop(next(iter(lost.values())))
 
     def _drop_all(self) -> None:
         while self._frames:
-            self._taken(self._frames.popleft()[0])
-        while self._unpaired:
-            _, pair = self._unpaired.popitem()
-            self._taken(next(iter(pair.values())))
+            self._taken(self._frames.popleft()["bright"])
+        while self._partial:
+            _, images = self._partial.popitem()
+            self._taken(next(iter(images.values())))
 
     def _drop(self, image: Image) -> None:
         self.dropped += 1
@@ -164,4 +175,4 @@ class RosCamera:
 
     def _taken(self, image: Image) -> None:
         stamp = image.header.stamp
-        self._clock.take("plant", f"frame:{stamp.sec}.{stamp.nanosec:09d}")
+        self._clock.take("plant", f"frame:{self.name}:{stamp.sec}.{stamp.nanosec:09d}")

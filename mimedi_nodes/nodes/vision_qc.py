@@ -111,8 +111,14 @@ class TrackPublisher:
 def _extras(node: ModuleNode) -> Mapping[str, Any]:
     cv2.setNumThreads(1)
     publisher = TrackPublisher(node)
-    camera = RosCamera(node, node.loop, node.clock, "microscope")
-    return {"camera": camera, "on_tracks": publisher, "on_summary": publisher.show_summary}
+    microscope = RosCamera(node, node.loop, node.clock, "microscope", ("bright", "dye"))
+    sorter_camera = RosCamera(node, node.loop, node.clock, "sorter_camera")
+    return {
+        "microscope": microscope,
+        "sorter_camera": sorter_camera,
+        "on_tracks": publisher,
+        "on_summary": publisher.show_summary,
+    }
 
 
 def main() -> None:

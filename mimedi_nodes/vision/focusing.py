@@ -1,42 +1,78 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How tightly sound has focused the cells of the sorter: their spread across the channel."""
+"""How tightly sound has focused the cells of the sorter: where they flow across the channel, flash by flash.
+
+Between two exposures the liquid moves by many pictures: every cell is seen once and nothing is linked. A flash shows
+slow cells more often than fast ones, so each cell counts with the speed of the liquid where it is: what is reported is
+the share of the cells that *flow* into the centre outlet, which is what recovery means.
+"""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from mimedi_nodes.vision.frame import FrameTracks
+from mimedi_nodes.vision.background import Background
+from mimedi_nodes.vision.detector import CellDetector
+from mimedi_nodes.vision.frame import CameraHealth, check_image
 from mimedi_nodes.vision.population import Interval, wilson_interval
 from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
 
-# At least this many rows must lie between the walls of a sorter image (375 µm at 0.65 µm/px is 577).
+FloatArray = NDArray[np.float64]
+
 MIN_SORTER_ROWS = 600
-_MIN_CELLS = 5
+"""At least this many rows: the channel of 375 um at 0.65 um/px is 577."""
+MIN_CELLS = 5
+_STILL_PX = 2.0
+_STILL_SHARE = 0.5
+_SERIES_TERMS = 15
 
 
 @dataclass(frozen=True)
 class Focusing:
-    """Spread of cells across the channel; positions from the channel's middle, µm, positive downwards."""
+    """Where cells flow across the channel; positions from the channel's middle, um, positive downwards.
+
+    Args:
+        cells: seen. spread_um: standard deviation of the position. offset_um: mean position.
+        centre_fraction: share of the cells that flow inside the centre band, with its confidence interval.
+        histogram_edges_um, histogram_counts: positions of the cells seen, (31,) and (30,).
+    """
 
     cells: int
-    width_um: float            # between the 5 % and 95 % quantiles of the position
-    offset_um: float           # median position
-    centre_fraction: Interval  # share of cells inside the centre band, with its confidence interval
-    histogram_edges_um: NDArray[np.float64]
+    spread_um: float
+    offset_um: float
+    centre_fraction: Interval
+    histogram_edges_um: FloatArray
     histogram_counts: NDArray[np.int64]
 
 
-def focusing(y_px: NDArray[np.float64], settings: VisionSettings, centre_band_um: float = 120.0,
-             confidence: float = 0.95) -> Focusing:
-    """Focus width and centre fraction from the rows of distinct cells.
+def speed_across(position_um: FloatArray, width_um: float, depth_um: float) -> FloatArray:
+    """Return the speed, averaged over the depth, at positions (N,) from the middle of a rectangular channel.
+
+    In units that cancel in a ratio. Source: Bruus, Theoretical Microfluidics (2008), eq. 3.48, its sine averaged over
+    the depth.
+    """
+    n = np.arange(1, 2 * _SERIES_TERMS, 2, dtype=float)[:, None]
+    scale = n * math.pi / depth_um
+    half = width_um / 2.0
+    inside = np.minimum(np.abs(position_um), half)[None, :]
+    # cosh(a)/cosh(b) by exponentials of negative numbers: a wide channel does not overflow.
+    even = (1.0 + np.exp(-2.0 * scale * inside)) / (1.0 + np.exp(-2.0 * scale * half))
+    ratio = np.exp(scale * (inside - half)) * even
+    return np.asarray(((1.0 - ratio) / n**4).sum(axis=0))
+
+
+def focusing(y_px: FloatArray, settings: VisionSettings, centre_band_um: float, confidence: float = 0.95) -> Focusing:
+    """Focusing from the rows of distinct cells.
 
     Args:
         y_px: one row position per cell, px, (N,).
         settings: walls and scale of the sorter camera.
-        centre_band_um: width of the stream that the centre outlet takes, µm, symmetric about the middle.
+        centre_band_um: width of the stream that the centre outlet takes, um, symmetric about the middle.
         confidence: of the interval.
 
     Raises:
@@ -45,18 +81,26 @@ def focusing(y_px: NDArray[np.float64], settings: VisionSettings, centre_band_um
     y = np.asarray(y_px, float)
     if not np.isfinite(y).all():
         raise VisionInputError("y_px", "not finite", "finite rows in px")
-    if not 0.0 < centre_band_um <= settings.channel_width_um:
-        raise VisionInputError("centre_band_um", centre_band_um,
-                               f"0 < centre_band_um <= channel width ({settings.channel_width_um:.1f} µm)")
-    half = settings.channel_width_um / 2.0
-    edges = np.linspace(-half, half, 31)
+    width = settings.channel_width_um
+    if not 0.0 < centre_band_um <= width:
+        raise VisionInputError(
+            "centre_band_um", centre_band_um, f"0 < centre_band_um <= channel width ({width:.1f} um)"
+        )
+    edges = np.linspace(-width / 2.0, width / 2.0, 31)
     position = (y - 0.5 * (settings.wall_top_px + settings.wall_bottom_px)) * settings.um_per_px
     counts = np.histogram(position, edges)[0].astype(np.int64)
-    centre = wilson_interval(int((np.abs(position) <= centre_band_um / 2.0).sum()), len(position), confidence)
-    if len(position) < _MIN_CELLS:
-        return Focusing(len(position), float("nan"), float("nan"), centre, edges, counts)
-    low, high = np.percentile(position, (5.0, 95.0))
-    return Focusing(len(position), float(high - low), float(np.median(position)), centre, edges, counts)
+    weight = speed_across(position, width, settings.channel_depth_um)
+    if len(y) < MIN_CELLS or weight.sum() <= 0.0:
+        unknown = Interval(math.nan, math.nan, math.nan)
+        return Focusing(len(y), math.nan, math.nan, unknown, edges, counts)
+    share = float(weight[np.abs(position) <= centre_band_um / 2.0].sum() / weight.sum())
+    # Kish's effective number: cells that count for little tell little.
+    effective = float(weight.sum() ** 2 / (weight**2).sum())
+    bounds = wilson_interval(round(share * effective), max(1, round(effective)), confidence)
+    centre = Interval(share, min(share, bounds.low), max(share, bounds.high))
+    mean = float((weight * position).sum() / weight.sum())
+    spread = math.sqrt(float((weight * (position - mean) ** 2).sum() / weight.sum()))
+    return Focusing(len(y), spread, mean, centre, edges, counts)
 
 
 def check_sorter_view(height_px: int, settings: VisionSettings) -> None:
@@ -74,25 +118,71 @@ def check_sorter_view(height_px: int, settings: VisionSettings) -> None:
 
 
 class FocusingEstimator:
-    """Collects the mean row of each distinct cell over the frames of a sorter camera."""
+    """Collects the rows of the cells in flashes of a sorter camera.
 
-    def __init__(self, settings: VisionSettings) -> None:
+    Args:
+        settings: geometry and timing of the camera.
+        centre_band_um: width of the stream that the centre outlet takes, um.
+    """
+
+    def __init__(self, settings: VisionSettings, centre_band_um: float) -> None:
         self.settings = settings
-        self._rows: dict[int, tuple[float, int]] = {}
+        self.centre_band_um = centre_band_um
+        self.health = CameraHealth()
+        self.frames = 0
+        self.still_frames = 0
+        self._background = Background(settings.wall_top_px, settings.wall_bottom_px)
+        self._detector = CellDetector(settings)
+        self._rows: list[FloatArray] = []
+        self._last = np.empty((0, 2))
 
-    def add(self, frame: FrameTracks) -> None:
-        """Take in one frame of the sorter camera.
+    @property
+    def cells(self) -> int:
+        """Cells collected so far."""
+        return sum(len(rows) for rows in self._rows)
+
+    def prime(self, frames: Sequence[NDArray[Any]]) -> None:
+        """Learn the empty channel from the first flashes (H, W), before they are measured.
 
         Raises:
-            VisionInputError: the channel is not wholly in view.
+            VisionInputError: a frame of wrong type, or in which the channel is not wholly in view.
         """
-        check_sorter_view(frame.height_px, self.settings)
-        for cell in frame.tracks:
-            if cell.measured and (cell.confirmed or not frame.flow_known):
-                total, count = self._rows.get(cell.track_id, (0.0, 0))
-                self._rows[cell.track_id] = total + cell.y_px, count + 1
+        images = [check_image("bright_field", frame, None) for frame in frames]
+        for image in images:
+            check_sorter_view(image.shape[0], self.settings)
+        self._background.prime(images, settled=False)
 
-    def result(self, centre_band_um: float = 120.0, confidence: float = 0.95) -> Focusing:
+    def add(self, frame: NDArray[Any]) -> FloatArray:
+        """Take in one flash (H, W); returns the centres of its cells, px, (N, 2) as x, y.
+
+        A flash that shows the cells of the one before in the same places counts as still: its cells were counted.
+
+        Raises:
+            VisionInputError: a frame of wrong type, or in which the channel is not wholly in view.
+        """
+        image = check_image("bright_field", frame, None)
+        check_sorter_view(image.shape[0], self.settings)
+        self.health.look_at(image)
+        if not self.health.good:
+            return np.empty((0, 2))
+        found = self._detector.detect(self._background.absorbance(image), self._background.shift_px)
+        self._background.follow(self._detector.free)
+        centres = np.column_stack([found["x"], found["y"]])
+        self.frames += 1
+        if self._is_still(centres):
+            self.still_frames += 1
+        else:
+            self._rows.append(np.asarray(centres[:, 1]))
+        self._last = centres
+        return centres
+
+    def _is_still(self, centres: FloatArray) -> bool:
+        if len(centres) < MIN_CELLS or not len(self._last):
+            return False
+        distance = np.abs(centres[:, None, :] - self._last[None, :, :]).max(axis=2).min(axis=1)
+        return float((distance < _STILL_PX).mean()) > _STILL_SHARE
+
+    def result(self, confidence: float = 0.95) -> Focusing:
         """The focusing seen so far."""
-        rows = np.array([total / count for total, count in self._rows.values()])
-        return focusing(rows, self.settings, centre_band_um, confidence)
+        rows = np.concatenate(self._rows) if self._rows else np.empty(0)
+        return focusing(rows, self.settings, self.centre_band_um, confidence)

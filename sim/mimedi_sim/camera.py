@@ -61,14 +61,14 @@ class MicroscopeCamera:
     """Renders frames of one microscope; same seed, same dust and pixel pattern, same noise per frame index.
 
     Args: width and height in px; um_per_px; channel gives the walls (its size must agree); kinds names the looks
-    of the populations by their index in `Cells.kind`.
+    of the populations by their index in `Cells.kind`; name seeds this camera's dust, pixels and noise.
     Raises: ValueError on an unknown kind or a channel of another picture size.
     """
 
     def __init__(
         self, seed: int, width: int = 512, height: int = 128, um_per_px: float = 0.65, *,
         channel: ImagingChannel | None = None, kinds: Sequence[str] = ("live", "dead", "bead"),
-        settings: CameraSettings | None = None, optics: Optics | None = None,
+        settings: CameraSettings | None = None, optics: Optics | None = None, name: str = "microscope",
     ) -> None:
         require_positive(width=width, height=height, um_per_px=um_per_px)
         self.channel = channel or ImagingChannel(
@@ -81,17 +81,17 @@ class MicroscopeCamera:
         unknown = [kind for kind in kinds if kind not in LOOKS]
         if unknown:
             raise ValueError(f"kinds {unknown} have no look; allowed: {sorted(LOOKS)}")
-        self.seed, self.width, self.height = seed, width, height
+        self.seed, self.name, self.width, self.height = seed, name, width, height
         self.settings = settings or CameraSettings()
         base = Optics(sigma_px=1.0)
         sharp = max(psf_sigma_px(base.wavelength_um, base.aperture, 1.0, um_per_px), 0.5)
         self.optics = optics or Optics(sigma_px=sharp)
         self._looks = [LOOKS[kind] for kind in kinds]
         self._templates = TemplateBank(self._looks, self.settings.bright_level_dn, self.optics)
-        self._noise_offsets = RandomStream(seed, "microscope", "noise offset")
+        self._noise_offsets = RandomStream(seed, name, "noise offset")
         self._bright_background = self._make_bright_background()
         self._dye_background = self._make_dye_background()
-        bank = RandomStream(seed, "microscope", "noise bank").normals(0, width * height + _BANK_EXTRA)
+        bank = RandomStream(seed, name, "noise bank").normals(0, width * height + _BANK_EXTRA)
         limit = 4.5
         self._bank = np.rint(np.clip(bank, -limit, limit) * (1 << _NOISE_BITS)).astype(np.int16)
         s = self.settings
@@ -108,7 +108,7 @@ class MicroscopeCamera:
 
     def _fixed_pattern(self, channel: str) -> npt.NDArray[np.float64]:
         s = self.settings
-        normals = RandomStream(self.seed, "microscope", f"pixel gain {channel}").normals(0, self.width * self.height)
+        normals = RandomStream(self.seed, self.name, f"pixel gain {channel}").normals(0, self.width * self.height)
         gain = 1.0 + s.pixel_gain_sd * normals.reshape(self.height, self.width)
         y, x = np.mgrid[0 : self.height, 0 : self.width]
         reach = math.hypot(self.width, self.height) / 2.0
@@ -118,7 +118,7 @@ class MicroscopeCamera:
     def _make_bright_background(self) -> Template:
         s, c = self.settings, self.channel
         image = self._fixed_pattern("bright")
-        draw = RandomStream(self.seed, "microscope", "dust")
+        draw = RandomStream(self.seed, self.name, "dust")
         y, x = np.mgrid[0 : self.height, 0 : self.width].astype(float)
         for spot in range(s.dust_spots):
             u = draw.uniforms(4 * spot, 4)

@@ -172,9 +172,7 @@ class CellField:
         self._flux_px2_s = float(steps.sum())
         self._cumulative = np.concatenate([[0.0], np.cumsum(steps)]) / self._flux_px2_s
         self._fastest_px_s = float(self._speeds.max())
-        # Candidates arrive as if every size moved at top speed; _block keeps the share that its band carries.
-        per_px = self.total_per_ml * c.view_volume_ml / c.width_px
-        self._arrivals_per_s = per_px * self._fastest_px_s
+        self._arrivals_per_s = self._arrival_rate_per_s()
         self._block_s = _ENTRIES_PER_BLOCK / self._arrivals_per_s if self._arrivals_per_s > 0.0 else math.inf
         smallest = float((self._median_radius_px * np.exp(-4.0 * self._sigma)).min(initial=math.inf))
         gap = min(smallest, 0.25 * (bottom - top))
@@ -185,6 +183,28 @@ class CellField:
         return np.interp(y_px, self._heights, self._speeds)
 
     # -- cells ------------------------------------------------------------------------------------------
+
+    def _arrival_rate_per_s(self) -> float:
+        """Return how many candidates enter the picture per second: as if every size moved at top speed."""
+        c = self.channel
+        return self.total_per_ml * c.view_volume_ml / c.width_px * self._fastest_px_s
+
+    def _rows(
+        self, kind: npt.NDArray[np.int64], radius_px: FloatArray, height: FloatArray, keep: FloatArray
+    ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
+        """Return (rows y in px, which candidates there are) of cells from two uniforms each, arrays (N,).
+
+        A cell's centre keeps its radius off the walls: flux-weighted height inside its own band, and arrivals in
+        proportion to that band's mean speed, so that every size has its concentration in view.
+        """
+        c = self.channel
+        reach = np.minimum(radius_px, 0.49 * (c.wall_bottom_px - c.wall_top_px))
+        low = np.interp(c.wall_top_px + reach, self._heights, self._cumulative)
+        high = np.interp(c.wall_bottom_px - reach, self._heights, self._cumulative)
+        band_px = c.wall_bottom_px - c.wall_top_px - 2.0 * reach
+        band_speed = (high - low) * self._flux_px2_s / band_px
+        y = np.interp(low + (high - low) * height, self._cumulative, self._heights)
+        return y, keep * self._fastest_px_s < band_speed
 
     def _block(self, block: int) -> tuple[FloatArray, Cells]:
         """Return (entry times s, cells with x = entry point) of one block of arrivals."""
@@ -199,16 +219,7 @@ class CellField:
         times = (block + draw["entry"]) * self._block_s
         kind = np.searchsorted(self._kind_edges, draw["kind"], side="right").astype(np.int64)
         radius = self._median_radius_px[kind] * np.exp(self._sigma[kind] * ndtri(draw["size"]))
-        # A cell's centre keeps its radius off the walls: flux-weighted height inside its own band, and arrivals in
-        # proportion to that band's mean speed, so that every size has its concentration in view.
-        c = self.channel
-        reach = np.minimum(radius, 0.49 * (c.wall_bottom_px - c.wall_top_px))
-        low = np.interp(c.wall_top_px + reach, self._heights, self._cumulative)
-        high = np.interp(c.wall_bottom_px - reach, self._heights, self._cumulative)
-        band_px = c.wall_bottom_px - c.wall_top_px - 2.0 * reach
-        band_speed = (high - low) * self._flux_px2_s / band_px
-        y = np.interp(low + (high - low) * draw["height"], self._cumulative, self._heights)
-        kept = draw["keep"] * self._fastest_px_s < band_speed
+        y, kept = self._rows(kind, radius, draw["height"], draw["keep"])
         ids = start + np.arange(count, dtype=np.int64)
         every = Cells(ids, np.full(count, -self._margin_px), y, radius, kind, self._alive[kind],
                       self.speed_px_s(y), draw["dye"])

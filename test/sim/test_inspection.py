@@ -80,7 +80,8 @@ class Scope:
     def __init__(self, seed: int) -> None:
         self.camera = StationCamera(seed)
         self.seen: list[int] = []
-        self.instruments: VisionInstruments = build(SITE, {}, {"camera": self.camera, "on_tracks": self.count})
+        extras = {"microscope": self.camera, "sorter_camera": self.camera, "on_tracks": self.count}
+        self.instruments: VisionInstruments = build(SITE, {}, extras)
 
     def count(self, frame: Frame, tracks: FrameTracks, latency_ms: float) -> None:
         """Keep how many cells a frame showed."""

@@ -8,7 +8,7 @@ import math
 import numpy as np
 import pytest
 
-from mimedi_sim.plant.imaging import CameraFrame
+from mimedi_sim.plant.camera_station import CameraFrame
 
 from .plant_bench import SITE, Bench
 
@@ -24,12 +24,12 @@ def sample(bench: Bench) -> None:
 
 
 def captured(bench: Bench, count: int) -> list[CameraFrame]:
-    bench.plant.set_capture(True, bench.now_s)
+    bench.plant.set_capture("microscope", True, bench.now_s)
     frames = []
     for _ in range(count):
         bench.now_s = bench.plant.next_frame_s()
-        frames.append(bench.plant.frame(bench.now_s))
-    bench.plant.set_capture(False, bench.now_s)
+        frames.append(bench.plant.frame("microscope", bench.now_s))
+    bench.plant.set_capture("microscope", False, bench.now_s)
     return frames
 
 

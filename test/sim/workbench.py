@@ -39,7 +39,8 @@ class Workbench:
         """Return a service on connected instruments, recovered from `store`."""
         module = load_module(name)
         links = {line: self.links[line] for line in SITE.lines_of(name)}
-        instruments = module.build(SITE, links, {"camera": PlantCamera(self.plant, self.clock)})
+        cameras = {camera: PlantCamera(self.plant, self.clock, camera) for camera in self.plant.cameras}
+        instruments = module.build(SITE, links, cameras)
         await instruments.connect()
         hooks = ServiceHooks(
             events=lambda header, kind, what, why, data: self.events.append((kind, what, data)),

@@ -5,29 +5,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from enum import IntEnum
 from typing import Any
 
 from ...process.context import PhaseContext
-from ...process.errors import PhaseError, PhaseHold
+from ...process.errors import PhaseError
 from ...vision.population import PopulationEstimator, PopulationSummary
 from ...vision.tracker import CellTracker
 from ..camera import Frame
+from .camera_check import FRAME_TIMEOUT_S, check_camera
+from .codes import VisionCode
 from .instruments import VisionInstruments
 
-FRAME_TIMEOUT_S = 10.0
-"""Steady time [s] without a frame after which the camera counts as dead."""
 REPORT_EVERY = 5
 SHOW_EVERY = 25
 FIRST_FRAMES = 9
 """Frames from which the empty channel is learnt before any is measured, so that dust never counts as cells."""
-
-
-class VisionCode(IntEnum):
-    """Why an inspection was aborted."""
-
-    TOO_FEW = 510
-    """Too few cells in the time allowed: the sample is empty, or did not reach the channel."""
 
 
 async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
@@ -58,7 +50,7 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
                 instruments.on_tracks(frame, tracks, (time.perf_counter() - begun) * 1000.0)
                 frames += 1
                 stamp_s = frame.stamp_s
-                _check_camera(tracker, frames)
+                check_camera(tracker.health, "microscope", frames)
             waiting.clear()
             if frames % REPORT_EVERY == 0:
                 cells = population.cells_counted
@@ -87,16 +79,6 @@ def _show(
     summary = population.summary()
     instruments.on_summary(goal.sample_id, stamp_s, summary, instruments.camera.dropped)
     return summary
-
-
-def _check_camera(tracker: CellTracker, frames: int) -> None:
-    health = tracker.health
-    for flag in ("black", "saturated", "frozen"):
-        if getattr(health, flag):
-            raise PhaseHold(
-                f"vision_qc.camera_{flag}",
-                f"the camera is {flag} after {frames} frames; look at camera, lamp and cable",
-            )
 
 
 def _result(goal: Any, summary: PopulationSummary, ctx: PhaseContext) -> Mapping[str, Any]:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The camera of the vision module, and where its pictures go."""
+"""The cameras of the vision module, and where their pictures go."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ...vision.population import PopulationSummary
 from ...vision.settings import VisionSettings
 from ...vision.tracker import FrameTracks
 from ..camera import Camera, Frame
-from ..site import Site
+from ..site import ChannelCamera, Site
 
 STAINED_DIAMETER_MIN_UM = 3.3
 """Smallest dead cell [um]: resting lymphocytes shrink to 5.8 um (spread 18 %) when they die, below the 5 um that tell
@@ -28,41 +28,53 @@ OnSummary = Callable[[str, float, PopulationSummary, int], None]
 
 @dataclass
 class VisionInstruments:
-    """A camera over the imaging channel."""
+    """A microscope over the imaging channel and a strobed camera over a channel of the sorter."""
 
     camera: Camera
     settings: VisionSettings
+    sorter_camera: Camera
+    sorter_settings: VisionSettings
+    centre_band_um: float
     on_tracks: OnTracks
     on_summary: OnSummary
 
     async def connect(self) -> None:
-        """Have the camera off; raises InstrumentError when it is not there."""
+        """Have the cameras off; raises InstrumentError when one is not there."""
         # The first use on a machine compiles for seconds: not while cells flow.
         prepare_kernel()
         await self.camera.set_capture(False)
+        await self.sorter_camera.set_capture(False)
 
     async def disconnect(self) -> None:
-        """Nothing to close: the camera is reached by topics."""
+        """Nothing to close: the cameras are reached by topics."""
 
     async def telemetry(self) -> Mapping[str, tuple[float, str]]:
         """Return how many frames were lost."""
-        return {"frames_dropped": (float(self.camera.dropped), "count")}
+        return {
+            "frames_dropped": (float(self.camera.dropped), "count"),
+            "sorter_frames_dropped": (float(self.sorter_camera.dropped), "count"),
+        }
 
 
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> VisionInstruments:
-    """Make the module's instruments; `extras` must hold the camera, and may hold `on_tracks` and `on_summary`."""
-    microscope = site.microscope
-    settings = VisionSettings(
-        um_per_px=microscope.um_per_px,
-        wall_top_px=microscope.wall_top_px,
-        wall_bottom_px=microscope.wall_bottom_px,
-        channel_depth_um=microscope.channel_depth_um,
-        frame_rate_hz=microscope.frame_rate_hz,
-        stained_diameter_min_um=STAINED_DIAMETER_MIN_UM,
-    )
+    """Make the module's instruments; `extras` must hold both cameras by name, may hold `on_tracks` and `on_summary`."""
     return VisionInstruments(
-        extras["camera"],
-        settings,
+        extras["microscope"],
+        _settings(site.microscope, STAINED_DIAMETER_MIN_UM),
+        extras["sorter_camera"],
+        _settings(site.sorter_camera),
+        site.sorter_camera.centre_band_um,
         extras.get("on_tracks", lambda frame, tracks, latency_ms: None),
         extras.get("on_summary", lambda sample_id, stamp_s, summary, dropped: None),
+    )
+
+
+def _settings(camera: ChannelCamera, stained_diameter_min_um: float = 0.0) -> VisionSettings:
+    return VisionSettings(
+        um_per_px=camera.um_per_px,
+        wall_top_px=camera.wall_top_px,
+        wall_bottom_px=camera.wall_bottom_px,
+        channel_depth_um=camera.channel_depth_um,
+        frame_rate_hz=camera.frame_rate_hz,
+        stained_diameter_min_um=stained_diameter_min_um,
     )

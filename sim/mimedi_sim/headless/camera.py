@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The plant's microscope as a camera in the same process."""
+"""The plant's cameras in the same process."""
 
 from __future__ import annotations
 
@@ -12,22 +12,21 @@ from mimedi_sim.plant.twin import Plant
 class PlantCamera:
     """A Camera that takes each exposure when process time has come to it."""
 
-    name = "microscope"
-
-    def __init__(self, plant: Plant, clock: ProcessClock) -> None:
+    def __init__(self, plant: Plant, clock: ProcessClock, name: str) -> None:
+        self.name = name
         self.dropped = 0
         self._plant = plant
         self._clock = clock
 
     async def set_capture(self, on: bool) -> None:
         """Start or stop the exposures."""
-        self._plant.set_capture(on, self._clock.now_s())
+        self._plant.set_capture(self.name, on, self._clock.now_s())
 
     async def next_frame(self, timeout_s: float) -> Frame:
         """Return the next exposure; raises ReplyTimeout when the camera does not expose."""
-        due_s = self._plant.next_frame_s()
+        due_s = self._plant.next_frame_s(self.name)
         if due_s == float("inf"):
             raise ReplyTimeout(self.name, "the camera does not capture; switch capture on first")
         await self._clock.sleep_until(due_s)
-        frame = self._plant.frame(due_s)
+        frame = self._plant.frame(self.name, due_s)
         return Frame(frame.stamp_s, frame.bright_field, frame.dye)

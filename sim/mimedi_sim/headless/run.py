@@ -108,7 +108,7 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
     events = _Events()
     interfaces = default_interfaces()
     links = {name: MemoryLink(name, _receiver(plant, name, clock)) for name in run.site.instruments}
-    extras = {"camera": PlantCamera(plant, clock)}
+    extras = {name: PlantCamera(plant, clock, name) for name in plant.cameras}
     services: dict[str, ModuleService] = {}
     engine: Engine | None = None
     loop = asyncio.get_running_loop()

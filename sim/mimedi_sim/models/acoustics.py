@@ -98,18 +98,23 @@ def lateral_position_m(start_m: float, time_s: float, time_constant_s: float, wi
     """Return the distance from the wall in m after a time: tan(k y) = tan(k y0) exp(t/t*)."""
     if not 0.0 < start_m < width_m:
         raise ValueError(f"start_m is {start_m}; allowed: inside the channel, 0..{width_m} m")
-    k = math.pi / width_m
     mirrored = start_m > width_m / 2.0
-    y0 = width_m - start_m if mirrored else start_m
-    # atan2 of exponent-scaled sine and cosine stays finite for any exponent and at the node itself.
-    exponent = time_s / time_constant_s
-    sine, cosine = math.sin(k * y0), math.cos(k * y0)
-    if exponent > 0.0:
-        cosine *= math.exp(-exponent)
-    else:
-        sine *= math.exp(exponent)
-    y = math.atan2(sine, cosine) / k
+    y = float(lateral_positions_m(
+        np.array([width_m - start_m if mirrored else start_m]), np.array([time_s / time_constant_s]), width_m
+    )[0])
     return width_m - y if mirrored else y
+
+
+def lateral_positions_m(start_m: FloatArray, exponent: FloatArray, width_m: float) -> FloatArray:
+    """Return distances from the wall in m, shape (N,), of particles that start in that wall's half at start_m (N,).
+
+    exponent is t/t* (N,), negative for particles that the sound pushes to the wall.
+    """
+    k = math.pi / width_m
+    # atan2 of exponent-scaled sine and cosine stays finite for any exponent and at the node itself.
+    sine = np.sin(k * start_m) * np.exp(np.minimum(exponent, 0.0))
+    cosine = np.cos(k * start_m) * np.exp(-np.maximum(exponent, 0.0))
+    return np.asarray(np.arctan2(sine, cosine) / k)
 
 
 def focusing_time_s(start_m: float, end_m: float, time_constant_s: float, width_m: float) -> float:

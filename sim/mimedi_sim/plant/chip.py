@@ -71,6 +71,31 @@ class Drive:
         return self.amplitude_vpp > 0.0 and self.frequency_hz > 0.0
 
 
+@dataclass(frozen=True)
+class ChipRun:
+    """What flows through the chip from an instant on: the sample (amounts) and both flows [uL/s]."""
+
+    sample: FloatArray
+    sample_ul_s: float
+    buffer_ul_s: float
+
+
+@dataclass(frozen=True)
+class ChannelStreams:
+    """What carries and drives particles through one channel up to its outlets.
+
+    Args: geometry of the present way of working. channel_ul_s, sample_ul_s: flow of one channel, and the sample's
+    part of it. energy_j_m3, residence_s: of the sound. mobility_factor: of crowding.
+    """
+
+    geometry: SorterGeometry
+    channel_ul_s: float
+    sample_ul_s: float
+    energy_j_m3: float
+    residence_s: float
+    mobility_factor: float
+
+
 class Chip:
     """Transducer, temperature and outlet shares of the sorter chip."""
 
@@ -204,6 +229,16 @@ class Chip:
             self._recoveries[key] = found
         return found
 
+    def streams(self, sample: FloatArray, sample_ul_s: float, buffer_ul_s: float, time_s: float) -> ChannelStreams:
+        """Return the streams in each channel while a sample (amounts) and buffer flow, both rates [uL/s] not zero."""
+        self.centre_share(sample_ul_s, buffer_ul_s)  # the way of working follows from the flows
+        geometry = self.geometry(self._sample_share)
+        total_ul_s = sample_ul_s + buffer_ul_s
+        return ChannelStreams(
+            geometry, total_ul_s / geometry.channels, sample_ul_s / geometry.channels, self.energy_j_m3(time_s),
+            self._residence_s(geometry, total_ul_s * 60.0), self._crowding(sample),
+        )
+
     @staticmethod
     def _crowding(sample: FloatArray) -> float:
         small = sum(sample[INDEX[name]] for name in ("t_free", "t_bead", "lymphocyte", "dead", "dead_bead", "rbc"))
@@ -242,7 +277,7 @@ class Chip:
         self, energy: float, flow_ul_min: float, sample_share: float, beads_per_carrier: float, crowding: float
     ) -> FloatArray:
         geometry = self.geometry(sample_share)
-        mean_beads = _poisson_mean_of_carriers(beads_per_carrier)
+        mean_beads = poisson_mean_of_carriers(beads_per_carrier)
         weights = bead_count_distribution(mean_beads, 1.0) if beads_per_carrier > 0.0 else (1.0,)
         resting, dead, activated = kinds.RESTING_LYMPHOCYTE, kinds.DEAD_CELL, kinds.ACTIVATED_T_CELL
         plain = [resting, kinds.MONOCYTE, dead, kinds.RED_BLOOD_CELL, kinds.BEAD, activated]
@@ -283,7 +318,7 @@ def _edge_of_middle_band(chip: SorterGeometry, flow_share: float) -> float:
     return float(brentq(gap, chip.lamella_start_m, half - 0.2e-6, xtol=1e-9))
 
 
-def _poisson_mean_of_carriers(beads_per_carrier: float) -> float:
+def poisson_mean_of_carriers(beads_per_carrier: float) -> float:
     """Return the Poisson mean whose carriers (one bead or more) carry a number of beads on average."""
     if beads_per_carrier <= 1.0:
         return 1e-3 if beads_per_carrier > 0.0 else 0.0

@@ -7,19 +7,13 @@ cells. Frames lie on the grid of the frame rate, so that a frame is the same who
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
-import numpy as np
-import numpy.typing as npt
-
-from mimedi_nodes.modules.site import Microscope
-from mimedi_sim.camera import MicroscopeCamera
-from mimedi_sim.cell_field import DEAD_OVER_LIVE_DIAMETER, CellField, Cells, ImagingChannel, Population
+from mimedi_nodes.modules.site import ChannelCamera
+from mimedi_sim.cell_field import DEAD_OVER_LIVE_DIAMETER, CellField, Cells, Population
 from mimedi_sim.models import species as kinds
+from mimedi_sim.plant.camera_station import CameraFrame, CameraStation
 from mimedi_sim.plant.ledger import INDEX, VOLUME, FloatArray
-
-Image = npt.NDArray[np.uint8]
 
 FEED_SPEED_UM_S = 6500.0
 """Mean speed in the imaging channel [calibration: 130 um, 0.4 of the view, between frames at 50 Hz. A cell is seen two
@@ -29,55 +23,18 @@ that as many times more frames tell as much, and faster feeding leaves nothing t
 _LOOKS = ("live", "live", "live", "live", "dead", "dead", "bead")
 
 
-@dataclass(frozen=True)
-class CameraFrame:
-    """One exposure: process time [s], both channels (height, width) uint8, index on the frame grid."""
+class ImagingStation(CameraStation):
+    """The microscope over the imaging channel, and the cell field of the sample in it."""
 
-    stamp_s: float
-    bright_field: Image
-    dye: Image
-    index: int
-
-
-class ImagingStation:
-    """Camera and cell field of one workcell."""
-
-    def __init__(self, seed: int, settings: Microscope) -> None:
-        self._seed, self._settings = seed, settings
-        self._channel = ImagingChannel(
-            settings.width_px, settings.height_px, settings.um_per_px, settings.wall_top_px, settings.wall_bottom_px,
-            settings.channel_depth_um,
-        )
-        self._camera: MicroscopeCamera | None = None
+    def __init__(self, seed: int, settings: ChannelCamera) -> None:
+        super().__init__(seed, "microscope", settings, _LOOKS)
         self._field: CellField | None = None
         self._field_key: tuple[float, ...] = ()
         self._sample = 0
-        self.capturing = False
-        self._next_index = 0
-
-    def set_capture(self, on: bool, now_s: float) -> None:
-        """Start or stop capturing; the first frame is the first of the grid after now_s."""
-        if on and not self.capturing:
-            self._next_index = math.floor(now_s * self._settings.frame_rate_hz + 1e-6) + 1
-        self.capturing = on
-
-    def next_frame_s(self) -> float:
-        """Return when the next exposure is due; inf while the camera does not capture."""
-        return self._next_index / self._settings.frame_rate_hz if self.capturing else math.inf
 
     def frame(self, time_s: float, content: FloatArray) -> CameraFrame:
         """Return the frame of the grid at time_s for what is in the imaging cell (amounts)."""
-        index = round(time_s * self._settings.frame_rate_hz)
-        self._next_index = max(self._next_index, index + 1)
-        stamp_s = index / self._settings.frame_rate_hz
-        cells = self.field(content).at(stamp_s)
-        if self._camera is None:
-            self._camera = MicroscopeCamera(
-                self._seed, self._settings.width_px, self._settings.height_px, self._settings.um_per_px,
-                channel=self._channel, kinds=_LOOKS,
-            )
-        bright, dye = self._camera.render(index, cells)
-        return CameraFrame(stamp_s, bright, dye, index)
+        return self.expose(time_s, self.field(content).at)
 
     def truth(self, time_s: float, content: FloatArray) -> Cells:
         """Return the cells in view at time_s."""
@@ -90,7 +47,7 @@ class ImagingStation:
             self._sample += self._field is not None
             self._field_key = key
             self._field = CellField(
-                self._seed, f"imaging {self._sample}", populations(content), self._channel, FEED_SPEED_UM_S
+                self._seed, f"imaging {self._sample}", populations(content), self.channel, FEED_SPEED_UM_S
             )
         return self._field
 

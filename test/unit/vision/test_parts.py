@@ -16,9 +16,9 @@ from mimedi_nodes.vision.annotate import annotate
 from mimedi_nodes.vision.appearance import Appearances
 from mimedi_nodes.vision.calibration import CalibrationError, CameraCalibration, calibrate, find_marks, load_calibration
 from mimedi_nodes.vision.flow import FlowProfile
-from mimedi_nodes.vision.focusing import FocusingEstimator, focusing
+from mimedi_nodes.vision.focusing import FocusingEstimator, focusing, speed_across
 from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
-from mimedi_nodes.vision.settings import VisionInputError
+from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
 from mimedi_nodes.vision.shape import equivalent_diameter_px, hull_shape, outer_contour
 
 
@@ -175,34 +175,50 @@ def test_calibration_is_immutable() -> None:
         CameraCalibration("c", 0.65, 0, 0, 0, 0.1, 4, 0.0, 1.0).um_per_px = 1.0  # type: ignore[misc]
 
 
-def sorter() -> object:
-    from mimedi_nodes.vision.settings import VisionSettings
+def sorter() -> VisionSettings:
     return VisionSettings(0.65, 20.0, 20.0 + 375.0 / 0.65, 150.0, 50.0)
 
 
 def test_focusing_of_a_normal_stream() -> None:
     rng = np.random.default_rng(1)
-    chip = sorter()
     middle = 20.0 + 375.0 / 0.65 / 2.0
-    seen = focusing(middle + rng.normal(10.0, 20.0, 4000) / 0.65, chip, centre_band_um=120.0)  # type: ignore[arg-type]
-    # A normal distribution has 90 % within ±1.645 sigma.
-    assert seen.width_um == pytest.approx(2 * 1.645 * 20.0, rel=0.05)
+    seen = focusing(middle + rng.normal(10.0, 20.0, 4000) / 0.65, sorter(), centre_band_um=120.0)
+    # Near the middle all cells are equally fast.
+    assert seen.spread_um == pytest.approx(20.0, rel=0.05)
     assert seen.offset_um == pytest.approx(10.0, abs=1.5)
     assert seen.centre_fraction.low < seen.centre_fraction.value < seen.centre_fraction.high
     assert seen.centre_fraction.value > 0.99
     assert seen.histogram_counts.sum() == 4000
-    spread = focusing(rng.uniform(20.0, 20.0 + 375.0 / 0.65, 4000), chip)  # type: ignore[arg-type]
-    assert spread.centre_fraction.value == pytest.approx(120.0 / 375.0, abs=0.03)
+
+
+def test_cells_count_with_the_speed_of_the_liquid() -> None:
+    rng = np.random.default_rng(2)
+    wall = 375.0 / 0.65
+    rows = np.linspace(20.0, 20.0 + wall, 20_001)
+    # The band of 135 um takes 45.6 % of the flow (PHYSICS §12), and so of cells spread evenly over the section.
+    assert focusing(rows, sorter(), centre_band_um=135.0).centre_fraction.value == pytest.approx(0.4557, abs=2e-4)
+    covered = 0
+    for _ in range(400):
+        centre = focusing(rng.uniform(20.0, 20.0 + wall, 300), sorter(), centre_band_um=135.0).centre_fraction
+        covered += centre.low <= 0.4557 <= centre.high
+    assert 0.92 <= covered / 400 <= 0.98
+
+
+def test_speed_across_a_flat_channel_is_the_parabola_of_its_depth() -> None:
+    flat = speed_across(np.array([0.0, 900.0, -900.0, 1000.0]), 2000.0, 20.0)
+    assert flat[1] == pytest.approx(flat[0], rel=1e-6)  # walls reach as far as the depth only
+    assert flat[2] == flat[1]
+    assert flat[3] == 0.0
+    deep = speed_across(np.array([0.0, 50.0]), 200.0, 20_000.0)
+    assert deep[1] / deep[0] == pytest.approx(1.0 - 0.25, rel=0.01)  # 1 - (2 y / w)²
 
 
 def test_focusing_refuses_a_channel_that_is_cut_off() -> None:
     with pytest.raises(VisionInputError, match="sorter image height"):
-        FocusingEstimator(sorter()).add(FrameTracks(0.0, 0, [], 512, 128))  # type: ignore[arg-type]
+        FocusingEstimator(sorter(), 135.0).add(np.full((128, 512), 120, np.uint8))
     with pytest.raises(VisionInputError, match="centre_band_um"):
-        focusing(np.zeros(3), sorter(), centre_band_um=400.0)  # type: ignore[arg-type]
-    estimator = FocusingEstimator(sorter())  # type: ignore[arg-type]
-    estimator.add(FrameTracks(0.0, 0, [], 512, 620))
-    assert math.isnan(estimator.result().width_um)
+        focusing(np.zeros(3), sorter(), centre_band_um=400.0)
+    assert math.isnan(FocusingEstimator(sorter(), 135.0).result().centre_fraction.value)
 
 
 def test_annotation_draws_cells_in_their_colours() -> None:
