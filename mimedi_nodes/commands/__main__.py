@@ -10,6 +10,7 @@ import sys
 COMMANDS = (
     "demo", "produce", "status", "simulate", "verify", "report", "dashboard", "recipe", "track", "segment",
     "check-physics",
+    "user", "sign", "release",
 )
 
 

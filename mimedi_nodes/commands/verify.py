@@ -10,6 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from mimedi_nodes.process.users import read_accounts, signer_keys
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.heads import PUBLIC_KEY_FILE, load_public_key
 from mimedi_nodes.records.verify import VerifyReport, verify
@@ -37,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
         action="append",
         help="public key of the recorder, may be repeated (default: .workcell/keys/record.pub.pem beside the runs)",
     )
+    parser.add_argument("--users", type=Path, help="folder of the accounts (default: .workcell/users beside the runs)")
     parser.add_argument("--head", default="", help="hash on the printed report, or its first digits")
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(list(argv))
@@ -47,7 +49,9 @@ def main(argv: Sequence[str]) -> int:
     except RecordError as error:
         report = VerifyReport(batch_id=run.name, missing=[str(error)])
     else:
-        report = verify(run, heads_folder, keys, options.head)
+        users = options.users or run.parent.parent / ".workcell" / "users"
+        accounts = read_accounts(users)
+        report = verify(run, heads_folder, keys, options.head, signer_keys(accounts) if accounts else None)
     if options.json:
         print(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
     else:

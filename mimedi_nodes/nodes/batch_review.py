@@ -18,7 +18,7 @@ from ..records.review import Evaluate, Review, review
 from ..records.specification import product_file, read_specification
 from ..records.summary import SUMMARY_FILE, summarize
 from . import run_files
-from .record_keeper import PRODUCER, RecordKeeper
+from .record_keeper import RecordKeeper
 
 REPORT_FILE = "report.html"
 
@@ -63,7 +63,7 @@ def review_batch(
 def _known(keeper: RecordKeeper, batch_id: str, events: list[RecordEvent]) -> Reviewed | None:
     """The review that was written last, when only the recorder has written since and the summary is untouched."""
     told = [index for index, event in enumerate(events) if event.kind == "attachment" and event.what == REPORT_FILE]
-    if not told or any(event.producer != PRODUCER for event in events[told[-1] :]):
+    if not told or any(event.producer != keeper.producer for event in events[told[-1] :]):
         return None
     files = registered(events)
     folder = keeper.folder(batch_id)

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,11 @@ from ..records.store import RecordStore
 from . import run_files
 
 PRODUCER = "recorder"
+SIGNATURES = "signatures"
+"""Folder, in .workcell beside the runs, of the outboxes in which people's signatures wait for who has the record."""
+
+Refusal = Callable[[RecordEvent, Sequence[RecordEvent], str | None], str]
+"""Says why a signature must not be taken, empty when it may: event, record so far, hash of the row it signs up to."""
 
 _MILESTONES = {"batch_started": True, "batch_taken_up": True, "batch_ended": False}
 """Kinds after which a batch is in production, or not."""
@@ -29,20 +35,26 @@ class RecordKeeper:
         runs_dir: folder of the run folders.
         keys_dir: folder of the signing keys, outside of `runs_dir`.
         state_dir: folder of the recorder's own outbox.
+        refusal: looks at every signature before it is taken; without it none is.
+        producer: name of the recorder among the producers.
 
     Raises:
         RecordError: a folder cannot be written, the keys cannot be used, or lie among the runs.
     """
 
-    def __init__(self, runs_dir: Path, keys_dir: Path, state_dir: Path) -> None:
+    def __init__(
+        self, runs_dir: Path, keys_dir: Path, state_dir: Path, refusal: Refusal | None = None, producer: str = PRODUCER
+    ) -> None:
         self.runs_dir = runs_dir
+        self.producer = producer
+        self._refusal = refusal
         inside = keys_dir.resolve().parts[len(runs_dir.resolve().parts) :]
         if keys_dir.resolve().is_relative_to(runs_dir.resolve()) and not "".join(inside[:1]).startswith("."):
             raise RecordError(f"keys_dir {keys_dir} lies in a run folder of {runs_dir}; keep them outside of the runs")
         self._lock = threading.RLock()
         self._in_production: dict[str, bool] = {}
         self._times_s: dict[str, float] = {}
-        self._outbox = Outbox(state_dir / f"{PRODUCER}.outbox.sqlite", PRODUCER)
+        self._outbox = Outbox(state_dir / f"{producer}.outbox.sqlite", producer)
         try:
             self._store = RecordStore(runs_dir, Signer.load_or_create(keys_dir))
         except BaseException:
@@ -64,12 +76,60 @@ class RecordKeeper:
             raise EventError("events: are not those of one producer in rising order; send each producer's own")
         with self._lock:
             before = {batch_id: self._last(batch_id, events[0].producer) for batch_id in {e.batch_id for e in events}}
+            if any(event.kind == "signature" for event in events):
+                events = self._with_signatures_checked(events, before)
             self._store.append(events)
             fresh = [event for event in events if event.sequence > before[event.batch_id]]
             for event in fresh:
                 self._follow(event)
             self._drain()
         return numbers[-1], fresh
+
+    def take_signatures(self) -> list[RecordEvent]:
+        """Take the signatures that people have left for the recorder; return those that were new.
+
+        Raises:
+            RecordError: they cannot be read or written now; they stay where they are.
+        """
+        taken: list[RecordEvent] = []
+        for path in sorted(signatures_folder(self.runs_dir).glob("*.outbox.sqlite")):
+            outbox = Outbox(path, signer_of(path.name.removesuffix(".outbox.sqlite")))
+            try:
+                while pending := outbox.pending():
+                    acknowledged, fresh = self.take(pending)
+                    outbox.acknowledge(acknowledged)
+                    taken += fresh
+            finally:
+                outbox.close()
+        return taken
+
+    def _with_signatures_checked(
+        self, events: Sequence[RecordEvent], before: Mapping[str, int]
+    ) -> Sequence[RecordEvent]:
+        """The events, each signature looked at with all that came before it on record.
+
+        One that is none goes on record as refused, under its own number: its producer must not be stuck with it.
+        """
+        checked: list[RecordEvent] = []
+        for event in events:
+            if event.kind == "signature":
+                if event.sequence <= before[event.batch_id]:
+                    continue  # decided when it first came
+                self._store.append(checked)
+                reason = self._reason_against(event)
+                if reason:
+                    told = {name: event.data.get(name) for name in ("meaning", "signer", "role")}
+                    event = replace(event, kind="signature_refused", why=reason, data={**told, "reason": reason})
+            checked.append(event)
+        return checked
+
+    def _reason_against(self, event: RecordEvent) -> str:
+        if self._refusal is None:
+            return "this recorder was not given the accounts, so that it takes no signatures"
+        record = self._store.record(event.batch_id)
+        count = event.data.get("count")
+        hash_of_row = record.hash_of(count) if isinstance(count, int) else None
+        return self._refusal(event, list(record.events()), hash_of_row)
 
     def note(
         self,
@@ -90,7 +150,7 @@ class RecordKeeper:
         """
         with self._lock:
             time_s = self.time_s(batch_id) if process_time_s is None else process_time_s
-            event = self._outbox.append(batch_id, time_s, kind, PRODUCER, what, why, data)
+            event = self._outbox.append(batch_id, time_s, kind, self.producer, what, why, data)
             self._drain()
             return event
 
@@ -182,6 +242,21 @@ class RecordKeeper:
             runs = sorted(path.parent.name for path in self.runs_dir.glob("*/record.sqlite"))
             known = ", ".join(name for name in runs if not name.startswith(".")) or "none"
             raise RecordError(f"batch {batch_id!r} has no record in {self.runs_dir}; known: {known}")
+
+
+def signatures_folder(runs_dir: Path) -> Path:
+    """Return the folder in which signatures wait for the record of their batch."""
+    return runs_dir.resolve().parent / ".workcell" / SIGNATURES
+
+
+def signer_of(folder_name: str) -> str:
+    """Return the producer of a batch's signatures, by the name of its run folder."""
+    return f"{SIGNATURES}/{folder_name}"
+
+
+def signature_outbox(runs_dir: Path, folder_name: str) -> Outbox:
+    """Return the outbox of a batch's signatures; raises RecordError when it cannot be opened."""
+    return Outbox(signatures_folder(runs_dir) / f"{folder_name}.outbox.sqlite", signer_of(folder_name))
 
 
 def _latest_s(times_s: Iterable[float]) -> float:

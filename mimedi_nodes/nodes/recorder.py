@@ -29,12 +29,14 @@ from .parameters import Parameter, ParameterError, declare
 from .record_keeper import RecordKeeper
 from .recorder_alarms import RecorderAlarms
 from .running import run_node
+from .signature_check import signature_check
 
 PARAMETERS = (
     Parameter("runs_dir", "", "folder of the run folders"),
     Parameter("keys_dir", "", "folder of the signing keys; empty: WORKCELL_KEYS, or .workcell/keys beside runs_dir"),
     Parameter("state_dir", "", "folder of the recorder's own outbox; empty: .workcell/state beside runs_dir"),
     Parameter("products_dir", "", "folder of the release specifications (config/products)"),
+    Parameter("users_dir", "", "folder of the accounts; empty: .workcell/users beside runs_dir"),
     Parameter("mcap", True, "record the topics of each batch to <run>/topics.mcap"),
     Parameter("mcap_flush_s", 2.0, "shortest steady time between two flushes of the recording [s]", 0.1, 60.0),
     Parameter("mcap_reserve_mb", 256, "free space left to the record: less stops recording topics [MB]", 0, 10**6),
@@ -77,7 +79,13 @@ class RecorderNode(ManagedNode):
         beside = runs_dir.resolve().parent / ".workcell"
         keys_dir = Path(self.settings["keys_dir"] or os.environ.get("WORKCELL_KEYS") or beside / "keys")
         state_dir = Path(self.settings["state_dir"] or beside / "state")
-        self._keeper = keeper = RecordKeeper(runs_dir, keys_dir, state_dir)
+        products_dir = Path(self.settings["products_dir"])
+        check = signature_check(
+            Path(self.settings["users_dir"] or beside / "users"),
+            products_dir.parent / "users" / "roles.yaml",
+            products_dir,
+        )
+        self._keeper = keeper = RecordKeeper(runs_dir, keys_dir, state_dir, check)
         self._closers.append(keeper.close)
         self._mending = self._worker.submit(bring_to_end, keeper, self.get_logger())
         append = self.create_service(AppendEvents, "~/append", self._on_append)
@@ -88,6 +96,7 @@ class RecorderNode(ManagedNode):
         self._closers.append(partial(self.destroy_service, review))
         for period_s, callback in (
             (LOOK_PERIOD_S, self._look),
+            (LOOK_PERIOD_S, self._take_signatures),
             (self.settings["state_period_s"], self._publish_diagnostics),
         ):
             timer = self.managed_timer(period_s, callback)
@@ -149,6 +158,18 @@ class RecorderNode(ManagedNode):
             for event in fresh:
                 self._follow(event)
         return acknowledged
+
+    def _take_signatures(self) -> None:
+        """Take what people have signed at the terminal of this host."""
+        if self._keeper is None:
+            return
+        try:
+            for event in self._keeper.take_signatures():
+                self.get_logger().info(f"{event.kind}: {event.what} by {event.who} on {event.batch_id}")
+        except (StorageError, OSError) as error:
+            self._alarms.storage_failed("", str(error))
+        except RecordError as error:
+            self._alarms.refused("signatures", "", str(error))
 
     # -- topics -----------------------------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ def evaluate(specification: Mapping[str, Any], facts: Mapping[str, Any]) -> Eval
     tests = specification.get("tests")
     if not isinstance(tests, Sequence) or isinstance(tests, str) or not tests:
         raise SpecificationError("the specification has no tests; a product without tests cannot be released")
-    rows = tuple(_row(test, facts) for test in tests)
+    rows = tuple(_row(test, facts) for test in (*_implied(facts), *tests))
     reasons = [f"{row.title}: {row.reason}" for row in rows if row.reason]
     ended = facts.get("ended") or {}
     if ended.get("reason"):
@@ -80,6 +80,26 @@ def evaluate(specification: Mapping[str, Any], facts: Mapping[str, Any]) -> Eval
     # Facts of a record name its batch; one that has not ended yet is running.
     state = str(ended.get("state") or ("running" if facts.get("batch") else "completed"))
     return Evaluation(_with_end(_overall(rows), state), rows, tuple(reasons))
+
+
+def _implied(facts: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the tests that hold for every product, whatever its specification says."""
+    if not facts.get("batch"):
+        return []  # values of somewhere else than a record
+    return [_PRODUCTION]
+
+
+_PRODUCTION = {
+    "id": "run_kind",
+    "title": "Kind of run",
+    "source": "batch.run_kind",
+    "criterion": {"equals": "production"},
+    "unit": "kind",
+    "stage": "provisional",
+    "group": "release",
+    "method": "start of the batch, approved recipe",
+    "reference": "an engineering run is never released",
+}
 
 
 def _with_end(verdict: Verdict, state: str) -> Verdict:

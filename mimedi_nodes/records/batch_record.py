@@ -136,6 +136,12 @@ class BatchRecord:
             rows = self._database.execute(_SELECT_ROWS).fetchall()
         return (row_event(row) for row in rows)
 
+    def hash_of(self, number: int) -> str | None:
+        """Return the hash of a row, None when there is no such row."""
+        with storage_error(self._name):
+            row = self._database.execute("SELECT hash FROM rows WHERE number = ?", (number,)).fetchone()
+        return str(row[0]) if row else None
+
     def close(self) -> None:
         """Close the database and give up the ledger."""
         with storage_error(self._name):

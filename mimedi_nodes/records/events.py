@@ -15,7 +15,7 @@ from .errors import EventError
 
 KINDS = frozenset(
     {
-        "batch_started",  # data: recipe, product, donor, patient, weight, parameters, seed ...
+        "batch_started",  # data: run_kind, recipe, product, donor, patient, weight, parameters, seed ...
         "recipe_parameter",  # data: name, value, unit
         "batch_taken_up",  # the coordinator came back; data: state
         "phase_intended",  # written ahead; data: phase_id, module, action, goal, goal_id
@@ -42,7 +42,8 @@ KINDS = frozenset(
         "state_changed",  # data: old, new
         "material",  # data: material, lot, from, to, volume_ul, label ...
         "attachment",  # data: path, sha256, bytes, media_type
-        "signature",  # data: meaning, signer, role
+        "signature",  # data: see records.signatures.Statement, key_id, signature
+        "signature_refused",  # a signature that was not taken; data: meaning, signer, reason
         "batch_ended",  # data: state, reason
         "certificate_issued",  # data: verdict, stage, summary_sha256 ...
     }

@@ -35,7 +35,8 @@ class Facts:
     `values` is what expressions of a specification read, nested mappings of plain values; what nobody told is
     missing or None there, so that an expression that needs it raises:
 
-    * `batch.*`: data of `batch_started` (`patient_id`, `donor_id`, `patient_weight_kg`, `recipe`, `product` ...);
+    * `batch.*`: data of `batch_started` (`run_kind`: production or engineering, `patient_id`, `donor_id`,
+      `patient_weight_kg`, `recipe`, `product` ...);
     * `parameter.<name>`: value of a recipe parameter;
     * `phase.<step>.<field>`: result of the last run of a step that succeeded, by the step's own name (the last
       part of its path) and by its whole path (`phase.release.fill.formulate.dose_car_cells`);
@@ -80,6 +81,17 @@ def gather_facts(events: Iterable[RecordEvent]) -> Facts:
     return facts
 
 
+def run_kind(events: Iterable[RecordEvent]) -> str | None:
+    """Return `production` or `engineering`, as the batch was started; None when its start does not say."""
+    for event in events:
+        if event.kind == "batch_started":
+            kind = event.data.get("run_kind")
+            if kind is None and isinstance(event.data.get("engineering_run"), bool):
+                kind = "engineering" if event.data["engineering_run"] else "production"
+            return kind if kind in ("production", "engineering") else None
+    return None
+
+
 def step_name(phase_id: str) -> str:
     """Return a step's own name: the last part of its path, without the number of a loop's turn."""
     return _ITERATION.sub("", phase_id).rsplit(".", 1)[-1]
@@ -109,6 +121,7 @@ def _batch_started(facts: Facts, event: RecordEvent) -> None:
     # The names that recipes and specifications use, whichever of the two the event was written with.
     for name, short in (("patient_id", "patient"), ("donor_id", "donor"), ("patient_weight_kg", "weight_kg")):
         batch[name] = event.data.get(name, event.data.get(short))
+    batch["run_kind"] = run_kind([event])
     parameters = event.data.get("parameters")
     if isinstance(parameters, Mapping):
         for name, value in parameters.items():

@@ -74,6 +74,9 @@ class RecordStore:
         for event in events:
             last = contiguous.get(event.producer, self._last.get(event.producer))
             if last is not None and event.sequence > last + 1:
+                # Somebody else may have written into this record while it was closed here.
+                last = max(last, self.record(event.batch_id).last_sequences.get(event.producer, 0))
+            if last is not None and event.sequence > last + 1:
                 raise GapError(event.producer, last + 1, event.sequence)
             starts_over = event.sequence == 1
             contiguous[event.producer] = 1 if starts_over else max(event.sequence, last or 0)

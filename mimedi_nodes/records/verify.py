@@ -27,6 +27,7 @@ from .chain import (
 from .errors import EventError, RecordError
 from .events import RecordEvent
 from .heads import Head, key_id
+from .signatures import SignerKey, check_signature, read_signature
 from .sqlite import open_database, storage_error
 
 Verdict = Literal["intact", "altered", "unverifiable"]
@@ -58,6 +59,7 @@ class VerifyReport:
     rows: int = 0
     heads: int = 0
     attachments: int = 0
+    signatures: int = 0
     head_hash: str = ""
     head_wall_time: str = ""
     key_id: str = ""
@@ -89,17 +91,19 @@ def verify(
     heads_folder: Path,
     public_key: Ed25519PublicKey | Sequence[Ed25519PublicKey],
     expected_head: str = "",
+    signer_keys: Mapping[str, SignerKey] | None = None,
 ) -> VerifyReport:
-    """Compare a run's record with its chain, its signed heads outside the run, and its attachments.
+    """Compare a run's record with its chain, its signed heads outside the run, its attachments and its signatures.
 
     Finds edited, removed, inserted and reordered rows, a cut tail, a recomputed chain, altered heads, tables or
-    triggers, altered or missing attachments. Reads only.
+    triggers, altered or missing attachments, signatures that nobody gave or that were moved. Reads only.
 
     Args:
         folder: run folder, named like the batch.
         heads_folder: folder of the ledgers, outside the run.
         public_key: the key, or all keys, that the recorder has signed with.
         expected_head: first digits of a hash that the record must contain, as printed on a report.
+        signer_keys: keys of the accounts, by their short names; None when the accounts are not at hand.
     """
     keys = [public_key] if isinstance(public_key, Ed25519PublicKey) else list(public_key)
     batch_id = "" if folder.name == JOURNAL else folder.name
@@ -126,6 +130,7 @@ def verify(
     _compare_heads(stored, ledger, copy, len(rows), folder, heads_folder, report)
     events = _events(rows, report)
     _check_attachments(folder, events, report)
+    _check_signatures(rows, hashes, signer_keys, report)
     if expected_head and not any(value.startswith(expected_head.lower()) for value in hashes[1:]):
         report.find("other_head", f"no row has the hash {expected_head}…; it is not the record that the hash is of")
     return report
@@ -305,3 +310,28 @@ def _check_attachments(folder: Path, events: Sequence[RecordEvent], report: Veri
             report.find("attachment_altered", f"{path} is not the file that was attached")
 
 
+def _check_signatures(
+    rows: Sequence[tuple[Any, ...]],
+    hashes: Sequence[str],
+    keys: Mapping[str, SignerKey] | None,
+    report: VerifyReport,
+) -> None:
+    """Each signature is its signer's own, over the rows that the record has before it."""
+    for number, row in enumerate(rows, start=1):
+        if row[ROW_COLUMNS.index("kind")] != "signature":
+            continue
+        report.signatures += 1
+        try:
+            signature = read_signature(row_event(row), number)
+        except (EventError, RecordError) as error:
+            report.find("signature_invalid", f"row {number}: {error}", number)
+            continue
+        signed = signature.statement.count
+        wrong = check_signature(signature, hashes[signed] if 0 < signed < number else None, keys or {})
+        if wrong and (keys is not None or "belongs to no account" not in wrong):
+            report.find("signature_invalid", f"row {number}: {wrong}", number)
+    if report.signatures and keys is None:
+        report.missing.append(
+            f"{report.signatures} electronic signatures cannot be checked without the accounts; "
+            "give their folder with --users"
+        )

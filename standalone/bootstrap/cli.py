@@ -20,7 +20,8 @@ COULD_NOT_RUN = 2
 
 # Served by mimedi_nodes.commands, with what each needs: the ROS overlay or the libraries alone.
 _WITH_ROS = ("demo", "produce", "status", "dashboard")
-_WITHOUT_ROS = ("simulate", "recipe", "verify", "report", "track", "segment", "check-physics")
+_WITHOUT_ROS = ("simulate", "recipe", "verify", "report", "track", "segment", "check-physics",
+                "user", "sign", "release")  # fmt: skip
 _LOCAL_ONLY = ("demo",)
 
 HELP = """\
@@ -54,6 +55,10 @@ without ROS, in seconds
   ./workcell recipe car_t_cd19         check a master recipe against the interfaces and modules
   ./workcell verify runs/BATCH         find any edit of a batch record
   ./workcell report runs/BATCH         write its report again
+  ./workcell user add anna --name "Anna Ruiz" --role administrator
+                                       accounts of the people who run and sign
+  ./workcell sign BATCH --meaning performed|verified|approved|rejected …
+  ./workcell release BATCH             the responsible pharmacist's signature
   ./workcell track movie.npz --out tracks.csv
                                        follow the cells of a movie (npz, video, folder of images)
   ./workcell segment images.npz --out cells.csv --labels labels.npz

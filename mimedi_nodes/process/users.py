@@ -1,0 +1,371 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accounts of a workcell: who may act, kept in an append-only, chained record of their own.
+
+Every account, change of password, failed login and session is a row of that record; what holds now follows from
+replaying it. Passwords are asked for where the record lies and never cross the network; session tokens do.
+
+Designed to support 21 CFR 11.10(d), 11.200 and 11.300: unique accounts, two components, ageing, lock-out.
+"""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+
+from ..records.batch_record import BatchRecord
+from ..records.errors import RecordError
+from ..records.events import RecordEvent, wall_time
+from ..records.heads import Signer, key_id
+from ..records.signatures import SignerKey
+from ..records.summary import read_events
+from .credentials import (
+    Credential,
+    CredentialError,
+    Person,
+    decode_token,
+    encode_token,
+    seal,
+    session_text,
+    unseal,
+)  # fmt: skip
+from .errors import WorkcellError
+from .roles import Roles
+
+FOLDER = "users"
+DAY_S = 86400.0
+PATIENCE_S = 10.0
+"""How long another command that is writing accounts is waited for [s]."""
+
+_USER = re.compile(r"[a-z][a-z0-9_.-]{1,31}\Z")
+
+
+class UserError(WorkcellError):
+    """An account cannot be made or changed; says why and what is allowed."""
+
+
+class LoginError(WorkcellError):
+    """Somebody was not let in; says no more than she may know."""
+
+
+@dataclass
+class Account:
+    """One account as the record leaves it."""
+
+    user: str
+    name: str
+    roles: tuple[str, ...]
+    enabled: bool = True
+    must_change: bool = True
+    changed_s: float = 0.0
+    failures: int = 0
+    failed_s: float = 0.0
+    credentials: list[Credential] = field(default_factory=list)
+    keys: list[str] = field(default_factory=list)
+    ended_sessions: set[str] = field(default_factory=set)
+
+
+@dataclass(frozen=True)
+class Principal:
+    """Who stands behind a session token."""
+
+    user: str
+    name: str
+    roles: tuple[str, ...]
+
+
+def replay(events: Sequence[RecordEvent]) -> dict[str, Account]:
+    """Return the accounts that a record of accounts leaves."""
+    accounts: dict[str, Account] = {}
+    for event in events:
+        data, user = event.data, event.what
+        if event.kind == "user_added":
+            accounts[user] = Account(user, str(data["name"]), tuple(data["roles"]))
+        account = accounts.get(user)
+        if account is None:
+            continue
+        if event.kind in ("user_added", "password_changed"):
+            credential = Credential.from_fields(data["credential"])
+            account.credentials.append(credential)
+            account.keys += [credential.public_key] if credential.public_key not in account.keys else []
+            account.must_change = bool(data["must_change"])
+            account.changed_s, account.failures = float(data["at_s"]), 0
+        elif event.kind == "user_changed":
+            account.enabled = bool(data.get("enabled", account.enabled))
+            account.roles = tuple(data.get("roles", account.roles))
+        elif event.kind == "login_failed":
+            account.failures, account.failed_s = account.failures + 1, float(data["at_s"])
+        elif event.kind == "login":
+            account.failures = 0
+        elif event.kind == "session_ended":
+            account.ended_sessions.add(str(data["session"]))
+    return accounts
+
+
+def signer_keys(accounts: Mapping[str, Account]) -> dict[str, SignerKey]:
+    """Return every key that an account has or had, by its short name."""
+    keys = {}
+    for account in accounts.values():
+        for text in account.keys:
+            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
+            keys[key_id(key)] = SignerKey(account.user, key)
+    return keys
+
+
+def read_accounts(folder: Path) -> dict[str, Account]:
+    """Return the accounts in a folder without taking it from its writer; none when there is no record yet."""
+    return replay(read_events(folder)) if (folder / "record.sqlite").is_file() else {}
+
+
+def check_session(token: str, accounts: Mapping[str, Account], now_s: float) -> Principal:
+    """Return who stands behind a session token.
+
+    Raises:
+        LoginError: forged, expired, ended, of an account that is disabled or whose password was changed since.
+    """
+    try:
+        text, payload, signature = decode_token(token)
+        user, session = str(payload["user"]), str(payload["session"])
+        issued_s, expires_s = float(payload["issued_s"]), float(payload["expires_s"])
+    except (CredentialError, KeyError, TypeError, ValueError) as error:
+        raise LoginError(f"session: {error}") from error
+    account = accounts.get(user)
+    if account is None or not account.enabled or session in account.ended_sessions:
+        raise LoginError("session: it has ended; log in again")
+    try:
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(account.keys[-1]))
+        key.verify(bytes.fromhex(signature), text)
+    except (InvalidSignature, ValueError) as error:
+        raise LoginError("session: the token was not issued to this account") from error
+    if not issued_s <= now_s < expires_s or issued_s < account.changed_s:
+        raise LoginError("session: it has expired; log in again")
+    return Principal(user, account.name, account.roles)
+
+
+class UserRegistry:
+    """The accounts below a folder, for the commands on the host where they lie.
+
+    Args:
+        folder: folder of the record of accounts.
+        signer: signs the heads of that record.
+        roles: roles and policy of the site.
+        now_s: wall time [s since 1970].
+    """
+
+    def __init__(self, folder: Path, signer: Signer, roles: Roles, now_s: Callable[[], float] = time.time) -> None:
+        self.folder, self.roles = folder, roles
+        self._signer, self._now_s = signer, now_s
+
+    def accounts(self) -> dict[str, Account]:
+        """Return all accounts by name."""
+        return read_accounts(self.folder)
+
+    def add(self, user: str, name: str, roles: Sequence[str], password: str, by: Person | None) -> None:
+        """Make an account whose password has to be changed at its first use.
+
+        Args:
+            by: the administrator; None only for the first account, which is an administrator's and keeps its password.
+
+        Raises:
+            UserError: the name is taken or malformed, a role or the password is not allowed, or `by` may not.
+        """
+        if not _USER.match(user):
+            raise UserError(f"user {user!r}: give small letters, digits and . _ -, a letter first, 2 to 32")
+        if not name.strip():
+            raise UserError("name is empty; a signature shows the printed name of its signer")
+        roles = self._known(roles)
+        with self._record() as (record, accounts):
+            if user in accounts:
+                raise UserError(f"user {user!r} is there already; an account is one person's for ever")
+            if by is None and accounts:
+                raise UserError("only the first account is made without an administrator")
+            if by is None and not self.roles.may(roles, "administer"):
+                raise UserError("the first account must have a role that administers accounts")
+            self._administrator(by)
+            self._check_password(user, password, ())
+            credential = seal(user, password, self.roles.policy)
+            data = {"name": name, "roles": list(roles), "credential": credential.as_fields(), "must_change": bool(by)}
+            self._write(record, "user_added", user, by.user if by else user, "account made", data, by)
+
+    def change(
+        self, user: str, by: Person, why: str, *, enabled: bool | None = None, roles: Sequence[str] | None = None
+    ) -> None:
+        """Disable or enable an account, or give it other roles.
+
+        Raises:
+            UserError: no such account, no reason, `by` may not, or no administrator would be left.
+        """
+        self._administrator(by)
+        if not why.strip():
+            raise UserError("why is empty; access is changed for a reason: say which")
+        with self._record() as (record, accounts):
+            account = self._account(accounts, user)
+            data: dict[str, Any] = {}
+            if enabled is not None:
+                data |= {"old": account.enabled, "enabled": enabled}
+            if roles is not None:
+                data |= {"old_roles": list(account.roles), "roles": list(self._known(roles))}
+            left = {name: one for name, one in accounts.items() if one.enabled and name != user}
+            stays = (account.enabled if enabled is None else enabled) and self.roles.may(
+                data.get("roles", account.roles), "administer"
+            )
+            if not stays and not any(self.roles.may(one.roles, "administer") for one in left.values()):
+                raise UserError(f"{user} is the last administrator; make another one first")
+            self._write(record, "user_changed", user, by.user, why, data, by)
+
+    def reset_password(self, user: str, password: str, by: Person, why: str) -> None:
+        """Give an account a new key under a password that has to be changed at its first use; unlocks it.
+
+        What was signed with the old key stays verifiable.
+
+        Raises:
+            UserError: no such account, the password is not allowed, no reason, or `by` may not.
+        """
+        self._administrator(by)
+        if not why.strip():
+            raise UserError("why is empty; a password is reset for a reason: say which")
+        with self._record() as (record, accounts):
+            account = self._account(accounts, user)
+            self._check_password(user, password, account.credentials)
+            data = {"credential": seal(user, password, self.roles.policy).as_fields(), "must_change": True}
+            self._write(record, "password_changed", user, by.user, why, data, by)
+
+    def change_password(self, user: str, old: str, new: str) -> None:
+        """Let a person change her own password; her key stays.
+
+        Raises:
+            LoginError: the old password is wrong or the account is locked or disabled.
+            UserError: the new one is not allowed.
+        """
+        person = self.authenticate(user, old, to_change=True)
+        with self._record() as (record, accounts):
+            self._check_password(user, new, accounts[user].credentials)
+            credential = seal(user, new, self.roles.policy, person.key)
+            data = {"credential": credential.as_fields(), "must_change": False}
+            self._write(record, "password_changed", user, user, "by its owner", data, None)
+
+    def authenticate(self, user: str, password: str, to_change: bool = False) -> Person:
+        """Return the person who knows a password; every failure is recorded, too many in a row lock the account.
+
+        Args:
+            to_change: whether a password that has to be changed first is taken.
+
+        Raises:
+            LoginError: wrong, locked, disabled, or the password has to be changed first.
+        """
+        policy = self.roles.policy
+        with self._record() as (record, accounts):
+            now_s = self._now_s()
+            account = accounts.get(user)
+            if account is None:
+                # The same work as for a real account, so that its time does not tell which accounts there are.
+                seal("nobody", password, policy)
+                if _USER.match(user):
+                    self._write(record, "login_failed", user, user, "no such account", {}, None)
+                raise LoginError("user or password is wrong")
+            if account.failures >= policy.failures_before_lock:
+                left_min = policy.lock_min - (now_s - account.failed_s) / 60.0
+                if left_min > 0.0:
+                    raise LoginError(
+                        f"{user} is locked after {account.failures} failures for {left_min:.0f} min more; "
+                        "an administrator can reset the password"
+                    )
+            key = unseal(user, password, account.credentials[-1])
+            if key is None:
+                self._write(record, "login_failed", user, user, "wrong password", {}, None)
+                raise LoginError("user or password is wrong")
+            if not account.enabled:
+                raise LoginError(f"{user} is disabled; an administrator can enable it")
+            expired = now_s - account.changed_s > policy.password_valid_d * DAY_S
+            if (expired or account.must_change) and not to_change:
+                why = "has expired" if expired else "was given by an administrator"
+                raise LoginError(f"the password of {user} {why}: change it with `workcell user passwd {user}`")
+            if account.failures:
+                self._write(record, "login", user, user, "failures forgotten", {}, None)
+            return Person(user, account.name, account.roles, key)
+
+    def open_session(self, person: Person) -> str:
+        """Return a token that stands for a person until it expires; the session is on record."""
+        now_s = self._now_s()
+        payload = {
+            "user": person.user, "session": secrets.token_hex(8), "issued_s": now_s,
+            "expires_s": now_s + self.roles.policy.session_h * 3600.0,
+        }  # fmt: skip
+        with self._record() as (record, _):
+            data = {"session": payload["session"], "expires_s": payload["expires_s"]}
+            self._write(record, "login", person.user, person.user, "session opened", data, None)
+        return encode_token(payload, person.sign_text(session_text(payload)))
+
+    def end_session(self, token: str) -> None:
+        """End a session before it expires; raises LoginError when there is none behind the token."""
+        principal = check_session(token, self.accounts(), self._now_s())
+        session = str(decode_token(token)[1]["session"])
+        with self._record() as (record, _):
+            data = {"session": session}
+            self._write(record, "session_ended", principal.user, principal.user, "logged out", data, None)
+
+    @contextmanager
+    def _record(self) -> Iterator[tuple[BatchRecord, dict[str, Account]]]:
+        """Open the record of accounts for writing; waits for another command that has it."""
+        deadline_s = time.monotonic() + PATIENCE_S
+        while True:
+            try:
+                record = BatchRecord(self.folder, self._signer, batch_id=FOLDER)
+                break
+            except RecordError as error:
+                if "another recorder" not in str(error) or time.monotonic() > deadline_s:
+                    raise UserError(str(error)) from error
+                time.sleep(0.05)
+        try:
+            yield record, replay(list(record.events()))
+        finally:
+            record.close()
+
+    def _write(
+        self, record: BatchRecord, kind: str, user: str, who: str, why: str, data: dict[str, Any], by: Person | None
+    ) -> None:
+        data = {**data, "at_s": self._now_s()}
+        if by is not None:
+            # An administrator's act carries her own signature: access to the files alone makes no accounts.
+            text = f"mimedi administration 1\n{record.count}\n{kind}\n{user}\n{data['at_s']!r}".encode()
+            data |= {"key_id": by.key_id, "signature": by.sign_text(text)}
+        number = record.last_sequences.get(FOLDER, 0) + 1
+        try:
+            record.append([RecordEvent(FOLDER, number, FOLDER, float("nan"), wall_time(), kind, who, user, why, data)])
+        except RecordError as error:
+            raise UserError(str(error)) from error
+
+    def _administrator(self, by: Person | None) -> None:
+        if by is not None and not self.roles.may(by.roles, "administer"):
+            raise UserError(f"{by.user} ({', '.join(by.roles)}) may not administer accounts")
+
+    def _known(self, roles: Sequence[str]) -> tuple[str, ...]:
+        unknown = [role for role in roles if role not in self.roles.roles]
+        if unknown or not roles:
+            named = ", ".join(unknown) or "none"
+            raise UserError(f"roles: {named}; allowed: {', '.join(self.roles.roles)}")
+        return tuple(dict.fromkeys(roles))
+
+    @staticmethod
+    def _account(accounts: Mapping[str, Account], user: str) -> Account:
+        if user not in accounts:
+            raise UserError(f"there is no user {user!r}; there are {', '.join(sorted(accounts)) or 'none'}")
+        return accounts[user]
+
+    def _check_password(self, user: str, password: str, before: Sequence[Credential]) -> None:
+        policy = self.roles.policy
+        if len(password) < policy.password_min_characters:
+            raise UserError(f"the password has {len(password)} characters; at least {policy.password_min_characters}")
+        if user in password.lower() or len(set(password)) < 5:
+            raise UserError("the password holds the user's name, or fewer than five different characters")
+        remembered = before[-policy.passwords_remembered :] if policy.passwords_remembered else ()
+        if any(unseal(user, password, credential) is not None for credential in remembered):
+            raise UserError(f"the password is one of the last {policy.passwords_remembered}; choose another one")

@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Accounts: passwords, lock-out, expiry, sessions, and the record that they are kept in."""
+
+from __future__ import annotations
+
+import dataclasses
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from mimedi_nodes.process.credentials import Person, decode_token, encode_token
+from mimedi_nodes.process.diagnostics import DiagnosticError
+from mimedi_nodes.process.roles import Policy, Roles, read_roles
+from mimedi_nodes.process.users import (
+    LoginError,
+    UserError,
+    UserRegistry,
+    check_session,
+    read_accounts,
+    signer_keys,
+)
+from mimedi_nodes.records.heads import Signer
+from mimedi_nodes.records.verify import verify
+
+ROOT = Path(__file__).resolve().parents[3]
+SHIPPED = read_roles(ROOT / "config" / "users" / "roles.yaml")
+# The cost of Argon2id is the machine's affair, not this test's.
+ROLES = Roles(SHIPPED.roles, dataclasses.replace(SHIPPED.policy, time_cost=1, memory_kib=64, parallelism=1))
+FIRST, SECOND, OTHER = "correct horse battery", "staple of the stable", "a third one, longer"
+
+
+class Clock:
+    """Wall time that a test moves."""
+
+    def __init__(self) -> None:
+        self.now_s = 1.8e9
+
+    def __call__(self) -> float:
+        return self.now_s
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def users(tmp_path: Path, clock: Clock) -> UserRegistry:
+    registry = UserRegistry(tmp_path / "users", Signer.load_or_create(tmp_path / "keys"), ROLES, clock)
+    registry.add("anna", "Anna Ruiz", ["administrator"], FIRST, None)
+    return registry
+
+
+def with_ben(users: UserRegistry) -> Person:
+    """Make Ben, who has changed his first password; return Anna."""
+    anna = users.authenticate("anna", FIRST)
+    users.add("ben", "Ben Ode", ["operator"], FIRST, anna)
+    users.change_password("ben", FIRST, SECOND)
+    return anna
+
+
+def test_the_first_account_is_an_administrators_and_makes_the_others(users: UserRegistry) -> None:
+    anna = with_ben(users)
+    ben = users.authenticate("ben", SECOND)
+    assert (ben.user, ben.name, ben.roles) == ("ben", "Ben Ode", ("operator",))
+    with pytest.raises(UserError, match="may not administer"):
+        users.add("cleo", "Cleo", ["operator"], FIRST, ben)
+    with pytest.raises(UserError, match="only the first account"):
+        users.add("cleo", "Cleo", ["administrator"], FIRST, None)
+    with pytest.raises(UserError, match="is there already"):
+        users.add("ben", "Another Ben", ["operator"], FIRST, anna)
+    with pytest.raises(UserError, match="allowed: operator, production_lead"):
+        users.add("cleo", "Cleo", ["king"], FIRST, anna)
+    with pytest.raises(UserError, match="small letters"):
+        users.add("../x", "X", ["operator"], FIRST, anna)
+    with pytest.raises(UserError, match="last administrator"):
+        users.change("anna", anna, "leaves", enabled=False)
+
+
+def test_an_empty_registry_takes_nobody_but_an_administrator(tmp_path: Path) -> None:
+    users = UserRegistry(tmp_path / "users", Signer.ephemeral(), ROLES)
+    with pytest.raises(UserError, match="must have a role that administers"):
+        users.add("ben", "Ben", ["operator"], FIRST, None)
+    with pytest.raises(LoginError, match="user or password is wrong"):
+        users.authenticate("anna", FIRST)
+
+
+@pytest.mark.parametrize(
+    ("password", "message"),
+    [("short", "at least 12"), ("annannannanna", "user's name"), ("aaaaaaaaaaaaaaaa", "fewer than five")],
+)
+def test_weak_passwords_are_refused(users: UserRegistry, password: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        users.change_password("anna", FIRST, password)
+
+
+def test_a_password_that_was_used_before_is_refused(users: UserRegistry) -> None:
+    users.change_password("anna", FIRST, SECOND)
+    for password in (FIRST, SECOND):
+        with pytest.raises(UserError, match="one of the last 5"):
+            users.change_password("anna", SECOND, password)
+    users.change_password("anna", SECOND, OTHER)
+    assert users.authenticate("anna", OTHER).user == "anna"
+
+
+def test_the_same_letters_typed_in_two_ways_are_one_password(users: UserRegistry) -> None:
+    users.change_password("anna", FIRST, "crème brûlée à minuit")
+    assert users.authenticate("anna", "crème brûlée à minuit").user == "anna"
+
+
+def test_a_given_password_has_to_be_changed_first(users: UserRegistry) -> None:
+    anna = users.authenticate("anna", FIRST)
+    users.add("ben", "Ben Ode", ["operator"], FIRST, anna)
+    with pytest.raises(LoginError, match="given by an administrator: change it"):
+        users.authenticate("ben", FIRST)
+
+
+def test_a_password_ends_with_its_time(users: UserRegistry, clock: Clock) -> None:
+    clock.now_s += (ROLES.policy.password_valid_d + 0.1) * 86400.0
+    with pytest.raises(LoginError, match="has expired"):
+        users.authenticate("anna", FIRST)
+    users.change_password("anna", FIRST, SECOND)
+    assert users.authenticate("anna", SECOND).user == "anna"
+
+
+def test_failures_lock_the_account_for_a_while_and_all_are_on_record(users: UserRegistry, clock: Clock) -> None:
+    for _ in range(ROLES.policy.failures_before_lock):
+        with pytest.raises(LoginError, match="user or password is wrong"):
+            users.authenticate("anna", "wrong but long enough")
+    with pytest.raises(LoginError, match="locked after 5 failures for 30 min"):
+        users.authenticate("anna", FIRST)
+    clock.now_s += ROLES.policy.lock_min * 60.0 - 1.0
+    with pytest.raises(LoginError, match="locked"):
+        users.authenticate("anna", FIRST)
+    clock.now_s += 2.0
+    assert users.authenticate("anna", FIRST).user == "anna"
+    assert users.accounts()["anna"].failures == 0
+
+
+def test_an_administrator_unlocks_by_a_new_password_and_old_signatures_stay_verifiable(users: UserRegistry) -> None:
+    anna = with_ben(users)
+    before = set(signer_keys(users.accounts()))
+    with pytest.raises(UserError, match="why is empty"):
+        users.reset_password("ben", OTHER, anna, " ")
+    users.reset_password("ben", OTHER, anna, "forgotten")
+    assert before < set(signer_keys(users.accounts()))
+    with pytest.raises(LoginError, match="change it"):
+        users.authenticate("ben", OTHER)
+    users.change_password("ben", OTHER, "yet another phrase")
+    assert users.authenticate("ben", "yet another phrase").user == "ben"
+
+
+def test_who_is_disabled_is_not_let_in(users: UserRegistry) -> None:
+    anna = with_ben(users)
+    users.change("ben", anna, "has left", enabled=False)
+    with pytest.raises(LoginError, match="disabled"):
+        users.authenticate("ben", SECOND)
+    users.change("ben", anna, "is back", enabled=True)
+    assert users.authenticate("ben", SECOND).user == "ben"
+
+
+# -- sessions -------------------------------------------------------------------------------------------
+
+
+def test_a_session_stands_for_its_person_until_it_expires(users: UserRegistry, clock: Clock) -> None:
+    with_ben(users)
+    clock.now_s += 1.0
+    token = users.open_session(users.authenticate("ben", SECOND))
+    assert SECOND not in token
+    principal = check_session(token, users.accounts(), clock.now_s + 1.0)
+    assert (principal.user, principal.roles) == ("ben", ("operator",))
+    for late_s in (ROLES.policy.session_h * 3600.0, -10.0):
+        with pytest.raises(LoginError, match="expired"):
+            check_session(token, users.accounts(), clock.now_s + late_s)
+
+
+def test_a_session_ends_by_logging_out_a_new_password_and_disabling(users: UserRegistry, clock: Clock) -> None:
+    anna = with_ben(users)
+    clock.now_s += 1.0
+    first = users.open_session(users.authenticate("ben", SECOND))
+    users.end_session(first)
+    with pytest.raises(LoginError, match="ended"):
+        check_session(first, users.accounts(), clock.now_s)
+    second = users.open_session(users.authenticate("ben", SECOND))
+    clock.now_s += 1.0
+    users.change_password("ben", SECOND, OTHER)
+    with pytest.raises(LoginError, match="expired"):
+        check_session(second, users.accounts(), clock.now_s)
+    third = users.open_session(users.authenticate("ben", OTHER))
+    users.change("ben", anna, "has left", enabled=False)
+    with pytest.raises(LoginError, match="ended"):
+        check_session(third, users.accounts(), clock.now_s)
+
+
+def test_forged_tokens_are_refused(users: UserRegistry, clock: Clock) -> None:
+    with_ben(users)
+    clock.now_s += 1.0
+    token = users.open_session(users.authenticate("ben", SECOND))
+    _, payload, signature = decode_token(token)
+    forged = [
+        encode_token({**payload, "user": "anna"}, signature),
+        encode_token({**payload, "expires_s": payload["expires_s"] + 1e6}, signature),
+        encode_token(payload, "00" * 64),
+        encode_token(payload, "no hex"),
+        encode_token({"user": "ben"}, signature),
+        "wct1.@@@.00", "ben", "", "wct1.bm8.00",
+    ]  # fmt: skip
+    for text in forged:
+        with pytest.raises(LoginError):
+            check_session(text, users.accounts(), clock.now_s + 1.0)
+
+
+# -- what is on disk ------------------------------------------------------------------------------------
+
+
+def test_the_accounts_are_a_record_that_verifies_and_tells_its_forgery(users: UserRegistry, tmp_path: Path) -> None:
+    with_ben(users)
+    key = Signer.load_or_create(tmp_path / "keys").public_key
+    assert verify(tmp_path / "users", tmp_path / ".heads", key).verdict == "intact"
+    database = sqlite3.connect(tmp_path / "users" / "record.sqlite", isolation_level=None)
+    database.execute("DROP TRIGGER rows_no_update")
+    database.execute("UPDATE rows SET data_json = replace(data_json, 'operator', 'administrator') WHERE what = 'ben'")
+    database.close()
+    assert verify(tmp_path / "users", tmp_path / ".heads", key).verdict == "altered"
+    with pytest.raises(UserError, match="verify"):
+        users.authenticate("ben", SECOND)
+
+
+def test_no_password_and_no_key_lies_open(users: UserRegistry, tmp_path: Path) -> None:
+    with_ben(users)
+    private = users.authenticate("ben", SECOND).key.private_bytes_raw()
+    everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
+    for secret in (FIRST.encode(), SECOND.encode(), private, private.hex().encode()):
+        assert secret not in everything
+
+
+def test_accounts_outlive_their_process(users: UserRegistry, tmp_path: Path) -> None:
+    with_ben(users)
+    again = UserRegistry(tmp_path / "users", Signer.load_or_create(tmp_path / "keys"), ROLES, users._now_s)
+    assert again.authenticate("ben", SECOND).roles == ("operator",)
+    assert list(read_accounts(tmp_path / "users")) == ["anna", "ben"]
+
+
+# -- the file of roles ----------------------------------------------------------------------------------
+
+
+def test_shipped_roles_keep_two_people_apart() -> None:
+    assert SHIPPED.policy == Policy()
+    for meaning in ("performed", "verified", "approved", "released", "rejected", "supplied", "maintenance"):
+        assert SHIPPED.that_sign(meaning), meaning
+    assert not SHIPPED.roles["administrator"].signs
+    assert "released" not in SHIPPED.roles["quality_assurance"].signs
+    assert not SHIPPED.roles["operator"].signs & {"verified", "approved", "released"}
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "message"),
+    [
+        ("signs: [performed]", "signs: [performd]", "performed, verified"),
+        ("acts: [review]", "acts: [reviews]", "produce, answer"),
+        ("acts: [administer]", "acts: []", "no role may administer"),
+        ("password_min_characters: 12", "password_min_characters: 4", "8 to 128"),
+        ("memory_kib: 65536", "memory_kib: 8", "19456 to"),
+        ("lock_min: 30", "lock_minutes: 30", "unknown key"),
+    ],
+)
+def test_a_wrong_file_of_roles_is_refused_with_what_is_allowed(
+    tmp_path: Path, old: str, new: str, message: str
+) -> None:
+    text = (ROOT / "config" / "users" / "roles.yaml").read_text()
+    assert old in text
+    path = tmp_path / "roles.yaml"
+    path.write_text(text.replace(old, new))
+    with pytest.raises(DiagnosticError, match=message):
+        read_roles(path)
