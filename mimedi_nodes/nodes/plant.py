@@ -91,7 +91,9 @@ class PlantNode(Node):
         self._submitting: Future | None = None
         self._clock_sent_s = -math.inf
         self._offer(settings)
-        self._ptys = PtyServer(Path(settings["port_dir"]), self._receive)
+        self._ptys = PtyServer(
+            Path(settings["port_dir"]), self._receive, answer_delay_s=self._plant.answer_delay_s
+        )
         for line in site.instruments:
             self._ptys.plug(line)
         self._timer = self.create_timer(0.1, self._pass_time, clock=self._steady)

@@ -16,13 +16,17 @@ class MemoryLink:
 
     Args:
         receive: bytes sent to bytes answered, as `Firmware.receive` with the time filled in.
+        delay_s: by how much steady time answers come late at present [s]. An answer later than the driver's patience
+            is a ReplyTimeout; the driver drops it as stale before its next question, as over a port.
     """
 
-    def __init__(self, name: str, receive: Callable[[bytes], bytes]) -> None:
+    def __init__(
+        self, name: str, receive: Callable[[bytes], bytes], delay_s: Callable[[], float] = lambda: 0.0
+    ) -> None:
         self.name = name
         self.plugged = True
         """False while the line is unplugged: every use raises LinkLost."""
-        self._receive = receive
+        self._receive, self._delay_s = receive, delay_s
         self._is_open = False
 
     async def open(self) -> None:
@@ -47,6 +51,8 @@ class MemoryLink:
         answer = self._receive(request)
         if reply_end is None:
             return b""
+        if (delay_s := self._delay_s()) >= timeout_s:
+            raise ReplyTimeout(self.name, f"no answer within {timeout_s:g} s; it came after {delay_s:g} s")
         size = reply_end(answer)
         if size is None:
             raise ReplyTimeout(self.name, f"no complete answer within {timeout_s:g} s ({len(answer)} bytes came)")

@@ -44,6 +44,7 @@ class PtyServer:
     Args:
         directory: folder for the links `<line name>` to the terminals.
         receive: called with line name and bytes; returns the answer. Faults of its own it must handle itself.
+        answer_delay_s: line name to the steady time by which its answers come late [s].
     """
 
     def __init__(
@@ -52,9 +53,10 @@ class PtyServer:
         receive: Callable[[str, bytes], bytes],
         *,
         loop: asyncio.AbstractEventLoop | None = None,
+        answer_delay_s: Callable[[str], float] = lambda name: 0.0,
     ) -> None:
         self.directory = directory
-        self._receive = receive
+        self._receive, self._answer_delay_s = receive, answer_delay_s
         self._loop = loop
         self._lines: dict[str, _Line] = {}
         self._selector = selectors.EpollSelector()
@@ -189,10 +191,11 @@ class PtyServer:
         answer = self._receive(line.name, data)
         if not answer:
             return
-        if line.delay_s > 0.0:
-            heapq.heappush(self._late, (time.monotonic() + line.delay_s, next(self._order), line, answer))
+        delay_s = line.delay_s + self._answer_delay_s(line.name)
+        if delay_s > 0.0:
+            heapq.heappush(self._late, (time.monotonic() + delay_s, next(self._order), line, answer))
             if self._loop is not None:
-                self._loop.call_later(line.delay_s, self._serve, 0.0)
+                self._loop.call_later(delay_s, self._serve, 0.0)
         else:
             self._send(line, answer)
 

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mimedi_nodes.process.errors import WorkcellError
-from mimedi_sim.plant.faults import KNOWN
+from mimedi_sim.plant.fault_catalogue import CATALOGUE
+from mimedi_sim.plant.faults import FaultError, checked_name, checked_values
 
 
 class ScenarioError(WorkcellError):
@@ -35,15 +36,27 @@ class ScenarioEvent(_Strict):
     at_h: float = Field(ge=0.0, description="process hours after the start")
     fault: str
     target: str
-    parameters: dict[str, float] = Field(default_factory=dict)
+    parameters: dict[str, float | str] = Field(default_factory=dict)
     until_h: float | None = Field(default=None, gt=0.0, description="process hours at which it goes; null: it stays")
 
     @field_validator("fault")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in KNOWN:
-            raise ValueError(f"fault {value!r} is unknown; known: {', '.join(sorted(KNOWN))}")
+        try:
+            checked_name(value, CATALOGUE)
+        except FaultError as error:
+            raise ValueError(str(error)) from error
         return value
+
+    @model_validator(mode="after")
+    def _fits(self) -> ScenarioEvent:
+        try:
+            checked_values(self.fault, CATALOGUE[self.fault], self.parameters)
+        except FaultError as error:
+            raise ValueError(str(error)) from error
+        if self.until_h is not None and self.until_h <= self.at_h:
+            raise ValueError(f"until_h is {self.until_h:g}; allowed: after at_h, {self.at_h:g}")
+        return self
 
 
 class Scenario(_Strict):

@@ -112,16 +112,30 @@ def test_a_culture_without_heat_dies_as_the_process_says(hours: float, kept: flo
     assert after / before == pytest.approx(kept, abs=0.12)
 
 
-def test_a_still_layer_takes_up_a_fifth_of_the_vector_that_a_mixed_one_does() -> None:
+def test_a_still_layer_of_3_mm_takes_up_a_fifth_of_the_vector_that_a_mixed_one_does() -> None:
     copies = {}
     for rpm in (0.0, 60.0):
         bench = Bench()
         culture(bench, age_h=24.0)
+        bench.transfer("medium", "culture_vessel", 190_000.0 - bench.volume_ul("culture_vessel"))
         bench.set_points("culture_controller", rpm=rpm)
-        bench.transfer("vector", "culture_vessel", 5_000.0)
+        bench.transfer("vector", "culture_vessel", 1_000.0)
+        bench.wait(18 * 3600.0)
+        copies[rpm] = bench.amounts("culture_vessel")["copies"]
+    assert copies[0.0] / copies[60.0] == pytest.approx(0.2, abs=0.04)
+
+
+def test_in_a_layer_of_150_um_diffusion_has_brought_the_vector_after_two_hours() -> None:
+    copies = {}
+    for rpm in (0.0, 60.0):
+        bench = Bench()
+        culture(bench, age_h=24.0)
+        bench.transfer("culture_vessel", "waste", bench.volume_ul("culture_vessel") - 8_500.0)
+        bench.set_points("culture_controller", rpm=rpm)
+        bench.transfer("vector", "culture_vessel", 1_000.0)
         bench.wait(2 * 3600.0)
         copies[rpm] = bench.amounts("culture_vessel")["copies"]
-    assert copies[0.0] / copies[60.0] == pytest.approx(0.2, abs=0.03)
+    assert copies[0.0] / copies[60.0] == pytest.approx(0.98, abs=0.03)
 
 
 @pytest.mark.parametrize(

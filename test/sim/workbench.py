@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,10 @@ class Workbench:
         self.events: list[tuple[str, str, Mapping[str, Any]]] = []
         self.alarms: list[tuple[str, str, bool]] = []
         self.links = {
-            name: MemoryLink(name, lambda data, name=name: self.plant.receive(name, data, self.clock.now_s()))
+            name: MemoryLink(
+                name, lambda data, name=name: self.plant.receive(name, data, self.clock.now_s()),
+                partial(self.plant.answer_delay_s, name),
+            )
             for name in SITE.instruments
         }
 

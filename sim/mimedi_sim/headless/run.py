@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,10 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
     record = BatchRecord(run.record_folder, run.signer or Signer.ephemeral(), batch_id=run.batch.batch_id)
     events = _Events()
     interfaces = default_interfaces()
-    links = {name: MemoryLink(name, _receiver(plant, name, clock)) for name in run.site.instruments}
+    links = {
+        name: MemoryLink(name, _receiver(plant, name, clock), partial(plant.answer_delay_s, name))
+        for name in run.site.instruments
+    }
     extras = {name: PlantCamera(plant, clock, name) for name in plant.cameras}
     services: dict[str, ModuleService] = {}
     engine: Engine | None = None

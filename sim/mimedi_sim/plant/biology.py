@@ -14,6 +14,7 @@ import numpy as np
 from mimedi_sim.models import transduction
 from mimedi_sim.models.beads import BEADS_PER_T_CELL, bound_fraction_after
 from mimedi_sim.models.donors import Donor
+from mimedi_sim.models.transduction import VectorContact
 from mimedi_sim.plant.ledger import (
     DEAD,
     INDEX,
@@ -24,6 +25,7 @@ from mimedi_sim.plant.ledger import (
     WITH_ACTIVATED_T,
     FloatArray,
 )
+from mimedi_sim.plant.still_contact import StillContact
 
 BEAD_BINDING_TIME_S = 420.0
 """Time constant of bead binding (models.beads.bound_fraction_after)."""
@@ -33,8 +35,6 @@ BYSTANDER_DEATH_PER_H = 0.01
 """Leukocytes that nobody stimulates die in culture [calibration]."""
 EXPRESSION_TIME_H = 24.0
 """Time constant from integration to CAR at the surface (PHYSICS §4)."""
-STILL_LAYER_UPTAKE = 0.2
-"""Vector uptake in an unstirred vessel against a mixed one (PROCESS step 9: about a fifth)."""
 BEAD_SHEAR_RPM = 85.0
 """Stirring from which beads come off the cells within minutes [calibration]."""
 BEAD_SPONTANEOUS_TIME_H = 720.0
@@ -111,30 +111,44 @@ def death_of_t(row: FloatArray, surviving: float) -> FloatArray:
     return change
 
 
-def vector_uptake(row: FloatArray, donor: Donor, temperature_c: float, stirred: bool, duration_h: float) -> FloatArray:
-    """Return the change by vector that adsorbs to activated T cells or decays, and the new CAR+ cells.
+def vector_contact(row: FloatArray, donor: Donor, temperature_c: float, time_h: float = 0.0) -> VectorContact:
+    """Return the contact of a mixed account's free vector with its activated T cells, from time_h on."""
+    return transduction.VectorContact(
+        time_h, float(row[INDEX["vector_tu"]]), t_activated(row), float(row[VOLUME]) * 1e-3,
+        adsorption_ml_per_cell_h=transduction.ADSORPTION_ML_PER_CELL_H * donor.susceptibility,
+        decay_per_h=transduction.decay_per_h(temperature_c),
+    )
 
-    Copies are negative binomial over the cells: the CAR+ share follows the mean copies per T cell.
+
+def vector_uptake(
+    row: FloatArray, donor: Donor, temperature_c: float, start_h: float, end_h: float, still: StillContact | None = None
+) -> FloatArray:
+    """Return the change by vector that enters activated T cells or decays, and the new CAR+ cells.
+
+    Copies are negative binomial over the cells: the CAR+ share follows the mean copies per T cell. With `still` the
+    vessel is not stirred.
     """
     i = INDEX
     change = np.zeros(len(QUANTITIES))
-    free, cells, volume_ml = float(row[i["vector_tu"]]), t_activated(row), float(row[VOLUME]) * 1e-3
-    if free <= 0.0 or volume_ml <= 0.0:
+    free, cells = float(row[i["vector_tu"]]), t_activated(row)
+    if free <= 0.0 or row[VOLUME] <= 0.0:
         return change
-    uptake = transduction.ADSORPTION_ML_PER_CELL_H * donor.susceptibility * (1.0 if stirred else STILL_LAYER_UPTAKE)
-    contact = transduction.VectorContact(
-        0.0, free, cells, volume_ml, adsorption_ml_per_cell_h=uptake,
-        decay_per_h=transduction.decay_per_h(temperature_c),
-    )
-    contact.advance_to(duration_h)
-    change[i["vector_tu"]] = contact.free_tu - free
+    contact = vector_contact(row, donor, temperature_c, start_h)
+    contact.advance_to(end_h)
+    adsorbed = contact.adsorbed_tu
+    if still is not None:
+        adsorbed = min(still.uptake_tu(end_h, float(row[VOLUME]), temperature_c), free)
+        left = (free - adsorbed) * math.exp(-contact.decay_per_h * (end_h - start_h))
+        change[i["vector_tu"]] = left - free
+    else:
+        change[i["vector_tu"]] = contact.free_tu - free
     if cells > 0.0:
         before = float(row[i["copies"]]) / cells
-        after = before + contact.adsorbed_tu / cells
+        after = before + adsorbed / cells
         share = transduction.transduced_fraction(after) - transduction.transduced_fraction(before)
         new = min(share * cells, float(row[i["t_act_neg"]]))
         change[i["t_act_neg"]], change[i["t_act_pos"]] = -new, new
-        change[i["copies"]] = contact.adsorbed_tu
+        change[i["copies"]] = adsorbed
     return change
 
 

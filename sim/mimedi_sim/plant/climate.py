@@ -15,7 +15,7 @@ from dataclasses import replace
 from mimedi_sim.models.humidity import co2_partial_pressure_mmhg
 from mimedi_sim.models.incubator_gas import AMBIENT_CO2, Co2Chamber
 from mimedi_sim.models.thermal import Temperatures, ThermalChamber, ThermalParameters
-from mimedi_sim.plant.fault_board import ReactorFaults
+from mimedi_sim.plant.fault_effects import ReactorFaults
 
 ROOM_C = 22.0
 STORE_EVERY_S = 600.0

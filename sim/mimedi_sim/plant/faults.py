@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The faults that can be put into the plant: name, what they act on, parameters with unit and default.
+"""What a fault is: what it acts on, its parameters with unit and range, what it does and how that shows.
 
-Fault injection is checked against this table before anything happens; a wrong name is answered with the names
-that exist.
+The faults themselves stand in `fault_catalogue`. Fault injection, scenario files and commands are checked against
+that table before anything happens; what is wrong is answered with what is allowed.
 """
 
 from __future__ import annotations
@@ -14,9 +14,42 @@ from typing import Any
 
 from mimedi_nodes.process.errors import WorkcellError
 
+Values = dict[str, float | str]
+"""Complete parameters of a fault."""
+
 
 class FaultError(WorkcellError):
     """A fault that the plant does not know or that cannot act there; says what is possible."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """One parameter of a fault: a number with unit and range, or a word out of choices.
+
+    Args: default: None when it must be given.
+    """
+
+    default: float | str | None
+    unit: str
+    low: float = -math.inf
+    high: float = math.inf
+    choices: tuple[str, ...] = ()
+
+    @property
+    def allowed(self) -> str:
+        """What may be given, in words."""
+        if self.choices:
+            return ", ".join(self.choices)
+        return f"a number from {self.low:g} to {self.high:g} {self.unit}".rstrip(" -1") if self.unit in "-1" else (
+            f"a number from {self.low:g} to {self.high:g} {self.unit}")
+
+    def checked(self, value: Any) -> float | str | None:
+        """Return the value as it is used, None when it is not allowed."""
+        if self.choices:
+            return value if value in self.choices else None
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
+            return None
+        return float(value) if self.low <= value <= self.high else None
 
 
 @dataclass(frozen=True)
@@ -24,72 +57,51 @@ class FaultKind:
     """One kind of fault.
 
     Args:
-        acts_on: vessel, pump, valve, reactor, line, scale, generator, chip: what the target names.
-        signature: what it looks like from outside.
-        parameters: name to (default, unit); a NaN default must be given.
+        acts_on: what the target names: vessel, pump, valve, line, chip, generator, reactor, camera, supply, …
+        effect: what happens in the plant.
+        signature: how it shows on the wire or in the image.
+        answer: what the workcell does about it: alarm, hold, or nothing and why.
+        parameters: by name.
+        once: it happens once; taking it away changes nothing.
     """
 
     acts_on: str
+    effect: str
     signature: str
-    parameters: Mapping[str, tuple[float, str]] = field(default_factory=dict)
+    answer: str
+    parameters: Mapping[str, Parameter] = field(default_factory=dict)
+    once: bool = False
 
 
-KNOWN: Mapping[str, FaultKind] = {
-    "leak": FaultKind("vessel", "weight falls though nothing was moved",
-                      {"volume_ul": (5000.0, "uL"), "flow_rate_ul_min": (500.0, "uL/min")}),
-    "empty_bag": FaultKind("vessel", "pumps move, weights do not"),
-    "pump_stall": FaultKind("pump", "plunger counts, weights do not"),
-    "pump_scale": FaultKind("pump", "all volumes are wrong by a factor", {"factor": (0.95, "1")}),
-    "valve_stuck": FaultKind("valve", "liquid goes to or comes from the port where it stuck",
-                             {"port": (math.nan, "-")}),
-    "scale_offset": FaultKind("vessel", "the scale is wrong by a constant", {"offset_g": (10.0, "g")}),
-    "scale_dead": FaultKind("vessel", "the scale answers that it cannot weigh"),
-    "line_silent": FaultKind("line", "no answer on the line"),
-    "generator_detuned": FaultKind("generator", "recovery of the sort falls by more than half",
-                                   {"offset_hz": (-10_000.0, "Hz")}),
-    "generator_off": FaultKind("generator", "nothing reaches the centre outlet but what always does"),
-    "channel_dry": FaultKind("chip", "the channel's branch is missing in the sweep"),
-    "channel_bubble": FaultKind("chip", "the channel's Q is a fifth, hardly any sound"),
-    "transducer_delaminated": FaultKind("chip", "the plate's Q doubles, the channel's branch is missing"),
-    "heater_limited": FaultKind("reactor", "heater at 100 %, liquid settles below its set point",
-                                {"power_w": (16.5, "W")}),
-    "heater_failure": FaultKind("reactor", "air and liquid cool towards the room"),
-    "heater_stuck": FaultKind("reactor", "temperature rises to the cut-out at 38.5 °C", {"power_w": (60.0, "W")}),
-    "temperature_bias": FaultKind("reactor", "the controller's own sensor is wrong by a constant",
-                                  {"offset_k": (4.0, "K")}),
-    "door_open": FaultKind("reactor", "air cools, CO2 falls"),
-    "gas_supply_lost": FaultKind("reactor", "CO2 falls, pH rises"),
-    "stirrer_stopped": FaultKind("reactor", "stirring reads 0, cells settle"),
-    "perfusion_stopped": FaultKind("reactor", "the perfused volume stands still, lactate rises"),
-    "contamination": FaultKind("vessel", "bacteria grow", {"cfu": (10.0, "CFU"), "doubling_h": (0.75, "h")}),
-    "vector_weak": FaultKind("vessel", "titre is a fraction of the certificate's", {"factor": (0.1, "1")}),
-}
-
-ONE_SHOT = frozenset({"empty_bag", "contamination", "vector_weak"})
-"""Faults that happen once: taking them away changes nothing."""
-
-
-def checked(
-    fault: str, target: str, parameters: Mapping[str, Any], targets: Mapping[str, Iterable[str]]
-) -> dict[str, float]:
-    """Return the complete parameters of a fault; targets maps what faults act on to the names there are.
-
-    Raises: FaultError naming the known faults, targets or parameters.
-    """
-    kind = KNOWN.get(fault)
+def checked_name(fault: str, catalogue: Mapping[str, FaultKind]) -> FaultKind:
+    """Return the kind of a fault; raises FaultError naming the known ones."""
+    kind = catalogue.get(fault)
     if kind is None:
-        raise FaultError(f"fault {fault!r} is unknown; known: {', '.join(sorted(KNOWN))}")
+        raise FaultError(f"fault {fault!r} is unknown; known: {', '.join(sorted(catalogue))}")
+    return kind
+
+
+def checked_target(fault: str, kind: FaultKind, target: str, targets: Mapping[str, Iterable[str]]) -> None:
+    """Raise FaultError naming the possible targets; `targets` maps what faults act on to the names there are."""
     possible = sorted(targets.get(kind.acts_on, ()))
     if target not in possible:
-        raise FaultError(f"fault {fault} acts on a {kind.acts_on}; {target!r} is none; possible: {', '.join(possible)}")
+        there_are = ", ".join(possible) or "none at this site"
+        article = "an" if kind.acts_on[0] in "aeiou" else "a"
+        raise FaultError(f"fault {fault} acts on {article} {kind.acts_on}; {target!r} is none; possible: {there_are}")
+
+
+def checked_values(fault: str, kind: FaultKind, parameters: Mapping[str, Any]) -> Values:
+    """Return the complete parameters of a fault; raises FaultError naming parameter, value and what is allowed."""
     extra = set(parameters) - set(kind.parameters)
     if extra:
-        known = ", ".join(f"{name} [{unit}]" for name, (_, unit) in kind.parameters.items()) or "none"
+        known = ", ".join(f"{name} [{p.unit}]" for name, p in kind.parameters.items()) or "none"
         raise FaultError(f"fault {fault} has no parameter {', '.join(sorted(extra))}; it takes: {known}")
-    values = {}
-    for name, (default, unit) in kind.parameters.items():
-        value = parameters.get(name, default)
-        if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise FaultError(f"fault {fault}: parameter {name} is {value!r}; it must be a finite number [{unit}]")
-        values[name] = float(value)
+    values: Values = {}
+    for name, parameter in kind.parameters.items():
+        given = parameters.get(name, parameter.default)
+        value = parameter.checked(given)
+        if value is None:
+            told = "missing" if given is None else repr(given)
+            raise FaultError(f"fault {fault}: parameter {name} is {told}; allowed: {parameter.allowed}")
+        values[name] = value
     return values

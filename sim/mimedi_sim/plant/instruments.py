@@ -13,14 +13,16 @@ import numpy.typing as npt
 from mimedi_nodes.modules.site import InstrumentLine, Site, SiteError
 from mimedi_sim.firmware.base import Firmware
 from mimedi_sim.firmware.cavro_bus import CavroBus
+from mimedi_sim.firmware.cavro_device import PLUNGER_OVERLOAD
 from mimedi_sim.firmware.cavro_pump import CavroPumpFirmware, CavroValveFirmware
 from mimedi_sim.firmware.generator import ScpiGenerator
 from mimedi_sim.firmware.impedance import ScpiImpedanceAnalyser
 from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings, ModbusBioreactor
 from mimedi_sim.firmware.sics import SicsBalance
 from mimedi_sim.plant.chip import Drive
-from mimedi_sim.plant.fault_board import Overrides
+from mimedi_sim.plant.fault_effects import Overrides
 from mimedi_sim.plant.network import AIR, CHIP, Flows, PumpFlow
+from mimedi_sim.plant.occlusion import stall_time_s
 from mimedi_sim.plant.reactor import SetPoints
 
 REACTOR_VESSELS: Mapping[str, str] = {
@@ -101,6 +103,25 @@ class Instruments:
                 raise SiteError(f"instruments.{name}.addresses.{device}: neither a valve nor a pump with a syringe_ul")
         return CavroBus(devices)
 
+    def power_cycle(self, line: str) -> None:
+        """Let every device of a line lose and regain power; a balance keeps its zero, an analyser has no state."""
+        firmware = self.lines[line]
+        if isinstance(firmware, CavroBus):
+            for device in firmware.devices.values():
+                device.power_cycle()
+            self._bus_events[line], self._adopted = firmware.next_event(), ()
+        elif isinstance(firmware, ScpiGenerator):
+            firmware.reset()
+        elif isinstance(firmware, ModbusBioreactor):
+            firmware.power_cycle()
+
+    def stall(self, pump: str) -> None:
+        """Let a pump's drive stall: plunger overload."""
+        self.pumps[pump].fail(PLUNGER_OVERLOAD)
+        self._adopted = ()
+        for name, line in self._buses.items():
+            self._bus_events[name] = line.next_event()
+
     # -- what the plant reads ---------------------------------------------------------------------------
 
     def next_event(self) -> float:
@@ -136,6 +157,9 @@ class Instruments:
             if pump.rate_ul_s == 0.0:
                 continue
             factor = overrides.strokes.get(name, 1.0)
+            blocked = overrides.resistances.get(name, 1.0) if pump.rate_ul_s < 0.0 else 1.0
+            if blocked > 1.0 and math.isfinite(stall_time_s(-pump.rate_ul_s, blocked)):
+                factor = 0.0  # until the drive stalls the liquid only fills the compliance of the line
             if factor != 0.0:
                 pumps[name] = PumpFlow(pump.rate_ul_s * factor, self._vessel_of(name, pump.valve, overrides))
                 if name.startswith("sample"):

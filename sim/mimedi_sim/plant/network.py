@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from mimedi_sim.plant import magnet
-from mimedi_sim.plant.chip import Chip
+from mimedi_sim.plant.chip import Chip, ChipRun
 from mimedi_sim.plant.ledger import LOST, QUANTITIES, VOLUME, FloatArray, Ledger
 from mimedi_sim.plant.settling import Settling
 
@@ -65,13 +65,15 @@ class Network:
         self.ledger, self.settling, self.chip = ledger, settling, chip
         self._syringes, self._capacity = dict(syringes), dict(capacity_ul)
         self.gas_ul = dict.fromkeys(syringes, 0.0)
+        self.air_ahead_ul = dict.fromkeys(syringes, 0.0)
+        """Air in a pump's inlet line: it is drawn before the liquid."""
         self.arrivals_ul: dict[str, float] = {}
         self._imaging_fed = False
 
     def preview(self) -> Network:
         """Return an independent copy of what liquid there is, to look ahead with (it shares the chip)."""
         twin = Network(self.ledger.copy(), self._syringes, self._capacity, self.settling.copy(), self.chip)
-        twin.gas_ul = dict(self.gas_ul)
+        twin.gas_ul, twin.air_ahead_ul = dict(self.gas_ul), dict(self.air_ahead_ul)
         twin._imaging_fed = self._imaging_fed
         return twin
 
@@ -110,7 +112,9 @@ class Network:
         wanted = flow.rate_ul_s * duration_s
         liquid = 0.0
         if flow.vessel not in (AIR, CHIP):
-            liquid = self._draw(flow.vessel, self._syringes[pump], wanted)
+            air = min(self.air_ahead_ul[pump], wanted)
+            self.air_ahead_ul[pump] -= air
+            liquid = self._draw(flow.vessel, self._syringes[pump], wanted - air)
         self.gas_ul[pump] += wanted - liquid
 
     def _pushed(self, pump: str, volume_ul: float) -> FloatArray:
@@ -144,6 +148,16 @@ class Network:
         self.settling.received(vessel, self.ledger.volume_ul(vessel), volume)
         self.ledger.transfer(source, vessel, part)
         self.arrivals_ul[vessel] = self.arrivals_ul.get(vessel, 0.0) + volume
+
+    def chip_run(self, flows: Flows) -> ChipRun | None:
+        """Return what the flows send through the chip from now on; None when nothing goes there."""
+        sample, rates = np.zeros(len(QUANTITIES)), {True: 0.0, False: 0.0}
+        for pump, flow in flows.pumps.items():
+            if flow.rate_ul_s < 0.0 and flow.vessel == CHIP:
+                rates[pump in flows.sample_pumps] -= flow.rate_ul_s
+                if pump in flows.sample_pumps:
+                    sample += self.ledger.row(self._syringes[pump])
+        return ChipRun(sample, rates[True], rates[False]) if rates[True] + rates[False] > 0.0 else None
 
     def _feed_chip(self, flows: Flows, time_s: float, duration_s: float) -> None:
         feeding = {p: f for p, f in flows.pumps.items() if f.rate_ul_s < 0.0 and f.vessel == CHIP}

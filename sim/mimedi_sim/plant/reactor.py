@@ -17,12 +17,21 @@ from mimedi_sim.models.beads import DEPLETION_UNBINDING_TIME_S
 from mimedi_sim.models.donors import Donor
 from mimedi_sim.models.humidity import evaporated_ml
 from mimedi_sim.models.medium_chemistry import medium_ph
-from mimedi_sim.models.tcell import CultureConditions, CultureState, TCellCulture, TCellParameters
+from mimedi_sim.models.tcell import (
+    CONTROLLED_OXYGEN_MM,
+    OXYGEN_SATURATION_MM,
+    CultureConditions,
+    CultureState,
+    TCellCulture,
+    TCellParameters,
+)
 from mimedi_sim.models.transduction import vector_viability_factor
 from mimedi_sim.plant import biology
 from mimedi_sim.plant.climate import ROOM_C, STORE_EVERY_S, Climate
-from mimedi_sim.plant.fault_board import ReactorFaults
+from mimedi_sim.plant.contaminant import DENSE_PER_ML, Contaminant
+from mimedi_sim.plant.fault_effects import ReactorFaults
 from mimedi_sim.plant.ledger import INDEX, LOST, QUANTITIES, T_ACTIVATED, VOLUME, WITH_ACTIVATED_T, FloatArray, Ledger
+from mimedi_sim.plant.still_contact import StillContact
 
 HUMIDITY = 0.97
 """Relative humidity of the chamber: 0.3 % of the volume evaporates a day [calibration]."""
@@ -30,6 +39,10 @@ ACTIVATION_FROM_C = 30.0
 """Liquid temperature from which beads and IL-2 stimulate [calibration]."""
 ACTIVATION_IL2_IU_ML = 5.0
 STIRRED_FROM_RPM = 20.0
+STIRRED_TRANSFER_PER_H = 5.0
+"""kLa at 60 rpm, in proportion to the stirring (PHYSICS §5: 5/h, of which day 10 needs 1.3) [calibration]."""
+SURFACE_TRANSFER_PER_H = 0.3
+"""kLa of an unstirred vessel, by its surface only [calibration]."""
 
 _HOUR_S = 3600.0
 _CONTACT_S = 1800.0
@@ -71,22 +84,27 @@ class ReactorState:
 class Reactor:
     """One bioreactor vessel with its chamber."""
 
-    def __init__(self, vessel: str, medium: str, waste: str, donor: Donor, time_s: float) -> None:
+    def __init__(self, vessel: str, medium: str, waste: str, donor: Donor, time_s: float, seed: int = 0) -> None:
         self.vessel, self._medium, self._waste = vessel, medium, waste
         self._donor = donor
         self._parameters = donor.culture_parameters(TCellParameters())
         self.set_points = SetPoints()
         self.climate = Climate(time_s)
         self.culture: TCellCulture | None = None
-        self._faults = ReactorFaults()
+        self.faults = ReactorFaults()
         self._perfused_ul = 0.0
         self._time_s = time_s
         self._vector_seen_tu = 0.0
+        self._still: StillContact | None = None
+        self._contaminant = Contaminant(seed, vessel)
 
     def copy(self) -> Reactor:
         """Return an independent copy, to look ahead with."""
         twin = copy.copy(self)
         twin.climate, twin.culture = self.climate.copy(), copy.copy(self.culture)
+        twin._contaminant = self._contaminant.copy()
+        if self._still is not None:
+            twin._still = replace(self._still, mixed=replace(self._still.mixed))
         return twin
 
     # -- commands ---------------------------------------------------------------------------------------
@@ -94,12 +112,12 @@ class Reactor:
     @property
     def stirring_rpm(self) -> float:
         """How fast the vessel is really stirred."""
-        return self.set_points.stirring_rpm if self._faults.stirrer_works else 0.0
+        return self.set_points.stirring_rpm if self.faults.stirrer_works else 0.0
 
     @property
     def perfusion_ul_min(self) -> float:
         """How fast medium is really perfused."""
-        return self.set_points.perfusion_ul_min if self._faults.perfusion_works else 0.0
+        return self.set_points.perfusion_ul_min if self.faults.perfusion_works else 0.0
 
     def command(self, time_s: float, wanted: SetPoints) -> None:
         """Take new set points at a committed time_s."""
@@ -111,8 +129,9 @@ class Reactor:
 
     def set_faults(self, time_s: float, faults: ReactorFaults) -> None:
         """Behave as the faults say from a committed time_s on; the defaults are a sound reactor."""
-        if faults != self._faults:
-            self._faults = faults
+        if faults != self.faults:
+            self.faults = faults
+            self._contaminant.organism = faults.organism
             self.climate.set_faults(time_s, faults)
 
     # -- time -------------------------------------------------------------------------------------------
@@ -127,7 +146,8 @@ class Reactor:
         unsteady = living > 0.0 and abs(self.climate.liquid_c - self.set_points.temperature_c) > 0.05
         contact = row[INDEX["vector_tu"]] > 0.01 * living
         shearing = self.stirring_rpm >= biology.BEAD_SHEAR_RPM
-        fast = unsteady or resting > 0.0 or shearing
+        turbid = row[INDEX["cfu"]] > DENSE_PER_ML * row[VOLUME] * 1e-3
+        fast = unsteady or resting > 0.0 or shearing or turbid
         return self._next_on(STORE_EVERY_S if fast else _CONTACT_S if contact else _HOUR_S)
 
     def _next_on(self, grid_s: float) -> float:
@@ -149,18 +169,16 @@ class Reactor:
         hours = duration_s / _HOUR_S
         self._grow(time_s, row, ledger)
         react = ledger.react
-        react(self.vessel, biology.vector_uptake(row, self._donor, self.climate.liquid_c,
-                                                 self.stirring_rpm >= STIRRED_FROM_RPM, hours))
+        start_h, end_h = self._time_s / _HOUR_S, time_s / _HOUR_S
+        react(self.vessel, biology.vector_uptake(row, self._donor, self.climate.liquid_c, start_h, end_h, self._still))
         react(self.vessel, biology.bystander_death(row, hours))
         ledger.convert(self.vessel, "bead_bound", "bead_free", biology.bead_release(
             row, self.stirring_rpm, duration_s, DEPLETION_UNBINDING_TIME_S))
         shown = np.zeros(len(QUANTITIES))
         shown[INDEX["car_expressed"]] = biology.expression(row, hours)
-        if row[INDEX["cfu"]] > 0.0:
-            room = 1e9 * row[VOLUME] * 1e-3
-            grown = row[INDEX["cfu"]] * 2.0 ** (hours / self._faults.cfu_doubling_h)
-            shown[INDEX["cfu"]] = min(grown, room) - row[INDEX["cfu"]]
         react(self.vessel, shown)
+        if row[INDEX["cfu"]] > 0.0:
+            react(self.vessel, self._contaminant.changes(row, start_h, end_h, self.climate.liquid_c))
         water = np.zeros(len(QUANTITIES))
         water[VOLUME] = evaporated_ml(row[VOLUME] * 1e-3, HUMIDITY, duration_s) * 1e3
         ledger.transfer(self.vessel, LOST, water)
@@ -229,6 +247,7 @@ class Reactor:
         if arrived > 1e3 and cells > 0.0:
             ledger.react(self.vessel, biology.death_of_t(row, vector_viability_factor(arrived / cells)))
         self._vector_seen_tu = float(row[INDEX["vector_tu"]])
+        self._adopt_contact(row, arrived > 1e3)
         cells = biology.t_activated(row)
         if cells < 1.0 or row[VOLUME] < 1.0:
             self.culture = None
@@ -238,10 +257,34 @@ class Reactor:
             max(0.0, float(row[_GLUCOSE])), max(0.0, float(row[_LACTATE])), max(0.0, float(row[_IL2])),
         )
         conditions = self._conditions(row, ledger)
+        state = replace(state, oxygen_mm=conditions.oxygen_mm)
         if self.culture is not None:
             before = self.culture.state
             state = replace(state, growth_per_h=before.growth_per_h, death_per_h=before.death_per_h)
         self.culture = TCellCulture(state, self._parameters, conditions, biology.activation_h(row))
+
+    def _adopt_contact(self, row: FloatArray, fresh_vector: bool) -> None:
+        """Begin a still contact when vector comes into a still vessel, or its stirrer stops; end it when stirred."""
+        if self.stirring_rpm >= STIRRED_FROM_RPM or row[INDEX["vector_tu"]] <= 0.0:
+            self._still = None
+        elif self._still is None or fresh_vector:
+            time_h = self._time_s / _HOUR_S
+            contact = biology.vector_contact(row, self._donor, self.climate.liquid_c, time_h)
+            self._still = StillContact(time_h, contact)
+
+    @property
+    def _transfer_per_h(self) -> float:
+        """Oxygen transfer kLa at the present stirring [1/h]."""
+        return max(SURFACE_TRANSFER_PER_H, STIRRED_TRANSFER_PER_H * self.stirring_rpm / 60.0)
+
+    def _oxygen_mm(self, row: FloatArray) -> float:
+        """Return the dissolved oxygen that the control reaches [mM]: its set point, or what transfer leaves."""
+        if self.culture is None:
+            return CONTROLLED_OXYGEN_MM
+        uptake = self.culture.oxygen_uptake_mmol_cell_h(self.culture.state.growth_per_h)
+        demand_mm_h = uptake * biology.t_activated(row) / (float(row[VOLUME]) * 1e-3) * 1e3
+        reached = OXYGEN_SATURATION_MM - demand_mm_h / self._transfer_per_h
+        return min(CONTROLLED_OXYGEN_MM, max(0.0, round(reached, 4)))
 
     def _conditions(self, row: FloatArray, ledger: Ledger) -> CultureConditions:
         medium = ledger.row(self._medium)
@@ -249,6 +292,7 @@ class Reactor:
         perfusing = medium[VOLUME] > 0.0
         return CultureConditions(
             temperature_c=round(self.climate.liquid_c / 0.05) * 0.05,
+            oxygen_mm=self._oxygen_mm(row),
             pco2_mmhg=self.climate.pco2_mmhg(self._time_s),
             perfusion_vvd=self.perfusion_ul_min * 1440.0 / float(row[VOLUME]) if perfusing else 0.0,
             feed_glucose_mm=float(medium[_GLUCOSE]) / volume_ml * 1e3 if perfusing else 0.0,
@@ -281,6 +325,7 @@ class Reactor:
         nodes = self.climate.temperatures(time_s)
         nan = math.nan
         viable = viability = glucose = lactate = il2 = ph = nan
+        oxygen = CONTROLLED_OXYGEN_MM if self.culture is None else self.culture.conditions.oxygen_mm
         if row[VOLUME] > 1.0:
             millilitres = float(row[VOLUME]) * 1e-3
             others = float(row[INDEX["lymphocyte"]] + row[INDEX["monocyte"]])
@@ -299,6 +344,7 @@ class Reactor:
         return ReactorState(
             air_c=nodes.air_c, liquid_c=nodes.liquid_c, heater_w=self.climate.heater_w,
             co2_fraction=self.climate.co2(time_s), volume_ul=volume_ul, viable_per_ml=viable, viability=viability,
-            glucose_mm=glucose, lactate_mm=lactate, il2_iu_ml=il2, ph=ph, oxygen_saturation=0.5,
+            glucose_mm=glucose, lactate_mm=lactate, il2_iu_ml=il2, ph=ph,
+            oxygen_saturation=oxygen / OXYGEN_SATURATION_MM,
             stirring_rpm=self.stirring_rpm, perfusion_ul_min=self.perfusion_ul_min,
         )

@@ -44,7 +44,7 @@ def cell_summary(ledger: Ledger, account: str) -> dict[str, float | None]:
 
 def truth_of(
     time_s: float, ledger: Ledger, vessels: tuple[str, ...], reactors: Mapping[str, ReactorState], chip: Chip,
-    flows: Flows, donor: Donor, faults: Mapping[tuple[str, str], Mapping[str, float]],
+    flows: Flows, donor: Donor, faults: Mapping[tuple[str, str], Mapping[str, float | str]],
 ) -> dict[str, Any]:
     """Return vessels, reactors, chip, flows, faults and what was lost, at time_s."""
     return {

@@ -20,21 +20,25 @@ import numpy.typing as npt
 
 from mimedi_nodes.modules.site import Site
 from mimedi_sim.firmware.base import Firmware
+from mimedi_sim.firmware.faulty_line import FaultyLine
 from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings
 from mimedi_sim.laboratory import Laboratory
 from mimedi_sim.models.donors import Donor
 from mimedi_sim.plant import biology
+from mimedi_sim.plant.camera_station import CameraFrame, CameraStation
 from mimedi_sim.plant.chip import Chip
 from mimedi_sim.plant.climate import ROOM_C
-from mimedi_sim.plant.fault_board import FaultBoard
-from mimedi_sim.plant.imaging import CameraFrame, ImagingStation
+from mimedi_sim.plant.fault_board import Act, FaultBoard
+from mimedi_sim.plant.imaging import ImagingStation
 from mimedi_sim.plant.instruments import REACTOR_VESSELS, Instruments, Sensing
-from mimedi_sim.plant.ledger import INDEX, VOLUME, FloatArray, Ledger
+from mimedi_sim.plant.ledger import INDEX, FloatArray, Ledger
 from mimedi_sim.plant.materials import supplies
 from mimedi_sim.plant.network import CHIP, IMAGING_CELL, MAGNET_COLUMN, WASTE, Flows, Network
+from mimedi_sim.plant.occlusion import Occlusions
 from mimedi_sim.plant.reactor import Reactor
 from mimedi_sim.plant.sensors import AnalyserSensor, ReactorSensors, ScaleSensor
 from mimedi_sim.plant.settling import Settling
+from mimedi_sim.plant.sorter_view import SorterStation
 from mimedi_sim.plant.truth import truth_of
 from mimedi_sim.random_streams import stream
 from mimedi_sim.scenarios import Scenario
@@ -78,15 +82,24 @@ class Plant:
         settling = Settling({k: v for k, v in _SETTLING_HEIGHT_M_PER_UL.items() if k in site.vessels})
         self._network = Network(self.ledger, syringes, capacity, settling, self._chip)
         self._reactors = {
-            vessel: Reactor(vessel, MEDIUM, WASTE, donor, start_s) for vessel in self._instruments.controllers
+            vessel: Reactor(vessel, MEDIUM, WASTE, donor, start_s, seed) for vessel in self._instruments.controllers
         }
         self._scales = {vessel: ScaleSensor(seed, vessel) for vessel in self._instruments.weighed.values()}
         self._probes = {vessel: ReactorSensors(seed, vessel) for vessel in self._reactors}
         self._analyser = AnalyserSensor(seed)
         self._imaging = ImagingStation(seed, site.microscope)
+        self._sorter_view = SorterStation(seed, site.sorter_camera, self._chip)
+        self.cameras: Mapping[str, CameraStation] = {
+            station.name: station for station in (self._imaging, self._sorter_view)
+        }
         self.laboratory = Laboratory(seed, self._collect_sample)
+        reactor_lines = {vessel: line for line, vessel in REACTOR_VESSELS.items() if vessel in self._reactors}
         self._faults = FaultBoard(site, tuple(self._instruments.pumps), tuple(self._instruments.valves),
-                                  tuple(self._reactors))
+                                  tuple(self._reactors), reactor_lines, tuple(self.cameras))
+        self._wires = {
+            name: FaultyLine(firmware, seed=seed, name=name) for name, firmware in self._instruments.lines.items()
+        }
+        self._occlusions = Occlusions()
         for pump in self._instruments.pumps:
             error = stream(seed, pump, "stroke").normal(0, 1.0, PUMP_CALIBRATION_SD)
             self._faults.set_nominal_stroke(pump, error)
@@ -109,15 +122,19 @@ class Plant:
 
         Raises: KeyError on an unknown line, ValueError if now_s lies in the past.
         """
-        firmware = self.lines[line]
+        wire = self._wires[line]
         self.advance_to(now_s)
-        if line in self._faults.silent_lines:
+        if wire.silent:
             return b""
-        firmware.advance_to(self._now_s)
-        answer = firmware.receive(data, self._now_s)
+        wire.advance_to(self._now_s)
+        answer = wire.receive(data, self._now_s)
         if self._instruments.commanded(line):
             self._adopt_controls(self._now_s)
         return answer
+
+    def answer_delay_s(self, line: str) -> float:
+        """Return by how much steady time the answers of a line come late [s]; whoever carries the bytes sees to it."""
+        return self._faults.line_faults(line).delay_s
 
     # -- time -------------------------------------------------------------------------------------------
 
@@ -129,7 +146,7 @@ class Plant:
         """
         if self._own_event_s is None:
             self._own_event_s = min(
-                self._chip.next_event(), self._faults.next_event(),
+                self._chip.next_event(), self._faults.next_event(), self._occlusions.next_event(),
                 *(reactor.next_event(self.ledger) for reactor in self._reactors.values()),
             )
         return min(self._instruments.next_event(), self._own_event_s)
@@ -144,6 +161,8 @@ class Plant:
             event = max(event, self._stored_s)
             self._now_s = event
             self._store(event)
+            for pump in self._occlusions.stalled(event):
+                self._instruments.stall(pump)
             self._instruments.advance_to(event)
             self._adopt_controls(event)
             if self._faults.next_event() <= event:
@@ -157,6 +176,7 @@ class Plant:
         flows = self._instruments.flows(self._faults.overrides, self._faults.leaks)
         drive = self._instruments.drive(self._faults.overrides)
         wanted = {vessel: self._instruments.set_points(vessel) for vessel in self._reactors}
+        self._watch_occlusions(time_s)
         if flows == self._flows and drive == self._drive and all(
             wanted[vessel] == reactor.set_points for vessel, reactor in self._reactors.items()
         ):
@@ -165,12 +185,20 @@ class Plant:
         self._own_event_s = None
         self._flows, self._drive = flows, drive
         self._chip.commit(time_s, drive)
+        self._sorter_view.adopt(time_s, self._network.chip_run(flows))
         for vessel, reactor in self._reactors.items():
             if wanted[vessel] != reactor.set_points:
                 reactor.commit(time_s, self.ledger)
                 reactor.command(time_s, wanted[vessel])
                 reactor.refresh(self.ledger)
                 self._network.settling.set_stirring(vessel, reactor.stirring_rpm)
+
+    def _watch_occlusions(self, time_s: float) -> None:
+        before = self._occlusions.next_event()
+        rates = {name: pump.rate_ul_s for name, pump in self._instruments.pumps.items()}
+        self._occlusions.watch(rates, self._faults.overrides.resistances, time_s)
+        if self._occlusions.next_event() != before:
+            self._own_event_s = None
 
     def _store(self, time_s: float) -> None:
         """Make time_s an event: carry every part of the plant there under the present flows."""
@@ -234,21 +262,35 @@ class Plant:
     def _take_faults(self, time_s: float) -> None:
         """Make the plant behave as the fault board says from time_s on."""
         self._store(time_s)
-        for vessel, quantity, factor, amount in self._faults.take_acts():
-            row = self.ledger.row(vessel)
-            if quantity == "all":
-                self.ledger.move(vessel, "lost", float(row[VOLUME]))
-            else:
-                change = np.zeros(len(row))
-                change[INDEX[quantity]] = row[INDEX[quantity]] * (factor - 1.0) + amount
-                self.ledger.put(vessel, change)
+        for reactor in self._reactors.values():
+            reactor.commit(time_s, self.ledger)
+        for act in self._faults.take_acts():
+            self._carry_out(act)
+        for name, wire in self._wires.items():
+            line = self._faults.line_faults(name)
+            wire.silent, wire.garbage_share, wire.bit_error_rate = line.silent, line.garbage_share, line.bit_error_rate
+        for name, station in self.cameras.items():
+            station.set_faults(self._faults.camera_faults(name), time_s)
         self._chip.set_defects(**self._faults.chip_defects)
         for vessel, reactor in self._reactors.items():
-            reactor.commit(time_s, self.ledger)
             reactor.set_faults(time_s, self._faults.reactor_faults(vessel))
             self._network.settling.set_stirring(vessel, reactor.stirring_rpm)
             reactor.refresh(self.ledger)
         self._adopt_controls(time_s)
+
+    def _carry_out(self, act: Act) -> None:
+        match act.quantity:
+            case "power":
+                self._instruments.power_cycle(act.target)
+            case "air":
+                self._network.air_ahead_ul[act.target] += act.amount
+            case "all":
+                self.ledger.move(act.target, "lost", self.ledger.volume_ul(act.target))
+            case quantity:
+                row = self.ledger.row(act.target)
+                change = np.zeros(len(row))
+                change[INDEX[quantity]] = row[INDEX[quantity]] * (act.factor - 1.0) + act.amount
+                self.ledger.put(act.target, change)
 
     # -- sensing ----------------------------------------------------------------------------------------
 
@@ -284,24 +326,28 @@ class Plant:
         mass_g = volume_ul * 1e-3 * self.site.vessels[vessel].density_g_ml
         return self._probes[vessel].readings(
             reactor.state_at(now_s, volume_ul, self.ledger), mass_g, reactor.perfused_ul(now_s, self.ledger),
-            max(reactor.climate.heater_limit_w, 1e-9), 0, now_s - self._start_s,
+            max(reactor.climate.heater_limit_w, 1e-9), int(reactor.faults.seen), now_s - self._start_s,
         )
 
-    # -- microscope and laboratory ----------------------------------------------------------------------
+    # -- cameras and laboratory -------------------------------------------------------------------------
 
-    def set_capture(self, on: bool, now_s: float) -> None:
-        """Start or stop the microscope over the imaging cell."""
+    def set_capture(self, camera: str, on: bool, now_s: float) -> None:
+        """Start or stop a camera; raises KeyError on an unknown one."""
         self.advance_to(now_s)
-        self._imaging.set_capture(on, now_s)
+        self.cameras[camera].set_capture(on, now_s)
 
-    def next_frame_s(self) -> float:
-        """Return when the next exposure is due [s]; inf while the microscope does not capture."""
-        return self._imaging.next_frame_s()
+    def next_frame_s(self, camera: str | None = None) -> float:
+        """Return when the next exposure is due [s], of one camera or of any; inf while none captures."""
+        if camera is not None:
+            return self.cameras[camera].next_frame_s()
+        return min(station.next_frame_s() for station in self.cameras.values())
 
-    def frame(self, time_s: float) -> CameraFrame:
-        """Return the exposure of the frame grid at time_s."""
+    def frame(self, camera: str, time_s: float) -> CameraFrame:
+        """Return a camera's exposure of the frame grid at time_s."""
         self.advance_to(max(time_s, self._now_s))
-        return self._imaging.frame(time_s, self.ledger.row(IMAGING_CELL))
+        if camera == self._imaging.name:
+            return self._imaging.frame(time_s, self.ledger.row(IMAGING_CELL))
+        return self._sorter_view.frame(time_s)
 
     def _collect_sample(self, now_s: float) -> FloatArray:
         """Hand over what reached the sample port since the last collection."""
