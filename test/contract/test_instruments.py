@@ -5,15 +5,14 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import heapq
 import itertools
 import json
 import math
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 import numpy as np
 import pytest
+from instrument_bench import FLIPS, Bench
 
 from mimedi_nodes.instruments.balance import NotStable, SicsBalance
 from mimedi_nodes.instruments.bioreactor import BioreactorController
@@ -22,126 +21,21 @@ from mimedi_nodes.instruments.exchange import OutOfRange
 from mimedi_nodes.instruments.generator import FunctionGenerator
 from mimedi_nodes.instruments.impedance import ImpedanceAnalyser
 from mimedi_nodes.instruments.link import (
-    FrameEnd,
     GarbledReply,
     InstrumentError,
     InstrumentRefused,
-    Link,
     LinkLost,
     ReplyTimeout,
 )
 from mimedi_nodes.instruments.pacing import settle
 from mimedi_nodes.instruments.pump_pair import PairState, PumpPair
-from mimedi_nodes.instruments.serial_link import SerialLink
 from mimedi_sim.firmware import sics as sics_firmware
 from mimedi_sim.firmware.cavro_bus import CavroBus
 from mimedi_sim.firmware.cavro_pump import CavroPumpFirmware, CavroValveFirmware
-from mimedi_sim.firmware.faulty_line import FaultyLine, LineFault
+from mimedi_sim.firmware.faulty_line import LineFault
 from mimedi_sim.firmware.generator import ScpiGenerator
 from mimedi_sim.firmware.impedance import ScpiImpedanceAnalyser
 from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings, ModbusBioreactor
-from mimedi_sim.memory_link import MemoryLink
-from mimedi_sim.pty_server import PtyServer
-
-
-class HastySerialLink(SerialLink):
-    """A serial link that gives up early: pseudo-terminals answer in well under a millisecond."""
-
-    async def transact(self, request: bytes, reply_end: FrameEnd | None, timeout_s: float) -> bytes:
-        return await super().transact(request, reply_end, min(timeout_s, 0.2))
-
-
-class Bench:
-    """A line's firmware on virtual process time, and what its pumps really moved, integrated from their
-    rates.
-    """
-
-    def __init__(self, kind: str, directory: Path) -> None:
-        self.kind = kind
-        self.time_s = 0.0
-        self.lines: dict[str, FaultyLine] = {}
-        self.pumps: list[CavroPumpFirmware] = []
-        self.moved_ul: dict[tuple[int, str], float] = {}
-        self.rates: list[tuple[float, tuple[float, ...]]] = []
-        self.participants = 1
-        self._sleepers: list[tuple[float, int, asyncio.Future[None]]] = []
-        self._order = itertools.count()
-        self.server = PtyServer(directory, self._receive) if kind == "pty" else None
-        self.memory: dict[str, MemoryLink] = {}
-
-    def line(self, name: str, firmware: object) -> Link:
-        """Put firmware on a line of its own and return the driver's end."""
-        self.lines[name] = FaultyLine(firmware, name=name)  # type: ignore[arg-type]
-        if self.server is None:
-            self.memory[name] = MemoryLink(name, lambda data: self._receive(name, data))
-            return self.memory[name]
-        return HastySerialLink(name, str(self.server.plug(name)), 38400)
-
-    def unplug(self, name: str) -> None:
-        if self.server is None:
-            self.memory[name].plugged = False
-        else:
-            self.server.unplug(name)
-
-    def plug(self, name: str) -> None:
-        if self.server is None:
-            self.memory[name].plugged = True
-        else:
-            self.server.plug(name)
-
-    def watch(self, *pumps: CavroPumpFirmware) -> None:
-        self.pumps += pumps
-
-    def out_ul(self, pump: CavroPumpFirmware, valve: str = "O") -> float:
-        """Return what left the syringe through a valve position (negative: what was drawn)."""
-        return self.moved_ul.get((id(pump), valve), 0.0)
-
-    def now_s(self) -> float:
-        return self.time_s
-
-    async def sleep(self, seconds: float) -> None:
-        """Virtual time: moves on when every participant sleeps."""
-        woken: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        heapq.heappush(self._sleepers, (self.time_s + seconds, next(self._order), woken))
-        self._advance_if_quiet()
-        await woken
-
-    def leave(self) -> None:
-        self.participants -= 1
-        self._advance_if_quiet()
-
-    def close(self) -> None:
-        if self.server is not None:
-            self.server.close()
-
-    def advance(self, until_s: float) -> None:
-        while self.time_s < until_s:
-            step_end = min([until_s, *(line.next_event() for line in self.lines.values())])
-            self.rates.append((self.time_s, tuple(pump.rate_ul_s for pump in self.pumps)))
-            for pump in self.pumps:
-                key = (id(pump), pump.valve)
-                self.moved_ul[key] = self.moved_ul.get(key, 0.0) - pump.rate_ul_s * (step_end - self.time_s)
-            self.time_s = step_end
-            for line in self.lines.values():
-                line.advance_to(step_end)
-
-    def _advance_if_quiet(self) -> None:
-        if self._sleepers and len(self._sleepers) >= self.participants:
-            wake_s, _, woken = heapq.heappop(self._sleepers)
-            self.advance(wake_s)
-            woken.set_result(None)
-
-    def _receive(self, name: str, data: bytes) -> bytes:
-        line = self.lines[name]
-        line.advance_to(self.time_s)
-        return line.receive(data, self.time_s)
-
-
-@pytest.fixture(params=["memory", "pty"])
-def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
-    made = Bench(request.param, tmp_path / "ports")
-    yield made
-    made.close()
 
 
 async def ready_pump(bench: Bench, syringe_ul: float = 25_000.0) -> tuple[CavroPump, CavroPumpFirmware]:
@@ -214,10 +108,6 @@ async def test_transfer_progress_is_refused_when_somebody_else_moved_the_pump(be
     await settle(pump, bench, expected_s=await pump.fill_to(500.0, 20_000.0))
     with pytest.raises(InstrumentError, match="do not fit"):
         await pump.transferred(plan)
-
-
-FLIPS = (LineFault.FLIPPED_BIT, LineFault.FLIPPED_REQUEST_BIT)
-"""What protocols without a checksum cannot always notice."""
 
 
 @pytest.mark.parametrize("fault", [f for f in LineFault if f not in FLIPS])

@@ -1,0 +1,17 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The bench of the instruments' contract."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from instrument_bench import Bench
+
+
+@pytest.fixture(params=["memory", "pty"])
+def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
+    made = Bench(request.param, tmp_path / "ports")
+    yield made
+    made.close()
