@@ -8,6 +8,7 @@ from typing import Any
 
 from ..process.errors import WorkcellError
 from ..process.expressions import render
+from ..process.goals import Goal
 from ..process.interfaces import default_interfaces
 from ..process.recipe import PhaseStep, Recipe
 from .registry import load_module
@@ -18,7 +19,7 @@ UNKNOWN_S = 1800.0
 
 def expected_phase_s(recipe: Recipe) -> Callable[[PhaseStep], float]:
     """Return a function that gives a phase's expected duration [s], for progress displays only."""
-    parameters = {name: parameter.value for name, parameter in recipe.parameters.items()}
+    constants = recipe.constants()
     known_s: dict[str, float] = {}
 
     def expected(step: PhaseStep) -> float:
@@ -28,21 +29,24 @@ def expected_phase_s(recipe: Recipe) -> Callable[[PhaseStep], float]:
 
     def compute(step: PhaseStep) -> float:
         phase = load_module(step.module).phase(default_interfaces().action(step.action).name)
+        fields = default_interfaces().action(step.action).goal
+        defaults = {name: field.default for name, field in fields.items() if field.default is not None}
+        # Not a goal that could be sent: only what the duration follows from has to be known.
+        goal = Goal(step.action, {**defaults, **_known(step.fields, constants)})
         try:
-            goal = default_interfaces().action(step.action).build_goal(_known(step.fields, parameters))
             return float(phase.expected_s(goal))
-        except WorkcellError:
+        except (AttributeError, TypeError):
             return UNKNOWN_S
 
     return expected
 
 
-def _known(fields: Mapping[str, Any], parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the goal fields that can be computed from the recipe's parameters alone."""
-    known = {}
+def _known(fields: Mapping[str, Any], constants: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the goal fields that can be computed from the recipe's parameters and formulas alone."""
+    known: dict[str, Any] = {}
     for name, value in fields.items():
         try:
-            known[name] = render(value, parameters)
+            known[name] = render(value, constants)
         except WorkcellError:
-            continue  # follows from a result of an earlier phase
+            known[name] = None  # follows from a result of an earlier phase
     return known

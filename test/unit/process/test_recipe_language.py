@@ -162,11 +162,11 @@ def test_mistakes_in_formulas_are_told(old: str, new: str, words: str) -> None:
 
 BUDGET = """\
           - {id: out, timer: {within_h: WITHIN, cause: "cells are out of the incubator"}}
-          - {id: work, %s}
+          - {id: work, MOVE}
           - {id: back, stop_timer: out}
           - {id: keep, set: {out_h: {value: back.elapsed_h, unit: h}}}
           - {id: incubate, wait_timer: out, hours: 3}
-""" % MOVE.replace("VOLUME", "amount")
+""".replace("MOVE", MOVE.replace("VOLUME", "amount"))
 
 
 def test_a_budget_that_is_kept_only_counts() -> None:
