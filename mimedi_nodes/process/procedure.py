@@ -15,7 +15,7 @@ from .phase_runner import PhaseRunner
 from .recipe import (
     AwaitResultsStep,
     CallStep,
-    Decision,
+    DecideStep,
     IfStep,
     LaboratoryStep,
     LoopStep,
@@ -69,7 +69,7 @@ class Procedure:
     async def _operation(self, operation: Operation) -> None:
         await self._sequence(operation.steps, "", Scope())
         for decision in operation.decisions:
-            await self._decide(decision)
+            await self._decide(decision, decision.path)
 
     async def _sequence(self, steps: tuple[Step, ...], suffix: str, scope: Scope) -> None:
         for step in steps:
@@ -86,6 +86,8 @@ class Procedure:
             await self._sequence(steps, suffix, scope)
         elif isinstance(step, CallStep):
             self._context.results[step.id] = await self._call(step, suffix, scope)
+        elif isinstance(step, DecideStep):
+            await scope.run(self._decide(step, key))
         else:
             async with self._watchdog.over(step, key):
                 self._context.results[step.id] = await self._one(step, key, scope)
@@ -188,24 +190,24 @@ class Procedure:
         context.record_once(f"{key}:if", "decision", key, expression, expression=expression, outcome=truth)
         return truth
 
-    async def _decide(self, decision: Decision) -> None:
-        """Carry out a decision at the end of an operation: hold or reject when its condition holds."""
+    async def _decide(self, decision: DecideStep, key: str) -> None:
+        """Carry out a decision: hold or reject when its condition holds."""
         context, control = self._context, self._context.control
-        entry = context.journal.entry(decision.path)
+        entry = context.journal.entry(key)
         if entry is None:
             await control.gate()
-            truth = await context.until_known(lambda: context.condition(decision.condition), decision.path)
+            truth = await context.until_known(lambda: context.condition(decision.condition), key)
             cause = ask = ""
             if truth:
-                cause = await context.until_known(lambda: str(context.render(decision.cause)), decision.path)
-                ask = await context.until_known(lambda: str(context.render(decision.ask)), decision.path)
+                cause = await context.until_known(lambda: str(context.render(decision.cause)), key)
+                ask = await context.until_known(lambda: str(context.render(decision.ask)), key)
             intent = {"outcome": truth, "cause": cause, "ask": ask}
-            entry = context.journal.begin(decision.path, "decision", intent, context.clock.now_s())
+            entry = context.journal.begin(key, "decision", intent, context.clock.now_s())
         truth, cause = bool(entry.intent["outcome"]), str(entry.intent["cause"])
         context.record_once(
-            decision.path,
+            key,
             "decision",
-            decision.path,
+            key,
             cause,
             expression=decision.condition,
             outcome=decision.decide if truth else "go on",
@@ -213,9 +215,9 @@ class Procedure:
         if truth and not entry.has_ended:
             if decision.decide == "reject":
                 await self._reject(cause)
-            await self._hold_and_ask(decision.path, cause, str(entry.intent["ask"]))
+            await self._hold_and_ask(key, cause, str(entry.intent["ask"]))
         if not entry.has_ended:
-            context.journal.end(decision.path, "passed", {}, context.clock.now_s())
+            context.journal.end(key, "passed", {}, context.clock.now_s())
 
     async def _hold_and_ask(self, key: str, cause: str, question: str) -> None:
         """Hold; go on when the operator answers so or restarts, reject when the operator says so."""

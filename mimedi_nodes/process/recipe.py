@@ -308,6 +308,16 @@ class SubRecipe:
 
 
 @dataclass(frozen=True)
+class DecideStep(Step):
+    """What follows when a condition holds: at the end of an operation, or among its steps, in a branch too."""
+
+    condition: str
+    decide: Verdict
+    cause: str
+    ask: str = ""
+
+
+@dataclass(frozen=True)
 class NotYetStep(Step):
     """A step of the process whose module does not exist yet: declared and recorded, not silently skipped."""
 
@@ -317,25 +327,13 @@ class NotYetStep(Step):
 
 
 @dataclass(frozen=True)
-class Decision:
-    """What follows when a condition holds at the end of an operation."""
-
-    path: str
-    line: int
-    condition: str
-    decide: Verdict
-    cause: str
-    ask: str = ""
-
-
-@dataclass(frozen=True)
 class Operation:
     """Steps in order, then decisions."""
 
     name: str
     path: str
     steps: tuple[Step, ...]
-    decisions: tuple[Decision, ...] = ()
+    decisions: tuple[DecideStep, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from .interfaces import Action, Field, InterfaceError, Interfaces
 from .recipe import (
     AwaitResultsStep,
     CallStep,
-    Decision,
+    DecideStep,
     IfStep,
     LaboratoryStep,
     LoopStep,
@@ -181,6 +181,8 @@ class _Check:
                 known[f"{step.id}.{test}_status"] = Known("id")
         elif isinstance(step, SetStep):
             self._set(step, known)
+        elif isinstance(step, DecideStep):
+            self._decision(step, known)
         elif isinstance(step, WaitStep):
             self._template(step.path + ".wait_h", step.hours, known)
             if single_expression(step.hours) is None and isinstance(step.hours, str):
@@ -351,7 +353,7 @@ class _Check:
         if source is not None and source.unit != unit:
             self.wrong(place, expression, f"its unit is {source.unit}, not {unit}", source.unit)
 
-    def _decision(self, decision: Decision, known: dict[str, Known]) -> None:
+    def _decision(self, decision: DecideStep, known: dict[str, Known]) -> None:
         self._expression(decision.path, decision.condition, known)
         for text in (decision.cause, decision.ask):
             self._template(decision.path, text, known)

@@ -11,7 +11,7 @@ from pathlib import Path
 from .diagnostics import Diagnostic, DiagnosticError
 from .interfaces import Interfaces, default_interfaces
 from .recipe import (
-    Decision,
+    DecideStep,
     Formula,
     Operation,
     Parameter,
@@ -235,18 +235,10 @@ class _Builder:
         steps = self.steps.steps(items.get("phases"), path, at_least=1)
         return Operation(path.rpartition(".")[2], path, steps, decisions)
 
-    def _decision(self, tree: Tree, path: str) -> Decision:
-        reader = self._reader
-        items = reader.mapping(tree, ("if", "decide", "cause"), ("ask",))
+    def _decision(self, tree: Tree, path: str) -> DecideStep:
+        items = self._reader.mapping(tree, ("if", "decide", "cause"), ("ask",))
         self.steps.lines[path] = tree.line
-        return Decision(
-            path,
-            tree.line,
-            reader.text(items.get("if")),
-            reader.text(items.get("decide"), ("hold", "reject"), "hold"),  # type: ignore[arg-type]
-            reader.text(items.get("cause")),
-            reader.text(items.get("ask")),
-        )
+        return self.steps.decision(items, "if", path.rpartition(".")[2], path, tree.line)
 
 
 def _version(reader: Reader, top: Mapping[str, Tree]) -> str:

@@ -12,6 +12,7 @@ from .recipe import (
     AnswerType,
     AwaitResultsStep,
     CallStep,
+    DecideStep,
     IdentityExpectation,
     IfStep,
     LaboratoryStep,
@@ -53,6 +54,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "timer": (),
     "stop_timer": (),
     "wait_timer": ("hours",),
+    "decide": ("when", "cause", "ask"),
     "not_yet": (),
 }
 
@@ -129,6 +131,7 @@ class StepReader:
             "timer": self._timer,
             "stop_timer": self._stop_timer,
             "wait_timer": self._wait_timer,
+            "decide": self._decide,
         }
         return (readers[kind](items, name, path, tree.line),)
 
@@ -325,6 +328,25 @@ class StepReader:
 
     def _wait(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
         return WaitStep(name, path, line, self._hours(items["wait_h"]))
+
+    def _decide(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
+        for key in ("when", "cause"):
+            if key not in items:
+                self.reader.wrong(items["decide"], f"key {key!r} is missing", "decide, when, cause, ask")
+        return self.decision(items, "when", name, path, line)
+
+    def decision(self, items: Mapping[str, Tree], condition: str, name: str, path: str, line: int) -> DecideStep:
+        """Return a decision; `condition` is the key of its condition."""
+        reader = self.reader
+        return DecideStep(
+            name,
+            path,
+            line,
+            reader.text(items.get(condition)),
+            reader.text(items.get("decide"), ("hold", "reject"), "hold"),  # type: ignore[arg-type]
+            reader.text(items.get("cause")),
+            reader.text(items.get("ask")),
+        )
 
     def _not_yet(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
         parts = self.reader.mapping(items["not_yet"], ("step", "module", "reason"))

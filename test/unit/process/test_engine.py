@@ -233,6 +233,37 @@ def test_a_question_decides_between_going_on_and_rejecting() -> None:
         assert [e[3]["simulated"] for e in world.record.of("prompt_answered")] == [True]
 
 
+def test_a_decision_in_a_branch_holds_what_runs_beside_it() -> None:
+    recipe = recipe_of(f"""
+        - id: both
+          parallel:
+            main: [{{id: move, {MOVE}}}]
+            look:
+              - {CHECK.removeprefix("- ")}
+              - id: good
+                decide: hold
+                when: "check.viability < 0.8"
+                cause: "viability ${{check.viability}} is low"
+                ask: "Go on?"
+          until: main
+    """)
+    times = {"TransferFluid": 500.0, "InspectSample": 20.0}
+    for viability, answer, state in ((0.9, "", "completed"), (0.5, "continue", "completed"), (0.5, "hold", "held"),
+                                     (0.5, "reject", "rejected")):
+        outcome, world = run(
+            recipe,
+            modules=lambda viability=viability: FakeModules(times, {"InspectSample": {"viability": viability}}),
+            operator=FakeOperator(lambda question, answer=answer: answer),
+            on_hold="end",
+        )
+        assert outcome.state == state
+        assert (("fluidics", "HOLD") in world.modules.commands) == (viability < 0.8)
+        assert (("fluidics", "UNHOLD") in world.modules.commands) == (answer == "continue")
+        assert [goal.runs for goal in world.modules.started("TransferFluid")] == [1]
+        if state != "completed":
+            assert outcome.reason == "viability 0.5 is low"
+
+
 def test_hold_reaches_the_module_and_restart_goes_on_with_the_same_goal() -> None:
     async def script(world: World) -> None:
         await asyncio.sleep(20.0)
