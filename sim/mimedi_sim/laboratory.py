@@ -66,6 +66,10 @@ class Test:
     measure: Measure
 
 
+MICROBES_VOLUME_ML = 0.2
+MICROBES_LEAST_CFU = 3
+"""CFU in the tested volume from which amplification tells microbes from the reagents' own DNA [calibration]."""
+
 _UNKNOWN = Result(math.nan, math.nan, math.nan, "invalid")
 
 
@@ -144,6 +148,13 @@ def _sterility(content: FloatArray, draw: RandomStream) -> Result:
     return _word("positive") if per_ml > 1e4 else _word("negative", "pending")
 
 
+def _microbes(content: FloatArray, draw: RandomStream) -> Result:
+    """Amplification of microbial ribosomal DNA from the cells of 0.2 mL: every CFU in it counts."""
+    per_ml = float(content[INDEX["cfu"]]) / max(float(content[VOLUME]) * 1e-3, 1e-9)
+    seen = draw.poisson(1, min(per_ml * MICROBES_VOLUME_ML, 1e6))
+    return _word("positive" if seen >= MICROBES_LEAST_CFU else "negative")
+
+
 def _absent(content: FloatArray, draw: RandomStream) -> Result:
     return _word("negative")
 
@@ -163,6 +174,7 @@ TESTS: dict[str, Test] = {
     "rcl": Test(6.0, 200.0, "result", "VSV-G quantitative PCR", _absent),
     "potency_ifng_pg_ml": Test(6.0, 200.0, "pg/mL", "IFN-gamma release on CD19+ targets, ELISA", _potency),
     "sterility": Test(2.0, 300.0, "result", "Gram stain, culture under way, Ph.Eur. 2.6.27", _sterility),
+    "microbes": Test(4.0, 200.0, "result", "rapid: nucleic acid amplification, Ph.Eur. 5.1.6", _microbes),
     "identity_hla": Test(4.0, 100.0, "result", "HLA typing against the donor", _identity),
 }
 """Every test the laboratory offers, with times short enough for a batch's last day [calibration]."""

@@ -5,18 +5,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from ...instruments.bioreactor import BioreactorState
 from ...process.context import PhaseContext
+from ...process.errors import PhaseHold
 from .instruments import BioreactorInstruments
+from .weight_watch import CONFIRM_EVERY_S, CONFIRM_LOOKS, GAP_LIMIT_UL, gap_ul
 
 POLL_S = 1800.0
 """Time between two looks at a quiet culture [s]."""
 WARM_UP_S = 8.0 * 3600.0
 """Cold medium warms in this time at the latest; until then a low temperature is no alarm and not in the statistics."""
 TEMPERATURE_BAND_C = 0.5
+CO2_BAND = 0.01
 GLUCOSE_MIN_MM = 2.0
 RECORD_EVERY = 2
 """Every so many looks the values go into the record."""
@@ -49,6 +52,8 @@ class Log:
     temperature_sum_c: float = 0.0
     temperature_min_c: float | None = None
     temperature_max_c: float | None = None
+    volumes: list[tuple[float, float]] = field(default_factory=list)
+    """Process time [s] and volume [uL] of the last looks, for the balance."""
 
     def take(self, temperature_c: float) -> None:
         """Add a liquid temperature to the statistics."""
@@ -88,8 +93,9 @@ async def keep(
 ) -> tuple[Log, BioreactorState]:
     """Keep the culture until the time is over or `enough(state, elapsed_s)` says so; return the log and the last state.
 
-    Raises the alarms `<module>.liquid_temperature_low`, `…_high`, `.glucose_low`, `.reading_unknown` and
-    `.controller_fault`; the culture goes on, since switching anything off would harm it more.
+    Raises the alarms `<module>.liquid_temperature_low`, `…_high`, `.co2_low`, `.glucose_low`, `.reading_unknown` and
+    `.controller_fault`; the culture goes on, since switching anything off would harm it more. A volume that changed
+    though nobody moved liquid holds the phase with `.balance_gap`: a closed system may be open.
     """
     restored = (ctx.restored or {}).get("log")
     log = Log(**restored) if restored else Log(ctx.now_s())
@@ -98,12 +104,36 @@ async def keep(
         state = await instruments.controller.state()
         elapsed_s = ctx.now_s() - log.begun_s
         _look(state, wanted, elapsed_s, log, ctx, module)
+        gap = gap_ul(log.volumes, ctx.now_s(), state.volume_ul)
+        if abs(gap) > GAP_LIMIT_UL:
+            await _confirm_gap(gap - state.volume_ul, log, instruments, ctx, module)
         await ctx.checkpoint(log=asdict(log))
         share = elapsed_s / duration_s
         ctx.feedback(share, f"{state.liquid_temperature_c:.2f} °C, {viable_cells(state):.2e} viable cells")
         if elapsed_s >= duration_s or (enough is not None and await enough(state, elapsed_s)):
             return log, state
         await ctx.sleep(min(poll_s, duration_s - elapsed_s))
+
+
+async def _confirm_gap(
+    offset_ul: float, log: Log, instruments: BioreactorInstruments, ctx: PhaseContext, module: str
+) -> None:
+    """Weigh again; raise PhaseHold when volume + offset_ul, the unexplained change, is still beyond its limit."""
+    volumes_ul = []
+    for _ in range(CONFIRM_LOOKS):
+        await ctx.sleep(CONFIRM_EVERY_S)
+        volumes_ul.append((await instruments.controller.state()).volume_ul)
+    gap = sum(volumes_ul) / len(volumes_ul) + offset_ul
+    if abs(gap) <= GAP_LIMIT_UL:
+        log.volumes.pop()
+        return
+    log.volumes.clear()  # once it has been looked into, the balance begins anew
+    await ctx.checkpoint(log=asdict(log))
+    raise PhaseHold(
+        f"{module}.balance_gap",
+        f"{instruments.vessel} changed by {gap / 1000.0:+.1f} mL by weight though nobody moved liquid "
+        f"(limit {GAP_LIMIT_UL / 1000.0:g} mL): look for a leak at vessel, lines and perfusion",
+    )
 
 
 def _look(
@@ -125,6 +155,13 @@ def _look(
             log.take(temperature_c)
             _watch(ctx, f"{module}.liquid_temperature_low", deviation_c < -TEMPERATURE_BAND_C, text)
             _watch(ctx, f"{module}.liquid_temperature_high", deviation_c > TEMPERATURE_BAND_C, text)
+    if log.warm:
+        _watch(
+            ctx,
+            f"{module}.co2_low",
+            state.co2_fraction < wanted.co2_fraction - CO2_BAND,
+            f"CO2 at {state.co2_fraction:.1%} of dry gas, set {wanted.co2_fraction:.1%}; look at supply and door",
+        )
     _watch(
         ctx,
         f"{module}.glucose_low",
