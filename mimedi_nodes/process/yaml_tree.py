@@ -9,7 +9,6 @@ from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
-from ruamel.yaml.events import AliasEvent
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
 from .diagnostics import Diagnostic, DiagnosticError
@@ -63,17 +62,11 @@ class Reader:
             return None
         yaml = YAML(typ="safe", pure=True)
         try:
-            for event in yaml.parse(text):
-                if isinstance(event, AliasEvent):
-                    self._file_wrong(
-                        event.start_mark.line + 1, "aliases are not used here", "the value itself"
-                    )
-                    return None
             node = yaml.compose(text)
             if node is None:
                 self._file_wrong(0, "the file is empty")
                 return None
-            return self._tree(yaml, node, "", 0)
+            return self._tree(yaml, node, "", 0, set())
         except YAMLError as error:
             mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
             problem = getattr(error, "problem", None) or str(error)
@@ -85,8 +78,13 @@ class Reader:
     def _file_wrong(self, line: int, message: str, allowed: str = "") -> None:
         self.diagnostics.append(Diagnostic(self.file, line, "", None, message, allowed))
 
-    def _tree(self, yaml: YAML, node: Any, path: str, depth: int) -> Tree:
+    def _tree(self, yaml: YAML, node: Any, path: str, depth: int, seen: set[int]) -> Tree:
         line = node.start_mark.line + 1
+        # An alias is the node of its anchor once more; a thousand of them would make a small file large.
+        if id(node) in seen:
+            self._file_wrong(line, "an alias stands for this value again; aliases are not used here", "the value itself")
+            return Tree(None, line, path)
+        seen.add(id(node))
         if depth > MAX_DEPTH:
             self._file_wrong(line, f"nested deeper than {MAX_DEPTH}")
             return Tree(None, line, path)
@@ -94,7 +92,7 @@ class Reader:
             return Tree(yaml.constructor.construct_object(node), line, path)
         if isinstance(node, SequenceNode):
             items = [
-                self._tree(yaml, item, f"{path}[{index}]", depth + 1) for index, item in enumerate(node.value)
+                self._tree(yaml, item, f"{path}[{index}]", depth + 1, seen) for index, item in enumerate(node.value)
             ]
             return Tree(items, line, path)
         if not isinstance(node, MappingNode):
@@ -103,7 +101,7 @@ class Reader:
         for key_node, value_node in node.value:
             key = str(key_node.value) if isinstance(key_node, ScalarNode) else ""
             below = f"{path}.{key}" if path else key
-            tree = self._tree(yaml, value_node, below, depth + 1)
+            tree = self._tree(yaml, value_node, below, depth + 1, seen)
             # The line of a key: a value may begin further down.
             tree = Tree(tree.value, key_node.start_mark.line + 1, below)
             if not isinstance(key_node, ScalarNode):
