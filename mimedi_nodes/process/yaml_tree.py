@@ -82,7 +82,7 @@ class Reader:
         line = node.start_mark.line + 1
         # An alias is the node of its anchor once more; a thousand of them would make a small file large.
         if id(node) in seen:
-            self._file_wrong(line, "an alias stands for this value again; aliases are not used here", "the value itself")
+            self._file_wrong(line, "an alias repeats this value: aliases are not used here", "the value itself")
             return Tree(None, line, path)
         seen.add(id(node))
         if depth > MAX_DEPTH:
