@@ -12,7 +12,7 @@ from ...instruments.bioreactor import BioreactorState
 from ...process.context import PhaseContext
 from ...process.errors import PhaseHold
 from .instruments import BioreactorInstruments
-from .weight_watch import CONFIRM_EVERY_S, CONFIRM_LOOKS, GAP_LIMIT_UL, gap_ul
+from .weight_watch import CONFIRM_EVERY_S, CONFIRM_LOOKS, GAP_LIMIT_UL, REST_BLOCKS, REST_UL, gap_ul
 
 POLL_S = 1800.0
 """Time between two looks at a quiet culture [s]."""
@@ -118,22 +118,37 @@ async def keep(
 async def _confirm_gap(
     offset_ul: float, log: Log, instruments: BioreactorInstruments, ctx: PhaseContext, module: str
 ) -> None:
-    """Weigh again; raise PhaseHold when volume + offset_ul, the unexplained change, is still beyond its limit."""
+    """Weigh again; alarm and hold when volume + offset_ul, the unexplained change, is still beyond its limit.
+
+    The alarm comes at once; the hold when the weight has come to rest, so that its reason tells the whole change.
+    """
+    gap, before = await _mean_volume_ul(instruments, ctx) + offset_ul, math.inf
+    if abs(gap) <= GAP_LIMIT_UL:
+        log.volumes.pop()
+        return
+
+    def text() -> str:
+        return (
+            f"{instruments.vessel} changed by {gap / 1000.0:+.1f} mL by weight though nobody moved liquid (limit "
+            f"{GAP_LIMIT_UL / 1000.0:g} mL): look for a leak at vessel, lines and perfusion"
+        )
+
+    ctx.alarm(f"{module}.balance_gap", text())
+    for _ in range(REST_BLOCKS):
+        if abs(gap - before) <= REST_UL:
+            break
+        gap, before = await _mean_volume_ul(instruments, ctx) + offset_ul, gap
+    log.volumes.clear()  # once it has been looked into, the balance begins anew
+    await ctx.checkpoint(log=asdict(log))
+    raise PhaseHold(f"{module}.balance_gap", text())
+
+
+async def _mean_volume_ul(instruments: BioreactorInstruments, ctx: PhaseContext) -> float:
     volumes_ul = []
     for _ in range(CONFIRM_LOOKS):
         await ctx.sleep(CONFIRM_EVERY_S)
         volumes_ul.append((await instruments.controller.state()).volume_ul)
-    gap = sum(volumes_ul) / len(volumes_ul) + offset_ul
-    if abs(gap) <= GAP_LIMIT_UL:
-        log.volumes.pop()
-        return
-    log.volumes.clear()  # once it has been looked into, the balance begins anew
-    await ctx.checkpoint(log=asdict(log))
-    raise PhaseHold(
-        f"{module}.balance_gap",
-        f"{instruments.vessel} changed by {gap / 1000.0:+.1f} mL by weight though nobody moved liquid "
-        f"(limit {GAP_LIMIT_UL / 1000.0:g} mL): look for a leak at vessel, lines and perfusion",
-    )
+    return sum(volumes_ul) / len(volumes_ul)
 
 
 def _look(

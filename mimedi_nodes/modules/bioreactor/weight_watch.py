@@ -16,6 +16,9 @@ than the samples that another module may take meanwhile."""
 CONFIRM_LOOKS, CONFIRM_EVERY_S = 8, 15.0
 """A gap is told from the mean of this many more looks: one outlier alarms nobody, and its size is known to 0.1 mL."""
 
+REST_UL, REST_BLOCKS = 300.0, 15
+"""The weight is at rest when two means in a row differ by less; after this many means the hold comes anyway."""
+
 
 def gap_ul(history: list[tuple[float, float]], now_s: float, volume_ul: float) -> float:
     """Return by how much a volume [uL] differs from the mean of the window before, evaporation allowed for.
