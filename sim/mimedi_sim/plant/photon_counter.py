@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The screening station: an aliquot with reagent in front of the single-photon detector.
+
+The light is known as pieces between changes (a new aliquot, a fault), so a gate's counts are the same whoever asks for
+them and when. Source: PHYSICS §8.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from dataclasses import replace
+
+from mimedi_nodes.instruments.photon_frames import CounterFault
+from mimedi_sim.models.photon import Detector, PhotonCounter, somatic_cfu_equivalents
+from mimedi_sim.random_streams import stream
+
+SOMATIC_REMOVAL_LOGS = 6.0
+"""Filtration and apyrase take the cells' own ATP away by this much (PHYSICS §8: at least six logs)."""
+SATURATED_PER_S = 1.0e7
+"""Registered rate above which the counter flags a gate: a fourth of the photons is lost there [C]."""
+TEMPERATURE_C, BIAS_V = 20.0, 26.5
+_PIECES_KEPT = 1000
+
+
+class ScreeningStation:
+    """Detector, reagent and aliquot.
+
+    Args:
+        seed: of every count; device: name of the counter's random streams; start_s: process time [s] of the start.
+    """
+
+    def __init__(self, seed: int, start_s: float, device: str = "photon_counter") -> None:
+        self._seed, self._device = seed, device
+        self._model = PhotonCounter(seed, device)
+        self._aliquot = stream(seed, device, "aliquot")
+        self._start_s = start_s
+        self._starts = [start_s]
+        self._pieces = [(self._model.light_per_s(0.0), self._model.detector)]
+        self._samples = 0
+        self.faults = CounterFault(0)
+
+    def load(self, now_s: float, cfu: float, viable_cells: float, reagent_age_days: float = 0.0) -> None:
+        """Put another aliquot in front of the detector: expected CFU and viable cells in it, with fresh reagent.
+
+        The number of CFU that really are in it is Poisson around the expected one.
+        """
+        self._samples += 1
+        found = self._aliquot.poisson(self._samples, max(0.0, cfu))
+        equivalents = found + somatic_cfu_equivalents(max(0.0, viable_cells), SOMATIC_REMOVAL_LOGS)
+        self._change(now_s, self._model.light_per_s(equivalents, reagent_age_days), self._pieces[-1][1])
+
+    def light_leak(self, now_s: float, per_s: float) -> None:
+        """Let light in through a cover that is open, or close it (0)."""
+        self.faults = CounterFault.COVER_OPEN if per_s > 0.0 else CounterFault(0)
+        self._change(now_s, self._pieces[-1][0], replace(self._pieces[-1][1], light_leak_per_s=per_s))
+
+    def detector_dead(self, now_s: float, dead: bool) -> None:
+        """Let the detector fail without a word (it counts nothing), or work again."""
+        self._change(now_s, self._pieces[-1][0], replace(self._pieces[-1][1], dead=dead))
+
+    def dark_counts(self, now_s: float, at_20_c_per_s: float) -> None:
+        """Let the detector's dark rate become another."""
+        self._change(now_s, self._pieces[-1][0], replace(self._pieces[-1][1], dark_at_20_c_per_s=at_20_c_per_s))
+
+    def light_per_s(self) -> float:
+        """Return the true light of the present aliquot [counts/s]."""
+        return self._pieces[-1][0]
+
+    def counts(self, start_s: float, gate_s: float, *, shutter_open: bool) -> tuple[int, bool]:
+        """Return the counts of a gate and whether the detector was saturated."""
+        light, detector = self._mean(start_s, start_s + gate_s)
+        if not shutter_open:
+            light, detector = 0.0, replace(detector, light_leak_per_s=0.0)
+        counter = replace(
+            self._model, device=f"{self._device} {round(gate_s * 1e6)} us", detector=detector, window_s=gate_s
+        )
+        index = int((start_s - self._start_s) / gate_s + 1e-6)
+        return counter.counts(index, light, TEMPERATURE_C), (
+            detector.rate_per_s(light, TEMPERATURE_C) > SATURATED_PER_S
+        )
+
+    def health(self, now_s: float) -> tuple[float, float, float, CounterFault]:
+        """Return temperature [degC], dead time [s], bias [V], faults."""
+        return TEMPERATURE_C, self._model.detector.dead_time_s, BIAS_V, self.faults
+
+    def _mean(self, start_s: float, end_s: float) -> tuple[float, Detector]:
+        """Return the gate's light and light leak, averaged over its pieces, and the detector at its end."""
+        first = max(0, bisect_right(self._starts, start_s) - 1)
+        last = max(0, bisect_right(self._starts, end_s - 1e-9) - 1)
+        if first == last:
+            return self._pieces[first]
+        light = leak = 0.0
+        for k in range(first, last + 1):
+            until = self._starts[k + 1] if k < last else end_s
+            share = (until - max(self._starts[k], start_s)) / (end_s - start_s)
+            light += share * self._pieces[k][0]
+            leak += share * self._pieces[k][1].light_leak_per_s
+        return light, replace(self._pieces[last][1], light_leak_per_s=leak)
+
+    def _change(self, now_s: float, light_per_s: float, detector: Detector) -> None:
+        self._starts.append(now_s)
+        self._pieces.append((light_per_s, detector))
+        if len(self._starts) > _PIECES_KEPT:
+            del self._starts[0], self._pieces[0]
