@@ -40,7 +40,7 @@ LOOKS = {
 """Appearance by kind; dead cells take up the dye (propidium-iodide-like), living ones hardly [calibration]."""
 
 _NOISE_BITS = 6
-_BANK_EXTRA = 1 << 19
+_BANK_EXTRA = 1 << 17
 
 
 @dataclass(frozen=True)

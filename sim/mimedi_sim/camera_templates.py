@@ -24,6 +24,8 @@ RADIUS_STEP = 1.035
 """Ratio between neighbouring template radii: radii are right within 1.8 %."""
 DYE_CLASS_DEVIATES = (-1.27, -0.32, 0.32, 1.27)
 """Normal deviates of the four equally likely classes of dye brightness (means of the quarters of the law)."""
+STEPS_PER_PX = 64
+"""Steps per pixel in the table of a profile: a template is right within half a grey level."""
 _TEMPLATES_KEPT = 12_000
 
 FloatArray = npt.NDArray[np.float64]
@@ -61,18 +63,12 @@ class Optics:
         return defocused_sigma_px(self.sigma_px, self.defocus_um, self.wavelength_um, self.aperture)
 
 
-@lru_cache(maxsize=1024)
-def _blurred_table(radius_px: float, sigma_px: float, sphere: bool) -> tuple[FloatArray, FloatArray]:
-    """Return (distances, values) of a blurred disk or sphere, fine enough for linear interpolation."""
-    reach = radius_px + 5.0 * sigma_px
-    distance = np.linspace(0.0, reach, max(64, math.ceil(12.0 * reach)))
-    shape = blurred_sphere if sphere else blurred_disk
-    return distance, shape(radius_px, sigma_px, distance)
-
-
 def _blurred(distance_px: FloatArray, radius_px: float, sigma_px: float, sphere: bool = False) -> FloatArray:
-    distance, values = _blurred_table(radius_px, sigma_px, sphere)
-    return np.interp(distance_px, distance, values, right=0.0)
+    """Return a blurred disk or sphere at distances, from a table fine enough for linear interpolation."""
+    reach = radius_px + 5.0 * sigma_px
+    table = np.linspace(0.0, reach, max(64, math.ceil(12.0 * reach)))
+    shape = blurred_sphere if sphere else blurred_disk
+    return np.interp(distance_px, table, shape(radius_px, sigma_px, table), right=0.0)
 
 
 def bright_field_profile(distance_px: FloatArray, radius_px: float, sigma_px: float, look: Look) -> FloatArray:
@@ -94,11 +90,13 @@ def radius_class(radius_px: float) -> int:
     return round(math.log(radius_px) / math.log(RADIUS_STEP))
 
 
-def _grid(half: int, sub_y: int, sub_x: int, shift_px: float) -> FloatArray:
+@lru_cache(maxsize=4096)
+def _steps(half: int, sub_y: int, sub_x: int, shift_px: float) -> npt.NDArray[np.intp]:
+    """Return the distances from a cell's centre of the pixels of a template, in steps of a profile's table."""
     axis = np.arange(-half, half + 1, dtype=float)
     y = axis[:, None] - sub_y / SUBPIXELS
     x = axis[None, :] - sub_x / SUBPIXELS - shift_px
-    return np.hypot(y, x)
+    return np.rint(np.hypot(y, x) * STEPS_PER_PX).astype(np.intp)
 
 
 def _motion_shifts(motion_px: float) -> list[float]:
@@ -119,7 +117,7 @@ class TemplateBank:
         self._looks = tuple(looks)
         self._level = bright_level_dn
         self._optics = optics
-        self._shapes: dict[tuple[int, int, int, int], tuple[FloatArray, FloatArray]] = {}
+        self._profiles: dict[tuple[int, int], tuple[int, FloatArray, FloatArray]] = {}
         self._templates: dict[int, Template] = {}
 
     def template(self, kind: int, radius: int, sub_y: int, sub_x: int, brightness: int) -> Template:
@@ -134,31 +132,29 @@ class TemplateBank:
 
     def _render(self, kind: int, radius: int, sub_y: int, sub_x: int, brightness: int) -> Template:
         look = self._looks[kind]
-        bright, dye = self._unit_images(kind, radius, sub_y, sub_x)
+        half, bright, dye = self._profile(kind, radius)
         sigma = math.sqrt(math.log1p(look.dye_cv**2))
         amplitude = look.dye_dn * math.exp(sigma * DYE_CLASS_DEVIATES[brightness])
-        template = np.empty((bright.shape[0], 2 * bright.shape[1]), np.int16)
-        template[:, 0::2] = np.rint(bright * GREY_SCALE)
-        template[:, 1::2] = np.rint(dye * (amplitude * GREY_SCALE))
+        side = 2 * half + 1
+        template = np.empty((side, 2 * side), np.int16)
+        shifts = _motion_shifts(self._optics.motion_px)
+        steps = [_steps(half, sub_y, sub_x, shift) for shift in shifts]
+        template[:, 0::2] = np.rint(sum(bright[step] for step in steps) / len(steps))
+        template[:, 1::2] = np.rint(sum(dye[step] for step in steps) * (amplitude / len(steps)))
         return template
 
-    def _unit_images(self, kind: int, radius: int, sub_y: int, sub_x: int) -> tuple[FloatArray, FloatArray]:
-        key = (kind, radius, sub_y, sub_x)
-        found = self._shapes.get(key)
-        if found is None:
-            if len(self._shapes) >= _TEMPLATES_KEPT:
-                self._shapes.clear()
-            found = self._shapes[key] = self._draw(self._looks[kind], radius, sub_y, sub_x)
-        return found
+    def _profile(self, kind: int, radius: int) -> tuple[int, FloatArray, FloatArray]:
+        """Return the half side of a kind's template [px], and both images over the distance, in 1/16 grey level.
 
-    def _draw(self, look: Look, radius: int, sub_y: int, sub_x: int) -> tuple[FloatArray, FloatArray]:
-        optics = self._optics
-        radius_px, sigma = RADIUS_STEP**radius, optics.blur_px
-        half = math.ceil(1.35 * radius_px + 2.5 * sigma + 0.5 * optics.motion_px)
-        shifts = _motion_shifts(optics.motion_px)
-        bright, dye = np.zeros((2, 2 * half + 1, 2 * half + 1))
-        for shift in shifts:
-            distance = _grid(half, sub_y, sub_x, shift)
-            bright += bright_field_profile(distance, radius_px, sigma, look)
-            dye += dye_profile(distance, radius_px, sigma)
-        return bright * (self._level / len(shifts)), dye / len(shifts)
+        The dye image is that of a cell of one grey level at its centre.
+        """
+        found = self._profiles.get((kind, radius))
+        if found is None:
+            optics, radius_px = self._optics, RADIUS_STEP**radius
+            half = math.ceil(1.35 * radius_px + 2.5 * optics.blur_px + 0.5 * optics.motion_px)
+            reach = math.ceil((math.sqrt(2.0) * (half + 1.0) + 0.5 * optics.motion_px) * STEPS_PER_PX) + 1
+            distance = np.arange(reach + 1) / STEPS_PER_PX
+            bright = bright_field_profile(distance, radius_px, optics.blur_px, self._looks[kind])
+            dye = dye_profile(distance, radius_px, optics.blur_px)
+            found = self._profiles[kind, radius] = (half, bright * (self._level * GREY_SCALE), dye * GREY_SCALE)
+        return found

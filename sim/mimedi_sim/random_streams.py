@@ -42,16 +42,17 @@ class RandomStream:
     def __repr__(self) -> str:
         return f"RandomStream(seed={self.seed}, device={self.device!r}, channel={self.channel!r})"
 
-    def _raw_uniform_block(self, block: int) -> npt.NDArray[np.float64]:
+    def _raw_uniforms(self, block: int, blocks: int = 1) -> npt.NDArray[np.float64]:
+        """Return the uniforms of consecutive blocks: the generator counts on by itself from the first one's counter."""
         counter = block * (_BLOCK_SIZE // _PHILOX_WORDS_PER_COUNTER)
-        raw = np.random.Philox(key=self._key, counter=counter).random_raw(_BLOCK_SIZE)
+        raw = np.random.Philox(key=self._key, counter=counter).random_raw(blocks * _BLOCK_SIZE)
         # 53 significant bits, shifted by half a step: strictly inside (0, 1) so that quantiles are finite.
         return ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
 
     def _block(self, cache: dict[int, list[float]], block: int, normal: bool) -> list[float]:
         values = cache.get(block)
         if values is None:
-            uniform = self._raw_uniform_block(block)
+            uniform = self._raw_uniforms(block)
             values = (ndtri(uniform) if normal else uniform).tolist()
             if len(cache) >= _BLOCKS_KEPT:
                 cache.pop(next(iter(cache)))
@@ -139,9 +140,8 @@ class RandomStream:
         if count == 0:
             return np.empty(0)
         first, last = start >> 8, (start + count - 1) >> 8
-        blocks = np.concatenate([self._raw_uniform_block(b) for b in range(first, last + 1)])
         offset = start - (first << 8)
-        return blocks[offset : offset + count]
+        return self._raw_uniforms(first, last - first + 1)[offset : offset + count]
 
 
 @lru_cache(maxsize=4096)

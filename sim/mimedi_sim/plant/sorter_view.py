@@ -23,8 +23,8 @@ from mimedi_sim.plant.camera_station import CameraFrame, CameraStation
 from mimedi_sim.plant.chip import ChannelStreams, Chip, ChipRun, poisson_mean_of_carriers
 from mimedi_sim.plant.ledger import INDEX, VOLUME
 
-STROBE_S = 2e-6
-"""Length of the flash [s; calibration: a cell at 60 mm/s moves 0.2 px]."""
+STROBE_S = 2e-7
+"""Length of the flash [s; a pulsed laser diode: a cell at 60 mm/s moves 0.02 px]."""
 BEAD_CLASSES = 8
 """Cells with more beads than this look and move like the last class (under 1 % of them)."""
 
