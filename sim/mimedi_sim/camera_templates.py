@@ -63,12 +63,18 @@ class Optics:
         return defocused_sigma_px(self.sigma_px, self.defocus_um, self.wavelength_um, self.aperture)
 
 
-def _blurred(distance_px: FloatArray, radius_px: float, sigma_px: float, sphere: bool = False) -> FloatArray:
-    """Return a blurred disk or sphere at distances, from a table fine enough for linear interpolation."""
+@lru_cache(maxsize=1024)
+def _blurred_table(radius_px: float, sigma_px: float, sphere: bool) -> tuple[FloatArray, FloatArray]:
+    """Return (distances, values) of a blurred disk or sphere, fine enough for linear interpolation."""
     reach = radius_px + 5.0 * sigma_px
-    table = np.linspace(0.0, reach, max(64, math.ceil(12.0 * reach)))
+    distance = np.linspace(0.0, reach, max(64, math.ceil(12.0 * reach)))
     shape = blurred_sphere if sphere else blurred_disk
-    return np.interp(distance_px, table, shape(radius_px, sigma_px, table), right=0.0)
+    return distance, shape(radius_px, sigma_px, distance)
+
+
+def _blurred(distance_px: FloatArray, radius_px: float, sigma_px: float, sphere: bool = False) -> FloatArray:
+    distance, values = _blurred_table(radius_px, sigma_px, sphere)
+    return np.interp(distance_px, distance, values, right=0.0)
 
 
 def bright_field_profile(distance_px: FloatArray, radius_px: float, sigma_px: float, look: Look) -> FloatArray:
