@@ -19,6 +19,10 @@ from ..modules.site import load_site
 from ..process.errors import WorkcellError
 from ..process.recipe_loader import load_recipe
 from ..process.release import evaluate
+from ..process.supplies import read_supplies, start_facts, supplies_file
+from ..records.errors import RecordError
+from ..records.events import check_batch_id
+from ..records.heads import Signer
 from ..records.review import review
 from ..records.specification import product_file, read_specification
 from ..records.summary import summarize
@@ -35,6 +39,7 @@ from .batch_options import (
     recipe_path,
     script_of,
 )
+from .people import Place
 from .release_table import print_release
 
 
@@ -51,6 +56,7 @@ def main(argv: Sequence[str]) -> int:
     add_batch_options(parser)
     add_operator_option(parser)
     simulate_many.add_options(parser)
+    parser.add_argument("--runs", type=Path, metavar="DIR", help="keep the record, in the run folder DIR/<batch id>")
     parser.add_argument("--truth", metavar="FILE", help="write the plant's truth at the end as JSON")
     options = parser.parse_args(list(argv))
     console = Console(stderr=options.json == "-")
@@ -59,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
         if options.number is not None:
             return simulate_many.run(options)
         summary = simulate(options)
-    except (WorkcellError, OSError, ValueError) as error:
+    except (WorkcellError, RecordError, OSError, ValueError) as error:
         print(f"workcell simulate: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
     summary["wall_s"] = time.perf_counter() - begun_s
@@ -95,8 +101,16 @@ def simulate(options: argparse.Namespace) -> dict[str, Any]:
         raise ValueError("--operator ask needs a running workcell; simulate takes scripted:FILE")
     batch = batch_of(options, recipe.name)
     who = donor(scenario.donor or options.donor, options.seed)
-    run = HeadlessRun(recipe, batch, site, replace(who), options.seed, operator, scenario)
+    site_file = config_folder() / "site" / "demo.yaml"
+    lots = read_supplies(supplies_file(site_file, site.site))
+    at_start = tuple(start_facts(lots, {name: line.calibration_due for name, line in site.instruments.items()}))
+    run = HeadlessRun(recipe, batch, site, replace(who), options.seed, operator, scenario, at_start=at_start)
+    if options.runs is not None:
+        place = Place(options.runs)
+        folder = options.runs / check_batch_id(batch.batch_id)
+        run = replace(run, record_folder=folder, signer=Signer.load_or_create(place.keys))
     result = run_batch(run)
+    result.record.close()
     if options.truth:
         Path(options.truth).write_text(json.dumps(result.truth, indent=1) + "\n", encoding="utf-8")
     specification: Mapping[str, Any] = read_specification(product_file(config_folder() / "products", recipe.product))

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import json
 import math
 import sqlite3
@@ -36,6 +37,7 @@ from ..process.operator import ScriptedOperator
 from ..process.recipe import Recipe
 from ..process.recipe_loader import load_recipe
 from ..process.service_state import ServiceCommand
+from ..process.supplies import SupplyLot, out_of_date, read_supplies, start_facts, supplies_file
 from ..records.errors import RecordError
 from ..records.events import check_batch_id
 from ..records.outbox import Outbox
@@ -95,6 +97,8 @@ class CoordinatorCode(IntEnum):
     """The node is not active."""
     ENGINE = 1016
     """The engine could not write its journal; the modules are held."""
+    SUPPLIES = 1017
+    """A lot has expired or a calibration is overdue."""
 
 
 class CoordinatorNode(ManagedNode):
@@ -121,6 +125,9 @@ class CoordinatorNode(ManagedNode):
         if missing:
             raise ParameterError(f"coordinator: parameters {', '.join(missing)} must be set to paths")
         site = load_site(Path(self.settings["site"]))
+        self._calibrations = {name: line.calibration_due for name, line in site.instruments.items()}
+        self._supplies_file = supplies_file(Path(self.settings["site"]), site.site)
+        self._start_facts = tuple(start_facts(self._lots(), self._calibrations))
         self._state_dir = Path(self.settings["state_dir"])
         self._active = ActiveBatchFile(self._state_dir / "active_batch.json")
         self._outbox = Outbox(self._state_dir / "coordinator.outbox.sqlite", "coordinator")
@@ -201,6 +208,17 @@ class CoordinatorNode(ManagedNode):
             )
         return recipe
 
+    def _lots(self) -> tuple[SupplyLot, ...]:
+        return read_supplies(self._supplies_file) if self._supplies_file.is_file() else ()
+
+    def _check_supplies(self, batch: Batch) -> None:
+        """Refuse to begin with what is out of date; an engineering run may, and its record says so."""
+        lots = self._lots()
+        self._start_facts = tuple(start_facts(lots, self._calibrations))
+        late = out_of_date(lots, self._calibrations, datetime.datetime.now(datetime.UTC).date())
+        if late and not batch.engineering_run:
+            raise Refused(CoordinatorCode.SUPPLIES, f"out of date: {'; '.join(late)}; exchange or calibrate it first")
+
     async def _begin(self, active: ActiveBatch, resumed: bool) -> None:
         """Load the recipe, open the journal, start the engine; raises Refused."""
         await self.clock.ready()
@@ -214,6 +232,8 @@ class CoordinatorNode(ManagedNode):
                 f"batch {batch_id} was started before; a batch is produced once: choose a new id",
             )
         recipe = self._load(active)
+        if not resumed:
+            self._check_supplies(active.batch)
         self._active.write(active)
         self._journal = Journal(path)
         self._engine = Engine(
@@ -229,6 +249,7 @@ class CoordinatorNode(ManagedNode):
             expected_phase_s=expected_phase_s(recipe),
             on_hold=self.settings["on_hold"],
             on_alarm=self._alarm,
+            at_start=self._start_facts,
         )
         self._run = asyncio.get_running_loop().create_task(self._produce(self._engine, active))
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from .batch import Batch, BatchOutcome, BatchSnapshot, CommandOutcome, Recorder
@@ -50,6 +50,7 @@ class Engine:
         on_hold: "wait" for a RESTART, or "end" the batch as held when nobody is there.
         interfaces: interface definitions; those of this installation when None.
         on_alarm: shows an alarm of the coordinator's own (`coordinator.step_overdue`); the record has it already.
+        at_start: what else the record says at the start: kind, subject, data (`supplies.start_facts`).
 
     Raises:
         JournalError: the journal belongs to another batch or recipe.
@@ -70,7 +71,9 @@ class Engine:
         on_hold: OnHold = "wait",
         interfaces: Interfaces | None = None,
         on_alarm: AlarmSink = lambda alarm_id, message, active: None,
+        at_start: Iterable[tuple[str, str, Mapping[str, Any]]] = (),
     ) -> None:
+        self._at_start = tuple(at_start)
         self._on_status = on_status
         self._expected_phase_s = expected_phase_s
         self._is_taken_up = journal.bind(batch.batch_id, recipe.content_hash, clock.now_s())
@@ -184,6 +187,8 @@ class Engine:
                 value=context.constants[name],
                 unit=formula.unit,
             )
+        for kind, what, data in self._at_start:
+            context.record_once(f"start:{kind}:{data.get('to', what)}", kind, what, **data)
         if self._is_taken_up:
             context.record("batch_taken_up", batch.batch_id, "the coordinator came back", state=str(self.state))
 

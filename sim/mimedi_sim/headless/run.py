@@ -56,6 +56,7 @@ class HeadlessRun:
         record_folder: run folder for the record, None to keep it in memory.
         signer: signs the record's heads; an ephemeral key when None.
         observer: sees the plant's truth when phases end.
+        at_start: what else the record says at the start (`process.supplies.start_facts`).
     """
 
     recipe: Recipe
@@ -68,6 +69,7 @@ class HeadlessRun:
     record_folder: Path | None = None
     signer: Signer | None = None
     observer: Observer | None = None
+    at_start: tuple[tuple[str, str, Mapping[str, Any]], ...] = ()
 
 
 @dataclass
@@ -174,6 +176,7 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
         expected_phase_s=expected_phase_s(run.recipe),
         on_hold="end",
         interfaces=interfaces,
+        at_start=run.at_start,
     )
     laboratory.submit = engine.submit_laboratory_result
     outcome = await engine.run()
