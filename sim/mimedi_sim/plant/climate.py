@@ -70,6 +70,8 @@ class Climate:
             time_s, heater_works=faults.heater_works, stuck_output_w=faults.stuck_output_w,
             measurement_bias_k=faults.temperature_bias_k, door_open=faults.door_open,
         )
+        if faults.stuck_output_w is None and self._heat.cut_out_tripped:
+            self._heat.change(time_s, cut_out_tripped=False)  # whoever mends the relay resets the cut-out
         nominal = ThermalParameters().heater_limit_w
         limit = nominal if faults.heater_power_w is None else faults.heater_power_w
         self._heat.parameters = replace(self._heat.parameters, heater_limit_w=limit)
@@ -126,6 +128,11 @@ class Climate:
     def heater_w(self) -> float:
         """Heater power at the last event."""
         return self._heat.output_w
+
+    @property
+    def cut_out_tripped(self) -> bool:
+        """Whether the over-temperature cut-out had tripped at the last event; it stays open until it is reset."""
+        return self._heat.cut_out_tripped
 
     @property
     def heater_limit_w(self) -> float:

@@ -65,7 +65,7 @@ SORTER: Mapping[str, FaultKind] = {
         "TuneTransducer aborts with code 210 (dry channel)"),
     "channel_bubble": FaultKind(
         "chip", "a bubble in the channel: Q/5, hardly any sound", "the channel's branch is five times as wide",
-        "TuneTransducer aborts with code 210: a branch that wide explains the sweep no better than none"),
+        "TuneTransducer reports channel_q 20 (a sound one: 100); the recipe counts after the sort: held"),
     "transducer_debonded": FaultKind(
         "chip", "the plate has come off: its Q doubles, no sound reaches the channel",
         "the plate's Q doubles, the channel's branch is missing", "TuneTransducer aborts with code 210 (dry channel)"),
@@ -80,8 +80,9 @@ CULTURE: Mapping[str, FaultKind] = {
         "reactor", "the heating element is open", "fault bit 1 (heater), heater at 0 %, air and liquid cool",
         "`<module>.controller_fault` at the next look, later `<module>.liquid_temperature_low`"),
     "heater_stuck": FaultKind(
-        "reactor", "the heater's relay sticks at `power_w`; the cut-out at 38.5 degC works",
-        "air between 37 and 39 degC", "`<module>.liquid_temperature_high` when the liquid follows by 0.5 K",
+        "reactor", "the heater's relay sticks at `power_w` until the cut-out at 38.5 degC opens and stays open",
+        "air to 38.5 degC, then fault bit 1 (heater), heater at 0 %, air and liquid cool",
+        "`<module>.controller_fault` at the next look, later `<module>.liquid_temperature_low`",
         {"power_w": Parameter(60.0, "W", 0.0, 120.0)}),
     "temperature_bias": FaultKind(
         "reactor", "the control sensor reads `offset_k` too high",
@@ -122,7 +123,7 @@ CAMERA: Mapping[str, FaultKind] = {
     "camera_defocus": FaultKind(
         "camera", "the objective stands `defocus_um` off focus: PSF sqrt(1 + (z/z_R)^2) wider",
         "edges and rings of the cells are blurred",
-        "the inspection counts on while cells are told from the background; focus is checked by VerifyFocusing",
+        "the inspection goes on: from 60 um on it calls dead cells living, so focus is to be calibrated before",
         {"defocus_um": Parameter(20.0, "um", 0.0, 500.0)}),
     "camera_frame_loss": FaultKind(
         "camera", "a share of the exposures never arrives", "gaps in the stamps, on the grid of the frame rate",
@@ -130,8 +131,9 @@ CAMERA: Mapping[str, FaultKind] = {
         {"share": Parameter(0.3, "1", 0.0, 1.0)}),
     "camera_led_flicker": FaultKind(
         "camera", "the light of each exposure varies by a relative standard deviation",
-        "the mean brightness jumps from frame to frame", "the inspection goes on: each frame is taken relative to its "
-        "own background", {"amplitude": Parameter(0.02, "1", 0.0, 0.5)}),
+        "the mean brightness jumps from frame to frame",
+        "the inspection goes on; the background that it has learnt does not fit, edges of the light count as cells",
+        {"amplitude": Parameter(0.02, "1", 0.0, 0.5)}),
 }
 
 WIRE: Mapping[str, FaultKind] = {
@@ -154,5 +156,8 @@ WIRE: Mapping[str, FaultKind] = {
         "set points with the perfusion off", _HOLDS),
 }
 
-CATALOGUE: Mapping[str, FaultKind] = {**LIQUID, **SORTER, **CULTURE, **CAMERA, **WIRE}
+GROUPS: Mapping[str, Mapping[str, FaultKind]] = {
+    "Liquid": LIQUID, "Sorter": SORTER, "Cultures": CULTURE, "Cameras": CAMERA, "Wires and supply": WIRE,
+}
+CATALOGUE: Mapping[str, FaultKind] = {name: kind for kinds in GROUPS.values() for name, kind in kinds.items()}
 """All faults by name."""

@@ -40,8 +40,8 @@ class Parameter:
         """What may be given, in words."""
         if self.choices:
             return ", ".join(self.choices)
-        return f"a number from {self.low:g} to {self.high:g} {self.unit}".rstrip(" -1") if self.unit in "-1" else (
-            f"a number from {self.low:g} to {self.high:g} {self.unit}")
+        unit = "" if self.unit in ("1", "-") else f" {self.unit}"
+        return f"a number from {self.low:g} to {self.high:g}{unit}"
 
     def checked(self, value: Any) -> float | str | None:
         """Return the value as it is used, None when it is not allowed."""

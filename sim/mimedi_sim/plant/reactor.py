@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from mimedi_nodes.instruments.bioreactor_map import BioreactorFault
 from mimedi_sim.models.beads import DEPLETION_UNBINDING_TIME_S
 from mimedi_sim.models.donors import Donor
 from mimedi_sim.models.humidity import evaporated_ml
@@ -113,6 +114,11 @@ class Reactor:
     def stirring_rpm(self) -> float:
         """How fast the vessel is really stirred."""
         return self.set_points.stirring_rpm if self.faults.stirrer_works else 0.0
+
+    @property
+    def faults_seen(self) -> BioreactorFault:
+        """What the controller itself notices of its faults."""
+        return self.faults.seen | (BioreactorFault.HEATER if self.climate.cut_out_tripped else BioreactorFault(0))
 
     @property
     def perfusion_ul_min(self) -> float:

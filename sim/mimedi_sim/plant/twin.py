@@ -259,6 +259,11 @@ class Plant:
         self._own_event_s = None
         self._take_faults(now_s)
 
+    @property
+    def fault_targets(self) -> Mapping[str, tuple[str, ...]]:
+        """Names of what faults can act on here, by kind: vessel, pump, line, …"""
+        return self._faults.targets
+
     def _take_faults(self, time_s: float) -> None:
         """Make the plant behave as the fault board says from time_s on."""
         self._store(time_s)
@@ -326,7 +331,7 @@ class Plant:
         mass_g = volume_ul * 1e-3 * self.site.vessels[vessel].density_g_ml
         return self._probes[vessel].readings(
             reactor.state_at(now_s, volume_ul, self.ledger), mass_g, reactor.perfused_ul(now_s, self.ledger),
-            max(reactor.climate.heater_limit_w, 1e-9), int(reactor.faults.seen), now_s - self._start_s,
+            max(reactor.climate.heater_limit_w, 1e-9), int(reactor.faults_seen), now_s - self._start_s,
         )
 
     # -- cameras and laboratory -------------------------------------------------------------------------
