@@ -211,13 +211,17 @@ def test_the_whole_weighs_what_four_people_can_install(model):
     assert 150.0 < total < 400.0
 
 
-def test_the_optical_frame_looks_down_on_the_imaging_channel(model):
-    axes = model.pose["microscope_optical"][:3, :3]
+@pytest.mark.parametrize(
+    ("camera", "target", "distance_m"),
+    [("microscope", "imaging_channel", 0.004), ("sorter_camera", "sorter_channel_outlet", 0.010)],
+)
+def test_the_optical_frames_look_down_on_their_channels(model, camera, target, distance_m):
+    axes = model.pose[f"{camera}_optical"][:3, :3]
     assert axes[:, 2] == pytest.approx([0, 0, -1])  # view
     assert axes[:, 0] == pytest.approx([0, 1, 0])  # right in the picture: the flow
     assert axes[:, 1] == pytest.approx([1, 0, 0])  # down in the picture
-    seen = np.linalg.inv(model.pose["microscope_optical"]) @ np.append(model.at("imaging_channel"), 1.0)
-    assert seen[:3] == pytest.approx([0.0, 0.0, 0.004])  # on the axis, at the working distance
+    seen = np.linalg.inv(model.pose[f"{camera}_optical"]) @ np.append(model.at(target), 1.0)
+    assert seen[:3] == pytest.approx([0.0, 0.0, distance_m])  # on the axis, at the working distance
 
 
 def test_a_prefix_goes_before_every_name_and_changes_nothing_else():
