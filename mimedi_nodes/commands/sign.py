@@ -6,15 +6,13 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from rich.console import Console
 
 from ..modules.registry import config_folder
-from ..nodes.record_keeper import RecordKeeper, signature_outbox, signer_of
-from ..nodes.signature_check import signature_check, specification_of
+from ..nodes.signature_check import specification_of
 from ..process.disposition import Disposition, disposition
 from ..process.errors import WorkcellError
 from ..process.release import evaluate
@@ -22,17 +20,15 @@ from ..process.signing import Content, SigningError, sign
 from ..process.users import read_accounts, signer_keys
 from ..records.attachments import registered
 from ..records.errors import RecordError
-from ..records.events import RecordEvent
 from ..records.heads import PUBLIC_KEY_FILE, load_public_key
 from ..records.review import review
 from ..records.signatures import MEANINGS, Signature
 from ..records.summary import read_events, summarize
 from ..records.verify import verify
-from .people import Place, add_person_options, add_runs_option, authenticate, registry, roles_file
+from .at_desk import put_on_record
+from .people import Place, add_person_options, add_runs_option, authenticate, registry
 from .release_table import print_release
 
-WAIT_S = 30.0
-"""How long a running recorder may take to put a signature on record [s]."""
 EXAMPLES = """\
 examples:
   ./workcell sign B2026-001 --meaning performed --user ben
@@ -126,52 +122,13 @@ def deliver(place: Place, run: Path, signature: Signature, products: Path) -> Di
     Raises:
         RecordError: it is not on record.
     """
-    statement = signature.statement
-    outbox = signature_outbox(place.runs, run.name)
-    try:
-        event = outbox.append(
-            run.name, _last_s(read_events(run)), "signature", statement.signer, statement.meaning,
-            statement.comment, signature.data(),
-        )  # fmt: skip
-    finally:
-        outbox.close()
-    deadline_s = time.monotonic() + WAIT_S
-    while (taken := _taken(run, event)) is None:
-        if not _take_directly(place, products) and time.monotonic() > deadline_s:
-            raise RecordError(
-                f"the recorder that has {run.name} did not take the signature within {WAIT_S:.0f} s; "
-                "it waits on disk and is taken when the recorder is well"
-            )
-        time.sleep(0.1)
+    said = signature.statement
+    taken = put_on_record(
+        place, run, products, "signature", said.signer, said.meaning, said.comment, signature.data()
+    )
     if taken.kind == "signature_refused":
         raise RecordError(f"the signature was refused: {taken.why}")
     return disposition(read_events(run))
-
-
-def _take_directly(place: Place, products: Path) -> bool:
-    """Write what waits into the records; False when a running recorder has one of them and will do it."""
-    check = signature_check(place.users, roles_file(), products)
-    keeper = RecordKeeper(place.runs, place.keys, place.state / "state", check, "review")
-    try:
-        keeper.take_signatures()
-    except RecordError as error:
-        if "another recorder" not in str(error):
-            raise
-        return False
-    finally:
-        keeper.close()
-    return True
-
-
-def _taken(run: Path, event: RecordEvent) -> RecordEvent | None:
-    producer = signer_of(run.name)
-    found = (e for e in read_events(run) if (e.producer, e.sequence) == (producer, event.sequence))
-    return next(found, None)
-
-
-def _last_s(events: Sequence[RecordEvent]) -> float:
-    known = [event.process_time_s for event in events if event.process_time_s == event.process_time_s]
-    return max(known, default=float("nan"))
 
 
 def _show(content: Content, run: Path, console: Console) -> None:

@@ -15,12 +15,9 @@ from ..records.events import RecordEvent
 from ..records.heads import Head, Signer
 from ..records.outbox import Outbox
 from ..records.store import RecordStore
-from . import run_files
+from . import desk, run_files
 
 PRODUCER = "recorder"
-SIGNATURES = "signatures"
-"""Folder, in .workcell beside the runs, of the outboxes in which people's signatures wait for who has the record."""
-
 Refusal = Callable[[RecordEvent, Sequence[RecordEvent], str | None], str]
 """Says why a signature must not be taken, empty when it may: event, record so far, hash of the row it signs up to."""
 
@@ -85,15 +82,14 @@ class RecordKeeper:
             self._drain()
         return numbers[-1], fresh
 
-    def take_signatures(self) -> list[RecordEvent]:
-        """Take the signatures that people have left for the recorder; return those that were new.
+    def take_desk(self) -> list[RecordEvent]:
+        """Take what people have left at the desk of this host; return what was new.
 
         Raises:
-            RecordError: they cannot be read or written now; they stay where they are.
+            RecordError: it cannot be read or written now; it stays where it is.
         """
         taken: list[RecordEvent] = []
-        for path in sorted(signatures_folder(self.runs_dir).glob("*.outbox.sqlite")):
-            outbox = Outbox(path, signer_of(path.name.removesuffix(".outbox.sqlite")))
+        for outbox in desk.outboxes(self.runs_dir):
             try:
                 while pending := outbox.pending():
                     acknowledged, fresh = self.take(pending)
@@ -242,21 +238,6 @@ class RecordKeeper:
             runs = sorted(path.parent.name for path in self.runs_dir.glob("*/record.sqlite"))
             known = ", ".join(name for name in runs if not name.startswith(".")) or "none"
             raise RecordError(f"batch {batch_id!r} has no record in {self.runs_dir}; known: {known}")
-
-
-def signatures_folder(runs_dir: Path) -> Path:
-    """Return the folder in which signatures wait for the record of their batch."""
-    return runs_dir.resolve().parent / ".workcell" / SIGNATURES
-
-
-def signer_of(folder_name: str) -> str:
-    """Return the producer of a batch's signatures, by the name of its run folder."""
-    return f"{SIGNATURES}/{folder_name}"
-
-
-def signature_outbox(runs_dir: Path, folder_name: str) -> Outbox:
-    """Return the outbox of a batch's signatures; raises RecordError when it cannot be opened."""
-    return Outbox(signatures_folder(runs_dir) / f"{folder_name}.outbox.sqlite", signer_of(folder_name))
 
 
 def _latest_s(times_s: Iterable[float]) -> float:

@@ -20,6 +20,7 @@ from mimedi_msgs.srv import AppendEvents, ReviewBatch
 from ..process.release import evaluate
 from ..records.errors import GapError, RecordError, StorageError
 from ..records.events import RecordEvent
+from . import desk
 from .batch_recording import BatchRecording, bring_to_end
 from .batch_review import Reviewed, load_report, review_batch
 from .bridge import result_in_executor
@@ -96,7 +97,7 @@ class RecorderNode(ManagedNode):
         self._closers.append(partial(self.destroy_service, review))
         for period_s, callback in (
             (LOOK_PERIOD_S, self._look),
-            (LOOK_PERIOD_S, self._take_signatures),
+            (LOOK_PERIOD_S, self._take_desk),
             (self.settings["state_period_s"], self._publish_diagnostics),
         ):
             timer = self.managed_timer(period_s, callback)
@@ -159,17 +160,17 @@ class RecorderNode(ManagedNode):
                 self._follow(event)
         return acknowledged
 
-    def _take_signatures(self) -> None:
-        """Take what people have signed at the terminal of this host."""
+    def _take_desk(self) -> None:
+        """Take what people have signed or brought at the terminal of this host."""
         if self._keeper is None:
             return
         try:
-            for event in self._keeper.take_signatures():
+            for event in self._keeper.take_desk():
                 self.get_logger().info(f"{event.kind}: {event.what} by {event.who} on {event.batch_id}")
         except (StorageError, OSError) as error:
             self._alarms.storage_failed("", str(error))
         except RecordError as error:
-            self._alarms.refused("signatures", "", str(error))
+            self._alarms.refused(desk.FOLDER, "", str(error))
 
     # -- topics -----------------------------------------------------------------------------------------
 

@@ -16,9 +16,10 @@ from typing import Any
 import pytest
 from nominal_batch import BATCH, nominal_batch, specification
 
-from mimedi_nodes.commands import people, sign
+from mimedi_nodes.commands import at_desk, people, sign
 from mimedi_nodes.commands.people import Place
-from mimedi_nodes.nodes.record_keeper import RecordKeeper, signature_outbox
+from mimedi_nodes.nodes import desk
+from mimedi_nodes.nodes.record_keeper import RecordKeeper
 from mimedi_nodes.nodes.signature_check import signature_check
 from mimedi_nodes.process.disposition import disposition
 from mimedi_nodes.process.roles import Roles, read_roles
@@ -275,7 +276,7 @@ def test_a_running_recorder_takes_the_signature(office: Office, monkeypatch: pyt
     keeper = recorder(office)
     keeper.events(BATCH)  # it holds the record from now on
     # What the recorder's timer does, whenever the command waits.
-    monkeypatch.setattr(sign.time, "sleep", lambda seconds: keeper.take_signatures())
+    monkeypatch.setattr(at_desk.time, "sleep", lambda seconds: keeper.take_desk())
     assert office.chain(*TO_APPROVAL, ("eva", "released")) == [0, 0, 0, 0]
     assert [s.statement.meaning for s in signatures(keeper.events(BATCH)[0])] == [
         "performed", "verified", "approved", "released",
@@ -342,10 +343,8 @@ def test_a_true_signature_over_the_network_is_taken_once(office: Office) -> None
 
 def test_a_recorder_without_accounts_takes_no_signature(office: Office) -> None:
     keeper = RecordKeeper(office.place.runs, office.place.keys, office.root / "state")
-    outbox = signature_outbox(office.place.runs, BATCH)
-    outbox.append(BATCH, math.nan, "signature", "ben", "performed", "", forge(office))
-    outbox.close()
-    assert [e.kind for e in keeper.take_signatures()] == ["signature_refused"]
+    desk.leave(office.place.runs, BATCH, math.nan, "signature", "ben", "performed", "", forge(office))
+    assert [e.kind for e in keeper.take_desk()] == ["signature_refused"]
     keeper.close()
 
 

@@ -3,11 +3,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ def original(finished_runs: Path, signer: Signer) -> Run:
     return Run(finished_runs / "B1", finished_runs / ".heads", signer)
 
 
-@contextmanager
+@contextlib.contextmanager
 def copy_of(run: Run) -> Iterator[Run]:
     with tempfile.TemporaryDirectory() as folder:
         runs = Path(folder) / "runs"
@@ -37,7 +37,7 @@ def copy_of(run: Run) -> Iterator[Run]:
         yield Run(runs / run.folder.name, runs / ".heads", run.signer)
 
 
-@contextmanager
+@contextlib.contextmanager
 def forger(run: Run) -> Iterator[sqlite3.Connection]:
     """The database without its triggers, which are put back in the end, as somebody would who knows them."""
     database = sqlite3.connect(run.database, isolation_level=None)
@@ -114,10 +114,9 @@ def test_any_value_in_any_column_of_any_table(
     with copy_of(original) as run:
         before = dump(run)
         with forger(run) as database:
-            try:
+            # A number that is there already is refused: then nothing was changed.
+            with contextlib.suppress(sqlite3.IntegrityError, OverflowError):
                 database.execute(f"UPDATE {table} SET {column} = ? WHERE number = ?", (value, row))
-            except (sqlite3.IntegrityError, OverflowError):
-                pass  # a number that is there already: nothing was changed
             if afterwards != "leave":
                 recompute(database)
             if afterwards == "sign":
