@@ -10,7 +10,7 @@ import sys
 COMMANDS = (
     "demo", "produce", "status", "simulate", "verify", "report", "dashboard", "recipe", "track", "segment",
     "check-physics",
-    "user", "sign", "release",
+    "user", "sign", "release", "lab", "review", "export", "label", "maintenance",
 )
 
 

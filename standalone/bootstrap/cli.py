@@ -21,7 +21,7 @@ COULD_NOT_RUN = 2
 # Served by mimedi_nodes.commands, with what each needs: the ROS overlay or the libraries alone.
 _WITH_ROS = ("demo", "produce", "status", "dashboard")
 _WITHOUT_ROS = ("simulate", "recipe", "verify", "report", "track", "segment", "check-physics",
-                "user", "sign", "release")  # fmt: skip
+                "user", "sign", "release", "lab", "review", "export", "label", "maintenance")  # fmt: skip
 _LOCAL_ONLY = ("demo",)
 
 HELP = """\
@@ -59,6 +59,12 @@ without ROS, in seconds
                                        accounts of the people who run and sign
   ./workcell sign BATCH --meaning performed|verified|approved|rejected …
   ./workcell release BATCH             the responsible pharmacist's signature
+  ./workcell lab BATCH sterility.json  a signed laboratory result that comes later
+  ./workcell review BATCH              verdict, summary and report from the record as it is now
+  ./workcell export BATCH --format csv-wide|csv-long|json|parquet|b2mml
+  ./workcell label make …              labels with Data Matrix; `label read PICTURE` reads them
+  ./workcell maintenance start incubator --why "new probe"
+                                       a signed maintenance mode
   ./workcell track movie.npz --out tracks.csv
                                        follow the cells of a movie (npz, video, folder of images)
   ./workcell segment images.npz --out cells.csv --labels labels.npz
