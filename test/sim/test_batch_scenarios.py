@@ -67,6 +67,10 @@ of_scenario = cache(carry_out)
         ("incubator_33c", "incubator.*heater"),
         ("sorter_detuned", "acoustic_sorter.*frequency"),
         ("weak_donor", "starting material|donor"),
+        ("hidden_leak", r"changed by -\d\.\d mL by weight.*leak"),
+        ("contamination", "contamination.*microbes"),
+        ("day5_hold", "no answer.*culture_controller"),
+        ("power_cut", "no answer.*culture_controller"),
     ],
 )
 def test_what_must_not_pass_does_not_and_says_why(scenario: str, cause: str) -> None:
@@ -83,6 +87,38 @@ def test_at_33_degrees_the_reason_tells_the_temperature() -> None:
     reason = result.outcome.reason
     assert "32." in reason or "33." in reason, reason
     assert result.truth["reactors"]["culture_vessel"]["liquid_c"] == pytest.approx(33.0, abs=0.5)
+
+
+def test_a_hidden_leak_shows_as_five_millilitres_alarms_and_is_true() -> None:
+    result, _ = of_scenario(1, "hidden_leak")
+    found = re.search(r"changed by ([-+]\d+\.\d) mL by weight", result.outcome.reason)
+    assert found is not None
+    assert float(found[1]) == pytest.approx(-5.0, abs=0.5)
+    raised = [event for event in result.events if event.kind == "alarm_raised"]
+    assert any(event.what == "incubator.balance_gap" for event in raised)
+    assert result.truth["lost"]["volume_ul"] > 5_000.0
+
+
+def test_contamination_is_found_before_the_medium_of_six_days_is_spent_on_it() -> None:
+    result, _ = of_scenario(1, "contamination")
+    assert result.process_time_s < 5 * 86_400.0
+    assert result.truth["vessels"]["culture_vessel"]["amounts"]["cfu"] > 1e9
+
+
+def test_a_day_without_its_node_keeps_the_culture_warm() -> None:
+    """Nobody polls, nobody commands: the controller holds its set points by itself."""
+    result, _ = carry_out(1, "day5_hold")
+    plant, since_s = result.plant, result.process_time_s
+    assert result.outcome.state == "held"
+    before = plant.truth()["vessels"]["culture_vessel"]["cells"]["viable_cells"]
+    for hour in range(1, 25):
+        plant.advance_to(since_s + 3600.0 * hour)
+        reactor = plant.truth()["reactors"]["culture_vessel"]
+        assert reactor["liquid_c"] == pytest.approx(37.0, abs=0.5), hour
+        assert reactor["stirring_rpm"] > 0.0
+    assert plant.truth()["vessels"]["culture_vessel"]["cells"]["viable_cells"] > before
+    answer = plant.receive("culture_controller", b"\x01\x03\x00\x00\x00\x05\x85\xc9", since_s + 25 * 3600.0)
+    assert answer, "the line speaks again after its day"
 
 
 Reported = Mapping[str, list[tuple[float, float, float, float]]]

@@ -81,6 +81,10 @@ class HeadlessResult:
     truth: Mapping[str, Any]
     process_time_s: float
     record: BatchRecord = field(repr=False)
+    plant: Plant = field(repr=False)
+    """As the batch left it: time may go on in it, with nobody asking."""
+    used_ul: Mapping[str, float] = field(default_factory=dict)
+    """What was taken from each vessel that was full at the start [uL]."""
 
 
 def run_batch(run: HeadlessRun) -> HeadlessResult:
@@ -107,6 +111,7 @@ class _Events:
 async def _run(run: HeadlessRun) -> HeadlessResult:
     clock = LoopClock()
     plant = Plant(run.site, donor=run.donor, seed=run.seed, scenario=run.scenario)
+    at_start = {name: volume_ul for name in run.site.vessels if (volume_ul := plant.ledger.volume_ul(name)) > 0.0}
     record = BatchRecord(run.record_folder, run.signer or Signer.ephemeral(), batch_id=run.batch.batch_id)
     events = _Events()
     interfaces = default_interfaces()
@@ -185,7 +190,8 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
     for timer in timers:
         timer.cancel()
     record.append(events.all)
-    return HeadlessResult(outcome, events.all, plant.truth(), clock.now_s(), record)
+    used = {name: max(0.0, volume_ul - plant.ledger.volume_ul(name)) for name, volume_ul in at_start.items()}
+    return HeadlessResult(outcome, events.all, plant.truth(), clock.now_s(), record, plant, used)
 
 
 def _receiver(plant: Plant, line: str, clock: LoopClock) -> Any:
