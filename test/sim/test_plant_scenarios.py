@@ -129,5 +129,5 @@ def test_wrong_scenario_files_are_refused_with_the_field(tmp_path: Path, text: s
 
 
 def test_a_missing_scenario_names_those_there_are() -> None:
-    with pytest.raises(ScenarioError, match="there are: contamination, hidden_leak"):
+    with pytest.raises(ScenarioError, match="there are: contamination, day5_hold, hidden_leak"):
         find_scenario("sunday", FOLDER)
