@@ -73,7 +73,7 @@ class ImpedanceAnalyser(ScpiInstrument):
         for _ in range(QUERY_RETRIES + 1):
             answer = await self.query(query, _BULK_TIMEOUT_S)
             try:
-                values = np.array([float(text) for text in answer.split(",")], dtype=np.float64)
+                values = np.array(list(map(float, answer.split(","))), dtype=np.float64)
             except ValueError:
                 continue
             found = values.size

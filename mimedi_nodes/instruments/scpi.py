@@ -89,9 +89,10 @@ class ScpiInstrument:
 
     def _text(self, data: bytes) -> str:
         line = data.rstrip(b"\r\n")
-        if not all(0x20 <= byte < 0x7F for byte in line):
+        text = line.decode("ascii", "replace")  # the stand-in for what is no ASCII is not ASCII either
+        if not (text.isascii() and text.isprintable()):
             raise GarbledReply(self.name, f"answer with characters that are not text: {line[:40]!r}")
-        return line.decode("ascii")
+        return text
 
 
 def _line_end(data: bytes) -> int | None:

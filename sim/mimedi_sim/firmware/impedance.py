@@ -7,7 +7,7 @@ Source: Keysight E4990A Programming Guide (SENSe, CALCulate, INITiate, TRIGger).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 import numpy as np
 import numpy.typing as npt
@@ -106,8 +106,8 @@ class ScpiImpedanceAnalyser(ScpiFirmware):
         if self._measured is None:
             raise ScpiError(-230, "Data corrupt or stale")
         values = _FORMATS[self._traces[self._selected]](self._measured)
-        return _join(text for value in values for text in (value, 0.0))
+        return ",".join(map("{:.11E},0.00000000000E+00".format, values.tolist()))
 
 
-def _join(values: Iterable[float]) -> str:
-    return ",".join(f"{value:.11E}" for value in values)
+def _join(values: npt.NDArray[np.float64]) -> str:
+    return ",".join(map("{:.11E}".format, values.tolist()))
