@@ -72,6 +72,7 @@ def start_nodes(context):
     config = existing_folder("config", given["config"])
     site = existing_file("site", given["site"] or str(config / "site" / "demo.yaml"))
     run_dir = Path(given["run_dir"]).absolute()
+    users_dir = str(run_dir.parent / ".workcell" / "users")
     state_dir = run_dir / ".state" / (given["namespace"].strip("/") or "workcell")
     common = {"use_sim_time": simulated}
     ports = {"port_dir": str(state_dir / "ports")} if simulated else {}
@@ -117,11 +118,13 @@ def start_nodes(context):
         "site": site,
         "state_dir": str(state_dir),
         "recipes_dir": str(config / "recipes"),
+        "users_dir": users_dir,
         "operator": operator(given["operator"]),
         "on_hold": given["on_hold"],
     }
     nodes.append(node("coordinator", coordinator, **respawn))
     supervisor = {"managed_nodes": ["recorder", *modules, "coordinator"], "state_dir": str(state_dir)}
+    supervisor["users_dir"] = users_dir
     nodes.append(node("supervisor", supervisor, on_exit=Shutdown(reason="the supervisor has ended")))
     return nodes
 

@@ -19,11 +19,14 @@ from ..process.alarms import Alarm, AlarmBoard, AlarmError
 from ..records.outbox import Outbox
 from . import qos
 from .conversion import ros_time, seconds
+from .doorkeeper import Doorkeeper, NotAllowed
 from .durable_file import write_durably
 
 LOOK_S = 1.0
 """Steady time [s] between two looks at whether a shelving has ended."""
 _PAST = {"acknowledge": "acknowledged", "reset": "reset", "shelve": "shelved", "unshelve": "unshelved"}
+_RIGHT = {"shelve": "shelve", "unshelve": "shelve"}
+"""What a role must allow for an act that is more than an acknowledgement."""
 _RUNNING = frozenset({"running", "pausing", "paused", "holding", "held", "restarting", "stopping", "aborting"})
 
 
@@ -35,9 +38,13 @@ class AlarmKeeper:
         board: the alarms.
         path: file in which the board is kept.
         outbox: takes the events for the record.
+        doorkeeper: tells who acts on an alarm.
     """
 
-    def __init__(self, node: Node, board: AlarmBoard, path: Path, outbox: Outbox) -> None:
+    def __init__(
+        self, node: Node, board: AlarmBoard, path: Path, outbox: Outbox, doorkeeper: Doorkeeper | None = None
+    ) -> None:
+        self._doorkeeper = doorkeeper or Doorkeeper(None)
         self._node = node
         self._board = board
         self._path = path
@@ -98,13 +105,12 @@ class AlarmKeeper:
     def _on_act(self, request: AcknowledgeAlarm.Request, reply: AcknowledgeAlarm.Response) -> AcknowledgeAlarm.Response:
         with self._lock:
             try:
-                if not request.who.strip():
-                    raise AlarmError("who is empty; an act on an alarm is a person's: say whose")
+                who = self._doorkeeper.name_of(request.who, _RIGHT.get(request.act, "acknowledge"))
                 olds = {a.source: a.state.name for a in self._board if a.alarm_id == request.alarm_id}
                 moved = self._board.act(
                     request.alarm_id, request.act, self._now_s(), shelve_h=request.shelve_h, why=request.why
                 )
-            except AlarmError as error:
+            except (AlarmError, NotAllowed) as error:
                 reply.message = str(error)
                 return reply
             for alarm in moved:
@@ -112,7 +118,7 @@ class AlarmKeeper:
                 data |= {"old": olds[alarm.source], "new": alarm.state.name}
                 if request.act == "shelve":
                     data["shelve_h"] = request.shelve_h
-                self._record(f"alarm_{_PAST[request.act]}", request.who, alarm.alarm_id, request.why, data)
+                self._record(f"alarm_{_PAST[request.act]}", who, alarm.alarm_id, request.why, data)
             self._changed()
         reply.accepted = True
         return reply

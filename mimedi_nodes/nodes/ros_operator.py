@@ -15,6 +15,7 @@ from ..process.clock import ProcessClock
 from ..process.gateway import Answer, OperatorGateway, Question
 from . import qos
 from .conversion import ros_time
+from .doorkeeper import Doorkeeper, NotAllowed
 from .event_loop import LoopThread
 
 
@@ -23,11 +24,18 @@ class RosOperator:
 
     Args:
         script: answers in the people's place when there is one; its answers are marked as simulated.
+        doorkeeper: tells who answers.
     """
 
     def __init__(
-        self, node: Node, loop: LoopThread, clock: ProcessClock, script: OperatorGateway | None = None
+        self,
+        node: Node,
+        loop: LoopThread,
+        clock: ProcessClock,
+        script: OperatorGateway | None = None,
+        doorkeeper: Doorkeeper | None = None,
     ) -> None:
+        self._doorkeeper = doorkeeper or Doorkeeper(None)
         self._loop = loop
         self._clock = clock
         self._script = script
@@ -73,10 +81,12 @@ class RosOperator:
         if question.answers and request.answer not in question.answers:
             reply.message = f"answer {request.answer!r} is not allowed; allowed: {', '.join(question.answers)}"
             return reply
-        if not request.who:
-            reply.message = "who is empty; an answer must say whose it is"
+        try:
+            who = self._doorkeeper.name_of(request.who, "answer")
+        except NotAllowed as error:
+            reply.message = str(error)
             return reply
-        answer = Answer(request.answer, request.who, request.why, request.simulated)
+        answer = Answer(request.answer, who, request.why, request.simulated)
         set_result: Callable[[], object] = lambda: waiting.done() or waiting.set_result(answer)  # noqa: E731
         self._loop.call(set_result)
         reply.accepted = True

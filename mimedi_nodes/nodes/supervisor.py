@@ -24,6 +24,7 @@ from ..records.outbox import Outbox
 from . import qos
 from .alarm_keeper import AlarmKeeper
 from .bring_up import BringUp, BringUpFailed, Deadlines, TransitionFailed, Unanswered
+from .doorkeeper import Doorkeeper
 from .lifecycle_peer import LifecyclePeer
 from .managed_node import ManagedNode
 from .outbox_sender import OutboxSender
@@ -36,6 +37,7 @@ from .watch import Watch
 PARAMETERS = (
     Parameter("managed_nodes", ["recorder", *module_table(), "coordinator"], "nodes in the order of their bring-up"),
     Parameter("state_dir", "", "folder for what must survive the process: alarms, outbox"),
+    Parameter("users_dir", "", "folder of the accounts; empty: none, names are taken as they are given"),
     Parameter("alarm_file", "", "path of the alarm table; empty: the shipped one"),
     Parameter("discovery_s", 60.0, "longest wait for a node's services [s]", 0.1, 600.0),
     Parameter("configure_s", 60.0, "longest time of a node's configuration [s]", 0.1, 600.0),
@@ -108,7 +110,9 @@ class SupervisorNode(ManagedNode):
         outbox = Outbox(state_dir / "supervisor.outbox.sqlite", "supervisor")
         self._closers.append(outbox.close)
         self._closers.append(OutboxSender(self, outbox).close)
-        self._alarms = AlarmKeeper(self, AlarmBoard(table), state_dir / "alarms.json", outbox)
+        users_dir = self.settings["users_dir"]
+        doorkeeper = Doorkeeper(Path(users_dir) if users_dir else None)
+        self._alarms = AlarmKeeper(self, AlarmBoard(table), state_dir / "alarms.json", outbox, doorkeeper)
         self._closers.append(self._alarms.close)
 
     def activate(self) -> None:
