@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import argparse
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from ..modules.registry import config_folder
@@ -12,6 +14,7 @@ from ..process.batch import Batch
 from ..process.gateway import OperatorGateway
 from ..process.identity import make_identifier
 from ..process.operator import ScriptedOperator
+from ..process.recipe import Recipe
 
 DEFAULT_RECIPE = "car_t_cd19"
 DONORS = ("nominal", "healthy", "weak")
@@ -45,6 +48,10 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
     """Add the options that say for whom a batch is made."""
     parser.add_argument("--batch-id", default="", help="name of the batch and its folder (default: from the time)")
     parser.add_argument("--patient", default=demo_identity(), help="chain of identity (default: a synthetic patient)")
+    parser.add_argument("--donor-id", default="", help="chain of identity of the donor (default: the patient's own)")
+    parser.add_argument(
+        "--engineering", action="store_true", help="an engineering run: any recipe, and it can never be released"
+    )
     parser.add_argument("--weight-kg", type=float, default=70.0, help="body weight of the patient [kg] (default 70)")
     parser.add_argument(
         "--json",
@@ -85,10 +92,33 @@ def new_batch_id(recipe: str) -> str:
 
 
 def batch_of(options: argparse.Namespace, recipe: str) -> Batch:
-    """Return the batch that the options describe; autologous, so that donor and patient are one."""
+    """Return the batch that the options describe; autologous where no donor is named."""
     return Batch(
-        options.batch_id or new_batch_id(recipe), options.patient, options.patient, options.weight_kg, "operator"
+        options.batch_id or new_batch_id(recipe),
+        options.patient,
+        options.donor_id or options.patient,
+        options.weight_kg,
+        "operator",
+        options.engineering,
     )
+
+
+def paired(batch: Batch, recipe: Recipe) -> Batch:
+    """Return a simulated batch with a synthetic donor where the recipe wants another person and none is named."""
+    if recipe.is_allogeneic and batch.donor_id == batch.patient_id:
+        return replace(batch, donor_id=make_identifier("F1234", 26, 999_999))
+    return batch
+
+
+def settings_of(settings: Sequence[str]) -> dict[str, str]:
+    """Return the texts of `--set NAME=VALUE` options; raises ValueError."""
+    values = {}
+    for setting in settings:
+        name, equals, text = setting.partition("=")
+        if not equals or not name.strip() or not text.strip():
+            raise ValueError(f"--set is {setting!r}; allowed: NAME=VALUE, for example moi=4 or moi='4 TU/cell'")
+        values[name.strip()] = text.strip()
+    return values
 
 
 def script_of(operator: str) -> OperatorGateway | None:

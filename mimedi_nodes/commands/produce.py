@@ -12,8 +12,9 @@ from typing import Any
 
 from rich.console import Console
 
-from ..modules.registry import module_table
+from ..modules.registry import manifests, module_table
 from ..process.errors import WorkcellError
+from ..process.recipe_loader import load_recipe
 from .batch_options import (
     DEFAULT_RECIPE,
     EXIT_COULD_NOT_RUN,
@@ -22,6 +23,8 @@ from .batch_options import (
     EXIT_TEXT,
     add_batch_options,
     batch_of,
+    recipe_path,
+    settings_of,
 )
 from .batch_view import BatchView
 from .questions import Questions
@@ -38,9 +41,21 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("recipe", nargs="?", default=DEFAULT_RECIPE, help=f"recipe (default {DEFAULT_RECIPE})")
     parser.add_argument("--namespace", default="", help="namespace of the workcell")
     add_batch_options(parser)
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE", help="another parameter, unit allowed"
+    )
     options = parser.parse_args(list(argv))
     console = Console(stderr=options.json == "-")
     return produce(options, console, lambda: True)
+
+
+def parameters_of(options: argparse.Namespace) -> dict[str, Any]:
+    """Return the parameters of `--set`, in the recipe's own types; raises WorkcellError or ValueError."""
+    settings = settings_of(getattr(options, "set", []))
+    if not settings:
+        return {}
+    recipe = load_recipe(recipe_path(options.recipe), manifests()).with_settings(settings)
+    return {name: recipe.parameters[name].value for name in settings}
 
 
 def produce(
@@ -49,6 +64,11 @@ def produce(
     """Order the batch of the options, follow it, print its release table; return the exit status."""
     from ..nodes.batch_client import BatchClient, ClientError, Seen
 
+    try:
+        parameters = parameters_of(options)
+    except (WorkcellError, OSError, ValueError) as error:
+        print(f"workcell: could not run: {error}", file=sys.stderr)
+        return EXIT_COULD_NOT_RUN
     client = BatchClient(options.namespace, tuple(module_table()))
     try:
         with console.status("bringing up the workcell") as waiting:
@@ -61,7 +81,7 @@ def produce(
                 view.show(seen.batch)
                 questions.take(seen.prompt, batch.batch_id)
 
-            summary = client.produce(options.recipe, batch, {}, follow)
+            summary = client.produce(options.recipe, batch, parameters, follow)
     except (ClientError, WorkcellError, OSError, ValueError) as error:
         print(f"workcell: could not run: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN

@@ -17,6 +17,7 @@ from rich.console import Console
 from ..modules.registry import config_folder, manifests
 from ..modules.site import load_site
 from ..process.errors import WorkcellError
+from ..process.recipe_approval import Approvals
 from ..process.recipe_loader import load_recipe
 from ..process.release import evaluate
 from ..process.supplies import read_supplies, start_facts, supplies_file
@@ -36,8 +37,10 @@ from .batch_options import (
     add_operator_option,
     add_plant_options,
     batch_of,
+    paired,
     recipe_path,
     script_of,
+    settings_of,
 )
 from .people import Place
 from .release_table import print_release
@@ -95,15 +98,18 @@ def simulate(options: argparse.Namespace) -> dict[str, Any]:
 
     site = load_site(config_folder() / "site" / "demo.yaml")
     scenario = find_scenario(options.scenario, config_folder() / "scenarios")
-    recipe = load_recipe(recipe_path(options.recipe), manifests())
+    path = recipe_path(options.recipe)
+    recipe = load_recipe(path, manifests()).with_settings(settings_of(options.set))
     operator = script_of(options.operator)
     if operator is None:
         raise ValueError("--operator ask needs a running workcell; simulate takes scripted:FILE")
-    batch = batch_of(options, recipe.name)
+    batch = paired(batch_of(options, recipe.name), recipe)
+    standing = Approvals(path.parent).require(recipe, batch)
     who = donor(scenario.donor or options.donor, options.seed)
     site_file = config_folder() / "site" / "demo.yaml"
     lots = read_supplies(supplies_file(site_file, site.site))
-    at_start = tuple(start_facts(lots, {name: line.calibration_due for name, line in site.instruments.items()}))
+    calibrations = {name: line.calibration_due for name, line in site.instruments.items()}
+    at_start = (standing.fact(recipe), *start_facts(lots, calibrations))
     run = HeadlessRun(recipe, batch, site, replace(who), options.seed, operator, scenario, at_start=at_start)
     if options.runs is not None:
         place = Place(options.runs)

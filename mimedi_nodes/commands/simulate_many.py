@@ -16,7 +16,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from .batch_options import recipe_path, script_of
+from ..modules.registry import manifests
+from ..process.recipe_approval import Approvals
+from ..process.recipe_loader import load_recipe
+from .batch_options import batch_of, recipe_path, script_of
 
 DAY_10 = {"not_before_day": 10.0, "latest_day": 10.0}
 """Every batch is harvested on day 10, as those of PHYSICS §12 (PROCESS step 11)."""
@@ -70,6 +73,9 @@ def run(options: argparse.Namespace) -> int:
     comparable = donors in ("nominal", "healthy") and options.scenario == "nominal"
     harvest = options.harvest or ("day10" if comparable else "target")
     parameters = (DAY_10 if harvest == "day10" else {}) | parameters_of(options.set)
+    path = recipe_path(options.recipe)
+    recipe_of_batches = load_recipe(path, manifests())
+    Approvals(path.parent).require(recipe_of_batches, batch_of(options, recipe_of_batches.name))
     campaign = Campaign(
         recipe_path(options.recipe), options.number, options.seed, donors, parameters, options.scenario,
         Path(options.operator.partition(":")[2]), options.weight_kg,

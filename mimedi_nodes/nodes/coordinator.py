@@ -35,6 +35,7 @@ from ..process.interfaces import default_interfaces
 from ..process.journal import Journal
 from ..process.operator import ScriptedOperator
 from ..process.recipe import Recipe
+from ..process.recipe_approval import Approvals
 from ..process.recipe_loader import load_recipe
 from ..process.service_state import ServiceCommand
 from ..process.supplies import SupplyLot, out_of_date, read_supplies, start_facts, supplies_file
@@ -46,6 +47,7 @@ from .active_batch import ActiveBatch, ActiveBatchFile
 from .bridge import result_in_executor
 from .clocks import make_clock, steady_ticks
 from .conversion import ros_time
+from .doorkeeper import Doorkeeper, NotAllowed
 from .managed_node import ManagedNode
 from .module_node import RESULT_TIMEOUT_S
 from .outbox_sender import OutboxSender
@@ -60,6 +62,7 @@ PARAMETERS = (
     Parameter("site", "", "path of the site file"),
     Parameter("state_dir", "", "folder for what must survive the process"),
     Parameter("recipes_dir", "", "folder of the master recipes"),
+    Parameter("users_dir", "", "folder of the accounts; empty: none, names are taken as they are given"),
     Parameter("operator", "ask", "who answers questions: ask, or scripted:FILE"),
     Parameter(
         "on_hold", "wait", "what a hold does: wait for a restart, or end the batch as held", choices=("wait", "end")
@@ -137,7 +140,9 @@ class CoordinatorNode(ManagedNode):
             self, self.loop, self.clock, module_table(), default_interfaces(), self._on_module_held
         )
         self._laboratory = RosLaboratory(self, self.loop, self.clock, site.laboratory_keys, self._on_result)
-        self._operator = RosOperator(self, self.loop, self.clock, self._script())
+        users_dir = self.settings["users_dir"]
+        self._doorkeeper = Doorkeeper(Path(users_dir) if users_dir else None)
+        self._operator = RosOperator(self, self.loop, self.clock, self._script(), self._doorkeeper)
         self._review = self.create_client(ReviewBatch, "recorder/review_batch")
         server = ActionServer(
             self,
@@ -199,14 +204,18 @@ class CoordinatorNode(ManagedNode):
             )
         try:
             recipe = load_recipe(path, manifests(), default_interfaces()).with_parameters(active.parameters)
+            recipe.check_pair(active.batch.patient_id, active.batch.donor_id)
         except WorkcellError as error:
             raise Refused(CoordinatorCode.RECIPE, str(error)) from error
-        if recipe.status != "approved" and not active.batch.engineering_run:
-            raise Refused(
-                CoordinatorCode.RECIPE,
-                f"recipe {recipe.title} is {recipe.status}, a batch needs an approved one; or start an engineering run",
-            )
         return recipe
+
+    def _check_approval(self, recipe: Recipe, batch: Batch) -> None:
+        """Refuse a recipe that nobody approved as it stands, but for engineering runs."""
+        try:
+            standing = Approvals(Path(self.settings["recipes_dir"])).require(recipe, batch)
+        except WorkcellError as error:
+            raise Refused(CoordinatorCode.RECIPE, str(error)) from error
+        self._start_facts = (standing.fact(recipe), *self._start_facts)
 
     def _lots(self) -> tuple[SupplyLot, ...]:
         return read_supplies(self._supplies_file) if self._supplies_file.is_file() else ()
@@ -234,6 +243,7 @@ class CoordinatorNode(ManagedNode):
         recipe = self._load(active)
         if not resumed:
             self._check_supplies(active.batch)
+            self._check_approval(recipe, active.batch)
         self._active.write(active)
         self._journal = Journal(path)
         self._engine = Engine(
@@ -390,7 +400,12 @@ class CoordinatorNode(ManagedNode):
         if self._engine is None:
             reply.state, reply.message = "idle", "no batch is being produced"
             return reply
-        command = self._engine.command(request.command, request.who, request.why)
+        try:
+            who = self._doorkeeper.name_of(request.who, "command")
+        except NotAllowed as error:
+            reply.state, reply.message = str(self._engine.snapshot().state), str(error)
+            return reply
+        command = self._engine.command(request.command, who, request.why)
         answer = await result_in_executor(self, self.loop, command)
         reply.accepted, reply.state, reply.message = answer.accepted, answer.state, answer.message
         return reply

@@ -54,6 +54,7 @@ class Engine:
 
     Raises:
         JournalError: the journal belongs to another batch or recipe.
+        ParameterError: patient and donor are not the pair that the recipe is for, or a formula leaves its range.
     """
 
     def __init__(
@@ -76,6 +77,7 @@ class Engine:
         self._at_start = tuple(at_start)
         self._on_status = on_status
         self._expected_phase_s = expected_phase_s
+        recipe.check_pair(batch.patient_id, batch.donor_id)
         self._is_taken_up = journal.bind(batch.batch_id, recipe.content_hash, clock.now_s())
         self._done: set[str] = set()
         self._alive_s = -math.inf

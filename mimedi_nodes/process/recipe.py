@@ -14,6 +14,7 @@ from .expressions import evaluate
 
 ResumePolicy = Literal["auto", "ask", "never"]
 Verdict = Literal["hold", "reject"]
+Donation = Literal["autologous", "allogeneic"]
 
 
 class ParameterError(WorkcellError):
@@ -352,6 +353,7 @@ class Recipe:
         content_hash: SHA-256 of the file and of the sub-recipes that it uses, hexadecimal; a batch is bound to it.
         plans: the sampling plan, by test point.
         parts: sub-recipe → version, those that are used.
+        donation: whether the cells are the patient's own or another person's.
     """
 
     name: str
@@ -365,6 +367,21 @@ class Recipe:
     formulas: Mapping[str, Formula] = field(default_factory=dict)
     plans: Mapping[str, SamplePlan] = field(default_factory=dict)
     parts: Mapping[str, str] = field(default_factory=dict)
+    donation: Donation = "autologous"
+
+    @property
+    def is_allogeneic(self) -> bool:
+        """Whether donor and recipient are two people."""
+        return self.donation == "allogeneic"
+
+    def check_pair(self, patient_id: str, donor_id: str) -> None:
+        """Raise ParameterError when patient and donor are not the pair that this recipe is for."""
+        if (patient_id != donor_id) != self.is_allogeneic:
+            wanted = "another person than the patient" if self.is_allogeneic else "the patient's own"
+            raise ParameterError(
+                f"recipe {self.title} is {self.donation}: the donor is {wanted}; given: patient {patient_id}, "
+                f"donor {donor_id}"
+            )
 
     @property
     def title(self) -> str:

@@ -25,6 +25,7 @@ from .recipe_steps import ID, StepReader
 from .yaml_tree import Reader, Tree
 
 STATUSES = ("draft", "under_qualification", "approved")
+DONATIONS = ("autologous", "allogeneic")
 PARTS_FOLDER = "parts"
 """Folder of the sub-recipes, beside the recipes."""
 MAX_NESTING = 5
@@ -174,7 +175,7 @@ class _Builder:
         top = reader.mapping(
             tree,
             ("recipe", "version", "status", "product", "procedure"),
-            ("description", "parameters", "formulas", "sampling"),
+            ("description", "donation", "parameters", "formulas", "sampling"),
         )
         if not top:
             return None
@@ -201,6 +202,7 @@ class _Builder:
             content_hash=_content_hash(text, self._parts.known),
             formulas=formulas,
             plans=dict(steps.plans),
+            donation=reader.text(top.get("donation"), DONATIONS, "autologous"),  # type: ignore[arg-type]
             parts={name: part.version for name, part in sorted(self._parts.known.items())},
         )
 
