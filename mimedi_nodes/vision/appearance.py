@@ -9,6 +9,8 @@ may be a cell that nobody has seen alone yet.
 
 from __future__ import annotations
 
+import ctypes
+import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -16,24 +18,34 @@ import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from mimedi_nodes.vision.kernel import fit_overlaps
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.opencv import cv2
 
 FloatImage = NDArray[np.floating]
 FloatArray = NDArray[np.float64]
 
 _MEMORY_FRAMES = 8
-_SWEEPS = 4
-_MAX_STEP_PX = 1.5
+_MEAN_FRAMES = 300
+SWEEPS = 4
+MAX_STEP_PX = 1.5
+# An own patch is that cell's; the mean one may be darker or lighter than an unknown cell.
+KNOWN_SPREAD, UNKNOWN_SPREAD = 0.15, 0.5
+# A cell whose next step is shorter than this has arrived, px.
+STILL_PX = 0.05
+# A patch ends at this many half lengths and half widths of its cell.
+_WINDOW = 1.55
+_SLACK = 16
+# Places in the pool of patches: the mean cell, and the mean cell made longer and wider.
+_MEAN, _STRETCHED, _FIRST = 0, 1, 2
 
 
 class OverlapFit(NamedTuple):
-    """Fitted centres, px; amplitude relative to the remembered patch; their common residual (C, H, W)."""
+    """Fitted centres, px; amplitude relative to the remembered patch; what the fit leaves of the images (C, H, W)."""
 
     x: FloatArray
     y: FloatArray
     amplitude: FloatArray
-    model: FloatImage
+    residual: FloatImage
 
 
 @dataclass
@@ -47,115 +59,181 @@ class Appearances:
 
     size: int
     channels: int
-    _patches: dict[int, FloatImage] = field(default_factory=dict)
-    _frames: dict[int, int] = field(default_factory=dict)
-    _mean: FloatImage | None = None
+    _slots: dict[int, int] = field(default_factory=dict)
     _mean_count: int = 0
 
     def __post_init__(self) -> None:
+        # A patch stands between rows and columns of zeros: shifted by part of a pixel it still ends softly.
+        self._stride = (self.size + 8) // 8 * 8 + 8
+        self._free: list[int] = []
+        self._pool, self._seen, self._reach = np.empty(0, np.float32), np.empty(0, np.int32), np.empty(0, np.int32)
+        self._grow(64)
         reach = self.size // 2
         axis = np.arange(-reach, reach + 1, dtype=np.float32)
         self._dx, self._dy = np.meshgrid(axis, axis)
 
+    def _grow(self, places: int) -> None:
+        one = self.channels * (self.size + 2) * self._stride
+        pool = np.zeros(2 * _SLACK + places * one, np.float32)
+        pool[:len(self._pool)] = self._pool
+        seen, reach = np.zeros(places, np.int32), np.zeros(places, np.int32)
+        seen[:len(self._seen)], reach[:len(self._seen)] = self._seen, self._reach
+        self._free += range(max(len(self._seen), _FIRST), places)
+        self._pool, self._seen, self._reach = pool, seen, reach
+        planes = pool[_SLACK:_SLACK + places * one].reshape(places, self.channels, self.size + 2, self._stride)
+        self._patches = planes[:, :, 1:-1, :self.size]
+        self._start = pool.ctypes.data + 4 * _SLACK
+
     def knows(self, track_id: int) -> bool:
         """True when this track was seen alone at least twice."""
-        return self._frames.get(track_id, 0) >= 2
+        slot = self._slots.get(track_id)
+        return slot is not None and bool(self._seen[slot] >= 2)
 
     def forget_all_but(self, alive: NDArray[np.int64]) -> None:
         """Drop the patches of tracks that are gone."""
-        keep = set(alive.tolist())
-        for gone in [key for key in self._patches if key not in keep]:
-            del self._patches[gone], self._frames[gone]
+        for gone in self._slots.keys() - set(alive.tolist()):
+            slot = self._slots.pop(gone)
+            self._seen[slot] = self._reach[slot] = 0
+            self._free.append(slot)
 
-    def remember(self, track_id: int, images: list[FloatImage], x: float, y: float,
-                 length_px: float, width_px: float) -> None:
-        """Take in the patch of a cell that stands alone at (x, y), of that bounding length and width."""
-        seen = self._frames.get(track_id, 0)
-        if seen >= _MEMORY_FRAMES:
+    def remember(self, ids: NDArray[np.int64], images: list[FloatImage], x: FloatArray, y: FloatArray,
+                 length_px: FloatArray, width_px: FloatArray) -> None:
+        """Take in the patches of cells that stand alone at (x, y), of that bounding length and width, all (N,)."""
+        slots = []
+        for track_id in ids.tolist():
+            slot = self._slots.get(track_id)
+            if slot is None:
+                if not self._free:
+                    self._grow(2 * len(self._seen))
+                slot = self._slots[track_id] = self._free.pop()
+            slots.append(slot)
+        slot_of = np.array(slots, np.int32)
+        use = np.flatnonzero(self._seen[slot_of] < _MEMORY_FRAMES)
+        if not len(use):
             return
+        slot_of = slot_of[use]
+        seen = self._seen[slot_of]
+        places = np.stack([x[use], y[use], length_px[use], width_px[use]])
+        compiled = kernel.compiled("remember_cells")
+        if compiled is None:
+            for slot, before, place in zip(slot_of.tolist(), seen.tolist(), places.T.tolist(), strict=True):
+                self._take_in(slot, before, images, *place)
+        else:
+            pointers = (ctypes.c_void_p * self.channels)(*[image.ctypes.data for image in images])
+            row = places.ctypes.data
+            height, width = images[0].shape
+            self._mean_count = compiled(
+                len(use), self.channels, self.size, self._stride, height, width, ctypes.addressof(pointers),
+                self._start, slot_of.ctypes.data, seen.ctypes.data, *[row + 8 * len(use) * k for k in range(4)],
+                self._mean_count, _MEAN_FRAMES)
+        self._seen[slot_of] = seen + 1
+        extent = np.ceil(0.5 * _WINDOW * np.maximum(length_px[use], width_px[use])).astype(np.int32)
+        self._reach[slot_of] = np.maximum(self._reach[slot_of], np.minimum(extent, self.size // 2))
+        # The few largest cells hardly show in the mean.
+        self._reach[_MEAN] = min(max(self._reach[_MEAN], round(float(extent.mean())) + 1), self.size // 2)
+
+    def _take_in(self, slot: int, seen: int, images: list[FloatImage], x: float, y: float, length_px: float,
+                 width_px: float) -> None:
         rho = np.sqrt((self._dx / (0.5 * length_px)) ** 2 + (self._dy / (0.5 * width_px)) ** 2)
-        window = np.clip((1.55 - rho) / 0.3, 0.0, 1.0)
+        window = np.clip((_WINDOW - rho) / 0.3, 0.0, 1.0)
         patch = np.stack([cv2.getRectSubPix(image, (self.size, self.size), (x, y)) for image in images]) * window
-        if seen == 0:
-            self._patches[track_id] = patch
-        else:
-            self._patches[track_id] += (patch - self._patches[track_id]) / (seen + 1)
-        self._frames[track_id] = seen + 1
-        self._mean_count = min(self._mean_count + 1, 300)
-        if self._mean is None:
-            self._mean = patch.copy()
-        else:
-            self._mean += (patch - self._mean) / self._mean_count
+        self._patches[slot] += (patch - self._patches[slot]) / (seen + 1)
+        self._mean_count = min(self._mean_count + 1, _MEAN_FRAMES)
+        self._patches[_MEAN] += (patch - self._patches[_MEAN]) / self._mean_count
 
-    def _lit_like(self, patch: FloatImage, images: list[FloatImage], x: float, y: float) -> FloatImage:
-        """A mean patch whose fluorescence is as bright as the images are at (x, y): an unknown cell's class."""
-        if len(images) == 1:
-            return patch
-        height, width = images[0].shape
-        column, row = min(max(round(x), 0), width - 1), min(max(round(y), 0), height - 1)
+    def _light_factor(self, images: list[FloatImage], x: FloatArray, y: FloatArray) -> NDArray[np.float32]:
+        """How much brighter than the mean cell's the fluorescence at (x, y) is, (N, C): an unknown cell's class."""
+        factors = np.ones((len(x), self.channels), np.float32)
         reach = self.size // 2
-        factors = np.ones(len(images))
-        for k in range(1, len(images)):
-            here = float(images[k][max(0, row - 2):row + 3, max(0, column - 2):column + 3].mean())
-            usual = float(patch[k, reach - 2:reach + 3, reach - 2:reach + 3].mean())
-            factors[k] = max(here, 0.0) / max(usual, 1e-6)
-        return patch * factors[:, None, None].astype(np.float32)
+        height, width = images[0].shape
+        for k in range(1, self.channels):
+            usual = float(self._patches[_MEAN, k, reach - 2:reach + 3, reach - 2:reach + 3].mean())
+            for i, (cx, cy) in enumerate(zip(x.tolist(), y.tolist(), strict=True)):
+                column, row = min(max(round(cx), 0), width - 1), min(max(round(cy), 0), height - 1)
+                here = float(images[k][max(0, row - 2):row + 3, max(0, column - 2):column + 3].mean())
+                factors[i, k] = max(here, 0.0) / max(usual, 1e-6)
+        return factors
 
-    def _stretched(self, length: float, width: float) -> FloatImage:
-        """The mean patch, larger by these factors along and across the flow."""
-        assert self._mean is not None
+    def _stretch(self, length: float, width: float) -> None:
+        """Make the mean patch longer and wider by these factors along and across the flow."""
         reach = self.size // 2
         # From the stretched patch's coordinates back to the mean patch's.
         back = np.array([[1.0 / length, 0.0, reach - reach / length], [0.0, 1.0 / width, reach - reach / width]])
-        return np.stack([cv2.warpAffine(layer.astype(np.float32), back, (self.size, self.size),
-                                        flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP) for layer in self._mean])
+        for layer, mean in zip(self._patches[_STRETCHED], self._patches[_MEAN], strict=True):
+            layer[:] = cv2.warpAffine(np.ascontiguousarray(mean), back, (self.size, self.size),
+                                      flags=cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP)
+
+    def known_slots(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Places of these tracks in the pool (the mean cell's for whom none is kept), and who was seen alone twice."""
+        slots = np.array([self._slots.get(i, _MEAN) for i in ids.tolist()], np.int32)
+        known: NDArray[np.bool_] = self._seen[slots] >= 2
+        return slots, known
+
+    @property
+    def addresses(self) -> tuple[int, int, int]:
+        """Where the compiled kernel finds the pool of patches and how far each reaches, and a patch's stride."""
+        return self._start, self._reach.ctypes.data, self._stride
 
     def ready(self) -> bool:
         """True once the mean cell is known."""
         return self._mean_count >= 8
 
     def fit(self, images: list[FloatImage], weights: list[float], ids: NDArray[np.int64], x: FloatArray,
-            y: FloatArray, prior_px: FloatArray, stretch: tuple[float, float] = (1.0, 1.0)) -> OverlapFit:
+            y: FloatArray, prior_px: FloatArray, stretch: tuple[float, float] = (1.0, 1.0),
+            start: OverlapFit | None = None) -> OverlapFit:
         """Fit the cells `ids` predicted at (x, y) to `images` (H, W each), weights 1/noise of each image.
 
         `prior_px` is how far a cell may be from its prediction (standard deviation). Cells not yet seen alone
-        look like the mean cell, made longer and wider by `stretch`.
+        look like the mean cell, made longer and wider by `stretch`. With `start`, a fit of the first of these cells
+        to the same images, the fit goes on from there; that fit is used up.
         """
-        assert self._mean is not None
-        if not len(ids):
-            none = np.empty(0)
-            return OverlapFit(none, none, none, np.zeros((len(images), *images[0].shape), np.float32))
-        known = np.array([self.knows(i) for i in ids.tolist()], bool)
-        unknown = self._mean if stretch == (1.0, 1.0) else self._stretched(*stretch)
         count, channels, (height, width) = len(ids), len(images), images[0].shape
-        scale = np.asarray(weights, np.float32)[:, None, None]
-        patches = np.empty((count, channels, self.size, self.size), np.float32)
-        for k, (i, own, cx, cy) in enumerate(zip(ids.tolist(), known.tolist(), x.tolist(), y.tolist(), strict=True)):
-            np.multiply(self._patches[i] if own else self._lit_like(unknown, images, cx, cy), scale, out=patches[k],
-                        casting="same_kind")
-        stack = np.empty((channels, height, width), np.float32)
-        for layer, image, weight in zip(stack, images, weights, strict=True):
-            np.multiply(image, np.float32(weight), out=layer, casting="same_kind")
-        # An own patch is that cell's; the mean one may be darker or lighter than an unknown cell.
-        spread = np.where(known, 0.15, 0.5)
-        compiled = fit_overlaps()
+        if start is None:
+            left = np.empty(channels * height * width + _SLACK, np.float32)[:-_SLACK].reshape(channels, height, width)
+            for layer, image in zip(left, images, strict=True):
+                layer[:] = image
+        else:
+            left = start.residual
+        if not count:
+            none = np.empty(0)
+            return OverlapFit(none, none, none, left)
+        unknown = _MEAN
+        if stretch != (1.0, 1.0):
+            unknown = _STRETCHED
+            self._stretch(*stretch)
+            self._reach[_STRETCHED] = min(math.ceil(self._reach[_MEAN] * max(stretch)), self.size // 2)
+        slots, known = self.known_slots(ids)
+        slots[~known] = unknown
+        factors = np.ones((count, channels), np.float32)
+        if channels > 1 and not known.all():
+            factors[~known] = self._light_factor(images, x[~known], y[~known])
+        # One block: x, y, amplitude as they change, then their priors, then work.
+        block = np.empty((14, count))
+        block[0], block[1], block[2], block[3], block[4], block[5] = x, y, 1.0, x, y, prior_px
+        block[6] = np.where(known, KNOWN_SPREAD, UNKNOWN_SPREAD)
+        before = 0
+        if start is not None:
+            before = len(start.x)
+            block[0, :before], block[1, :before], block[2, :before] = start.x, start.y, start.amplitude
+        compiled = kernel.compiled("fit_cells")
         if compiled is None:
-            return _fit_numpy(stack, scale, patches, x, y, prior_px, spread)
-        residual = stack.copy()
-        # One block: x, y, amplitude as they change, then their priors.
-        block = np.empty((7, count))
-        block[0], block[1], block[2], block[3], block[4], block[5], block[6] = x, y, 1.0, x, y, prior_px, spread
+            patches = self._patches[slots] * factors[:, :, None, None]
+            return _fit_numpy(np.stack(images), np.asarray(weights, np.float32)[:, None, None], patches, block)
+        squares, reach = np.asarray(weights, float) ** 2, self._reach[slots]
         first = block.ctypes.data
-        compiled(count, channels, self.size, height, width, residual.ctypes.data, patches.ctypes.data,
-                 *[first + 8 * count * row for row in range(7)], _SWEEPS, _MAX_STEP_PX)
-        np.subtract(stack, residual, out=residual)
-        residual /= scale
-        return OverlapFit(block[0], block[1], block[2], residual)
+        compiled(count, before, channels, self.size, self._stride, height, width, left.ctypes.data, self._start,
+                 slots.ctypes.data, reach.ctypes.data, factors.ctypes.data, squares.ctypes.data,
+                 *[first + 8 * count * row for row in range(8)], SWEEPS, MAX_STEP_PX, STILL_PX)
+        return OverlapFit(block[0], block[1], block[2], left)
 
 
-def _fit_numpy(stack: FloatImage, scale: FloatImage, patches: FloatImage, x: FloatArray, y: FloatArray,
-               prior_px: FloatArray, amplitude_prior: FloatArray) -> OverlapFit:
-    """The same fit without the compiled kernel: all cells step together (Jacobi) instead of in turn."""
+def _fit_numpy(images: FloatImage, scale: FloatImage, patches: FloatImage, block: FloatArray) -> OverlapFit:
+    """The same fit without the compiled kernel: all cells step together (Jacobi) instead of in turn.
+
+    `block` holds x, y, amplitude to begin with, then x, y, their spread and the amplitude's spread of the priors.
+    """
+    stack, patches = images * scale, patches * scale
+    fx, fy, amplitude, x, y, prior_px, amplitude_prior = block[:7].copy()
     count, size = patches.shape[0], patches.shape[2]
     height, width = stack.shape[1:]
     reach = size // 2
@@ -165,12 +243,11 @@ def _fit_numpy(stack: FloatImage, scale: FloatImage, patches: FloatImage, x: Flo
     inside[pad:-pad, pad:-pad] = 1.0
     model = np.zeros_like(padded)
     grad_y, grad_x = np.gradient(patches, axis=(2, 3))
-    fx, fy, amplitude = x.astype(float), y.astype(float), np.ones(count)
     windows = sliding_window_view(inside, (size, size))
     seen = sliding_window_view(padded, (size, size), axis=(1, 2))
     explained = sliding_window_view(model, (size, size), axis=(1, 2))
     inverse_prior = np.column_stack([prior_px**-2.0, prior_px**-2.0, amplitude_prior**-2.0])
-    for iteration in range(_SWEEPS + 1):
+    for iteration in range(SWEEPS + 1):
         px = np.clip(np.rint(fx).astype(int), -2, width + 1)
         py = np.clip(np.rint(fy).astype(int), -2, height + 1)
         sub_x, sub_y = np.clip(fx - px, -1, 1), np.clip(fy - py, -1, 1)
@@ -180,7 +257,7 @@ def _fit_numpy(stack: FloatImage, scale: FloatImage, patches: FloatImage, x: Flo
         row, column = py + pad - reach, px + pad - reach
         for k in range(count):
             model[:, row[k]:row[k] + size, column[k]:column[k] + size] += shown[k]
-        if iteration == _SWEEPS:
+        if iteration == SWEEPS:
             break
         mask = windows[row, column][:, None]
         left = (seen[:, row, column] - explained[:, row, column]).transpose(1, 0, 2, 3) * mask
@@ -192,10 +269,10 @@ def _fit_numpy(stack: FloatImage, scale: FloatImage, patches: FloatImage, x: Flo
         right -= inverse_prior * np.column_stack([fx - x, fy - y, amplitude - 1.0])
         # Cells that overlap push each other: a shorter step keeps the joint iteration from swinging.
         step = np.linalg.solve(normal, right[..., None])[..., 0] * 0.8
-        fx += np.clip(step[:, 0], -_MAX_STEP_PX, _MAX_STEP_PX)
-        fy += np.clip(step[:, 1], -_MAX_STEP_PX, _MAX_STEP_PX)
+        fx += np.clip(step[:, 0], -MAX_STEP_PX, MAX_STEP_PX)
+        fy += np.clip(step[:, 1], -MAX_STEP_PX, MAX_STEP_PX)
         amplitude = np.clip(amplitude + step[:, 2], 0.0, 2.5)
-    return OverlapFit(fx, fy, amplitude, model[:, pad:-pad, pad:-pad] / scale)
+    return OverlapFit(fx, fy, amplitude, images - model[:, pad:-pad, pad:-pad] / scale)
 
 
 def _column(values: FloatArray) -> FloatImage:

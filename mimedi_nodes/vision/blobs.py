@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision.appearance import Appearances
 from mimedi_nodes.vision.background import FloatImage
+from mimedi_nodes.vision.detections import Detections, empty
 
 _SOLID = 0.92
 _UNUSUAL = 1.25
@@ -19,21 +20,18 @@ _UNUSUAL = 1.25
 
 @dataclass(slots=True)
 class Blob:
-    """One connected dark region: contour, area px², box (left, top, width, height), its number in a label image."""
+    """One connected dark region: area px², diameter px, box (left, top, width, height), its number in a label image,
+    direction of its long axis (rad, from the flow downwards)."""
 
-    contour: NDArray[Any]
     area: float
     diameter: float
     box: tuple[int, int, int, int]
     labels: NDArray[np.int16]
     label: int
     contrast: float
-    hull_area: float
-    deformation: float
     x: float
     y: float
-    left_edge: bool
-    right_edge: bool
+    turn: float
     members: list[int] = field(default_factory=list)
     seeds: list[tuple[float, float]] = field(default_factory=list)
 
@@ -43,11 +41,41 @@ class Blob:
         left, top, wide, high = self.box
         return np.where(self.labels[top:top + high, left:left + wide] == self.label, np.uint8(255), np.uint8(0))
 
-    def row(self, lone: bool, size_px: float = 0.0, sharpness: float = 0.0) -> tuple[Any, ...]:
-        """The blob as one detection."""
-        _, _, wide, high = self.box
-        return (self.x, self.y, self.diameter, size_px, self.hull_area, self.deformation, wide / high,
-                self.contrast, sharpness, lone, self.left_edge or self.right_edge, -1)
+
+BLOB_COLUMNS = 12
+_AREA, _DIAMETER, _LEFT, _TOP, _WIDE, _HIGH, _CONTRAST, _HULL, _DEFORMATION, _X, _Y, _TURN = range(BLOB_COLUMNS)
+
+
+class BlobTable:
+    """All blobs of one image: a column (N,) each of what `Blob` holds, and the image of their numbers (row + 1)."""
+
+    def __init__(self, rows: NDArray[np.float64], labels: NDArray[np.int16]) -> None:
+        self.rows = rows
+        self.labels = labels
+        columns = rows.T
+        self.area, self.diameter, self.contrast = columns[_AREA], columns[_DIAMETER], columns[_CONTRAST]
+        self.wide, self.high, self.hull_area = columns[_WIDE], columns[_HIGH], columns[_HULL]
+        left = columns[_LEFT]
+        self.edge = (left == 0.0) | (left + self.wide >= labels.shape[1])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def blob(self, row: int, members: list[int]) -> Blob:
+        """One of them by itself."""
+        area, diameter, left, top, wide, high, contrast, _, _, x, y, turn = self.rows[row].tolist()
+        return Blob(area, diameter, (int(left), int(top), int(wide), int(high)), self.labels, row + 1, contrast, x, y,
+                    turn, members)
+
+    def detections(self, rows: NDArray[np.int_], sizes: NDArray[np.float64]) -> Detections:
+        """Rows that show one cell each, with diameter px and sharpness 1/px (N, 2), 0 where not measured."""
+        found, seen = empty(len(rows)), self.rows[rows].T
+        found["x"], found["y"], found["blob_px"] = seen[_X], seen[_Y], seen[_DIAMETER]
+        found["diameter_px"], found["sharpness"] = sizes[:, 0], sizes[:, 1]
+        found["area_px2"], found["deformation"], found["contrast"] = seen[_HULL], seen[_DEFORMATION], seen[_CONTRAST]
+        found["aspect"] = seen[_WIDE] / seen[_HIGH]
+        found["lone"], found["edge"] = True, self.edge[rows]
+        return found
 
 
 class Expected(NamedTuple):
@@ -79,24 +107,20 @@ class TypicalCell:
     contrast: float = 0.0
     aspect: float = 0.0
 
-    def looks_single(self, blob: Blob) -> bool:
-        """True for a small or a round, solid blob not much larger than most lone cells."""
-        if blob.diameter < 0.8 * self.diameter_px:
-            return True
-        solid = blob.area / max(blob.hull_area, 1e-9)
-        _, _, wide, high = blob.box
-        round_enough = max(wide, high) < 2.1 * min(wide, high)
-        return solid > _SOLID and round_enough and blob.diameter < 1.6 * self.diameter_px
+    def looks_single(self, blobs: BlobTable) -> NDArray[np.bool_]:
+        """Which blobs are small, or round, solid and not much larger than most lone cells."""
+        solid = blobs.area > _SOLID * blobs.hull_area
+        round_enough = np.maximum(blobs.wide, blobs.high) < 2.1 * np.minimum(blobs.wide, blobs.high)
+        return (blobs.diameter < 0.8 * self.diameter_px) \
+            | (solid & round_enough & (blobs.diameter < 1.6 * self.diameter_px))
 
-    def unusual(self, blob: Blob) -> bool:
-        """True when size or proportions are not those of most lone cells."""
+    def unusual(self, blobs: BlobTable) -> NDArray[np.bool_]:
+        """Which blobs have not the size or the proportions of most lone cells."""
         if self.aspect == 0.0:
-            return False
-        _, _, wide, high = blob.box
-        if blob.left_edge or blob.right_edge:
-            return bool(high > _UNUSUAL * self.diameter_px / math.sqrt(self.aspect))
-        proportion = wide / high / self.aspect
-        return blob.diameter > 1.12 * self.diameter_px or not 1.0 / _UNUSUAL < proportion < _UNUSUAL
+            return np.zeros(len(blobs), bool)
+        proportion = blobs.wide / blobs.high / self.aspect
+        odd = (blobs.diameter > 1.12 * self.diameter_px) | (proportion <= 1.0 / _UNUSUAL) | (proportion >= _UNUSUAL)
+        return np.where(blobs.edge, blobs.high > _UNUSUAL * self.diameter_px / math.sqrt(self.aspect), odd)
 
 
 def part_row(x: float, y: float, contrast: float, edge: bool, owner: int = -1) -> tuple[Any, ...]:

@@ -19,7 +19,7 @@ DETECTION = np.dtype([
     ("lone", "?"),                       # the blob holds this cell only
     ("edge", "?"),                       # cut by the frame's edge
     ("owner", "i4"),                     # row of the expected cell that this is, -1: nobody's yet
-])
+], align=True)
 Detections = NDArray[np.void]
 
 

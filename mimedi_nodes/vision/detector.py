@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision.background import FloatImage
 from mimedi_nodes.vision.blob_finder import BlobFinder
-from mimedi_nodes.vision.blobs import Blob, Expected, TypicalCell, part_row
+from mimedi_nodes.vision.blobs import Blob, BlobTable, Expected, TypicalCell, part_row
 from mimedi_nodes.vision.detections import Detections, empty
 from mimedi_nodes.vision.medians import median
 from mimedi_nodes.vision.opencv import cv2
@@ -70,7 +70,7 @@ class CellDetector:
             self._cover = np.zeros((height, width), np.uint8)
         self._cover[:] = 0
         inside = absorbance[top:bottom]
-        smooth = cv2.GaussianBlur(inside, (0, 0), BLUR_SIGMA_PX)
+        smooth = cv2.GaussianBlur(inside, (7, 7), BLUR_SIGMA_PX)
         if self._frames % 4 == 0:
             noise = _pixel_noise(inside)
             self.pixel_noise = noise if self.pixel_noise == 0.0 else 0.8 * self.pixel_noise + 0.2 * noise
@@ -83,75 +83,98 @@ class CellDetector:
         mask = cv2.compare(smooth, level + self.threshold, cv2.CMP_GT)
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
         blobs = self._finder.find(mask, smooth, level, _SMALL * self.typical.diameter_px)
-        rows: list[tuple[Any, ...]] = []
         if expected is not None:
             expected = expected._replace(y=expected.y - top, images=[image[top:bottom] for image in expected.images])
-            self._assign(blobs, expected)
-        overlaps: list[Blob] = []
-        for blob in blobs:
-            if expected is not None and self._doubtful(blob, expected) and self._solver.is_pair(blob, expected, level):
-                # Whoever was expected here will be linked to the nearer of the two.
-                blob.members.clear()
-                overlaps.append(blob)
-            elif blob.members and not self._is_one(blob, expected):
-                overlaps.append(blob)
-            elif blob.members or self.typical.looks_single(blob):
-                if blob.diameter <= self._max_px:
-                    known = expected is not None and len(blob.members) == 1 \
-                        and expected.sized[blob.members[0]] >= _SIZES
-                    rows.append(blob.row(True) if known or blob.left_edge or blob.right_edge
-                                else blob.row(True, *self._sizer.measure(blob, inside, level, self.threshold)))
-            elif expected is not None and blob.diameter <= _LARGEST_OVERLAP * self._max_px:
-                overlaps.append(blob)
-            else:
-                rows += self._split(blob)
+        lone, overlaps, rows = self._sort(blobs, expected, level)
         if overlaps:
             assert expected is not None
             rows += self._solver.solve(expected, overlaps, level, self.threshold, width)
+        found = self._cells(blobs, lone, rows, inside, expected)
+        found["y"] += top
         cover = self._cover[top:bottom]
         cv2.dilate(mask, self._guard, dst=cover)
         free = cv2.compare(cover, 0, cv2.CMP_EQ)
         if cv2.countNonZero(free) > 800:
             self._level += 0.3 * (cv2.mean(smooth, free)[0] - self._level)
-        found = empty(len(rows))
-        if rows:
-            found[:] = rows
-            found["y"] += top
         self._learn(found)
         return found
 
-    def _doubtful(self, blob: Blob, expected: Expected) -> bool:
-        """True for a blob that may be one cell or two: unusual in size or proportions, and not seen before."""
-        if len(blob.members) > 1:
-            return False
-        if blob.members and expected.sized[blob.members[0]] >= _SIZES:
-            return False
-        return self.typical.looks_single(blob) and self.typical.unusual(blob)
+    def _sort(self, blobs: BlobTable, expected: Expected | None,
+              level: float) -> tuple[NDArray[np.int_], list[Blob], list[tuple[Any, ...]]]:
+        """Rows of the blobs that show one cell, the overlaps, and cells taken from blobs without a fit."""
+        single = self.typical.looks_single(blobs)
+        lone = single & (blobs.diameter <= self._max_px)
+        rows: list[tuple[Any, ...]] = []
+        if expected is None:
+            for k in np.flatnonzero(~single).tolist():
+                rows += self._split(blobs.blob(k, []), bool(blobs.edge[k]))
+            return np.flatnonzero(lone), [], rows
+        self._expected_in(blobs, expected)
+        unusual = self.typical.unusual(blobs)
+        overlaps: list[Blob] = []
+        member, counts = self._member, self._counts
+        none = counts == 0
+        own, sized = expected.blob_px[member], expected.sized[member] >= _SIZES
+        larger = (own > 0.0) & (blobs.diameter > 1.18 * own + 0.5)
+        doubtful = single & unusual & (none | ((counts == 1) & ~sized))
+        # Whoever alone is expected in a blob of its own size is that blob.
+        clear = ~doubtful & single & (none | ((counts == 1) & ~larger))
+        for k in np.flatnonzero(~clear).tolist():
+            lone[k] = False
+            blob = blobs.blob(k, np.flatnonzero(self._blob_of == k + 1).tolist())
+            if doubtful[k] and self._solver.is_pair(blob, expected, level):
+                # Whoever was expected here will be linked to the nearer of the two.
+                blob.members.clear()
+                overlaps.append(blob)
+            elif blob.members and not self._is_one(blob, bool(single[k]), bool(unusual[k]), expected):
+                overlaps.append(blob)
+            elif blob.members or single[k]:
+                lone[k] = blob.diameter <= self._max_px
+                member[k] = blob.members[0] if blob.members else 0
+                counts[k] = len(blob.members)
+            elif blob.diameter <= _LARGEST_OVERLAP * self._max_px:
+                overlaps.append(blob)
+            else:
+                rows += self._split(blob, bool(blobs.edge[k]))
+        return np.flatnonzero(lone), overlaps, rows
 
-    @staticmethod
-    def _assign(blobs: list[Blob], expected: Expected) -> None:
+    def _expected_in(self, blobs: BlobTable, expected: Expected) -> None:
         """Give each expected cell to the blob whose mask holds its centre."""
-        if not blobs:
-            return
-        labels = blobs[0].labels
-        height, width = labels.shape
+        height, width = blobs.labels.shape
         column, row = np.rint(expected.x).astype(int), np.rint(expected.y).astype(int)
         inside = (column >= 0) & (column < width) & (row >= 0) & (row < height)
-        label = np.where(inside, labels[np.clip(row, 0, height - 1), np.clip(column, 0, width - 1)], 0)
-        for k, number in enumerate(label.tolist()):
-            if number:
-                blobs[number - 1].members.append(k)
+        column[~inside] = row[~inside] = 0
+        label = np.where(inside, np.maximum(blobs.labels[row, column], 0), 0)
+        self._blob_of = label
+        self._counts = np.bincount(label, minlength=len(blobs) + 1)[1:]
+        member = np.zeros(len(blobs) + 1, int)
+        member[label] = np.arange(len(label))
+        self._member = member[1:]
 
-    def _is_one(self, blob: Blob, expected: Expected | None) -> bool:
+    def _cells(self, blobs: BlobTable, lone: NDArray[np.int_], parts: list[tuple[Any, ...]], image: FloatImage,
+               expected: Expected | None) -> Detections:
+        """The table of what was found: lone cells, measured where their size is not settled, and parts of overlaps."""
+        wanted = ~blobs.edge[lone]
+        if expected is not None:
+            wanted &= ~((self._counts[lone] == 1) & (expected.sized[self._member[lone]] >= _SIZES))
+        sizes = np.zeros((len(lone), 2))
+        sizes[wanted] = self._sizer.measure(blobs, lone[wanted], image, self._level, self.threshold)
+        found = blobs.detections(lone, sizes)
+        if not parts:
+            return found
+        more = empty(len(parts))
+        more[:] = parts
+        return np.concatenate([found, more])
+
+    def _is_one(self, blob: Blob, single: bool, unusual: bool, expected: Expected) -> bool:
         """True when a blob shows one cell: the only one expected there, with its own size."""
-        assert expected is not None
-        if not self.typical.looks_single(blob):
+        if not single:
             return False
         oldest = max(blob.members, key=lambda k: int(expected.hits[k]))
         own = float(expected.blob_px[oldest])
         if own > 0.0 and blob.diameter > 1.18 * own + 0.5:
             return False
-        if own <= 0.0 and len(blob.members) > 1 and self.typical.unusual(blob):
+        if own <= 0.0 and len(blob.members) > 1 and unusual:
             return False
         if len(blob.members) > 1:
             # Two cells on one spot are darker than one: otherwise it is one cell that was taken for two.
@@ -161,12 +184,12 @@ class CellDetector:
             blob.members[:] = [oldest]
         return True
 
-    def _split(self, blob: Blob) -> list[tuple[Any, ...]]:
+    def _split(self, blob: Blob, edge: bool) -> list[tuple[Any, ...]]:
         """Take a blob apart at its peaks, while it is not yet known what a cell looks like."""
         cells = self._solver.peaks(blob)
         if len(cells) <= 1:
-            return [blob.row(lone=False)] if blob.diameter <= self._max_px else []
-        return [part_row(x, y, blob.contrast, blob.left_edge or blob.right_edge) for x, y in cells]
+            return [part_row(blob.x, blob.y, blob.contrast, edge)] if blob.diameter <= self._max_px else []
+        return [part_row(x, y, blob.contrast, edge) for x, y in cells]
 
     def _learn(self, found: Detections) -> None:
         lone = found[found["lone"] & ~found["edge"] & (found["aspect"] < 2.0)]

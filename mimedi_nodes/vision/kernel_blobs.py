@@ -3,6 +3,7 @@
 
 BLOB_SOURCE = r"""
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 /* On a grid w x h with a border of one, 1 where the shape is: set 2 where one gets from the border by 4-steps.
@@ -45,19 +46,48 @@ static void hull_shape(const int *first, const int *last, int high, double *px, 
     out[1] = way > 0 && area > 0 ? 1 - 2 * sqrt(3.14159265358979324 * area) / way : 0;
 }
 
-/* Features of n contours (points x, y; contour k has points start[k] .. start[k + 1] - 1) of an image w x h.
-   Writes filled shapes to mask (255) and, of those kept, their row in out + 1 to labels. A row: index of the contour,
-   area, diameter, left, top, width, height, contrast, hull area, deformation, x, y. Returns the number of rows,
-   -1 when a shape with a border of one is larger than `room` pixels: the length of grid and stack; work holds
-   4 h + 4 numbers. */
-int blob_features(int n, const int *points, const int *start, const float *smooth, int w, int h, double level,
-                  double min_area, double min_px, double small_px, unsigned char *mask, short *labels,
-                  unsigned char *grid, int *stack, double *work, int room, double *out)
+/* Outer border of the 8-connected shape of `mask` (w x h) whose first pixel in reading order is (x, y): its points x, y
+   in turn, as many as fit into `most`. Source: border following of Suzuki and Abe, CVGIP 30 (1985) 32. */
+static int trace(const unsigned char *mask, int w, int h, int x, int y, int *points, int most)
+{
+    static const int DX[8] = {1, 1, 0, -1, -1, -1, 0, 1}, DY[8] = {0, 1, 1, 1, 0, -1, -1, -1};
+    #define SET(X, Y) ((X) >= 0 && (Y) >= 0 && (X) < w && (Y) < h && mask[(long)(Y) * w + (X)])
+    int count = 0, k, first = -1;
+    for (k = 0; k < 8; ++k) {                         /* clockwise (rows go down) from the left neighbour */
+        int d = (4 + k) & 7;
+        if (SET(x + DX[d], y + DY[d])) { first = d; break; }
+    }
+    points[count++] = x; points[count++] = y;
+    if (first < 0) return 1;
+    int sx = x + DX[first], sy = y + DY[first], back = first;
+    while (1) {
+        int d = back;
+        do d = (d + 7) & 7; while (!SET(x + DX[d], y + DY[d]));
+        int nx = x + DX[d], ny = y + DY[d];
+        if (nx == points[0] && ny == points[1] && x == sx && y == sy) return count / 2;
+        x = nx; y = ny; back = (d + 4) & 7;
+        if (count + 2 > most) return count / 2;
+        points[count++] = x; points[count++] = y;
+    }
+    #undef SET
+}
+
+/* Features of the shapes in mask (w x h), which is replaced by those kept, filled (255). Labels get their row in out
+   + 1, and -1 where a shape was dropped. A row: area of the contour's polygon, diameter, left, top, width, height,
+   contrast, hull area, deformation, x, y, direction of the long axis. Returns the number of rows, at most `most`; -1
+   when a shape is larger than `room`: grid and stack hold so many, points 2 of that, work 4 h + 4. */
+int find_blobs(unsigned char *mask, const float *smooth, int w, int h, double level, double min_area, double min_px,
+               double small_px, short *labels, unsigned char *grid, int *stack, double *work, int *points, int room,
+               double *out, int most)
 {
     int rows = 0;
-    for (int k = 0; k < n; ++k) {
-        const int *p = points + 2 * start[k];
-        int count = start[k + 1] - start[k];
+    memset(labels, 0, sizeof *labels * w * h);
+    for (int start = 0; start < w * h; ++start) {
+        while (start + 8 <= w * h && !memcmp(mask + start, "\0\0\0\0\0\0\0", 8)) start += 8;
+        if (start >= w * h) break;
+        if (!mask[start] || labels[start]) continue;
+        const int *p = points;
+        int count = trace(mask, w, h, start % w, start / w, points, 2 * room);
         int left = p[0], right = p[0], top = p[1], bottom = p[1];
         double area = 0, mx = 0, my = 0;
         for (int i = 0; i < count; ++i) {
@@ -73,50 +103,53 @@ int blob_features(int n, const int *points, const int *start, const float *smoot
         }
         double signed_area = area / 2;
         area = fabs(signed_area);
-        if (area < min_area) continue;
         double diameter = 2 * sqrt((area + 0.5 * count + 1) / 3.14159265358979324);
-        if (diameter < min_px) continue;
         int wide = right - left + 1, high = bottom - top + 1, gw = wide + 2, gh = high + 2;
-        /* A streak along the flow is what is left of a wall, not a cell. */
-        if (wide > 4 * high && high < 0.8 * min_px) continue;
         if (gw * gh > room) return -1;
         memset(grid, 0, gw * gh);
         for (int i = 0; i < count; ++i) grid[(p[2 * i + 1] - top + 1) * gw + p[2 * i] - left + 1] = 1;
         flood(grid, gw, gh, stack);
         int *first = stack, *last = stack + high;
-        double sum = 0; float peak = -1e30f; int pixels = 0;
+        double sum = 0, xx = 0, xy = 0, yy = 0; float peak = -1e30f; int pixels = 0;
+        double cx = p[0] + (signed_area != 0 ? mx / (6 * signed_area) : 0);
+        double cy = p[1] + (signed_area != 0 ? my / (6 * signed_area) : 0);
         for (int y = 0; y < high; ++y) {
             const float *s = smooth + (long)(top + y) * w + left;
-            unsigned char *m = mask + (long)(top + y) * w + left;
             const unsigned char *g = grid + (y + 1) * gw + 1;
             first[y] = wide; last[y] = -1;
             for (int x = 0; x < wide; ++x) if (g[x] != 2) {
-                m[x] = 255; sum += s[x]; ++pixels;
+                double dx = left + x - cx, dy = top + y - cy;
+                sum += s[x]; ++pixels; xx += dx * dx; xy += dx * dy; yy += dy * dy;
                 if (s[x] > peak) peak = s[x];
                 if (x < first[y]) first[y] = x;
                 last[y] = x;
             }
         }
-        if (diameter < small_px) {
+        /* A streak along the flow is what is left of a wall, not a cell. */
+        int kept = area >= min_area && diameter >= min_px && !(wide > 4 * high && high < 0.8 * min_px) && rows < most;
+        if (kept && diameter < small_px) {
             double half = 0.5 * (peak + level); int above = 0;
             for (int y = 0; y < high; ++y) {
                 const float *s = smooth + (long)(top + y) * w + left;
                 const unsigned char *g = grid + (y + 1) * gw + 1;
                 for (int x = 0; x < wide; ++x) above += g[x] != 2 && s[x] > half;
             }
-            if (2 * sqrt(above / 3.14159265358979324) < min_px) continue;
+            kept = 2 * sqrt(above / 3.14159265358979324) >= min_px;
         }
-        double *o = out + 12 * rows++;
+        short number = kept ? (short)(rows + 1) : -1;
         for (int y = 0; y < high; ++y) {
             short *l = labels + (long)(top + y) * w + left;
             const unsigned char *g = grid + (y + 1) * gw + 1;
-            for (int x = 0; x < wide; ++x) if (g[x] != 2) l[x] = (short)rows;
+            for (int x = 0; x < wide; ++x) if (g[x] != 2) l[x] = number;
         }
-        o[0] = k; o[1] = area; o[2] = diameter; o[3] = left; o[4] = top; o[5] = wide; o[6] = high;
-        o[7] = sum / pixels - level;
-        hull_shape(first, last, high, work, work + 2 * high + 2, o + 8);
-        o[10] = p[0] + mx / (6 * signed_area); o[11] = p[1] + my / (6 * signed_area);
+        if (!kept) continue;
+        double *o = out + 12 * rows++;
+        o[0] = area; o[1] = diameter; o[2] = left; o[3] = top; o[4] = wide; o[5] = high;
+        o[6] = sum / pixels - level;
+        hull_shape(first, last, high, work, work + 2 * high + 2, o + 7);
+        o[9] = cx; o[10] = cy; o[11] = 0.5 * atan2(2 * xy, xx - yy);
     }
+    for (int k = 0; k < w * h; ++k) mask[k] = labels[k] > 0 ? 255 : 0;
     return rows;
 }
 
@@ -132,7 +165,7 @@ static double at_or_mirrored(const float *image, int w, int h, int x, int y)
 /* Boundary of the lone cell `label` in the box (left, top, wide, high) of image w x h; see sizing.py.
    out: plateau, fringe, diameter at half height (0: none), depth of a dark ring's crest. Grids of (wide + 8) *
    (high + 8). */
-void size_blob(const float *image, int w, int h, const short *labels, int label, int left, int top, int wide,
+static void size_blob(const float *image, int w, int h, const short *labels, int label, int left, int top, int wide,
                int high, double level, double contrast, double fringe_share, double fringe_rate, double ring,
                unsigned char *grid, int *stack, float *patch, float *depth, double *out)
 {
@@ -234,5 +267,29 @@ void size_blob(const float *image, int w, int h, const short *labels, int label,
     double bend = before + after - 2 * height[crest], offset = bend < 0 ? 0.5 * (before - after) / bend : 0;
     offset = offset < -0.5 ? -0.5 : offset > 0.5 ? 0.5 : offset;
     out[3] = crest + 0.5 + offset > 0 ? crest + 0.5 + offset : 0;
+}
+
+/* Sizes of n lone cells, row `row[k]` of the table of `find_blobs`: diameter of the boundary and sharpness, px and
+   1 / px, 0 where it cannot be told; see sizing.py. share: of the ring and of the fringe, learnt at `rate`. */
+void size_blobs(int n, const int *row, const double *table, const float *image, int w, int h, const short *labels,
+                double level, double threshold, double rate, double ring, double boundary, double *share,
+                unsigned char *grid, int *stack, float *patch, float *depth, double *out)
+{
+    for (int k = 0; k < n; ++k) {
+        const double *t = table + 12 * row[k];
+        double o[4], *size = out + 2 * k;
+        size[0] = size[1] = 0;
+        size_blob(image, w, h, labels, row[k] + 1, (int)t[2], (int)t[3], (int)t[4], (int)t[5], level, t[6], share[1],
+                  rate, ring, grid, stack, patch, depth, o);
+        if (!(o[0] > 0)) continue;
+        share[1] += rate * (o[1] / o[0] - share[1]);
+        if (!(o[2] > 0)) continue;
+        /* From the threshold's contour to that at half height the absorbance climbs this much over this way. */
+        double way = 0.5 * (t[1] - o[2]), rise = 0.5 * o[0] - threshold;
+        if (way < 0.25) way = 0.25;
+        if (rise < 0.05 * o[0]) rise = 0.05 * o[0];
+        share[0] += rate * (o[3] / o[2] - share[0]);
+        size[0] = o[2] * (1 - 2 * boundary * share[0]); size[1] = rise / o[0] / way;
+    }
 }
 """

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import linear_sum_assignment
 
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.detections import Detections
 from mimedi_nodes.vision.flow import FlowProfile
 
@@ -22,16 +22,52 @@ TRACK = np.dtype([
     ("contrast", "f8"), ("sharpness", "f8"), ("shapes", "i4"), ("edge", "?"),
     ("dye", "f8"), ("dye_frames", "i4"),         # mean dead-dye signal, grey levels above background
     ("fluorescence", "f8", (2,)), ("fluorescence_frames", "i4"),
-])
+], align=True)
 Tracks = NDArray[np.void]
 
 _GATE_X_PX, _GATE_Y_PX = 5.0, 3.5
-_NEW_GATE_SHARE = 0.10
+_NEW_GATE_SHARE, _OLD_GATE_SHARE = 0.10, 0.03
+_COAST_GATE_X_PX, _COAST_GATE_Y_PX = 0.5, 0.2
+_GATES = np.array([_GATE_X_PX, _GATE_Y_PX, _NEW_GATE_SHARE, _OLD_GATE_SHARE, _COAST_GATE_X_PX, _COAST_GATE_Y_PX])
 _COAST_FRAMES = 10
 _COAST_NEW = 2
 _TWIN_PX = 2.5
 # A cell that the view shows fewer times cannot prove itself by many links.
 _BRIEF_FRAMES = 16.0
+
+
+def _match(tracks: Tracks, found: Detections, x: NDArray[np.float64], y: NDArray[np.float64]) -> NDArray[np.int32]:
+    """Row of the detection that each track predicted at (x, y) is linked to, -1 for none."""
+    match = np.full(len(tracks), -1, np.int32)
+    if not len(tracks) or not len(found):
+        return match
+    compiled = kernel.compiled("link_cells")
+    if compiled is not None:
+        count, most = len(tracks), len(tracks) + len(found) + 1
+        work, ints = np.empty(count * len(found) + 3 * most), np.empty(5 * most, np.int32)
+        compiled(count, tracks.ctypes.data, len(found), found.ctypes.data, x.ctypes.data, y.ctypes.data,
+                 _GATES.ctypes.data, match.ctypes.data, work.ctypes.data, ints.ctypes.data)
+        return match
+    # Costs a third of a second to import.
+    from scipy.optimize import linear_sum_assignment
+
+    young = tracks["hits"] < 2
+    gate_x = (_GATE_X_PX + np.abs(x - tracks["x"]) * np.where(young, _NEW_GATE_SHARE, _OLD_GATE_SHARE)
+              + _COAST_GATE_X_PX * tracks["missed"])[:, None]
+    gate_y = (_GATE_Y_PX + _COAST_GATE_Y_PX * tracks["missed"])[:, None]
+    cost = ((found["x"][None, :] - x[:, None]) / gate_x) ** 2
+    cost += ((found["y"][None, :] - y[:, None]) / gate_y) ** 2
+    # A track seen often outbids one seen once.
+    cost = np.where(cost < 1.0, cost + np.where(young, 0.3, 0.0)[:, None]
+                    + 0.02 * np.minimum(tracks["missed"], 10)[:, None] - 3.0, 0.0)
+    own = np.flatnonzero(found["owner"] >= 0)
+    # A fitted detection belongs to its track; it is nobody else's.
+    cost[:, own] = np.minimum(cost[:, own] + 1.5, 0.0)
+    cost[found["owner"][own], own] = -4.0
+    rows, columns = linear_sum_assignment(cost)
+    linked = cost[rows, columns] < 0.0
+    match[rows[linked]] = columns[linked]
+    return match
 
 
 class Linker:
@@ -72,38 +108,44 @@ class Linker:
             self.flow.vote(before["x"], before["y"], found["x"], found["y"], dt)
         x, y = self.predict(stamp_s)
         tracks = self._tracks
-        tracks["detection"] = -1
-        if len(tracks) and len(found):
-            moved = np.abs(x - tracks["x"])
-            young = np.where(tracks["hits"] < 2, _NEW_GATE_SHARE * moved, 0.03 * moved)
-            gate_x = (_GATE_X_PX + young + 0.5 * tracks["missed"])[:, None]
-            gate_y = (_GATE_Y_PX + 0.2 * tracks["missed"])[:, None]
-            cost = ((found["x"][None, :] - x[:, None]) / gate_x) ** 2
-            cost += ((found["y"][None, :] - y[:, None]) / gate_y) ** 2
-            # A track seen often outbids one seen once.
-            cost = np.where(cost < 1.0, cost + np.where(tracks["hits"] < 2, 0.3, 0.0)[:, None]
-                            + 0.02 * np.minimum(tracks["missed"], 10)[:, None] - 3.0, 0.0)
-            own = np.flatnonzero(found["owner"] >= 0)
-            # A fitted detection belongs to its track; it is nobody else's.
-            cost[:, own] = np.minimum(cost[:, own] + 1.5, 0.0)
-            cost[found["owner"][own], own] = -4.0
-            rows, columns = linear_sum_assignment(cost)
-            linked = cost[rows, columns] < 0.0
-            rows, columns = rows[linked], columns[linked]
-        else:
-            rows = columns = np.empty(0, int)
+        match = _match(tracks, found, x, y)
         away = (x > 15.0) & (x < self._width - 16.0) & (tracks["missed"] == 0)
-        self.flow.judge(int(away[rows].sum()), int(away.sum()))
-        self._update(rows, columns, found, x, y, stamp_s, dt)
-        used = np.zeros(len(found), bool)
-        used[columns] = True
-        self._tracks = np.concatenate([self._alive(), self._born(found, np.flatnonzero(~used), stamp_s)])
+        expected = int(np.count_nonzero(away))
+        self.flow.judge(int(np.count_nonzero(away & (match >= 0))), expected)
+        self._update(match, found, x, y, stamp_s, dt)
+        fresh = np.ones(len(found), bool)
+        fresh[match[match >= 0]] = False
+        alive = self._alive()
+        if fresh.any():
+            alive = np.concatenate([alive, self._born(found, np.flatnonzero(fresh), stamp_s)])
+        self._tracks = alive
         self._previous, self._stamp, self._step_s = found, stamp_s, dt
         return self._tracks
 
-    def _update(self, rows: NDArray[np.int_], columns: NDArray[np.int_], found: Detections,
-                x: NDArray[np.float64], y: NDArray[np.float64], stamp_s: float, dt: float) -> None:
+    def _update(self, match: NDArray[np.int32], found: Detections, x: NDArray[np.float64], y: NDArray[np.float64],
+                stamp_s: float, dt: float) -> None:
+        """Move the tracks to their predictions, or to the detections `match` (rows of found, -1 for none)."""
         tracks = self._tracks
+        move, update = kernel.compiled("move_tracks"), kernel.compiled("update_tracks")
+        if move is None or update is None:
+            self._update_numpy(match, found, x, y, stamp_s, dt)
+            return
+        count = len(tracks)
+        block = np.empty((6, max(count, 1)))
+        old_x, old_y, now_x, now_y, row, speed = (block.ctypes.data + 8 * block.shape[1] * k for k in range(6))
+        steady = move(count, tracks.ctypes.data, found.ctypes.data, match.ctypes.data, x.ctypes.data, y.ctypes.data,
+                      dt, old_x, old_y, now_x, now_y, row, speed)
+        self.flow.learn(block[4, :steady], block[5, :steady])
+        expected = self.flow.speed(block[3, :count])
+        update(count, tracks.ctypes.data, found.ctypes.data, old_x, old_y, now_x, now_y, expected.ctypes.data,
+               stamp_s, dt)
+
+    def _update_numpy(self, match: NDArray[np.int32], found: Detections, x: NDArray[np.float64],
+                      y: NDArray[np.float64], stamp_s: float, dt: float) -> None:
+        tracks = self._tracks
+        rows = np.flatnonzero(match >= 0)
+        columns = match[rows]
+        tracks["detection"] = -1
         tracks["missed"] += 1
         old_x, old_y = tracks["x"].copy(), tracks["y"].copy()
         tracks["x"], tracks["y"] = x, y

@@ -9,16 +9,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.appearance import OverlapFit
 from mimedi_nodes.vision.background import FloatImage
 from mimedi_nodes.vision.blobs import Blob, Expected, TypicalCell, part_row
 from mimedi_nodes.vision.opencv import cv2
+from mimedi_nodes.vision.overlap_kernel import OverlapKernel
 
 # Blur under which blobs and remains are looked for, px.
 BLUR_SIGMA_PX = 1.2
 _SEED_SPREAD_PX = 3.0
 _LEAST_AMPLITUDE = 0.4
-_LEAST_REMAINS = 0.3
+_LEAST_REMAINS = 0.37
+_TOLERATED = 0.3
 _UNEXPLAINED = 0.7
 _PAIR_IS_BETTER = 0.75
 _OPEN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
@@ -29,6 +32,9 @@ class OverlapSolver:
 
     def __init__(self, typical: TypicalCell) -> None:
         self.typical = typical
+        self._kernel = OverlapKernel(
+            blur=BLUR_SIGMA_PX, tolerated=_TOLERATED, seed_spread=_SEED_SPREAD_PX, least_remains=_LEAST_REMAINS,
+            unexplained=_UNEXPLAINED) if kernel.prepare() else None
 
     def is_pair(self, blob: Blob, expected: Expected, level: float) -> bool:
         """Compare one stretched mean cell with two mean cells along the blob's long axis; keep the two's places."""
@@ -37,88 +43,91 @@ class OverlapSolver:
         x0, x1 = max(0, left - 4), min(width, left + wide + 4)
         y0, y1 = max(0, upper - 4), min(height, upper + high + 4)
         images = [image[y0:y1, x0:x1] for image in expected.images]
-        typical_high = self.typical.diameter_px / math.sqrt(self.typical.aspect)
-        typical_wide = self.typical.diameter_px * math.sqrt(self.typical.aspect)
-        moments = cv2.moments(blob.contour)
-        turn = 0.5 * math.atan2(2.0 * moments["mu11"], moments["mu20"] - moments["mu02"])
-        along = np.array([math.cos(turn), math.sin(turn)])
+        root = math.sqrt(self.typical.aspect)
+        typical_wide, typical_high = self.typical.diameter_px * root, self.typical.diameter_px / root
+        along = math.cos(blob.turn), math.sin(blob.turn)
         extent = abs(along[0]) * wide + abs(along[1]) * high
         usual = math.hypot(along[0] * typical_wide, along[1] * typical_high)
         reach = max(0.5 * (extent - usual), 0.18 * usual)
-        one = expected.appearances.fit(images, expected.weights, np.array([-1]), np.array([blob.x - x0]),
-                                       np.array([blob.y - y0]), np.array([_SEED_SPREAD_PX]),
-                                       (wide / typical_wide, high / typical_high))
-        ends = np.array([blob.x - x0, blob.y - y0]) + np.array([[-reach], [reach]]) * along
-        two = expected.appearances.fit(images, expected.weights, np.array([-1, -1]), ends[:, 0], ends[:, 1],
-                                       np.full(2, _SEED_SPREAD_PX))
-        if not (two.amplitude.min() > 0.5 and two.amplitude.max() < 1.8):
+        compare = self._one_or_two if self._kernel is None else self._kernel.one_or_two
+        two, left_one, left_two = compare(
+            expected, images, level, (blob.x - x0, blob.y - y0), (reach * along[0], reach * along[1]),
+            (wide / typical_wide, high / typical_high))
+        (ax, ay, first), (bx, by, second) = two.tolist()
+        if not (min(first, second) > 0.5 and max(first, second) < 1.8):
             return False
-        if math.hypot(two.x[0] - two.x[1], two.y[0] - two.y[1]) < 0.3 * self.typical.diameter_px:
+        if math.hypot(ax - bx, ay - by) < 0.3 * self.typical.diameter_px or left_two > _PAIR_IS_BETTER * left_one:
             return False
-        left_one, left_two = (cv2.norm(cv2.subtract(images[0], fit.model[0]) - level, cv2.NORM_L2SQR)
-                              for fit in (one, two))
-        if left_two > _PAIR_IS_BETTER * left_one:
-            return False
-        blob.seeds.extend((float(x) + x0, float(y) + y0) for x, y in zip(two.x, two.y, strict=True))
+        blob.seeds.extend([(ax + x0, ay + y0), (bx + x0, by + y0)])
         return True
+
+    @staticmethod
+    def _one_or_two(expected: Expected, images: list[FloatImage], level: float, place: tuple[float, float],
+                    apart: tuple[float, float],
+                    stretch: tuple[float, float]) -> tuple[NDArray[np.float64], float, float]:
+        """The same as the compiled kernel's."""
+        x, y = place
+        one = expected.appearances.fit(images, expected.weights, np.array([-1]), np.array([x]), np.array([y]),
+                                       np.array([_SEED_SPREAD_PX]), stretch)
+        two = expected.appearances.fit(
+            images, expected.weights, np.array([-1, -1]), np.array([x - apart[0], x + apart[0]]),
+            np.array([y - apart[1], y + apart[1]]), np.full(2, _SEED_SPREAD_PX))
+        left_one, left_two = (cv2.norm(fit.residual[0] - level, cv2.NORM_L2SQR) for fit in (one, two))
+        return np.column_stack([two.x, two.y, two.amplitude]), left_one, left_two
 
     def solve(self, expected: Expected, overlaps: list[Blob], level: float, threshold: float,
               width: int) -> list[tuple[Any, ...]]:
         """Positions of cells inside overlaps: expected ones, unknown ones, and those in what these leave over."""
+        limit = max(threshold, 0.4 * self.typical.contrast) + level
+        if self._kernel is not None and min(expected.images[0].shape) >= 16:
+            cells = self._kernel.solve(expected, overlaps, level, limit, self.typical.diameter_px)
+        else:
+            cells = self._solve(expected, overlaps, limit)
+        return [part_row(x, y, self.typical.contrast, x < 3.0 or x > width - 4.0, owner)
+                for x, y, amplitude, owner in cells if amplitude > _LEAST_AMPLITUDE]
+
+    def _solve(self, expected: Expected, overlaps: list[Blob],
+               limit: float) -> list[tuple[float, float, float, int]]:
+        """The same as the compiled kernel's."""
         owners = [k for blob in overlaps for k in blob.members]
-        seeds = [seed for blob in overlaps if not blob.members for seed in blob.seeds or self.peaks(blob)]
+        seeds = [seed for blob in overlaps if not blob.members for seed in blob.seeds]
+        seeds += [place for b in overlaps if not b.members and not b.seeds for place in self.peaks(b)]
         if not owners and not seeds:
             # Blobs too flat for a peak: their middle is as good a guess.
-            seeds = [(blob.x, blob.y) for blob in overlaps]
-        fit, hits = self._fit_cells(expected, owners, seeds)
-        more = self._left_over(expected, overlaps, level, threshold, fit)
+            seeds = [(b.box[0] + 0.5 * b.box[2], b.box[1] + 0.5 * b.box[3]) for b in overlaps]
+        fit = self._fit_cells(expected, owners, seeds)
+        more = self._left_over(expected, overlaps, limit, fit)
         more += self._unclaimed_peaks(expected, overlaps, fit, more)
         if more:
-            unknown = [(float(x), float(y)) for x, y in zip(fit.x[len(owners):], fit.y[len(owners):], strict=True)]
-            fit, hits = self._fit_cells(expected, owners, unknown + more)
-        self._drop_twins(fit, hits)
+            fit = self._fit_cells(expected, owners, seeds + more, fit)
         owner = owners + [-1] * (len(fit.x) - len(owners))
-        return [part_row(x, y, self.typical.contrast, x < 3.0 or x > width - 4.0, k)
-                for x, y, amplitude, k in zip(fit.x.tolist(), fit.y.tolist(), fit.amplitude.tolist(), owner,
-                                              strict=True) if amplitude > _LEAST_AMPLITUDE]
+        hits = np.array([0 if k < 0 else int(expected.hits[k]) for k in owner])
+        self._drop_twins(fit, hits)
+        return list(zip(fit.x.tolist(), fit.y.tolist(), fit.amplitude.tolist(), owner, strict=True))
 
     @staticmethod
-    def _fit_cells(expected: Expected, owners: list[int],
-                   seeds: list[tuple[float, float]]) -> tuple[OverlapFit, NDArray[np.int_]]:
+    def _fit_cells(expected: Expected, owners: list[int], seeds: list[tuple[float, float]],
+                   start: OverlapFit | None = None) -> OverlapFit:
         """Fit expected cells `owners` and unknown cells at `seeds` together."""
-        known = np.array(owners, int)
-        more = np.array(seeds, float).reshape(-1, 2)
-        fit = expected.appearances.fit(
-            expected.images, expected.weights,
-            np.concatenate([expected.ids[known], np.full(len(more), -1)]),
-            np.concatenate([expected.x[known], more[:, 0]]), np.concatenate([expected.y[known], more[:, 1]]),
-            np.concatenate([expected.spread_px[known], np.full(len(more), _SEED_SPREAD_PX)]))
-        return fit, np.concatenate([expected.hits[known], np.zeros(len(more), int)])
+        known, count = np.array(owners, int), len(owners)
+        ids = np.full(count + len(seeds), -1)
+        places = np.empty((3, count + len(seeds)))
+        ids[:count] = expected.ids[known]
+        places[0, :count], places[1, :count] = expected.x[known], expected.y[known]
+        places[2, :count], places[2, count:] = expected.spread_px[known], _SEED_SPREAD_PX
+        if seeds:
+            places[:2, count:] = np.array(seeds).T
+        return expected.appearances.fit(expected.images, expected.weights, ids, places[0], places[1], places[2],
+                                        start=start)
 
-    def _left_over(self, expected: Expected, overlaps: list[Blob], level: float, threshold: float,
+    def _left_over(self, expected: Expected, overlaps: list[Blob], limit: float,
                    fit: OverlapFit) -> list[tuple[float, float]]:
         """Centres of dark remains large enough for another cell."""
-        residual = cv2.GaussianBlur(cv2.subtract(expected.images[0], fit.model[0]), (0, 0), BLUR_SIGMA_PX)
-        tolerated = cv2.max(fit.model[0], 0.0)
-        cv2.addWeighted(residual, 1.0, tolerated, -0.3, -level, dst=residual)
-        dark = cv2.compare(residual, max(threshold, 0.4 * self.typical.contrast), cv2.CMP_GT)
-        dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, _OPEN)
-        least = _LEAST_REMAINS * math.pi / 4.0 * self.typical.diameter_px**2
-        centres = []
-        for blob in overlaps:
-            left, upper, wide, high = blob.box
-            part = dark[upper:upper + high, left:left + wide] & blob.mask
-            if cv2.countNonZero(part) < least:
-                continue
-            contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            for contour in contours:
-                area = cv2.contourArea(contour)
-                if area >= least:
-                    moments = cv2.moments(contour)
-                    centres.append((moments["m10"] / area + left, moments["m01"] / area + upper))
+        least = math.ceil(_LEAST_REMAINS * math.pi / 4.0 * self.typical.diameter_px**2)
+        centres = _remains(expected.images[0], fit.residual[0], overlaps, limit, least)
         for k, lit in enumerate(expected.lit_levels, start=1):
             if lit > 0.0:
-                self._unexplained_light(expected.images[k] - fit.model[k], lit, overlaps, fit, centres)
+                self._unexplained_light(fit.residual[k], lit, overlaps, fit, centres)
         return centres
 
     def _unclaimed_peaks(self, expected: Expected, overlaps: list[Blob], fit: OverlapFit,
@@ -147,12 +156,11 @@ class OverlapSolver:
             part = bright[upper:upper + high, left:left + wide] & blob.mask
             if not cv2.countNonZero(part):
                 continue
-            contours, _ = cv2.findContours(part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-            for contour in contours:
-                if cv2.contourArea(contour) < 0.1 * math.pi / 4.0 * self.typical.diameter_px**2:
+            _, _, stats, middles = cv2.connectedComponentsWithStats(part)
+            for (x, y), area in zip((middles[1:] + np.array([left, upper])).tolist(),
+                                    stats[1:, cv2.CC_STAT_AREA].tolist(), strict=True):
+                if area < 0.1 * math.pi / 4.0 * self.typical.diameter_px**2:
                     continue
-                moments = cv2.moments(contour)
-                x, y = moments["m10"] / moments["m00"] + left, moments["m01"] / moments["m00"] + upper
                 taken = [*centres, *zip(fit.x.tolist(), fit.y.tolist(), strict=True)]
                 if all(math.hypot(x - ox, y - oy) > apart for ox, oy in taken):
                     centres.append((x, y))
@@ -170,14 +178,32 @@ class OverlapSolver:
 
     def peaks(self, blob: Blob) -> list[tuple[float, float]]:
         """Likely centres of the cells in a blob: peaks of its distance transform."""
+        reach, least, apart = (share * self.typical.diameter_px for share in (0.22, 0.28, 0.3))
         left, upper = blob.box[:2]
-        padded = cv2.copyMakeBorder(blob.mask, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0)
-        depth = cv2.GaussianBlur(cv2.distanceTransform(padded, cv2.DIST_L2, 3), (0, 0), 1.0)
-        reach = 2 * int(0.22 * self.typical.diameter_px) + 1
-        peak = cv2.dilate(depth, np.ones((reach, reach), np.uint8))
-        y, x = np.nonzero((depth >= peak) & (depth > 0.28 * self.typical.diameter_px))
+        padded = cv2.copyMakeBorder(blob.mask, 4, 4, 4, 4, cv2.BORDER_CONSTANT, value=0)
+        depth = cv2.GaussianBlur(cv2.distanceTransform(padded, cv2.DIST_L2, 3), (7, 7), 1.0)[4:-4, 4:-4]
+        highest = cv2.dilate(depth, np.ones((2 * int(reach) + 1, 2 * int(reach) + 1), np.uint8))
+        y, x = np.nonzero((depth >= highest) & (depth > least))
         cells: list[tuple[float, float]] = []
-        for px, py in zip((x - 1 + left).tolist(), (y - 1 + upper).tolist(), strict=True):
-            if all((px - ox) ** 2 + (py - oy) ** 2 > (0.3 * self.typical.diameter_px) ** 2 for ox, oy in cells):
+        for px, py in zip((x + left).tolist(), (y + upper).tolist(), strict=True):
+            if all((px - ox) ** 2 + (py - oy) ** 2 > apart**2 for ox, oy in cells):
                 cells.append((px, py))
         return cells
+
+
+def _remains(image: FloatImage, residual: FloatImage, overlaps: list[Blob], limit: float,
+             least: int) -> list[tuple[float, float]]:
+    """Middles of what the fit leaves dark inside the blobs."""
+    smooth = cv2.GaussianBlur(residual, (11, 11), BLUR_SIGMA_PX)
+    explained = cv2.max(cv2.subtract(image, residual), 0.0)
+    dark = cv2.compare(cv2.addWeighted(smooth, 1.0, explained, -_TOLERATED, 0.0), limit, cv2.CMP_GT)
+    dark = cv2.morphologyEx(dark, cv2.MORPH_OPEN, _OPEN)
+    centres = []
+    for blob in overlaps:
+        left, upper, wide, high = blob.box
+        part = dark[upper:upper + high, left:left + wide] & blob.mask
+        _, _, stats, middles = cv2.connectedComponentsWithStats(part)
+        for (x, y), area in zip(middles[1:].tolist(), stats[1:, cv2.CC_STAT_AREA].tolist(), strict=True):
+            if area >= least:
+                centres.append((x + left, y + upper))
+    return centres

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.background import FloatImage
-from mimedi_nodes.vision.blobs import Blob
-from mimedi_nodes.vision.kernel import size_blob
+from mimedi_nodes.vision.blobs import Blob, BlobTable
 from mimedi_nodes.vision.opencv import cv2
 from mimedi_nodes.vision.shape import equivalent_diameter_px
 
@@ -29,48 +29,55 @@ class CellSizer:
     """Measures lone cells; learns from them how the optics draws a boundary."""
 
     def __init__(self) -> None:
-        self._ring_share = 0.0
-        self._fringe_share = 0.0
-        self._grid, self._stack = np.empty(0, np.uint8), np.empty(0, np.int32)
-        self._patch, self._depth, self._out = np.empty(0, np.float32), np.empty(0, np.float32), np.empty(4)
-        self._scratch: tuple[int, ...] = ()
+        # Depth of the ring's crest / diameter; fringe / plateau.
+        self._shares = np.zeros(2)
+        self._room = 0
 
-    def measure(self, blob: Blob, image: FloatImage, level: float, threshold: float) -> tuple[float, float]:
-        """Diameter of the cell's boundary, px, and sharpness of its outline, 1/px.
+    def measure(self, blobs: BlobTable, rows: NDArray[np.int_], image: FloatImage, level: float,
+                threshold: float) -> NDArray[np.float64]:
+        """Diameter of the boundary, px, and sharpness of the outline, 1/px, of the cells in `rows` (N, 2).
 
         The contour half-way between a blurred disc and its surroundings lies on the true edge, whatever the
         detection threshold; where a bright fringe surrounds the cell, half-way from dark to bright.
         """
-        compiled = size_blob()
-        plateau, fringe, diameter, inward = self._with_opencv(blob, image, level) if compiled is None \
-            else self._compiled(compiled, blob, image, level)
+        sizes = np.zeros((len(rows), 2))
+        compiled = kernel.compiled("size_blobs")
+        if compiled is None:
+            for size, row in zip(sizes, rows.tolist(), strict=True):
+                size[:] = self._measure(blobs.blob(row, []), image, level, threshold)
+        elif len(rows):
+            room = int(((blobs.wide[rows] + 2 * _MARGIN) * (blobs.high[rows] + 2 * _MARGIN)).max())
+            if room > self._room:
+                self._make_room(2 * room)
+            numbers = rows.astype(np.int32)
+            compiled(len(rows), numbers.ctypes.data, blobs.rows.ctypes.data, image.ctypes.data, image.shape[1],
+                     image.shape[0], blobs.labels.ctypes.data, level, threshold, _RATE, _RING, _BOUNDARY,
+                     *self._scratch, sizes.ctypes.data)
+        return sizes
+
+    def _make_room(self, room: int) -> None:
+        self._room = room
+        self._grid, self._stack = np.empty(room, np.uint8), np.empty(room, np.int32)
+        self._patch, self._depth = np.empty(room, np.float32), np.empty(room, np.float32)
+        self._scratch = tuple(a.ctypes.data for a in (self._shares, self._grid, self._stack, self._patch, self._depth))
+
+    def _measure(self, blob: Blob, image: FloatImage, level: float, threshold: float) -> tuple[float, float]:
+        plateau, fringe, diameter, inward = self._with_opencv(blob, image, level)
         if plateau <= 0.0:
             return 0.0, 0.0
-        self._fringe_share += _RATE * (fringe / plateau - self._fringe_share)
+        self._shares[1] += _RATE * (fringe / plateau - self._shares[1])
         if diameter <= 0.0:
             return 0.0, 0.0
         # From the threshold's contour to that at half height the absorbance climbs this much over this way.
         way = max(0.5 * (blob.diameter - diameter), 0.25)
-        self._ring_share += _RATE * (inward / diameter - self._ring_share)
+        self._shares[0] += _RATE * (inward / diameter - self._shares[0])
         rise = max(0.5 * plateau - threshold, 0.05 * plateau) / max(plateau, 1e-6)
-        return diameter * (1.0 - 2.0 * _BOUNDARY * self._ring_share), rise / way
+        return diameter * (1.0 - 2.0 * _BOUNDARY * float(self._shares[0])), rise / way
 
     def _middle(self, plateau: float, fringe: float) -> float:
         """Half height above the empty channel, with this cell's fringe taken in."""
-        share = self._fringe_share + _RATE * (fringe / plateau - self._fringe_share)
+        share = float(self._shares[1] + _RATE * (fringe / plateau - self._shares[1]))
         return 0.5 * plateau * (1.0 + min(share, 0.0))
-
-    def _compiled(self, size: Any, blob: Blob, image: FloatImage, level: float) -> tuple[float, float, float, float]:
-        left, upper, wide, high = blob.box
-        room = (wide + 2 * _MARGIN) * (high + 2 * _MARGIN)
-        if room > len(self._stack):
-            self._grid, self._stack = np.empty(2 * room, np.uint8), np.empty(2 * room, np.int32)
-            self._patch, self._depth = np.empty(2 * room, np.float32), np.empty(2 * room, np.float32)
-            self._scratch = tuple(a.ctypes.data for a in (self._grid, self._stack, self._patch, self._depth, self._out))
-        size(image.ctypes.data, image.shape[1], image.shape[0], blob.labels.ctypes.data, blob.label, left, upper, wide,
-             high, level, blob.contrast, self._fringe_share, _RATE, _RING, *self._scratch)
-        plateau, fringe, diameter, inward = self._out.tolist()
-        return plateau, fringe, diameter, inward
 
     def _with_opencv(self, blob: Blob, image: FloatImage, level: float) -> tuple[float, float, float, float]:
         left, upper, wide, high = blob.box

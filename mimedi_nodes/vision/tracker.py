@@ -174,11 +174,10 @@ class CellTracker:
         good = found["lone"][rows] & ~found["edge"][rows]
         if self.flow.known:
             good &= tracks["hits"][seen] > 1
-        for k, row in zip(seen[good].tolist(), rows[good].tolist(), strict=True):
-            cell = found[row]
-            root = math.sqrt(cell["aspect"])
-            self._appearances.remember(int(tracks["id"][k]), images, float(cell["x"]), float(cell["y"]),
-                                       float(cell["blob_px"]) * root, float(cell["blob_px"]) / root)
+        if good.any():
+            cells, root = found[rows[good]], np.sqrt(found["aspect"][rows[good]])
+            self._appearances.remember(tracks["id"][seen[good]], images, cells["x"], cells["y"],
+                                       cells["blob_px"] * root, cells["blob_px"] / root)
         self._appearances.forget_all_but(tracks["id"])
 
     def _side_px(self) -> int:

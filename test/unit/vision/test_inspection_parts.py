@@ -9,11 +9,9 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from vision_blobs import HEIGHT, RATE_HZ, WIDTH, flow_movie
+from vision_blobs import RATE_HZ, WIDTH, flow_movie
 from vision_blobs import settings as vision_settings
 
-from mimedi_nodes.vision import kernel
-from mimedi_nodes.vision.appearance import Appearances
 from mimedi_nodes.vision.coincidence import PairCounter
 from mimedi_nodes.vision.frame import FrameTracks
 from mimedi_nodes.vision.medians import median, percentile
@@ -103,24 +101,6 @@ def _tracks(movie: Any, steps: int) -> list[FrameTracks]:
     return [tracker.process(movie.movie[t], t / RATE_HZ, dye=movie.dye[t]) for t in range(steps)]
 
 
-def test_the_kernel_measures_blobs_as_opencv_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    if not kernel.prepare():
-        pytest.skip("no C compiler")
-    movie = flow_movie(frames=12, cells_per_frame=25.0, seed=21)
-    compiled = _tracks(movie, 12)
-    monkeypatch.setattr("mimedi_nodes.vision.blob_finder.blob_features", lambda: None)
-    monkeypatch.setattr("mimedi_nodes.vision.sizing.size_blob", lambda: None)
-    plain = _tracks(movie, 12)
-    sized = 0
-    for a, b in zip(compiled, plain, strict=True):
-        assert len(a.tracks) == len(b.tracks)
-        for one, other in zip(a.tracks, b.tracks, strict=True):
-            for name in ("x_px", "y_px", "diameter_um", "deformation", "area_um2", "aspect", "focus", "brightness"):
-                assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-4, abs=1e-4, nan_ok=True), name
-            sized += one.diameter_um > 0.0
-    assert sized > 150
-
-
 def test_the_first_frames_are_as_good_as_the_others_once_the_channel_is_known() -> None:
     movie = flow_movie(frames=12, cells_per_frame=15.0, seed=22)
     first = _tracks(movie, 1)[0]
@@ -131,15 +111,3 @@ def test_the_first_frames_are_as_good_as_the_others_once_the_channel_is_known() 
     # Two that overlap are one blob until it is known what a cell looks like.
     assert np.median(off) < 0.5
     assert max(off) < 6.0
-
-
-def test_a_fit_of_no_cells_explains_nothing() -> None:
-    known = Appearances(17, 1)
-    image = np.zeros((HEIGHT, WIDTH), np.float32)
-    for k in range(9):
-        known.remember(k, [image], 40.0, 30.0, 10.0, 10.0)
-    none = np.empty(0)
-    fit = known.fit([image], [1.0], np.empty(0, np.int64), none, none, none)
-    assert len(fit.x) == 0
-    assert fit.model.shape == (1, HEIGHT, WIDTH)
-    assert not fit.model.any()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pieces of vision by themselves: shapes, flow, overlap fit, calibration, focusing, picture."""
+"""The pieces of vision by themselves: shapes, flow, calibration, focusing, picture."""
 
 from __future__ import annotations
 
@@ -11,9 +11,7 @@ import numpy as np
 import pytest
 from vision_blobs import disc, settings
 
-from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.annotate import annotate
-from mimedi_nodes.vision.appearance import Appearances
 from mimedi_nodes.vision.calibration import CalibrationError, CameraCalibration, calibrate, find_marks, load_calibration
 from mimedi_nodes.vision.flow import FlowProfile
 from mimedi_nodes.vision.focusing import FocusingEstimator, focusing, speed_across
@@ -65,44 +63,6 @@ def test_a_flow_that_finds_nobody_is_dropped() -> None:
     for _ in range(30):
         flow.judge(0, 8)
     assert not flow.known
-
-
-def _two_discs() -> tuple[np.ndarray, Appearances]:
-    known = Appearances(31, 1)
-    for track, radius in ((1, 8.0), (2, 7.0)):
-        alone = 0.2 * disc((60, 60), 30.0, 30.0, radius).astype(np.float32)
-        for _ in range(4):
-            known.remember(track, [alone], 30.0, 30.0, 2 * radius + 2, 2 * radius + 2)
-    image = 0.2 * disc((60, 100), 41.3, 28.6, 8.0) + 0.2 * disc((60, 100), 50.2, 31.1, 7.0)
-    return image.astype(np.float32), known
-
-
-@pytest.mark.parametrize("compiled", [True, False])
-def test_overlapping_cells_are_found_where_they_are(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    if compiled and kernel.fit_overlaps() is None:
-        pytest.skip("no C compiler here: the NumPy version is used")
-    if not compiled:
-        monkeypatch.setattr("mimedi_nodes.vision.appearance.fit_overlaps", lambda: None)
-    image, known = _two_discs()
-    fit = known.fit([image], [100.0], np.array([1, 2]), np.array([40.0, 51.5]), np.array([29.5, 30.0]), np.full(2, 2.0))
-    assert fit.x == pytest.approx([41.3, 50.2], abs=0.15)
-    assert fit.y == pytest.approx([28.6, 31.1], abs=0.15)
-    assert fit.amplitude == pytest.approx([1.0, 1.0], abs=0.06)
-    assert np.abs(image - fit.model[0]).max() < 0.05
-
-
-def test_the_kernel_gives_way_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
-    assert kernel._loaded.__wrapped__() is None
-    monkeypatch.undo()
-    monkeypatch.setenv("MIMEDI_NO_KERNEL", "1")
-    assert kernel._loaded.__wrapped__() is None
-    monkeypatch.setattr(kernel, "_loaded", lambda: None)
-    assert kernel.fit_overlaps.__wrapped__() is None
-    assert kernel.blob_features.__wrapped__() is None
-    assert kernel.size_blob.__wrapped__() is None
-    assert not kernel.prepare()
 
 
 def _marks() -> np.ndarray:

@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C source of the overlap fit: what `appearance.py` does with NumPy, cell by cell on vectors of eight pixels."""
+
+FIT_SOURCE = r"""
+typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
+
+static double clamp(double v, double lo, double hi) { return v < lo ? lo : (v > hi ? hi : v); }
+
+static double across(const v8 *v) { double s = 0; for (int i = 0; i < 8; ++i) s += (*v)[i]; return s; }
+
+/* Where a patch lies in the image. A patch has (size + 2) rows of `stride` numbers, the first and last row and all
+   columns from `size` on 0: it can be shifted by a part of a pixel and read in eights. Beyond `reach` from its middle
+   it is 0. */
+typedef struct { int left, top, j0, j1, i0, i1, whole; float u, v; } spot;
+
+static spot locate(double x, double y, int size, int reach, int h, int w)
+{
+    spot s; int fx = (int)floor(x), fy = (int)floor(y);
+    s.u = (float)(x - fx); s.v = (float)(y - fy);
+    s.left = fx - size / 2; s.top = fy - size / 2;
+    int first = size / 2 - reach, last = size / 2 + reach + 2;
+    s.j0 = s.top < -first ? -s.top : first; s.j1 = s.top + last > h ? h - s.top : last;
+    s.i0 = s.left < -first ? -s.left : first; s.i1 = s.left + last > w ? w - s.left : last;
+    s.whole = s.i0 == first && s.i1 == last;
+    return s;
+}
+
+/* plane -= sum of each patch pixel's neighbours times c: itself, left of it, above it, left of above. */
+static void add(float *plane, int w, const float *patch, int stride, spot s, const float c[4])
+{
+    if (s.i0 >= s.i1) return;
+    for (int j = s.j0; j < s.j1; ++j) {
+        float *r = plane + (long)(s.top + j) * w + s.left;
+        const float *q = patch + (long)j * stride, *p = q + stride;
+        if (s.whole) for (int i = s.i0; i < s.i1; i += 8)
+            *(v8 *)(r + i) -= c[0] * *(v8 *)(p + i) + c[1] * *(v8 *)(p + i - 1)
+                            + c[2] * *(v8 *)(q + i) + c[3] * *(v8 *)(q + i - 1);
+        else for (int i = s.i0; i < s.i1; ++i)
+            r[i] -= c[0] * p[i] + c[1] * p[i - 1] + c[2] * q[i] + c[3] * q[i - 1];
+    }
+}
+
+static void weights_of(spot s, double amount, float c[4])
+{
+    float a = (float)amount;
+    c[0] = a * (1 - s.u) * (1 - s.v); c[1] = a * s.u * (1 - s.v);
+    c[2] = a * (1 - s.u) * s.v; c[3] = a * s.u * s.v;
+}
+
+/* Sums over the patch at s of dt/dx, dt/dy and t times the residual; with `full` also of xx, xy, yy, xt, yt, tt. */
+static void sums(const float *plane, int w, const float *patch, int stride, spot s, int full, double *o)
+{
+    v8 a[9]; memset(a, 0, sizeof a);
+    double b[9] = {0};
+    for (int j = s.j0; j < s.j1; ++j) {
+        const float *r = plane + (long)(s.top + j) * w + s.left;
+        const float *q = patch + (long)j * stride, *p = q + stride;
+        if (s.whole) for (int i = s.i0; i < s.i1; i += 8) {
+            v8 p0 = *(v8 *)(p + i), dp = *(v8 *)(p + i - 1) - p0, q0 = *(v8 *)(q + i), dq = *(v8 *)(q + i - 1) - q0;
+            v8 up = p0 + s.u * dp, gy = q0 + s.u * dq - up, t = up + s.v * gy, gx = dp + s.v * (dq - dp);
+            v8 rest = *(v8 *)(r + i);
+            a[0] += gx * rest; a[1] += gy * rest; a[2] += t * rest;
+            if (full) {
+                a[3] += gx * gx; a[4] += gx * gy; a[5] += gy * gy; a[6] += gx * t; a[7] += gy * t; a[8] += t * t;
+            }
+        } else for (int i = s.i0; i < s.i1; ++i) {
+            float dp = p[i - 1] - p[i], dq = q[i - 1] - q[i];
+            float up = p[i] + s.u * dp, gy = q[i] + s.u * dq - up, t = up + s.v * gy, gx = dp + s.v * (dq - dp);
+            b[0] += gx * r[i]; b[1] += gy * r[i]; b[2] += t * r[i];
+            if (full) {
+                b[3] += gx * gx; b[4] += gx * gy; b[5] += gy * gy; b[6] += gx * t; b[7] += gy * t; b[8] += t * t;
+            }
+        }
+    }
+    for (int k = 0; k < (full ? 9 : 3); ++k) o[k] = s.whole ? across(a + k) : b[k];
+}
+
+/* Fit n cells to `residual` (channels planes h x w, then 16 numbers of slack) by Gauss-Seidel sweeps: each cell in
+   turn takes one Gauss-Newton step in (x, y, amplitude) with Gaussian priors, and the residual is kept up to date.
+   Cell k looks like patch slot[k] of the pool, its channel c as bright as factor[k * channels + c] says. A cell is
+   left alone once neither it nor a neighbour moves; the first `before` cells are already out of the residual and sleep
+   until then. `weight` is 1 / noise² of each channel; work holds 7 n. */
+void fit_cells(int n, int before, int channels, int size, int stride, int h, int w, float *residual, const float *pool,
+               const int *slot, const int *reach, const float *factor, const double *weight, double *x, double *y,
+               double *a, const double *x0, const double *y0, const double *spread, const double *a_spread,
+               double *work, int sweeps, double max_step, double still)
+{
+    long plane = (long)h * w, layer = (long)(size + 2) * stride;
+    double *curve = work, *awake = work + 6 * n;
+    for (int k = 0; k < n; ++k) {
+        const float *patch = pool + slot[k] * channels * layer;
+        spot s = locate(x[k], y[k], size, reach[k], h, w);
+        awake[k] = 0;
+        if (k < before) continue;
+        for (int c = 0; c < channels; ++c) {
+            float at[4]; weights_of(s, a[k] * factor[k * channels + c], at);
+            add(residual + c * plane, w, patch + c * layer, stride, s, at);
+        }
+        for (int i = 0; i <= k; ++i)
+            if (fabs(x[i] - x[k]) < size && fabs(y[i] - y[k]) < size) awake[i] = 2;
+    }
+    for (int sweep = 0; sweep < sweeps; ++sweep) {
+        int moved = 0;
+        for (int k = 0; k < n; ++k) {
+            if (!awake[k]) continue;
+            const float *patch = pool + slot[k] * channels * layer;
+            double *m = curve + 6 * k, g[3] = {0, 0, 0};
+            int full = awake[k] == 2;                 /* the curvature hardly changes from step to step */
+            if (full) memset(m, 0, 6 * sizeof *m);
+            spot s = locate(x[k], y[k], size, reach[k], h, w);
+            for (int c = 0; c < channels; ++c) {
+                double o[9], f = factor[k * channels + c], q = weight[c] * f;
+                if (f == 0) continue;
+                sums(residual + c * plane, w, patch + c * layer, stride, s, full, o);
+                for (int i = 0; i < 3; ++i) g[i] += q * o[i];
+                if (full) for (int i = 0; i < 6; ++i) m[i] += q * f * o[3 + i];
+            }
+            double e = a[k], wp = 1 / (spread[k] * spread[k]), wa = 1 / (a_spread[k] * a_spread[k]);
+            double xx = e * e * m[0] + wp, xy = e * e * m[1], yy = e * e * m[2] + wp, xa = e * m[3], ya = e * m[4];
+            double aa = m[5] + wa;
+            double xr = e * g[0] - wp * (x[k] - x0[k]), yr = e * g[1] - wp * (y[k] - y0[k]);
+            double ar = g[2] - wa * (e - 1);
+            double m1 = yy * aa - ya * ya, m2 = xy * aa - ya * xa, m3 = xy * ya - yy * xa;
+            double det = xx * m1 - xy * m2 + xa * m3;
+            awake[k] = 0;
+            if (!(det > 0)) continue;
+            double dx = (xr * m1 - xy * (yr * aa - ya * ar) + xa * (yr * ya - yy * ar)) / det;
+            double dy = (xx * (yr * aa - ya * ar) - xr * m2 + xa * (xy * ar - yr * xa)) / det;
+            double da = (xx * (yy * ar - yr * ya) - xy * (xy * ar - yr * xa) + xr * m3) / det;
+            double b = clamp(e + da, 0, 2.5);
+            dx = clamp(dx, -max_step, max_step); dy = clamp(dy, -max_step, max_step);
+            spot t = locate(x[k] + dx, y[k] + dy, size, reach[k], h, w);
+            for (int c = 0; c < channels; ++c) {
+                float was[4], is[4], f = factor[k * channels + c];
+                if (f == 0) continue;
+                weights_of(s, e * f, was); weights_of(t, b * f, is);
+                if (s.left == t.left && s.top == t.top) {
+                    for (int i = 0; i < 4; ++i) is[i] -= was[i];
+                } else {
+                    for (int i = 0; i < 4; ++i) was[i] = -was[i];
+                    add(residual + c * plane, w, patch + c * layer, stride, s, was);
+                }
+                add(residual + c * plane, w, patch + c * layer, stride, t, is);
+            }
+            x[k] += dx; y[k] += dy; a[k] = b;
+            if (fabs(dx) + fabs(dy) + 4 * fabs(b - e) < still) continue;
+            moved = 1;
+            awake[k] = fabs(dx) + fabs(dy) > 0.5 ? 2 : 1;
+            for (int i = 0; i < n; ++i)
+                if (!awake[i] && fabs(x[i] - x[k]) < size && fabs(y[i] - y[k]) < size) awake[i] = i < before ? 2 : 1;
+        }
+        if (!moved) break;
+    }
+}
+
+/* Pixel of an image whose edge goes on for ever. */
+static float at_edge(const float *image, int h, int w, int x, int y)
+{
+    x = x < 0 ? 0 : x >= w ? w - 1 : x;
+    y = y < 0 ? 0 : y >= h ? h - 1 : y;
+    return image[(long)y * w + x];
+}
+
+/* Take n lone cells at (x, y), `longest` x `widest` px, into the running mean of their patches (slot[k], seen[k] times
+   so far) and into that of all cells (slot 0, `count` so far, at most `most`). Returns the new count. */
+int remember_cells(int n, int channels, int size, int stride, int h, int w, float **images, float *pool,
+                   const int *slot, const int *seen, const double *x, const double *y, const double *longest,
+                   const double *widest, int count, int most)
+{
+    long layer = (long)(size + 2) * stride;
+    int reach = size / 2;
+    float window[512];
+    if (size > 512) return count;
+    for (int k = 0; k < n; ++k) {
+        if (count < most) ++count;
+        int fx = (int)floor(x[k]), fy = (int)floor(y[k]);
+        float u = (float)(x[k] - fx), v = (float)(y[k] - fy);
+        float own = 1.0f / (seen[k] + 1), all = 1.0f / count;
+        double ix = 4 / (longest[k] * longest[k]), iy = 4 / (widest[k] * widest[k]);
+        int whole = fx - reach >= 0 && fy - reach >= 0 && fx + reach + 1 < w && fy + reach + 1 < h;
+        for (int j = 0; j < size; ++j) {
+            double down = (double)(j - reach) * (j - reach) * iy;
+            for (int i = 0; i < size; ++i) {
+                float rho = sqrtf((float)((double)(i - reach) * (i - reach) * ix + down));
+                float t = (1.55f - rho) * (1 / 0.3f);
+                window[i] = t < 0 ? 0 : t > 1 ? 1 : t;
+            }
+            for (int c = 0; c < channels; ++c) {
+                float *p = pool + (long)slot[k] * channels * layer + c * layer + (long)(j + 1) * stride;
+                float *m = pool + c * layer + (long)(j + 1) * stride;
+                const float *r = images[c] + (long)(fy - reach + j) * w + fx - reach;
+                for (int i = 0; i < size; ++i) {
+                    float t;
+                    if (whole)
+                        t = (1 - v) * ((1 - u) * r[i] + u * r[i + 1]) + v * ((1 - u) * r[i + w] + u * r[i + w + 1]);
+                    else {
+                        int px = fx - reach + i, py = fy - reach + j;
+                        t = (1 - v) * ((1 - u) * at_edge(images[c], h, w, px, py)
+                                       + u * at_edge(images[c], h, w, px + 1, py))
+                          + v * ((1 - u) * at_edge(images[c], h, w, px, py + 1)
+                                 + u * at_edge(images[c], h, w, px + 1, py + 1));
+                    }
+                    t *= window[i];
+                    p[i] += own * (t - p[i]);
+                    m[i] += all * (t - m[i]);
+                }
+            }
+        }
+    }
+    return count;
+}
+"""

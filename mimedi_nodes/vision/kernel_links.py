@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""C source of the links: what `linker.py` does with NumPy and SciPy, without a call per step."""
+
+LINK_SOURCE = r"""
+/* The rows of the tables in detections.py and linker.py, field by field. */
+typedef struct {
+    double x, y, blob_px, diameter_px, area_px2, deformation, aspect, contrast, sharpness;
+    uint8_t lone, edge; int32_t owner;
+} detection;
+
+typedef struct {
+    int64_t id; double x, y, ratio, vx, vy; int32_t hits, missed, born; double last_x, last_s; int32_t detection;
+    double blob_px, diameter_px; int32_t sized; double area_px2, deformation, aspect, contrast, sharpness;
+    int32_t shapes; uint8_t edge; double dye; int32_t dye_frames; double fluorescence[2]; int32_t fluorescence_frames;
+} track;
+
+int size_of_detection(void) { return (int)sizeof(detection); }
+int size_of_track(void) { return (int)sizeof(track); }
+
+/* Assignment of rows to columns with the least sum of costs (n x m, all <= 0); 0: not allowed, a row may go without.
+   Shortest augmenting paths with potentials (Kuhn, Naval Res. Logist. 2 (1955) 83; Jonker and Volgenant, Computing 38
+   (1987) 325) over the rows that compete. work: n + 1 + 2 (n + m + 1) numbers, ints: 3 (n + m + 1). */
+static void assign(int n, int m, const double *cost, int *match, double *work, int *ints)
+{
+    int all = n + m;                                   /* a column of cost 0 for each row to go without */
+    double *u = work, *v = u + n + 1, *least = v + all + 1;
+    int *row_of = ints, *way = row_of + all + 1, *used = way + all + 1;
+    memset(u, 0, sizeof *u * (n + 1)); memset(v, 0, sizeof *v * (all + 1));
+    memset(row_of, 0, sizeof *row_of * (all + 1));
+    for (int i = 1; i <= n; ++i) {
+        int at = 0;
+        row_of[0] = i;
+        for (int j = 0; j <= all; ++j) { least[j] = 1e300; used[j] = 0; }
+        do {
+            used[at] = 1;
+            int row = row_of[at], next = 0;
+            double delta = 1e300;
+            const double *c = cost + (long)(row - 1) * m;
+            for (int j = 1; j <= all; ++j) if (!used[j]) {
+                double now = (j <= m ? c[j - 1] : 0) - u[row] - v[j];
+                if (now < least[j]) { least[j] = now; way[j] = at; }
+                if (least[j] < delta) { delta = least[j]; next = j; }
+            }
+            for (int j = 0; j <= all; ++j)
+                if (used[j]) { u[row_of[j]] += delta; v[j] -= delta; } else least[j] -= delta;
+            at = next;
+        } while (row_of[at]);
+        do { int before = way[at]; row_of[at] = row_of[before]; at = before; } while (at);
+    }
+    for (int j = 1; j <= m; ++j)
+        if (row_of[j] && cost[(long)(row_of[j] - 1) * m + j - 1] < 0) match[row_of[j] - 1] = j - 1;
+}
+
+/* Detections of n tracks predicted at (x, y): match, -1 where there is none. gate: x and y of a sure track, growth
+   per px moved of a new and of a sure track, growth of x and y per frame missed. work: n m + 3 (n + m + 1),
+   ints: 5 (n + m + 1). */
+void link_cells(int n, const track *t, int m, const detection *d, const double *x, const double *y,
+                const double *gate, int *match, double *work, int *ints)
+{
+    double *cost = work, *rest = work + (long)n * m;
+    int *rows = ints, *more = ints + n;
+    for (int i = 0; i < n; ++i) {
+        double moved = fabs(x[i] - t[i].x);
+        double gx = gate[0] + moved * (t[i].hits < 2 ? gate[2] : gate[3]) + gate[4] * t[i].missed;
+        double gy = gate[1] + gate[5] * t[i].missed;
+        double handicap = (t[i].hits < 2 ? 0.3 : 0) + 0.02 * (t[i].missed < 10 ? t[i].missed : 10) - 3;
+        match[i] = -1;
+        for (int j = 0; j < m; ++j) {
+            double dx = (d[j].x - x[i]) / gx, dy = (d[j].y - y[i]) / gy, far = dx * dx + dy * dy;
+            double c = far < 1 ? far + handicap : 0;
+            /* A fitted detection belongs to its track; it is nobody else's. */
+            if (d[j].owner >= 0) c = d[j].owner == i ? -4 : c + 1.5 < 0 ? c + 1.5 : 0;
+            cost[(long)i * m + j] = c;
+        }
+    }
+    /* Most tracks and detections have only each other. */
+    int left = 0;
+    for (int j = 0; j < m; ++j) more[j] = 0;
+    for (int i = 0; i < n; ++i) for (int j = 0; j < m; ++j) more[j] += cost[(long)i * m + j] < 0;
+    for (int i = 0; i < n; ++i) {
+        int only = -1, many = 0;
+        for (int j = 0; j < m; ++j) if (cost[(long)i * m + j] < 0) { ++many; only = j; }
+        if (many == 1 && more[only] == 1) match[i] = only;
+        else if (many) rows[left++] = i;
+    }
+    if (!left) return;
+    for (int k = 0; k < left; ++k)                     /* rows[k] >= k: nothing is overwritten before it is read */
+        if (rows[k] != k) memcpy(cost + (long)k * m, cost + (long)rows[k] * m, sizeof *cost * m);
+    int *found = more;
+    for (int k = 0; k < left; ++k) found[k] = -1;
+    assign(left, m, cost, found, rest, more + n + m);
+    for (int k = 0; k < left; ++k) match[rows[k]] = found[k];
+}
+
+/* Move n tracks to their predictions (x, y) and those matched to where they are seen. Gives where they were (old) and
+   are (now); the rows and speeds of the steady ones for the flow to learn from. Returns the number of these. */
+int move_tracks(int n, track *t, const detection *d, const int *match, const double *x, const double *y, double dt,
+                double *old_x, double *old_y, double *now_x, double *now_y, double *row, double *speed)
+{
+    int steady = 0;
+    for (int i = 0; i < n; ++i) {
+        old_x[i] = t[i].x; old_y[i] = t[i].y;
+        now_x[i] = t[i].x = x[i]; now_y[i] = t[i].y = y[i];
+        ++t[i].missed;
+        t[i].detection = match[i];
+        if (match[i] < 0) continue;
+        const detection *s = d + match[i];
+        int lone = s->lone && !s->edge;
+        double gain = lone ? 0.9 : 0.6;
+        now_x[i] = x[i] + gain * (s->x - x[i]); now_y[i] = y[i] + gain * (s->y - y[i]);
+        if (dt > 0 && t[i].missed == 1 && lone && t[i].hits >= 2) {
+            row[steady] = old_y[i]; speed[steady++] = (now_x[i] - old_x[i]) / dt;
+        }
+    }
+    return steady;
+}
+
+static void mean(double *value, double now, double gain) { *value += gain * (now - *value); }
+
+/* Take the matched detections into n tracks that `move_tracks` has moved; `expected` is the flow's speed where they
+   are now. */
+void update_tracks(int n, track *t, const detection *d, const double *old_x, const double *old_y, const double *now_x,
+                   const double *now_y, const double *expected, double stamp, double dt)
+{
+    for (int i = 0; i < n; ++i) {
+        track *k = t + i;
+        if (k->detection < 0) continue;
+        const detection *s = d + k->detection;
+        int lone = s->lone && !s->edge;
+        if (dt > 0) {
+            double share = 1.0 / (k->hits + 1), since = stamp - k->last_s, ratio = 1;
+            if (share < 0.12) share = 0.12;
+            if (since < 1e-9) since = 1e-9;
+            if (fabs(expected[i]) * dt > 1) {
+                ratio = (now_x[i] - k->last_x) / since / expected[i];
+                ratio = ratio < 0.6 ? 0.6 : ratio > 1.4 ? 1.4 : ratio;
+            }
+            mean(&k->ratio, ratio, share * (lone ? 1 : 0.4));
+            k->vx = k->hits >= 2 ? expected[i] * k->ratio : (now_x[i] - old_x[i]) / dt;
+            mean(&k->vy, (now_y[i] - old_y[i]) / dt, 0.2);
+        }
+        k->x = k->last_x = now_x[i]; k->y = now_y[i];
+        k->last_s = stamp;
+        ++k->hits; k->missed = 0; k->edge = s->edge;
+        if (!lone) continue;
+        ++k->shapes;
+        double gain = 1.0 / (k->shapes < 20 ? k->shapes : 20);
+        mean(&k->blob_px, s->blob_px, gain); mean(&k->area_px2, s->area_px2, gain);
+        mean(&k->deformation, s->deformation, gain); mean(&k->aspect, s->aspect, gain);
+        mean(&k->contrast, s->contrast, gain);
+        if (!(s->diameter_px > 0)) continue;
+        ++k->sized;
+        mean(&k->diameter_px, s->diameter_px, 1.0 / k->sized);
+        mean(&k->sharpness, s->sharpness, 1.0 / k->sized);
+    }
+}
+"""

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The compiled kernel and what stands in for it: the same cells, with and without a compiler."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from vision_blobs import HEIGHT, RATE_HZ, WIDTH, disc, flow_movie, settings
+
+from mimedi_nodes.vision import kernel
+from mimedi_nodes.vision.appearance import Appearances
+from mimedi_nodes.vision.detections import DETECTION
+from mimedi_nodes.vision.frame import FrameTracks
+from mimedi_nodes.vision.linker import TRACK
+from mimedi_nodes.vision.tracker import CellTracker
+
+
+def _tracks(movie: Any, steps: int) -> list[FrameTracks]:
+    tracker = CellTracker(settings())
+    tracker.prime(list(movie.movie[:9]))
+    return [tracker.process(movie.movie[t], t / RATE_HZ, dye=movie.dye[t]) for t in range(steps)]
+
+
+def _two_discs() -> tuple[np.ndarray, Appearances]:
+    known = Appearances(31, 1)
+    for track, radius in ((1, 8.0), (2, 7.0)):
+        alone = 0.2 * disc((60, 60), 30.0, 30.0, radius).astype(np.float32)
+        side = np.array([2 * radius + 2])
+        for _ in range(4):
+            known.remember(np.array([track]), [alone], np.array([30.0]), np.array([30.0]), side, side)
+    image = 0.2 * disc((60, 100), 41.3, 28.6, 8.0) + 0.2 * disc((60, 100), 50.2, 31.1, 7.0)
+    return image.astype(np.float32), known
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_overlapping_cells_are_found_where_they_are(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_kernel(compiled, monkeypatch)
+    image, known = _two_discs()
+    fit = known.fit([image], [100.0], np.array([1, 2]), np.array([40.0, 51.5]), np.array([29.5, 30.0]), np.full(2, 2.0))
+    assert fit.x == pytest.approx([41.3, 50.2], abs=0.15)
+    assert fit.y == pytest.approx([28.6, 31.1], abs=0.15)
+    assert fit.amplitude == pytest.approx([1.0, 1.0], abs=0.06)
+    assert np.abs(fit.residual[0]).max() < 0.05
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_a_fit_goes_on_from_another_one(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    _with_kernel(compiled, monkeypatch)
+    image, known = _two_discs()
+    one = known.fit([image], [100.0], np.array([1]), np.array([41.0]), np.array([28.5]), np.full(1, 2.0))
+    both = known.fit([image], [100.0], np.array([1, 2]), np.array([41.0, 51.5]), np.array([28.5, 30.0]),
+                     np.full(2, 2.0), start=one)
+    assert both.x == pytest.approx([41.3, 50.2], abs=0.35)
+    assert np.abs(both.residual[0]).max() < 0.06
+
+
+def _with_kernel(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    if compiled and not kernel.prepare():
+        pytest.skip("no C compiler here: the NumPy version is used")
+    if not compiled:
+        monkeypatch.setattr(kernel, "compiled", lambda name: None)
+        monkeypatch.setattr(kernel, "prepare", lambda: False)
+
+
+@pytest.mark.skipif(not any(shutil.which(name) for name in ("cc", "gcc", "clang", "g++")), reason="no C compiler")
+def test_the_kernel_is_there_where_a_compiler_is() -> None:
+    assert kernel.prepare()
+    assert kernel.compiled("size_of_track")() == TRACK.itemsize
+    assert kernel.compiled("size_of_detection")() == DETECTION.itemsize
+
+
+def test_with_and_without_the_kernel_the_same_cells_are_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Overlaps may be fitted a little differently; nobody may be lost or found by one of the two only."""
+    movie = flow_movie(frames=40, cells_per_frame=22.0, seed=5).movie
+    seen = []
+    for compiled in (True, False):
+        _with_kernel(compiled, monkeypatch)
+        tracker = CellTracker(settings())
+        seen.append([tracker.process(image, t / RATE_HZ) for t, image in enumerate(movie)])
+    apart = lost = total = 0
+    for one, other in zip(*(frames[12:] for frames in seen), strict=True):
+        a, b = (np.array([(c.x_px, c.y_px) for c in f.tracks if c.confirmed and c.measured]) for f in (one, other))
+        distance = np.hypot(*(a[:, None] - b[None]).transpose(2, 0, 1)).min(axis=1)
+        lost += int((distance > 3.0).sum()) + abs(len(a) - len(b))
+        apart += int((distance > 0.5).sum())
+        total += len(a)
+    assert lost <= 0.02 * total
+    assert apart <= 0.08 * total
+
+
+def test_the_kernel_gives_way_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
+    assert kernel._loaded.__wrapped__() is None
+    monkeypatch.undo()
+    monkeypatch.setenv("MIMEDI_NO_KERNEL", "1")
+    assert kernel._loaded.__wrapped__() is None
+    monkeypatch.setattr(kernel, "_loaded", lambda: None)
+    assert kernel.compiled.__wrapped__("fit_cells") is None
+    assert not kernel.prepare()
+
+
+def test_the_kernel_measures_blobs_as_opencv_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kernel.prepare():
+        pytest.skip("no C compiler")
+    movie = flow_movie(frames=12, cells_per_frame=25.0, seed=21)
+    compiled = _tracks(movie, 12)
+    every = kernel.compiled
+    monkeypatch.setattr(kernel, "compiled", lambda name: None if name.endswith("_blobs") else every(name))
+    plain = _tracks(movie, 12)
+    sized = 0
+    for a, b in zip(compiled, plain, strict=True):
+        assert len(a.tracks) == len(b.tracks)
+        for one, other in zip(a.tracks, b.tracks, strict=True):
+            for name in ("x_px", "y_px", "diameter_um", "deformation", "area_um2", "aspect", "focus", "brightness"):
+                assert getattr(one, name) == pytest.approx(getattr(other, name), rel=1e-4, abs=1e-4, nan_ok=True), name
+            sized += one.diameter_um > 0.0
+    assert sized > 150
+
+
+def test_a_fit_of_no_cells_explains_nothing() -> None:
+    known = Appearances(17, 1)
+    image = np.zeros((HEIGHT, WIDTH), np.float32)
+    one = np.ones(9)
+    known.remember(np.arange(9), [image], 40.0 * one, 30.0 * one, 10.0 * one, 10.0 * one)
+    none = np.empty(0)
+    fit = known.fit([image], [1.0], np.empty(0, np.int64), none, none, none)
+    assert len(fit.x) == 0
+    assert fit.residual.shape == (1, HEIGHT, WIDTH)
+    assert not fit.residual.any()
