@@ -115,6 +115,21 @@ def test_co2_does_not_depend_on_polling(polls):
     assert run(polls) == pytest.approx(run([]), rel=1e-7)
 
 
+def test_two_weeks_of_co2_are_as_quick_as_an_hour_and_the_same_as_step_by_step():
+    often, once = Co2Chamber(), Co2Chamber()
+    for hour in range(1, 337):
+        often.advance_to(3600.0 * hour)
+    switchings, switch = [], Co2Chamber._time_to_switch_s
+    try:
+        Co2Chamber._time_to_switch_s = lambda self: switchings.append(1) or switch(self)
+        once.advance_to(336 * 3600.0)
+    finally:
+        Co2Chamber._time_to_switch_s = switch
+    assert len(switchings) < 10
+    assert once.fraction == pytest.approx(often.fraction, rel=1e-6)
+    assert once.injected_l == pytest.approx(often.injected_l, rel=1e-6)
+
+
 def test_co2_stays_in_its_band_and_is_lost_without_supply():
     gas = Co2Chamber()
     gas.advance_to(600.0)

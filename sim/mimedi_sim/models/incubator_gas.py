@@ -7,7 +7,7 @@ Fractions of dry gas 0..1, volumes in L, flows in L/s or L/min as named, times i
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mimedi_sim.models.validation import require_fraction, require_not_negative, require_positive
 
@@ -53,6 +53,7 @@ class Co2Chamber:
         if time_s < self.time_s - 1e-9:
             raise ValueError(f"time_s is {time_s}, before the chamber's time {self.time_s}")
         self._switch()
+        skipped = False
         # A remainder below the clock's own resolution would never be used up.
         while (remaining := time_s - self.time_s) > 1e-9:
             wait = self._time_to_switch_s()
@@ -60,7 +61,23 @@ class Co2Chamber:
             if wait <= remaining:
                 self.fraction = self._high() if self.injecting else self._low()
                 self.injecting = not self.injecting
+                if not skipped:
+                    self._skip_cycles(time_s)
+                    skipped = True
         self.time_s = max(self.time_s, time_s)
+
+    def _skip_cycles(self, time_s: float) -> None:
+        """Go through whole cycles of injection and leakage at once: from a switching on they are all alike."""
+        other = replace(self, fraction=self._high() if self.injecting else self._low(), injecting=not self.injecting)
+        first, second = self._time_to_switch_s(), other._time_to_switch_s()
+        period = first + second
+        if not 0.0 < period < math.inf:
+            return
+        cycles = math.floor((time_s - self.time_s) / period)
+        if cycles > 0:
+            self.time_s += cycles * period
+            if not self.supply_empty:
+                self.injected_l += cycles * self.injection_l_s * (first if self.injecting else second)
 
     def next_event(self) -> float:
         """Return the process time in s of the injector's next switching, inf if none comes."""

@@ -21,7 +21,6 @@ ROOM_C = 22.0
 STORE_EVERY_S = 600.0
 """A chamber that still moves is stored this often."""
 
-_HOUR_S = 3600.0
 _BLOCK_S = 64.0
 _SETTLED_K = 0.005  # closer to the set point than this the chamber is taken as steady: a quarter of the noise
 _SETTLED_K_PER_STEP = 0.0005  # a chamber that moves less than this in STORE_EVERY_S has arrived somewhere
@@ -37,7 +36,6 @@ class Climate:
             time_s=time_s, temperatures=Temperatures(ROOM_C, ROOM_C, ROOM_C), set_point_c=ROOM_C, ambient_c=ROOM_C
         )
         self._gas = Co2Chamber(time_s=time_s, set_point=AMBIENT_CO2, half_band=0.0)
-        self._gas_ahead = replace(self._gas)
         self._pending_heat_j = 0.0
         self._stored, self._stored_s = self._heat.temperatures, time_s
         self.settled = False
@@ -48,7 +46,7 @@ class Climate:
         """Return an independent copy."""
         twin = copy.copy(self)
         twin._heat, twin._ahead, twin._blocks = replace(self._heat), replace(self._ahead), list(self._blocks)
-        twin._gas, twin._gas_ahead = replace(self._gas), replace(self._gas_ahead)
+        twin._gas = replace(self._gas)
         return twin
 
     # -- changes, each at a committed time ----------------------------------------------------------------
@@ -62,7 +60,6 @@ class Climate:
         """Take a new set point of CO2 (share of dry gas); at the room's own or below the injector stays shut."""
         target = max(fraction, AMBIENT_CO2)
         self._gas.change(time_s, set_point=target, half_band=0.01 * target if target > AMBIENT_CO2 else 0.0)
-        self._gas_ahead = replace(self._gas)
 
     def set_faults(self, time_s: float, faults: ReactorFaults) -> None:
         """Behave as the faults say."""
@@ -76,7 +73,6 @@ class Climate:
         limit = nominal if faults.heater_power_w is None else faults.heater_power_w
         self._heat.parameters = replace(self._heat.parameters, heater_limit_w=limit)
         self._gas.change(time_s, door_open=faults.door_open, supply_empty=faults.gas_supply_empty)
-        self._gas_ahead = replace(self._gas)
         self._disturbed(time_s)
 
     def received(self, time_s: float, volume_ul: float, temperature_c: float) -> None:
@@ -95,7 +91,6 @@ class Climate:
         if not self.settled:
             self._store(time_s)
         self._gas.advance_to(time_s)
-        self._gas_ahead = replace(self._gas)
 
     def _disturbed(self, time_s: float) -> None:
         self._store(time_s)
@@ -152,11 +147,7 @@ class Climate:
 
     def co2(self, time_s: float) -> float:
         """Return the CO2 fraction of dry gas at or after the last event."""
-        if time_s < self._gas_ahead.time_s:
-            self._gas_ahead = replace(self._gas)
-        while self._gas_ahead.time_s + _HOUR_S <= time_s:  # whole hours from the last event on, whoever asks
-            self._gas_ahead.advance_to(self._gas_ahead.time_s + _HOUR_S)
-        ahead = replace(self._gas_ahead)
+        ahead = replace(self._gas)
         ahead.advance_to(max(time_s, ahead.time_s))
         return ahead.fraction
 
