@@ -34,7 +34,7 @@ KNOWN_SPREAD, UNKNOWN_SPREAD = 0.15, 0.5
 STILL_PX = 0.05
 # A patch ends at this many half lengths and half widths of its cell.
 _WINDOW = 1.55
-_SLACK = 16
+_SLACK = 64
 # Places in the pool of patches: the mean cell, and the mean cell made longer and wider.
 _MEAN, _STRETCHED, _FIRST = 0, 1, 2
 
@@ -189,7 +189,8 @@ class Appearances:
         """
         count, channels, (height, width) = len(ids), len(images), images[0].shape
         if start is None:
-            left = np.empty(channels * height * width + _SLACK, np.float32)[:-_SLACK].reshape(channels, height, width)
+            # What lies behind the last image is read, too: it must be finite.
+            left = np.zeros(channels * height * width + _SLACK, np.float32)[:-_SLACK].reshape(channels, height, width)
             for layer, image in zip(left, images, strict=True):
                 layer[:] = image
         else:

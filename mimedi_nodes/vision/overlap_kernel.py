@@ -16,7 +16,7 @@ from mimedi_nodes.vision.blobs import Blob, Expected
 
 _MOST = 512
 _CHANNELS = 3
-_SLACK = 16
+_SLACK = 64
 
 
 class _Frame(ctypes.Structure):
@@ -97,6 +97,8 @@ class OverlapKernel:
 
     def _hand_over(self, expected: Expected, images: list[FloatImage], level: float) -> None:
         frame, height, width = self._frame, *images[0].shape
+        # The kernel has their addresses: they must live as long.
+        self._images = images
         frame.channels, frame.h, frame.w, frame.level = len(images), height, width, level
         frame.size = expected.appearances.size
         frame.pool, frame.reach, frame.stride = expected.appearances.addresses
@@ -104,7 +106,8 @@ class OverlapKernel:
             frame.image[k], frame.weight[k] = image.ctypes.data, weight * weight
             frame.lit[k] = expected.lit_levels[k - 1] if k else 0.0
         if len(self._residual) < len(images) * height * width + _SLACK:
-            self._residual = np.empty(len(images) * height * width + _SLACK, np.float32)
+            # What lies behind the last image is read, too: it must be finite.
+            self._residual = np.zeros(len(images) * height * width + _SLACK, np.float32)
             self._frame.residual = self._residual.ctypes.data
 
     def _make_room(self, room: int) -> None:

@@ -73,6 +73,16 @@ def test_the_kernel_is_there_where_a_compiler_is() -> None:
     assert kernel.compiled("size_of_detection")() == DETECTION.itemsize
 
 
+def test_the_kernel_reads_nothing_that_is_not_its_own() -> None:
+    """Twice the same movie gives the same tracks to the last digit, whatever lay in memory."""
+    movie = flow_movie(frames=30, cells_per_frame=25.0, seed=6)
+    first = _tracks(movie, 30)
+    junk = [np.full(size, np.nan) for size in range(100, 9000, 300)]
+    del junk[::2]
+    for one, other in zip(first, _tracks(movie, 30), strict=True):
+        assert repr(one.tracks) == repr(other.tracks)
+
+
 def test_with_and_without_the_kernel_the_same_cells_are_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Overlaps may be fitted a little differently; nobody may be lost or found by one of the two only."""
     movie = flow_movie(frames=40, cells_per_frame=22.0, seed=5).movie
