@@ -28,6 +28,26 @@ _PHILOX_WORDS_PER_COUNTER = 4
 _LARGE_VARIANCE = 1.0e8
 
 
+_MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
+_WEYL = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
+_MASK = (1 << 64) - 1
+_ROUNDS = 10
+
+
+def philox_words(counter: int, key: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Return the four 64-bit words of Philox-4x64-10 at a counter: those of NumPy's generator, without making one.
+
+    Source: Salmon et al. 2011, section 3.3 and table 2.
+    """
+    (m0, m1), (w0, w1) = _MULTIPLIERS, _WEYL
+    (k0, k1), c0, c1, c2, c3 = key, counter, 0, 0, 0
+    for _ in range(_ROUNDS):
+        p0, p1 = m0 * c0, m1 * c2
+        c0, c1, c2, c3 = (p1 >> 64) ^ c1 ^ k0, p1 & _MASK, (p0 >> 64) ^ c3 ^ k1, p0 & _MASK
+        k0, k1 = (k0 + w0) & _MASK, (k1 + w1) & _MASK
+    return c0, c1, c2, c3
+
+
 class RandomStream:
     """Random numbers of one device channel, addressed by sample index (0, 1, 2, …)."""
 
@@ -36,6 +56,8 @@ class RandomStream:
         text = f"{self.seed}\x1f{device}\x1f{channel}".encode()
         digest = hashlib.blake2b(text, digest_size=16).digest()
         self._key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
+        self._key_words = (int(self._key[0]), int(self._key[1]))
+        self._touched = -1  # block of which one number was asked
         self._uniform_blocks: dict[int, list[float]] = {}
         self._normal_blocks: dict[int, list[float]] = {}
 
@@ -48,6 +70,12 @@ class RandomStream:
         raw = np.random.Philox(key=self._key, counter=counter).random_raw(blocks * _BLOCK_SIZE)
         # 53 significant bits, shifted by half a step: strictly inside (0, 1) so that quantiles are finite.
         return ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+    def _one(self, index: int) -> float:
+        """Return one uniform by itself: cheaper than its block, which a slow sensor would leave unused."""
+        # NumPy's generator counts before it draws.
+        word = philox_words(index // _PHILOX_WORDS_PER_COUNTER + 1, self._key_words)[index % _PHILOX_WORDS_PER_COUNTER]
+        return ((word >> 11) + 0.5) * 2.0**-53
 
     def _block(self, cache: dict[int, list[float]], block: int, normal: bool) -> list[float]:
         values = cache.get(block)
@@ -66,7 +94,11 @@ class RandomStream:
         """
         if index < 0:
             raise ValueError(f"index is {index}; sample indices count from 0")
-        return self._block(self._uniform_blocks, index >> 8, normal=False)[index & 255]
+        block = index >> 8
+        if block not in self._uniform_blocks and block != self._touched:
+            self._touched = block
+            return self._one(index)
+        return self._block(self._uniform_blocks, block, normal=False)[index & 255]
 
     def normal(self, index: int, mean: float = 0.0, standard_deviation: float = 1.0) -> float:
         """Return a normal deviate at a sample index, in the units of mean and standard_deviation.
@@ -75,7 +107,11 @@ class RandomStream:
         """
         if index < 0:
             raise ValueError(f"index is {index}; sample indices count from 0")
-        return mean + standard_deviation * self._block(self._normal_blocks, index >> 8, normal=True)[index & 255]
+        block = index >> 8
+        if block not in self._normal_blocks and block != self._touched:
+            self._touched = block
+            return mean + standard_deviation * float(ndtri(self._one(index)))
+        return mean + standard_deviation * self._block(self._normal_blocks, block, normal=True)[index & 255]
 
     def lognormal(self, index: int, mean: float, cv: float) -> float:
         """Return a lognormal deviate with the given arithmetic mean and coefficient of variation."""

@@ -83,3 +83,12 @@ def test_refusals_name_the_value():
         source.binomial(0, 10, 1.2)
     with pytest.raises(ValueError, match="finite"):
         source.poisson(0, math.nan)
+
+
+@given(st.integers(0, 2**40), st.integers(0, 1000))
+def test_a_number_asked_alone_is_that_of_its_block(index, seed):
+    alone, among = stream(seed, "device", "channel"), RandomStream(seed, "device", "channel")
+    block = among.uniforms(index - index % 256, 256)
+    assert RandomStream(seed, "device", "channel").uniform(index) == block[index % 256]
+    first = alone.normal(index)
+    assert alone.normal(index) == first == among.normals(index, 1)[0]
