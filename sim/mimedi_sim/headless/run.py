@@ -29,6 +29,7 @@ from mimedi_nodes.records.events import RecordEvent, wall_time
 from mimedi_nodes.records.heads import Signer
 from mimedi_sim.memory_link import MemoryLink
 from mimedi_sim.models.donors import Donor
+from mimedi_sim.plant.truth import TruthWhenAsked
 from mimedi_sim.plant.twin import Plant
 from mimedi_sim.scenarios import Scenario
 
@@ -166,7 +167,7 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
         if run.observer is None:
             return
         plant.advance_to(clock.now_s())
-        for time_s in run.observer(what, clock.now_s(), plant.truth()):
+        for time_s in run.observer(what, clock.now_s(), TruthWhenAsked(plant.truth)):
             timers.append(loop.call_later(max(0.0, time_s - clock.now_s()), observe, ""))
 
     engine = Engine(

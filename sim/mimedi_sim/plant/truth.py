@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -71,3 +71,25 @@ def truth_of(
         "flows": {pump: {"rate_ul_s": f.rate_ul_s, "vessel": f.vessel} for pump, f in flows.pumps.items()},
         "faults": [{"fault": kind, "target": target, **values} for (kind, target), values in faults.items()],
     }
+
+
+class TruthWhenAsked(Mapping[str, Any]):
+    """The truth of one instant, computed when somebody looks into it; valid until time goes on."""
+
+    def __init__(self, compute: Callable[[], Mapping[str, Any]]) -> None:
+        self._compute = compute
+        self._found: Mapping[str, Any] | None = None
+
+    def _truth(self) -> Mapping[str, Any]:
+        if self._found is None:
+            self._found = self._compute()
+        return self._found
+
+    def __getitem__(self, key: str) -> Any:
+        return self._truth()[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._truth())
+
+    def __len__(self) -> int:
+        return len(self._truth())
