@@ -100,6 +100,16 @@ class PtyServer:
 
         self._do(apply)
 
+    def send(self, name: str, data: bytes) -> None:
+        """Send bytes that nobody asked for just now; harmless when there are none or the line is not plugged."""
+
+        def apply() -> None:
+            if (line := self._lines.get(name)) is not None:
+                self._send(line, data)
+
+        if data:
+            self._do(apply)
+
     def close(self) -> None:
         """Close all lines and end; harmless when ended."""
         if self._closing:
