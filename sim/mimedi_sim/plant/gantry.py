@@ -17,6 +17,8 @@ FAR_SWITCH_MM, STOP_MM = 1.0, 3.0
 REACH_MM = 1.0
 """The gripper takes or leaves a cassette within this distance of a dock."""
 
+_TOUCH_MM = 1e-9
+
 
 class GantryMechanics:
     """One gantry with its gripper.
@@ -49,7 +51,7 @@ class GantryMechanics:
         """Return the letters of the axes whose limit switch is closed."""
         return "".join(
             letter for letter, place, travel in zip("XYZ", self.position, self.travel_mm, strict=True)
-            if place >= 0.0 or place <= -travel - FAR_SWITCH_MM
+            if place >= -_TOUCH_MM or place <= -travel - FAR_SWITCH_MM + _TOUCH_MM
         )
 
     def until_limit(self, delta: Vector) -> float | None:
