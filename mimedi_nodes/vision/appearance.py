@@ -89,6 +89,12 @@ class Appearances:
         slot = self._slots.get(track_id)
         return slot is not None and bool(self._seen[slot] >= 2)
 
+    def wants(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of these tracks were not seen alone often enough yet, (N,)."""
+        slots = np.array([self._slots.get(i, _STRETCHED) for i in ids.tolist()], np.int32)
+        wanted: NDArray[np.bool_] = self._seen[slots] < _MEMORY_FRAMES
+        return wanted
+
     def forget_all_but(self, alive: NDArray[np.int64]) -> None:
         """Drop the patches of tracks that are gone."""
         for gone in self._slots.keys() - set(alive.tolist()):

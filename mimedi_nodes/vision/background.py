@@ -78,13 +78,16 @@ class Background:
         self._register(log)
         return cv2.subtract(self._shifted(self._level, self.shift_px), log)
 
-    def follow(self, free: NDArray[np.uint8]) -> None:
-        """Learn from the last frame where `free` (H, W) is not 0; creep elsewhere, so that dirt settles in."""
+    def follow(self, free: NDArray[np.uint8], frames: int = 1) -> None:
+        """Learn from the last frame where `free` (H, W) is not 0; creep elsewhere, so that dirt settles in.
+
+        `frames` is how many have passed since it was called before.
+        """
         assert self._level is not None
         assert self._log is not None
         unshifted = self._shifted(self._log, -self.shift_px) if abs(self.shift_px) > 0.05 else self._log
-        cv2.accumulateWeighted(unshifted, self._level, _FOLLOW_RATE, mask=free)
-        cv2.subtract(self._level, _CREEP, dst=self._level, mask=cv2.bitwise_not(free))
+        cv2.accumulateWeighted(unshifted, self._level, 1.0 - (1.0 - _FOLLOW_RATE)**frames, mask=free)
+        cv2.subtract(self._level, _CREEP * frames, dst=self._level, mask=cv2.bitwise_not(free))
 
     def _logarithm(self, frame: NDArray[Any]) -> FloatImage:
         if frame.dtype == np.uint8:

@@ -48,15 +48,20 @@ class CellDetector:
         self.pixel_noise = 0.0
         self._level = 0.0
         self._frames = 0
-        self._cover: NDArray[np.uint8] | None = None
+        self._seen: tuple[NDArray[np.uint8], FloatImage, int, int] | None = None
         self._close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
         self._guard = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
 
-    @property
-    def free(self) -> NDArray[np.uint8]:
-        """255 where the last image shows no cell and none near (H, W)."""
-        assert self._cover is not None
-        return cv2.bitwise_not(self._cover)
+    def empty_places(self) -> NDArray[np.uint8]:
+        """255 where the last image shows no cell and none near (H, W); settles the empty channel's level by them."""
+        assert self._seen is not None
+        mask, smooth, top, height = self._seen
+        free = np.full((height, mask.shape[1]), 255, np.uint8)
+        inside = free[top:top + len(mask)]
+        cv2.compare(cv2.dilate(mask, self._guard), 0, cv2.CMP_EQ, dst=inside)
+        if cv2.countNonZero(inside) > 800:
+            self._level += 0.3 * (cv2.mean(smooth, inside)[0] - self._level)
+        return free
 
     def detect(self, absorbance: FloatImage, shift_px: float = 0.0, expected: Expected | None = None) -> Detections:
         """Cells of one image; `shift_px` is how far the walls have moved down.
@@ -66,9 +71,6 @@ class CellDetector:
         height, width = absorbance.shape
         top = max(0, math.ceil(self._walls[0] + shift_px) + 1)
         bottom = min(height, math.floor(self._walls[1] + shift_px))
-        if self._cover is None or self._cover.shape != absorbance.shape:
-            self._cover = np.zeros((height, width), np.uint8)
-        self._cover[:] = 0
         inside = absorbance[top:bottom]
         smooth = cv2.GaussianBlur(inside, (7, 7), BLUR_SIGMA_PX)
         if self._frames % 4 == 0:
@@ -91,11 +93,7 @@ class CellDetector:
             rows += self._solver.solve(expected, overlaps, level, self.threshold, width)
         found = self._cells(blobs, lone, rows, inside, expected)
         found["y"] += top
-        cover = self._cover[top:bottom]
-        cv2.dilate(mask, self._guard, dst=cover)
-        free = cv2.compare(cover, 0, cv2.CMP_EQ)
-        if cv2.countNonZero(free) > 800:
-            self._level += 0.3 * (cv2.mean(smooth, free)[0] - self._level)
+        self._seen = mask, smooth, top, height
         self._learn(found)
         return found
 

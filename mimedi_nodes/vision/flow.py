@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.medians import median
 
 FloatArray = NDArray[np.float64]
@@ -52,7 +53,8 @@ class FlowProfile:
 
     def eta(self, y_px: FloatArray) -> FloatArray:
         """Position across the channel, -1 at the upper wall, 1 at the lower one."""
-        return np.clip((2.0 * y_px - self._top - self._bottom) / (self._bottom - self._top), -1.0, 1.0)
+        position = (2.0 * y_px - self._top - self._bottom) / (self._bottom - self._top)
+        return np.maximum(np.minimum(position, 1.0), -1.0)
 
     def speed(self, y_px: FloatArray) -> FloatArray:
         """Speed at rows y, px/s, this instant's pulsation included."""
@@ -119,12 +121,30 @@ class FlowProfile:
         """Take in the measured speeds of linked cells of one frame pair (cells already held for some frames)."""
         if not len(y_px):
             return
+        self._frames += 1
+        compiled = kernel.compiled("flow_learn")
+        if compiled is None:
+            self._learn_numpy(y_px, speed_px_s)
+        else:
+            y, speed, work = np.ascontiguousarray(y_px), np.ascontiguousarray(speed_px_s), np.empty(len(y_px))
+            ratio = compiled(len(y), y.ctypes.data, speed.ctypes.data, self._top, self._bottom, _KNOTS,
+                             self._values.ctypes.data, self.factor, _MEMORY_LINKS, self._normal.ctypes.data,
+                             self._right.ctypes.data, work.ctypes.data)
+            if ratio > 0.0:
+                self._follow(ratio)
+        if self._frames % _REFIT_EVERY == 0 or self._frames < 4:
+            self._refit()
+
+    def _follow(self, ratio: float) -> None:
+        self.factor = ratio
+        self._usual_factor += max(_USUAL_RATE, 1.0 / (self._frames + 1.0)) * (self.factor - self._usual_factor)
+
+    def _learn_numpy(self, y_px: FloatArray, speed_px_s: FloatArray) -> None:
         now = self.speed(y_px)
         moving = np.abs(now) > 0.2 * np.abs(self._values).max() + 1e-9
         if moving.sum() >= 3:
             ratio = median(speed_px_s[moving] / now[moving])
-            self.factor *= 1.0 + 0.5 * (min(max(ratio, 0.8), 1.25) - 1.0)
-            self._usual_factor += max(_USUAL_RATE, 1.0 / (self._frames + 2.0)) * (self.factor - self._usual_factor)
+            self._follow(self.factor * (1.0 + 0.5 * (min(max(ratio, 0.8), 1.25) - 1.0)))
         position = (self.eta(y_px) + 1.0) / 2.0 * (_KNOTS - 1)
         lower = np.minimum(position.astype(int), _KNOTS - 2)
         part = position - lower
@@ -135,9 +155,6 @@ class FlowProfile:
         forget = 1.0 - len(y_px) / _MEMORY_LINKS
         self._normal = forget * self._normal + weights.T @ weights
         self._right = forget * self._right + weights.T @ (speed_px_s / self.factor)
-        self._frames += 1
-        if self._frames % _REFIT_EVERY == 0 or self._frames < 4:
-            self._refit()
 
     def _refit(self) -> None:
         # Slow changes of the flow belong to the profile, fast ones to the factor.

@@ -166,7 +166,7 @@ class FocusingEstimator:
         if not self.health.good:
             return np.empty((0, 2))
         found = self._detector.detect(self._background.absorbance(image), self._background.shift_px)
-        self._background.follow(self._detector.free)
+        self._background.follow(self._detector.empty_places())
         centres = np.column_stack([found["x"], found["y"]])
         self.frames += 1
         if self._is_still(centres):

@@ -4,16 +4,16 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision.opencv import cv2
 from mimedi_nodes.vision.settings import VisionInputError
 
 
-@dataclass(frozen=True, slots=True)
-class TrackedCell:
+class TrackedCell(NamedTuple):
     """One cell in one frame; shape values are means over the frames in which it stood alone, NaN before.
 
     `confirmed`: linked often enough to be a cell (three frames), or carried too fast to be seen so often.
@@ -75,6 +75,7 @@ class CameraHealth:
     frozen_frames: int = 0
     _identical: int = field(default=0, repr=False)
     _last: NDArray[Any] | None = field(default=None, repr=False)
+    _sample: NDArray[Any] | None = field(default=None, repr=False)
 
     @property
     def good(self) -> bool:
@@ -87,13 +88,15 @@ class CameraHealth:
         Two identical frames in a row can happen to a noiseless camera; the third says that it is frozen.
         """
         self.frames += 1
-        sample = image[::4, ::4]
+        height, width = image.shape
+        sample = cv2.resize(image, (width // 4, height // 4), interpolation=cv2.INTER_NEAREST)
         # A 10 or 12 bit camera in a 16 bit image never reaches 65535: its own end of range is the next power of 2.
         highest = 255 if image.dtype == np.uint8 else (1 << max(int(sample.max()).bit_length(), 10)) - 1
-        self.black = float(sample.mean()) < 0.02 * highest
-        self.saturated = float((sample >= highest).mean()) > 0.10
-        same = self._last is not None and self._last.shape == image.shape \
-            and np.array_equal(sample, self._last[::4, ::4]) and np.array_equal(image, self._last)
+        self.black = cv2.mean(sample)[0] < 0.02 * highest
+        self.saturated = cv2.countNonZero(cv2.compare(sample, highest, cv2.CMP_GE)) > 0.10 * sample.size
+        same = self._last is not None and self._last.shape == image.shape and self._sample is not None \
+            and cv2.norm(sample, self._sample, cv2.NORM_INF) == 0.0 and np.array_equal(image, self._last)
+        self._sample = sample
         self._identical = self._identical + 1 if same else 0
         self.frozen = self._identical >= 2
         self.black_frames += self.black

@@ -4,21 +4,25 @@
 BLOB_SOURCE = r"""
 #include <math.h>
 #include <stdint.h>
+#include <stdlib.h>
 #include <string.h>
 
 /* On a grid w x h with a border of one, 1 where the shape is: set 2 where one gets from the border by 4-steps.
    `stack` holds w * h ints. */
 static void flood(unsigned char *grid, int w, int h, int *stack)
 {
-    int top = 0, n = w * h;
-    grid[0] = 2; stack[top++] = 0;
+    int top = 0;
+    memset(grid, 2, w);
+    memset(grid + (long)(h - 1) * w, 2, w);
+    for (int y = 1; y < h - 1; ++y) grid[y * w] = grid[y * w + w - 1] = 2;
+    #define GO(K) if (!grid[K]) { grid[K] = 2; stack[top++] = K; }
+    for (int x = 1; x < w - 1; ++x) { GO(w + x) GO((h - 2) * w + x) }
+    for (int y = 1; y < h - 1; ++y) { GO(y * w + 1) GO(y * w + w - 2) }
     while (top) {
-        int at = stack[--top], x = at % w;
-        if (x > 0 && !grid[at - 1]) { grid[at - 1] = 2; stack[top++] = at - 1; }
-        if (x < w - 1 && !grid[at + 1]) { grid[at + 1] = 2; stack[top++] = at + 1; }
-        if (at >= w && !grid[at - w]) { grid[at - w] = 2; stack[top++] = at - w; }
-        if (at + w < n && !grid[at + w]) { grid[at + w] = 2; stack[top++] = at + w; }
+        int at = stack[--top];
+        GO(at - 1) GO(at + 1) GO(at - w) GO(at + w)
     }
+    #undef GO
 }
 
 /* Convex hull of the leftmost and rightmost pixels of each row: area and 1 - 2 sqrt(pi A) / P. */
@@ -181,6 +185,14 @@ static void size_blob(const float *image, int w, int h, const short *labels, int
                                          && labels[(long)iy * w + ix] == label) : 4;
             if (!inside) { patch[y * gw + x] = 0; continue; }
             double rows[3];
+            if (ix > 0 && iy > 0 && ix < w - 1 && iy < h - 1) {
+                const float *p = image + (long)iy * w + ix;
+                float middle = (float)a * p[0] + (float)b * (p[-1] + p[1]);
+                float above = (float)a * p[-w] + (float)b * (p[-w - 1] + p[1 - w]);
+                float below = (float)a * p[w] + (float)b * (p[w - 1] + p[w + 1]);
+                patch[y * gw + x] = (float)a * middle + (float)b * (above + below);
+                continue;
+            }
             for (int k = -1; k <= 1; ++k)
                 rows[k + 1] = a * at_or_mirrored(image, w, h, ix, iy + k)
                             + b * (at_or_mirrored(image, w, h, ix - 1, iy + k)

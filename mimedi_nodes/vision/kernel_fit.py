@@ -75,8 +75,8 @@ static void sums(const float *plane, int w, const float *patch, int stride, spot
     for (int k = 0; k < (full ? 9 : 3); ++k) o[k] = s.whole ? across(a + k) : b[k];
 }
 
-/* Fit n cells to `residual` (channels planes h x w, then 64 finite numbers of slack) by Gauss-Seidel sweeps: each cell in
-   turn takes one Gauss-Newton step in (x, y, amplitude) with Gaussian priors, and the residual is kept up to date.
+/* Fit n cells to `residual` (channels planes h x w, then 64 finite numbers of slack) by Gauss-Seidel sweeps: each cell
+   in turn takes one Gauss-Newton step in (x, y, amplitude) with Gaussian priors, and the residual is kept up to date.
    Cell k looks like patch slot[k] of the pool, its channel c as bright as factor[k * channels + c] says. A cell is
    left alone once neither it nor a neighbour moves; the first `before` cells are already out of the residual and sleep
    until then. `weight` is 1 / noise² of each channel; work holds 7 n. */

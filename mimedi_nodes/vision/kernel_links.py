@@ -154,4 +154,49 @@ void update_tracks(int n, track *t, const detection *d, const double *old_x, con
         mean(&k->sharpness, s->sharpness, 1.0 / k->sized);
     }
 }
+
+static int ascending(const void *a, const void *b)
+{
+    double d = *(const double *)a - *(const double *)b;
+    return (d > 0) - (d < 0);
+}
+
+/* Take the speeds of n cells at rows y into the normal equations (knots x knots, and right side) of a profile that is
+   linear between its knots. Returns the new common factor, 0 when fewer than three cells move; see flow.py. */
+double flow_learn(int n, const double *y, const double *speed, double top, double bottom, int knots,
+                  const double *values, double factor, double memory, double *normal, double *right, double *work)
+{
+    double highest = 0, result = 0;
+    int moving = 0;
+    for (int k = 0; k < knots; ++k) if (fabs(values[k]) > highest) highest = fabs(values[k]);
+    for (int pass = 0; pass < 2; ++pass) {
+        if (pass) {
+            if (moving >= 3) {
+                qsort(work, moving, sizeof *work, ascending);
+                double middle = 0.5 * (work[(moving - 1) / 2] + work[moving / 2]);
+                middle = middle < 0.8 ? 0.8 : middle > 1.25 ? 1.25 : middle;
+                result = factor *= 1 + 0.5 * (middle - 1);
+            }
+            double keep = 1 - n / memory;
+            for (int k = 0; k < knots * knots; ++k) normal[k] *= keep;
+            for (int k = 0; k < knots; ++k) right[k] *= keep;
+        }
+        for (int i = 0; i < n; ++i) {
+            double eta = (2 * y[i] - top - bottom) / (bottom - top);
+            double at = ((eta < -1 ? -1 : eta > 1 ? 1 : eta) + 1) / 2 * (knots - 1);
+            int low = (int)at < knots - 2 ? (int)at : knots - 2;
+            double part = at - low;
+            if (!pass) {
+                double now = factor * (values[low] + part * (values[low + 1] - values[low]));
+                if (fabs(now) > 0.2 * highest + 1e-9) work[moving++] = speed[i] / now;
+                continue;
+            }
+            double *m = normal + (long)low * knots + low;
+            m[0] += (1 - part) * (1 - part); m[knots + 1] += part * part;
+            m[1] += part * (1 - part); m[knots] += part * (1 - part);
+            right[low] += (1 - part) * speed[i] / factor; right[low + 1] += part * speed[i] / factor;
+        }
+    }
+    return result;
+}
 """

@@ -10,64 +10,85 @@ static void gaussian(double sigma, int reach, float *taps)
     for (int i = -reach; i <= reach; ++i) taps[i + reach] = (float)(exp(-0.5 * i * i / (sigma * sigma)) / sum);
 }
 
-/* Peaks of the depth of n blobs (box: left, top, width, height; numbered `label` in labels, w wide): chamfer distance
-   from outside, blurred, highest within `reach` px, deeper than `least`, `apart` px from the peak before.
-   out: blob, x, y; at most `most` rows. Two scratch planes of `room` floats. Returns the number of rows. */
-static int blob_peaks(int n, const int *box, const int *label, const short *labels, int w, int reach, double least,
-               double apart, float *restrict depth, float *restrict blurred, int room, double *out, int most)
+/* Chamfer distance (3 x 3, in thousandths of a pixel) of each set place of a grid from where it is not set; a border of
+   one is not set. Source: Borgefors, CVGIP 34 (1986) 344. */
+static void chamfer(int *d, int gw, int gh)
+{
+    const int straight = 955, oblique = 1369;
+    for (int pass = 0; pass < 2; ++pass)
+        for (int j = 1; j < gh - 1; ++j) {
+            int s = pass ? -1 : 1;
+            int *here = d + (long)(pass ? gh - 1 - j : j) * gw;
+            const int *near = here - s * gw;
+            for (int x = 1; x < gw - 1; ++x) {
+                int t = near[x] + straight, left = near[x - 1] + oblique, right = near[x + 1] + oblique;
+                t = t < left ? t : left;
+                t = t < right ? t : right;
+                here[x] = here[x] < t ? here[x] : t;
+            }
+            int *at = pass ? here + gw - 2 : here + 1, last = at[-s];
+            for (int x = 1; x < gw - 1; ++x, at += s) {
+                last += straight;
+                *at = last = *at < last ? *at : last;
+            }
+        }
+}
+
+/* Peaks of the depth of a blob (box: left, top, width, height; numbered `label` in labels, w wide): distance from
+   outside, blurred, highest within `reach` px, deeper than `least`, `apart` px from the peak before. out: x, y; at most
+   `most` rows. Scratch of `room` each. Returns the number of rows. */
+static int blob_peaks(const int *box, int label, const short *labels, int w, int reach, double least, double apart,
+                      int *restrict grid, float *restrict depth, float *restrict blurred, int room, double *out,
+                      int most)
 {
     const int M = 4;
-    const float straight = 0.955f, oblique = 1.3693f;
     float taps[7];
-    int rows = 0;
+    int rows = 0, left = box[0], top = box[1], wide = box[2], high = box[3];
+    int gw = wide + 2 * M, gh = high + 2 * M, size = gw * gh;
+    if (size > room) return 0;
     gaussian(1.0, 3, taps);
-    for (int b = 0; b < n; ++b) {
-        int left = box[4 * b], top = box[4 * b + 1], wide = box[4 * b + 2], high = box[4 * b + 3], start = rows;
-        int gw = wide + 2 * M, gh = high + 2 * M, size = gw * gh;
-        if (size > room) continue;
-        memset(depth, 0, sizeof(float) * size);
-        for (int y = 0; y < high; ++y) {
-            const short *l = labels + (long)(top + y) * w + left;
-            for (int x = 0; x < wide; ++x) if (l[x] == label[b]) depth[(y + M) * gw + x + M] = 1e9f;
-        }
-        for (int pass = 0; pass < 2; ++pass)
-            for (int y = pass ? gh - M - 1 : M; pass ? y >= M : y < gh - M; y += pass ? -1 : 1)
-                for (int x = pass ? gw - M - 1 : M; pass ? x >= M : x < gw - M; x += pass ? -1 : 1) {
-                    int k = y * gw + x, s = pass ? 1 : -1;
-                    float d = depth[k], t;
-                    if (d == 0) continue;
-                    if ((t = depth[k + s] + straight) < d) d = t;
-                    if ((t = depth[k + s * gw] + straight) < d) d = t;
-                    if ((t = depth[k + s * (gw + 1)] + oblique) < d) d = t;
-                    if ((t = depth[k + s * (gw - 1)] + oblique) < d) d = t;
-                    depth[k] = d;
-                }
-        memset(blurred, 0, sizeof(float) * size);
-        for (int y = M; y < gh - M; ++y) for (int x = 3; x < gw - 3; ++x) {
+    memset(grid, 0, sizeof(int) * size);
+    for (int y = 0; y < high; ++y) {
+        const short *l = labels + (long)(top + y) * w + left;
+        int *g = grid + (y + M) * gw + M;
+        for (int x = 0; x < wide; ++x) g[x] = l[x] == label ? 1 << 28 : 0;
+    }
+    chamfer(grid, gw, gh);
+    memset(blurred, 0, sizeof(float) * size);
+    for (int y = M; y < gh - M; ++y) {
+        const int *g = grid + y * gw;
+        float *b = blurred + y * gw;
+        for (int x = 3; x < gw - 3; ++x) {
             float sum = 0;
-            for (int i = -3; i <= 3; ++i) sum += taps[i + 3] * depth[y * gw + x + i];
-            blurred[y * gw + x] = sum;
+            for (int i = -3; i <= 3; ++i) sum += taps[i + 3] * (float)g[x + i];
+            b[x] = 1e-3f * sum;
         }
-        for (int y = 3; y < gh - 3; ++y) for (int x = M; x < gw - M; ++x) {
+    }
+    for (int y = 3; y < gh - 3; ++y) {
+        const float *b = blurred + y * gw;
+        float *d = depth + y * gw;
+        for (int x = M; x < gw - M; ++x) {
             float sum = 0;
-            for (int i = -3; i <= 3; ++i) sum += taps[i + 3] * blurred[(y + i) * gw + x];
-            depth[y * gw + x] = sum;
+            for (int i = -3; i <= 3; ++i) sum += taps[i + 3] * b[x + i * gw];
+            d[x] = sum;
         }
-        for (int y = M; y < gh - M; ++y) for (int x = M; x < gw - M; ++x) {
-            float here = depth[y * gw + x];
-            if (here <= least) continue;
-            int highest = 1;
-            for (int j = y - reach < M ? M : y - reach; highest && j <= y + reach && j < gh - M; ++j)
-                for (int i = x - reach < M ? M : x - reach; i <= x + reach && i < gw - M; ++i)
-                    if (depth[j * gw + i] > here) { highest = 0; break; }
-            if (!highest) continue;
-            double px = x - M + left, py = y - M + top;
-            for (int k = start; highest && k < rows; ++k)
-                highest = (px - out[3 * k + 1]) * (px - out[3 * k + 1]) + (py - out[3 * k + 2]) * (py - out[3 * k + 2])
-                          > apart * apart;
-            if (!highest || rows == most) continue;
-            out[3 * rows] = b; out[3 * rows + 1] = px; out[3 * rows + 2] = py; ++rows;
-        }
+    }
+    for (int y = M; y < gh - M; ++y) for (int x = M; x < gw - M; ++x) {
+        const float *d = depth + y * gw + x;
+        float here = *d;
+        if (here <= least) continue;
+        if ((x > M && d[-1] > here) || (x < gw - M - 1 && d[1] > here) || (y > M && d[-gw] > here)
+            || (y < gh - M - 1 && d[gw] > here)) continue;
+        int highest = 1;
+        for (int j = y - reach < M ? M : y - reach; highest && j <= y + reach && j < gh - M; ++j)
+            for (int i = x - reach < M ? M : x - reach; i <= x + reach && i < gw - M; ++i)
+                if (depth[j * gw + i] > here) { highest = 0; break; }
+        double px = x - M + left, py = y - M + top;
+        for (int k = 0; highest && k < rows; ++k)
+            highest = (px - out[2 * k]) * (px - out[2 * k]) + (py - out[2 * k + 1]) * (py - out[2 * k + 1])
+                      > apart * apart;
+        if (!highest || rows == most) continue;
+        out[2 * rows] = px; out[2 * rows + 1] = py; ++rows;
     }
     return rows;
 }
@@ -260,10 +281,10 @@ static void put(const frame *f, cells c, int k, double x, double y, int slot, in
     else light_factor(f, x, y, c.factor + k * f->channels);
 }
 
-static void fit(const frame *f, cells c, int n, int before)
+static void fit(const frame *f, cells c, int n, int before, int sweeps)
 {
     fit_cells(n, before, f->channels, f->size, f->stride, f->h, f->w, f->residual, f->pool, c.slot, c.reach, c.factor,
-              f->weight, c.x, c.y, c.a, c.x0, c.y0, c.spread, c.a_spread, c.work, f->sweeps, f->max_step, f->still);
+              f->weight, c.x, c.y, c.a, c.x0, c.y0, c.spread, c.a_spread, c.work, sweeps, f->max_step, f->still);
 }
 
 static int far_from_all(cells c, int n, double x, double y, double apart)
@@ -283,7 +304,7 @@ int solve_overlaps(const frame *f, int n, const int *box, const int *label, cons
     const double PI = 3.14159265358979324;
     int most = f->most, count = owners + seeds;
     cells c = layout(f, most);
-    double *found = f->work + 20 * most;               /* 3 most */
+    double *found = f->work + 20 * most;               /* 2 most */
     long plane = (long)f->h * f->w;
     for (int i = 0; i < f->channels; ++i) memcpy(f->residual + i * plane, f->image[i], sizeof(float) * plane);
     for (int k = 0; k < count; ++k)
@@ -291,15 +312,15 @@ int solve_overlaps(const frame *f, int n, const int *box, const int *label, cons
             k < owners ? spread[k] : f->seed_spread);
     int reach = (int)(0.22 * f->diameter);
     for (int b = 0; b < n; ++b) if (!seeded[b]) {      /* nobody is expected: its peaks */
-        int peaks = blob_peaks(1, box + 4 * b, label + b, f->labels, f->w, reach, 0.28 * f->diameter, 0.3 * f->diameter,
-                               f->plane_a, f->plane_b, f->room, found, most);
+        int peaks = blob_peaks(box + 4 * b, label[b], f->labels, f->w, reach, 0.28 * f->diameter, 0.3 * f->diameter,
+                               f->stack, f->plane_a, f->plane_b, f->room, found, most);
         for (int k = 0; k < peaks && count < most; ++k)
-            put(f, c, count++, found[3 * k + 1], found[3 * k + 2], 0, 0, f->seed_spread);
+            put(f, c, count++, found[2 * k], found[2 * k + 1], 0, 0, f->seed_spread);
     }
     if (!count) for (int b = 0; b < n && count < most; ++b)   /* too flat for a peak: the middle is as good a guess */
         put(f, c, count++, box[4 * b] + 0.5 * box[4 * b + 2], box[4 * b + 1] + 0.5 * box[4 * b + 3], 0, 0,
             f->seed_spread);
-    fit(f, c, count, 0);
+    fit(f, c, count, 0, f->sweeps);
     int first = count;
     int remains = dark_remains(n, box, label, f->labels, f->w, f->h, f->image[0], f->residual, f->blur, f->tolerated,
                                f->limit, (int)ceil(f->least_remains * PI / 4 * f->diameter * f->diameter), f->plane_a,
@@ -323,13 +344,13 @@ int solve_overlaps(const frame *f, int n, const int *box, const int *label, cons
             known_area += PI / 4 * d * d; ++members; all &= diameter[k] > 0;
         }
         if (!members || (all && known_area > area[b])) continue;
-        int peaks = blob_peaks(1, box + 4 * b, label + b, f->labels, f->w, reach, 0.28 * f->diameter, 0.3 * f->diameter,
-                               f->plane_a, f->plane_b, f->room, found, most);
+        int peaks = blob_peaks(box + 4 * b, label[b], f->labels, f->w, reach, 0.28 * f->diameter, 0.3 * f->diameter,
+                               f->stack, f->plane_a, f->plane_b, f->room, found, most);
         for (int k = 0; k < peaks && count < most; ++k)
-            if (far_from_all(c, count, found[3 * k + 1], found[3 * k + 2], 0.5 * f->diameter))
-                put(f, c, count++, found[3 * k + 1], found[3 * k + 2], 0, 0, f->seed_spread);
+            if (far_from_all(c, count, found[2 * k], found[2 * k + 1], 0.5 * f->diameter))
+                put(f, c, count++, found[2 * k], found[2 * k + 1], 0, 0, f->seed_spread);
     }
-    if (count > first) fit(f, c, count, first);
+    if (count > first) fit(f, c, count, first, f->sweeps);
     /* Two that together explain but one are one: the one seen more often. */
     for (int i = 0; i < count; ++i) for (int j = i + 1; j < count; ++j) {
         double dx = c.x[i] - c.x[j], dy = c.y[i] - c.y[j], both = c.a[i] + c.a[j];
@@ -373,7 +394,7 @@ void one_or_two(const frame *f, int *reach, double x, double y, double ax, doubl
             put(f, c, 0, x - ax, y - ay, 0, 0, f->seed_spread);
             put(f, c, 1, x + ax, y + ay, 0, 0, f->seed_spread);
         } else put(f, c, 0, x, y, 1, 0, f->seed_spread);
-        fit(f, c, 1 + two, 0);
+        fit(f, c, 1 + two, 0, f->sweeps);
         double sum = 0;
         for (long k = 0; k < plane; ++k) { double r = f->residual[k] - f->level; sum += r * r; }
         out[6 + two] = sum;

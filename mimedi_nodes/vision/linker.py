@@ -82,6 +82,7 @@ class Linker:
         self._stamp = 0.0
         self._step_s = 0.0
         self._frame = -1
+        self._predicted: tuple[float, NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
     def tracks(self) -> Tracks:
@@ -91,13 +92,15 @@ class Linker:
     def restart(self) -> None:
         """Forget the tracks, keep the flow."""
         self._tracks = np.zeros(0, TRACK)
-        self._previous = None
+        self._previous = self._predicted = None
 
     def predict(self, stamp_s: float) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Where the tracks should be at stamp_s, px."""
-        t = self._tracks
-        dt = stamp_s - self._stamp
-        return t["x"] + self.flow.speed(t["y"]) * t["ratio"] * dt, t["y"].copy()
+        if self._predicted is None or self._predicted[0] != stamp_s:
+            t = self._tracks
+            dt, y = stamp_s - self._stamp, t["y"].copy()
+            self._predicted = stamp_s, t["x"] + self.flow.speed(y) * t["ratio"] * dt, y
+        return self._predicted[1], self._predicted[2]
 
     def step(self, found: Detections, stamp_s: float) -> Tracks:
         """Link one frame's detections; tracks that left or were lost are gone from the answer."""
@@ -107,6 +110,7 @@ class Linker:
             before = self._previous
             self.flow.vote(before["x"], before["y"], found["x"], found["y"], dt)
         x, y = self.predict(stamp_s)
+        self._predicted = None
         tracks = self._tracks
         match = _match(tracks, found, x, y)
         away = (x > 15.0) & (x < self._width - 16.0) & (tracks["missed"] == 0)
@@ -192,18 +196,23 @@ class Linker:
             tracks[name][rows] += (seen[name] - tracks[name][rows]) / tracks["sized"][rows]
 
     def _alive(self) -> Tracks:
+        """The tracks that are still in view and not missed for too long."""
         tracks = self._tracks
-        patience = np.where(tracks["hits"] >= 4, _COAST_FRAMES, _COAST_NEW)
-        patience = np.where(tracks["hits"] < 2, 1, patience)
-        hidden = np.flatnonzero(tracks["missed"] > 0)
-        shown = np.flatnonzero(tracks["missed"] == 0)
-        if len(hidden) and len(shown):
-            close = ((np.abs(tracks["x"][hidden][:, None] - tracks["x"][shown][None, :]) < _TWIN_PX)
-                     & (np.abs(tracks["y"][hidden][:, None] - tracks["y"][shown][None, :]) < _TWIN_PX)
-                     & (tracks["hits"][hidden][:, None] <= tracks["hits"][shown][None, :]))
-            patience[hidden[close.any(axis=1)]] = 0
-        inside = (tracks["x"] > -6.0) & (tracks["x"] < self._width + 5.0)
-        return tracks[inside & (tracks["missed"] <= patience)]
+        x = tracks["x"]
+        keep = (x > -6.0) & (x < self._width + 5.0)
+        hidden = np.flatnonzero(tracks["missed"])
+        if len(hidden):
+            lost = tracks[hidden]
+            patience = np.where(lost["hits"] >= 4, _COAST_FRAMES, np.where(lost["hits"] < 2, 1, _COAST_NEW))
+            shown = tracks[tracks["missed"] == 0]
+            if len(shown):
+                # What a newer track has taken over is gone.
+                close = ((np.abs(lost["x"][:, None] - shown["x"]) < _TWIN_PX)
+                         & (np.abs(lost["y"][:, None] - shown["y"]) < _TWIN_PX)
+                         & (lost["hits"][:, None] <= shown["hits"]))
+                patience[close.any(axis=1)] = 0
+            keep[hidden] &= lost["missed"] <= patience
+        return tracks if keep.all() else tracks[keep]
 
     def sure(self, frames: int) -> NDArray[np.bool_]:
         """Which living tracks are cells: seen in so many frames, or carried too fast to be seen in so many."""

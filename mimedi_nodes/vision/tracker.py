@@ -25,6 +25,8 @@ from mimedi_nodes.vision.viability import dye_threshold
 
 CONFIRMED_FRAMES = 3
 _DYE_MEMORY = 400
+# Once settled, the background changes slowly: every third frame is enough.
+_WARM_FRAMES, _FOLLOW_EVERY = 40, 3
 _LIT = 6.0
 _LIGHT_ERROR = 0.4
 
@@ -124,7 +126,8 @@ class CellTracker:
                                  for channel, light in zip(self._channels, lights, strict=False)]
         expected = self._expected(images, stamp_s)
         found = self.detector.detect(absorbance, self.background.shift_px, expected)
-        self.background.follow(self.detector.free)
+        if self._index < _WARM_FRAMES or self._index % _FOLLOW_EVERY == 0:
+            self.background.follow(self.detector.empty_places(), 1 if self._index < _WARM_FRAMES else _FOLLOW_EVERY)
         tracks = self._linker.step(found, stamp_s)
         self._remember(tracks, found, images)
         if dye is not None:
@@ -174,10 +177,14 @@ class CellTracker:
         good = found["lone"][rows] & ~found["edge"][rows]
         if self.flow.known:
             good &= tracks["hits"][seen] > 1
-        if good.any():
-            cells, root = found[rows[good]], np.sqrt(found["aspect"][rows[good]])
-            self._appearances.remember(tracks["id"][seen[good]], images, cells["x"], cells["y"],
-                                       cells["blob_px"] * root, cells["blob_px"] / root)
+        seen, rows = seen[good], rows[good]
+        ids = tracks["id"][seen]
+        wanted = self._appearances.wants(ids)
+        if wanted.any():
+            cells = found[rows[wanted]]
+            root = np.sqrt(cells["aspect"])
+            self._appearances.remember(ids[wanted], images, cells["x"], cells["y"], cells["blob_px"] * root,
+                                       cells["blob_px"] / root)
         self._appearances.forget_all_but(tracks["id"])
 
     def _side_px(self) -> int:
