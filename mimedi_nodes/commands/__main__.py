@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 import importlib
+import os
 import signal
 import sys
 
-COMMANDS = (
-    "demo", "produce", "status", "simulate", "verify", "report", "dashboard", "recipe", "track", "segment",
-    "check-physics",
-    "user", "sign", "release", "lab", "review", "export", "label", "maintenance",
-)
+from .names import COMMANDS, MODULE_OF
 
 
 def main(argv: list[str]) -> int:
     """Run a command; returns its exit status."""
+    if "_ARGCOMPLETE" in os.environ:
+        from .completion import complete
+
+        return complete()
     if not argv or argv[0] not in COMMANDS:
         print(f"workcell: unknown command {argv[:1]}; there are {', '.join(COMMANDS)}", file=sys.stderr)
         return 2
@@ -26,9 +27,10 @@ def main(argv: list[str]) -> int:
         return int(window() or 0)
     # A command that is told to stop unwinds as by Ctrl-C: what it has launched is ended on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    module = importlib.import_module(f"mimedi_nodes.commands.{argv[0].replace('-', '_')}")
+    name = argv[0].replace("-", "_")
+    module = importlib.import_module(f"mimedi_nodes.commands.{MODULE_OF.get(name, name)}")
     try:
-        return int(module.main(argv[1:]))
+        return int(module.main(argv[1:], name) if name in MODULE_OF else module.main(argv[1:]))
     except KeyboardInterrupt:
         print(f"workcell {argv[0]}: interrupted", file=sys.stderr)
         return 130

@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
-import getpass
+import argparse
 import sys
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
 from .batch_view import BatchView
+from .people import RUNS
+from .who import who_acts
 
 if TYPE_CHECKING:
     from ..nodes.batch_client import BatchClient
@@ -23,6 +25,7 @@ class Questions:
         self._view = view
         self._console = console
         self._seen: set[str] = set()
+        self._name = ""
 
     def take(self, prompt: Any, batch_id: str) -> None:
         """Take the last Prompt that was heard, None before the first."""
@@ -31,7 +34,7 @@ class Questions:
         self._seen.add(prompt.prompt_id)
         if not sys.stdin.isatty():
             self._console.print(
-                f"QUESTION: {prompt.question}  (answer it in the dashboard: ./workcell dashboard)",
+                f"QUESTION: {prompt.question}  (answer it: ./workcell answer, or in the dashboard)",
                 highlight=False,
                 markup=False,
             )
@@ -39,11 +42,18 @@ class Questions:
         with self._view.suspended():
             self._ask(prompt)
 
+    def _who(self) -> str:
+        """A session token, or a name: asked for once."""
+        if not self._name:
+            unknown = argparse.Namespace(runs=RUNS, who=None, user=None, password_file=None)
+            self._name = who_acts(unknown)
+        return self._name
+
     def _ask(self, prompt: Any) -> None:
         allowed = f" [{' / '.join(prompt.answers)}]" if prompt.answers else ""
         while True:
             answer = self._console.input(f"{prompt.question}{allowed} ", markup=False).strip()
-            refused = self._client.answer(prompt.prompt_id, answer, getpass.getuser())
-            if not refused:
+            outcome = self._client.answer(prompt.prompt_id, answer, self._who())
+            if outcome.accepted:
                 return
-            self._console.print(f"not taken: {refused}", style="bold red", highlight=False, markup=False)
+            self._console.print(f"not taken: {outcome.message}", style="bold red", highlight=False, markup=False)

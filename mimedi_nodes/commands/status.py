@@ -16,8 +16,21 @@ from rich.table import Table
 
 from ..modules.registry import module_table
 from ..process.service_state import ServiceState
-from .batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS
+from .alarms import WAITING
+from .batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS, EXIT_REJECTED
 
+EXAMPLES = """\
+examples:
+  ./workcell status
+  ./workcell status --json | jq .batch.state
+  ./workcell status --check && echo all is well
+  ./workcell status --namespace cell_2
+
+exit status: 0 the workcell answers; with --check also nothing is wrong; 1 with --check: something waits for a person
+(a silent or held module, a held batch, an open question, an alarm that nobody acknowledged); 2 nobody answers
+"""
+ABNORMAL = (None, "HELD", "HOLDING", "ABORTED", "ABORTING", "STOPPED")
+"""States of a module that want a look; None is one that says nothing."""
 PRIORITIES = {1: "low", 2: "medium", 3: "high"}
 
 
@@ -25,18 +38,20 @@ def main(argv: Sequence[str]) -> int:
     """Print modules, batch and alarms; see the module's text."""
     parser = argparse.ArgumentParser(
         prog="workcell status",
-        description="Shows modules with their MTP states, the batch, open question and alarms of a running workcell. "
-        "Exit status: 0 the workcell answers, 2 nobody does.",
-        epilog="Examples: ./workcell status   ./workcell status --namespace cell_2 --json",
+        description="Shows modules with their MTP states, the batch, open question and alarms of a running workcell.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--namespace", default="", help="namespace of the workcell")
     parser.add_argument("--timeout", type=float, default=5.0, help="longest wait for the modules [s] (default 5)")
+    parser.add_argument("--check", action="store_true", help="exit with 1 when something waits for a person")
     parser.add_argument("--json", action="store_true", help="print as JSON")
     options = parser.parse_args(list(argv))
-    from ..nodes.batch_client import BatchClient
+    from ..nodes.workcell_client import WorkcellClient
 
     names = tuple(module_table())
-    client = BatchClient(options.namespace, names)
+    client = WorkcellClient(options.namespace, names, "status_command")
+    client.start()
     try:
         client.wait_seen(lambda seen: len(seen.modules) == len(names) and seen.batch is not None, options.timeout)
         found = as_json(client.seen, names)
@@ -49,7 +64,14 @@ def main(argv: Sequence[str]) -> int:
     if not any(module["state"] for module in found["modules"].values()):
         print("workcell: nobody answers; is a workcell up (./workcell up) in this ROS domain?", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
-    return EXIT_MEETS
+    return EXIT_REJECTED if options.check and waits_for_a_person(found) else EXIT_MEETS
+
+
+def waits_for_a_person(found: dict[str, Any]) -> bool:
+    """Return whether anything in a status wants a look."""
+    abnormal = any(module["state"] in ABNORMAL for module in found["modules"].values())
+    held = found["batch"]["state"] in ("held", "holding", "paused", "stopped", "aborted")
+    return abnormal or held or found["prompt"] is not None or any(alarm["waits"] for alarm in found["alarms"])
 
 
 def as_json(seen: Any, names: Sequence[str]) -> dict[str, Any]:
@@ -74,6 +96,9 @@ def as_json(seen: Any, names: Sequence[str]) -> dict[str, Any]:
             "recipe": batch.recipe if batch else "",
             "state": batch.state if batch else None,
             "phase": batch.phase_id if batch else "",
+            "progress": _known(batch.progress if batch else math.nan),
+            "phases_done": batch.phases_done if batch else 0,
+            "phases_total": batch.phases_total if batch else 0,
             "process_day": _known(batch.process_day if batch else math.nan),
             "viable_cells": _known(batch.viable_cells if batch else math.nan),
             "expected_remaining_h": _known(batch.expected_remaining_h if batch else math.nan),
@@ -84,6 +109,7 @@ def as_json(seen: Any, names: Sequence[str]) -> dict[str, Any]:
             {
                 "alarm_id": a.alarm_id,
                 "priority": PRIORITIES.get(a.priority, "?"),
+                "waits": a.state in WAITING,
                 "message": a.message,
                 "do": a.response,
             }
@@ -102,7 +128,7 @@ def show(found: dict[str, Any], console: Console) -> None:
     for column in ("module", "state", "phase", "doing"):
         table.add_column(column)
     for name, module in found["modules"].items():
-        abnormal = module["state"] in (None, "HELD", "HOLDING", "ABORTED", "ABORTING", "STOPPED")
+        abnormal = module["state"] in ABNORMAL
         doing = module["last_error"] if abnormal and module["last_error"] else module["step"]
         table.add_row(name, module["state"] or "silent", module["action"], doing, style="bold red" if abnormal else "")
     console.print(table)

@@ -28,7 +28,7 @@ FLUSH_SHARE = 0.01
 """The pause between flushes grows to this share of the recording's age, up to LONGEST_FLUSH_S: the index of chunks is
 kept in memory until the end, and weeks of small chunks would fill it."""
 
-_COULD_NOT_READ = (McapError, CRCValidationError, ValueError, KeyError, RuntimeError, EOFError, struct.error)
+COULD_NOT_READ = (McapError, CRCValidationError, ValueError, KeyError, RuntimeError, EOFError, struct.error)
 """What readers and decompressors raise on a file that ends in the middle of a record."""
 
 
@@ -66,8 +66,12 @@ class McapRecording:
         self._started_s = self._flushed_s = time.monotonic()
         self._writer.start(profile="ros2")
 
-    def add_topic(self, topic: str, type_name: str) -> int:
-        """Return the channel of a topic; raises SchemaError when the type's definition is not there."""
+    def add_topic(self, topic: str, type_name: str, profile: str = "") -> int:
+        """Return the channel of a topic; raises SchemaError when the type's definition is not there.
+
+        Args:
+            profile: name of the QoS profile with which it is heard, kept for playing it back.
+        """
         key = (topic, type_name)
         with self._lock:
             if key not in self._channels:
@@ -75,7 +79,9 @@ class McapRecording:
                 if type_name not in self._schemas:
                     schema = self._schema_of(type_name).encode()
                     self._schemas[type_name] = writer.register_schema(type_name, "ros2msg", schema)
-                self._channels[key] = writer.register_channel(topic, "cdr", self._schemas[type_name])
+                self._channels[key] = writer.register_channel(
+                    topic, "cdr", self._schemas[type_name], {"qos": profile} if profile else {}
+                )
             return self._channels[key]
 
     def write(self, channel: int, data: bytes, received_ns: int, published_ns: int) -> None:
@@ -159,7 +165,7 @@ def mend(path: Path) -> int:
             try:
                 for record in StreamReader(torn, validate_crcs=True, record_size_limit=1 << 30).records:
                     count += copy.take(record)
-            except _COULD_NOT_READ:
+            except COULD_NOT_READ:
                 pass  # here it was torn: what comes after cannot be told
             copy.writer.finish()
             stream.flush()

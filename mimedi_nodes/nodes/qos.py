@@ -29,3 +29,8 @@ TIME = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, 1)
 """Grants of simulated time: the last one reaches a participant that comes late."""
 
 PROFILES = {"STATE": STATE, "TELEMETRY": TELEMETRY, "EVENT": EVENT, "IMAGE": IMAGE, "CLOCK": CLOCK, "TIME": TIME}
+
+
+def name_of(profile: QoSProfile) -> str:
+    """Return the name of one of these profiles; empty for another one."""
+    return next((name for name, each in PROFILES.items() if each is profile), "")

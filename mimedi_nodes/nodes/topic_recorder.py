@@ -87,7 +87,7 @@ class TopicRecorder:
         package, _, name = type_name.split("/")
         try:
             kind = getattr(importlib.import_module(f"{package}.msg"), name)
-            channel = self._recording.add_topic(topic, type_name)
+            channel = self._recording.add_topic(topic, type_name, qos.name_of(profile))
         except (ImportError, AttributeError, SchemaError) as error:
             self._unknown.add(type_name)
             self._node.get_logger().warning(f"topic {topic} is not recorded: {error}")

@@ -10,6 +10,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mimedi_nodes.commands.names import BOOTSTRAP, COMMANDS, LOCAL_ONLY, WITH_ROS
+
 from . import environment
 from .errors import SetupError
 from .host import Distribution, sourced_distribution
@@ -17,12 +19,6 @@ from .layout import Layout
 from .provision import Provisioner
 
 COULD_NOT_RUN = 2
-
-# Served by mimedi_nodes.commands, with what each needs: the ROS overlay or the libraries alone.
-_WITH_ROS = ("demo", "produce", "status", "dashboard")
-_WITHOUT_ROS = ("simulate", "recipe", "verify", "report", "track", "segment", "check-physics",
-                "user", "sign", "release", "lab", "review", "export", "label", "maintenance")  # fmt: skip
-_LOCAL_ONLY = ("demo",)
 
 HELP = """\
 workcell: one patient's batch of cells, from apheresis to frozen dose, on ROS 2
@@ -42,8 +38,15 @@ set up
 run
   ./workcell up hardware:=sim          launch the workcell and stay; arguments go to the launch file
   ./workcell produce car_t_cd19        ask a running workcell for a batch
-  ./workcell status                    modules, batch, alarms of a running workcell
-  ./workcell dashboard                 the operator's window
+  ./workcell status                    modules, batch, alarms of a running workcell; --check for scripts
+  ./workcell watch                     the same, live
+  ./workcell alarms ack ALARM          list, acknowledge, reset, shelve alarms; `alarms explain` says what to do
+  ./workcell answer                    the question that the batch waits for
+  ./workcell hold --why "bag leaks"    likewise pause, resume, restart, stop, abort; person and reason go on record
+  ./workcell dashboard [NAME]          the operator's windows: overview, workcell, batch, vision, alarms, trends, record
+  ./workcell web                       the operator's page for a tablet; --foxglove also for Foxglove or Lichtblick
+  ./workcell replay runs/BATCH         play a recorded batch back to dashboards
+  . <(./workcell completion bash)      complete commands and options with Tab; zsh likewise
   ./workcell exec ros2 launch mimedi_workcell workcell.launch.py --show-args
                                        run anything inside the environment
 
@@ -77,6 +80,8 @@ On a host with a sourced ROS 2 distribution (Jazzy or newer) its own packages ar
 def main(arguments: Sequence[str], root: Path) -> int:
     """Run one command; returns its exit status, 2 when the machine or the clone cannot."""
     layout = Layout(root)
+    if "_ARGCOMPLETE" in os.environ:
+        return _complete(layout)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
         print(HELP, end="")
         return 0
@@ -130,12 +135,21 @@ def _dispatch(layout: Layout, command: str, arguments: list[str], env: Mapping[s
         provisioner.ensure(overlay=False)
         print(f"requirements.lock: {lock.renew(layout, layout.venv_python)} distributions")
         return 0
-    if command in _WITH_ROS or command in _WITHOUT_ROS:
-        provisioner.ensure(overlay=command in _WITH_ROS)
+    if command in COMMANDS:
+        provisioner.ensure(overlay=command in WITH_ROS)
         delegated = [_python(layout, distribution), "-m", "mimedi_nodes.commands", command, *arguments]
-        return _replace(layout, distribution, env, delegated, local_only=command in _LOCAL_ONLY)
-    known = sorted([*_WITH_ROS, *_WITHOUT_ROS, "setup", "up", "test", "exec", "clean", "lock"])
+        return _replace(layout, distribution, env, delegated, local_only=command in LOCAL_ONLY)
+    known = sorted([*COMMANDS, *BOOTSTRAP])
     raise SetupError(f"unknown command '{command}'; known are {', '.join(known)}. See ./workcell --help")
+
+
+def _complete(layout: Layout) -> int:
+    """Serve the shell's completion; a clone that is not set up yet completes nothing."""
+    python = _python(layout, sourced_distribution(os.environ))
+    if Path(python).is_file():
+        os.chdir(layout.root)
+        os.execve(python, [python, "-m", "mimedi_nodes.commands"], dict(os.environ))
+    return 1
 
 
 def _python(layout: Layout, distribution: Distribution | None) -> str:

@@ -1,0 +1,205 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What commands and the web page see of a running workcell and ask of it; never of an instrument, only of its nodes."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import rclpy
+from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+from rclpy.signals import SignalHandlerOptions
+from rclpy.task import Future
+
+from mimedi_msgs.msg import AlarmList, BatchStatus, Measurement, ModuleState, PopulationSummary, Prompt, Telemetry
+from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
+
+from . import qos
+
+REPLY_S = 10.0
+"""Steady time [s] after which a request counts as unanswered."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A measured value with the process time of its message [s]."""
+
+    time_s: float
+    value: Measurement
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of a request; `state` is the procedure's state where it was a command to it."""
+
+    accepted: bool
+    message: str = ""
+    state: str = ""
+
+
+@dataclass
+class Seen:
+    """What has been heard of the workcell so far; `heard_s` has the steady time of each module's last word [s]."""
+
+    batch: BatchStatus | None = None
+    modules: dict[str, ModuleState] = field(default_factory=dict)
+    heard_s: dict[str, float] = field(default_factory=dict)
+    alarms: AlarmList | None = None
+    prompt: Prompt | None = None
+    supervisor: DiagnosticArray | None = None
+    population: PopulationSummary | None = None
+    measured: dict[tuple[str, str], Measured] = field(default_factory=dict)
+
+    def failure(self) -> str:
+        """Return why the supervisor could not bring the workcell up; empty while it has not given up."""
+        if self.supervisor is None or not self.supervisor.status:
+            return ""
+        workcell = self.supervisor.status[0]
+        failed = any(value.key == "phase" and value.value == "failed" for value in workcell.values)
+        return workcell.message if failed else ""
+
+
+class WorkcellClient:
+    """Listens to a workcell and asks its services; ROS runs in a thread of its own, calls here wait with deadlines.
+
+    Args:
+        namespace: the workcell's namespace, empty for none.
+        modules: names of its modules.
+        name: name of the node.
+        on_change: called in the ROS thread after each message, with the name of what has changed.
+    """
+
+    def __init__(
+        self,
+        namespace: str,
+        modules: tuple[str, ...],
+        name: str = "workcell_client",
+        on_change: Callable[[str], None] | None = None,
+    ) -> None:
+        self.seen = Seen()
+        self.heard = threading.Condition()
+        self._on_change = on_change
+        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # the command ends by Python's own
+        self.node = Node(name, namespace=namespace)
+        node = self.node
+        node.create_subscription(BatchStatus, "coordinator/batch_status", self._take("batch"), qos.STATE)
+        node.create_subscription(AlarmList, "alarms", self._take("alarms"), qos.STATE)
+        node.create_subscription(DiagnosticArray, "supervisor/status", self._take("supervisor"), qos.STATE)
+        node.create_subscription(Prompt, "coordinator/prompt", self._take("prompt"), qos.STATE)
+        for module in modules:
+            node.create_subscription(ModuleState, f"{module}/state", self._take_module, qos.STATE)
+        self._command = node.create_client(CommandBatch, "coordinator/command_batch")
+        self._answer = node.create_client(AnswerPrompt, "coordinator/answer_prompt")
+        self._alarm = node.create_client(AcknowledgeAlarm, "supervisor/acknowledge_alarm")
+        self._modules = modules
+        self._executor = SingleThreadedExecutor()
+        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
+
+    def start(self) -> None:
+        """Begin to listen: after this, what is in `seen` changes."""
+        self._executor.add_node(self.node)
+        self._thread.start()
+
+    def listen_to_values(self, vision: str = "vision_qc") -> None:
+        """Hear measurements too; before `start`."""
+        for module in self._modules:
+            self.node.create_subscription(Telemetry, f"{module}/telemetry", self._take_telemetry, qos.TELEMETRY)
+        self.node.create_subscription(
+            PopulationSummary, f"{vision}/population", self._take("population"), qos.TELEMETRY
+        )
+
+    def close(self) -> None:
+        """Leave the graph."""
+        self._executor.shutdown()
+        if self._thread.is_alive():
+            self._thread.join(5.0)
+        self.node.destroy_node()
+        rclpy.try_shutdown()
+
+    def wait_seen(self, enough: Callable[[Seen], bool], timeout_s: float) -> bool:
+        """Return when `enough` has been heard, or False after `timeout_s` [s]; asked at every message."""
+        with self.heard:
+            return self.heard.wait_for(lambda: enough(self.seen), timeout_s)
+
+    def sources(self) -> tuple[bool, bool]:
+        """Return whether somebody offers the batch's status (the coordinator), and the alarms (the supervisor)."""
+        return tuple(self.node.count_publishers(t) > 0 for t in ("coordinator/batch_status", "alarms"))  # type: ignore[return-value]
+
+    def command(self, command: str, who: str, why: str) -> Outcome:
+        """Give an ISA-88 command to the procedure."""
+        request = CommandBatch.Request(command=command, who=who, why=why)
+        reply = self.call(self._command, request, REPLY_S)
+        return _silent(self._command) if reply is None else Outcome(reply.accepted, reply.message, reply.state)
+
+    def act_on_alarm(self, alarm_id: str, act: str, who: str, why: str = "", shelve_h: float = 0.0) -> Outcome:
+        """Acknowledge, reset, shelve or unshelve an alarm."""
+        request = AcknowledgeAlarm.Request(alarm_id=alarm_id, act=act, who=who, why=why, shelve_h=shelve_h)
+        reply = self.call(self._alarm, request, REPLY_S)
+        return _silent(self._alarm) if reply is None else Outcome(reply.accepted, reply.message)
+
+    def answer(self, prompt_id: str, answer: str, who: str, why: str = "answered on the terminal") -> Outcome:
+        """Answer an open question."""
+        request = AnswerPrompt.Request(prompt_id=prompt_id, answer=answer, who=who, why=why)
+        reply = self.call(self._answer, request, REPLY_S)
+        return _silent(self._answer) if reply is None else Outcome(reply.accepted, reply.message)
+
+    def call(self, client: Any, request: Any, timeout_s: float) -> Any:
+        """Return a service's reply, None when it is not offered or does not answer within `timeout_s` [s]."""
+        deadline_s = time.monotonic() + timeout_s
+        if not client.wait_for_service(timeout_s):
+            return None
+        future = client.call_async(request)
+        reply = self.wait(future, deadline_s - time.monotonic())
+        if reply is None:
+            client.remove_pending_request(future)
+        return reply
+
+    @staticmethod
+    def wait(future: Future, timeout_s: float) -> Any:
+        """Return a future's result, None when it has none within `timeout_s` [s]."""
+        done = threading.Event()
+        future.add_done_callback(lambda _: done.set())
+        return future.result() if done.wait(max(timeout_s, 0.0)) else None
+
+    def _spin(self) -> None:
+        with contextlib.suppress(ExternalShutdownException):  # the command was interrupted
+            self._executor.spin()
+
+    def _take(self, name: str) -> Callable[[Any], None]:
+        def take(message: Any) -> None:
+            with self.heard:
+                setattr(self.seen, name, message)
+                self.heard.notify_all()
+            self._tell(name)
+
+        return take
+
+    def _take_module(self, message: ModuleState) -> None:
+        with self.heard:
+            self.seen.modules[message.module] = message
+            self.seen.heard_s[message.module] = time.monotonic()
+            self.heard.notify_all()
+        self._tell("modules")
+
+    def _take_telemetry(self, message: Telemetry) -> None:
+        time_s = message.stamp.sec + 1e-9 * message.stamp.nanosec
+        with self.heard:
+            for value in message.values:
+                if math.isfinite(value.value):
+                    self.seen.measured[(message.module, value.name)] = Measured(time_s, value)
+        self._tell("measured")
+
+    def _tell(self, what: str) -> None:
+        if self._on_change is not None:
+            self._on_change(what)
+
+
+def _silent(client: Any) -> Outcome:
+    return Outcome(False, f"{client.srv_name} did not answer within {REPLY_S:g} s; is the workcell up?")
