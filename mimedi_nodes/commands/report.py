@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from mimedi_nodes.records.attachments import registered
-from mimedi_nodes.records.chain import HEADS_FILE
 from mimedi_nodes.records.errors import RecordError
-from mimedi_nodes.records.heads import Head
+from mimedi_nodes.records.pdf import render_pdf
 from mimedi_nodes.records.report import REPORT_FILE, render_report, write_report
 from mimedi_nodes.records.review import Evaluate, review
 from mimedi_nodes.records.specification import product_file
 from mimedi_nodes.records.specification import read_specification as read_file
 from mimedi_nodes.records.summary import read_events
+
+from .export import last_head
 
 REPRINT_FILE = "report_reprint.html"
 
@@ -32,11 +33,12 @@ def main(argv: Sequence[str], evaluate: Evaluate | None = None) -> int:
     """
     parser = argparse.ArgumentParser(
         prog="workcell report",
-        description="Writes the HTML report of a run from its record. It changes neither record nor verdict; run "
-        "`workcell verify` to know whether the record is the one that was written.",
+        description="Writes the report of a run from its record, as HTML or PDF. It changes neither record nor "
+        "verdict; run `workcell verify` to know whether the record is the one that was written.",
     )
     parser.add_argument("run", type=Path, help="run folder, e.g. runs/B2026-001")
     parser.add_argument("--output", type=Path, help=f"file to write (default: RUN/{REPORT_FILE}, or {REPRINT_FILE}")
+    parser.add_argument("--pdf", action="store_true", help="write it as PDF")
     parser.add_argument("--specification", type=Path, help="product file (default: config/products/<product>.yaml)")
     options = parser.parse_args(list(argv))
     run = options.run.resolve()
@@ -44,11 +46,12 @@ def main(argv: Sequence[str], evaluate: Evaluate | None = None) -> int:
         events = read_events(run)
         started = next((event.data for event in events if event.kind == "batch_started"), {})
         specification = read_specification(options.specification, str(started.get("product", "")))
-        html = render_report(review(events, specification, evaluate or _evaluation()), _last_head(run))
+        html = render_report(review(events, specification, evaluate or _evaluation()), last_head(run), run)
         # A report that was attached to the record stays as it is.
         default = run / (REPRINT_FILE if REPORT_FILE in registered(events) else REPORT_FILE)
         output = options.output.resolve() if options.output is not None else default
-        path = write_report(output.parent, html, output.name)
+        content = render_pdf(html) if options.pdf else html
+        path = write_report(output.parent, content, output.with_suffix(".pdf").name if options.pdf else output.name)
     except RecordError as error:
         print(f"workcell report: {error}", file=sys.stderr)
         return 2
@@ -72,12 +75,6 @@ def _products_folder() -> Path:
             if (folder / "products").is_dir():
                 return folder / "products"
     raise RecordError("config/products is not found beside the program; name the file with --specification")
-
-
-def _last_head(run: Path) -> Head | None:
-    path = run / HEADS_FILE
-    lines = path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
-    return Head.from_line(lines[-1]) if lines else None
 
 
 def _evaluation() -> Evaluate:

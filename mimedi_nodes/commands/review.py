@@ -48,6 +48,8 @@ def main(argv: Sequence[str]) -> int:
         print(f"workcell review: {error}{hint}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
     summary = json.loads(reviewed.summary_json)
+    if reviewed.lack:
+        print(f"workcell review: {reviewed.lack}", file=sys.stderr)
     if options.json:
         print(json.dumps(summary, indent=2, ensure_ascii=False))
     else:

@@ -13,12 +13,12 @@ from rich.console import Console
 
 from ..modules.registry import config_folder
 from ..nodes.signature_check import specification_of
-from ..process.disposition import Disposition, disposition
 from ..process.errors import WorkcellError
 from ..process.release import evaluate
 from ..process.signing import Content, SigningError, sign
 from ..process.users import read_accounts, signer_keys
 from ..records.attachments import registered
+from ..records.disposition import Disposition, disposition
 from ..records.errors import RecordError
 from ..records.heads import PUBLIC_KEY_FILE, load_public_key
 from ..records.review import review

@@ -14,6 +14,7 @@ from ..records.canonical import canonical_json
 from ..records.errors import RecordError
 from ..records.events import RecordEvent
 from ..records.heads import Head
+from ..records.pdf import PDF_FILE, render_pdf
 from ..records.review import Evaluate, Review, review
 from ..records.specification import product_file, read_specification
 from ..records.summary import SUMMARY_FILE, summarize
@@ -28,11 +29,12 @@ STAGES = {"meets_provisionally": "provisional", "meets": "final"}
 
 @dataclass(frozen=True)
 class Reviewed:
-    """Outcome of a review: verdict, summary as JSON, run folder relative to the runs folder."""
+    """Outcome of a review: verdict, summary as JSON, run folder relative to the runs folder, what could not be made."""
 
     verdict: str
     summary_json: str
     folder: str
+    lack: str = ""
 
 
 def review_batch(
@@ -55,9 +57,8 @@ def review_batch(
     specification = read_specification(product_file(products_dir, str(started.get("product", ""))))
     reviewed = review(events, specification, evaluate)
     summary_json = canonical_json(summarize(reviewed, head))
-    if write_files:
-        _write(keeper, batch_id, reviewed, head, summary_json)
-    return Reviewed(reviewed.verdict, summary_json, batch_id)
+    lack = _write(keeper, batch_id, reviewed, head, summary_json) if write_files else ""
+    return Reviewed(reviewed.verdict, summary_json, batch_id, lack)
 
 
 def _known(keeper: RecordKeeper, batch_id: str, events: list[RecordEvent]) -> Reviewed | None:
@@ -75,10 +76,15 @@ def _known(keeper: RecordKeeper, batch_id: str, events: list[RecordEvent]) -> Re
     return Reviewed(str(json.loads(summary_json)["verdict"]), summary_json, batch_id)
 
 
-def _write(keeper: RecordKeeper, batch_id: str, reviewed: Review, head: Head | None, summary_json: str) -> None:
+def _write(keeper: RecordKeeper, batch_id: str, reviewed: Review, head: Head | None, summary_json: str) -> str:
     folder = keeper.folder(batch_id)
-    html = load_report().render_report(reviewed, head)
-    for name in (SUMMARY_FILE, REPORT_FILE):
+    html = load_report().render_report(reviewed, head, folder)
+    lack, pdf = "", b""
+    try:
+        pdf = render_pdf(html)
+    except RecordError as error:
+        lack = str(error)  # the record and its report in HTML do not wait for a library of the host
+    for name in (SUMMARY_FILE, REPORT_FILE, PDF_FILE):
         if (folder / name).exists():
             keeper.publish_file(batch_id, *run_files.copy_aside(folder, name))
     summary = run_files.write_part(folder, SUMMARY_FILE, summary_json + "\n")
@@ -91,7 +97,10 @@ def _write(keeper: RecordKeeper, batch_id: str, reviewed: Review, head: Head | N
         }
         keeper.note(batch_id, "certificate_issued", f"{stage} certificate", "computed from the record", data)
     keeper.publish_file(batch_id, summary, SUMMARY_FILE)
+    if pdf:
+        keeper.publish_file(batch_id, run_files.write_part(folder, PDF_FILE, pdf), PDF_FILE)
     keeper.publish_file(batch_id, run_files.write_part(folder, REPORT_FILE, html), REPORT_FILE)
+    return lack
 
 
 def load_report() -> ModuleType:

@@ -231,6 +231,8 @@ class RecorderNode(ManagedNode):
         try:
             reviewed = await result_in_executor(self, self.loop, self._reviewed(request.batch_id, request.write_report))
             reply.verdict, reply.summary_json, reply.folder = reviewed.verdict, reviewed.summary_json, reviewed.folder
+            if reviewed.lack:
+                self.get_logger().warning(reviewed.lack)
         except (StorageError, OSError) as error:
             reply.error_msg = str(error)
             self._alarms.storage_failed(request.batch_id, str(error))

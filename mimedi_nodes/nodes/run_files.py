@@ -25,16 +25,16 @@ def part_of(folder: Path, name: str) -> Path:
     return folder / f"{name}{PART}"
 
 
-def write_part(folder: Path, name: str, text: str) -> Path:
-    """Write a text to the part of a file, on disk on return.
+def write_part(folder: Path, name: str, content: str | bytes) -> Path:
+    """Write text or bytes to the part of a file, on disk on return.
 
     Raises:
         StorageError: the disk is full or the folder cannot be written.
     """
     part = part_of(folder, name)
     try:
-        with part.open("w", encoding="utf-8") as stream:
-            stream.write(text)
+        with part.open("wb") as stream:
+            stream.write(content if isinstance(content, bytes) else content.encode())
             stream.flush()
             os.fsync(stream.fileno())
     except OSError as error:

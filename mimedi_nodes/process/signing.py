@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from ..records.disposition import objections, stage_of
 from ..records.events import RecordEvent, wall_time
 from ..records.facts import gather_facts
 from ..records.signatures import Signature, Statement, check_signature, read_signature
 from .credentials import Person
-from .disposition import objections, stage_of
 from .errors import WorkcellError
 from .release import evaluate
 from .roles import Roles

@@ -119,10 +119,11 @@ def _lots(facts: Facts) -> Iterable[ExceptionItem]:
 
 
 def _balance(facts: Facts) -> Iterable[ExceptionItem]:
-    for move in trace(facts.events).moves:
-        if move.is_closed is False:
-            text = f"{move.step}: {move.source} → {move.target}, gap {number_text(move.gap_ul / 1000.0)} mL by weight"  # type: ignore[operator]
-            yield ExceptionItem(MAJOR, "balance not closed", text, move.time_s, move.row)
+    for balance in trace(facts.events).balances:
+        gap_ul = balance.gap_ul
+        if gap_ul is not None and not balance.is_closed:
+            text = f"{balance.step}: {balance.way}, gap {gap_ul / 1000.0:+.2f} mL by weight"
+            yield ExceptionItem(MAJOR, "balance not closed", text, balance.time_s, balance.row)
 
 
 def _message(data: Mapping[str, Any]) -> str:

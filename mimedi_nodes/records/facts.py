@@ -122,6 +122,7 @@ def _batch_started(facts: Facts, event: RecordEvent) -> None:
     for name, short in (("patient_id", "patient"), ("donor_id", "donor"), ("patient_weight_kg", "weight_kg")):
         batch[name] = event.data.get(name, event.data.get(short))
     batch["run_kind"] = run_kind([event])
+    batch["began"] = event.wall_time
     parameters = event.data.get("parameters")
     if isinstance(parameters, Mapping):
         for name, value in parameters.items():

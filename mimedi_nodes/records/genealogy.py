@@ -31,11 +31,20 @@ class Lot:
 
 @dataclass(frozen=True)
 class Move:
-    """Liquid that went from one container into another.
+    """Material that went from one container into another, or into a sample."""
+
+    source: str
+    target: str
+
+
+@dataclass(frozen=True)
+class Balance:
+    """What a step moved, by strokes and by weight.
 
     Args:
         time_s: process time [s].
         step: path of the phase.
+        way: from where to where, for people.
         volume_ul: by the strokes; None when unknown.
         left_ul, arrived_ul: by weight; None when the container is not weighed.
         row: number of the row of the record.
@@ -43,13 +52,11 @@ class Move:
 
     time_s: float
     step: str
-    source: str
-    target: str
+    way: str
     volume_ul: float | None
-    left_ul: float | None = None
-    arrived_ul: float | None = None
-    row: int = 0
-    label: str = ""
+    left_ul: float | None
+    arrived_ul: float | None
+    row: int
 
     @property
     def gap_ul(self) -> float | None:
@@ -70,13 +77,13 @@ class Move:
 
 @dataclass
 class Genealogy:
-    """Lots and moves of a batch, and what follows from them.
+    """Lots, moves and balances of a batch, and what follows from them.
 
     `contents` names, per container, every lot and container whose material has ever been in it.
     """
 
     lots: list[Lot] = field(default_factory=list)
-    moves: list[Move] = field(default_factory=list)
+    balances: list[Balance] = field(default_factory=list)
     contents: dict[str, set[str]] = field(default_factory=dict)
 
     def made_of(self, container: str) -> set[str]:
@@ -104,18 +111,14 @@ def trace(events: Iterable[RecordEvent]) -> Genealogy:
         if event.kind == "material" and data.get("lot"):
             found.lots.append(_lot(event))
         elif event.kind == "material":
-            for move in _moves(event, row):
-                _carry(found, move)
+            _take_move(found, event, row)
         elif event.kind == "sample_taken":
-            source, label = str(data.get("container", "")), event.what
-            volume = _number(data.get("volume_ul"))
-            _carry(found, Move(event.process_time_s, _step(data), source, label, volume, row=row, label=label))
+            _carry(found, Move(str(data.get("container", "")), event.what))
         elif event.kind == "phase_ended":
             result = data.get("result")
-            used = _number(result.get("medium_used_ul")) if isinstance(result, Mapping) else None
-            if used:
+            if isinstance(result, Mapping) and _number(result.get("medium_used_ul")):
                 # Perfusion brings medium without a move of its own.
-                _carry(found, Move(event.process_time_s, _step(data), "medium", "culture_vessel", used, row=row))
+                _carry(found, Move("medium", "culture_vessel"))
     return found
 
 
@@ -128,33 +131,35 @@ def _lot(event: RecordEvent) -> Lot:
     )
 
 
-def _moves(event: RecordEvent, row: int) -> Iterable[Move]:
+def _take_move(found: Genealogy, event: RecordEvent, row: int) -> None:
     data = event.data
     source, target = data.get("source") or data.get("from"), data.get("destination") or data.get("to")
     if not source or not target:
         return
-    time_s, step = event.process_time_s, _step(data)
+    _carry(found, Move(str(source), str(target)))
+    way, volume = f"{source} → {target}", _number(data.get("volume_ul"))
     left, arrived = _number(data.get("weighed_source_ul")), _number(data.get("weighed_destination_ul"))
     if "sample_ul" in data:
-        # The chip: two come in, two go out; each outlet carries both.
-        sample, buffer = _number(data.get("sample_ul")), _number(data.get("buffer_ul"))
-        out, waste = _number(data.get("volume_ul")), _number(data.get("waste_ul"))
-        yield Move(time_s, step, str(source), str(target), sample, row=row)
-        yield Move(time_s, step, str(data.get("buffer")), str(target), buffer, row=row)
-        yield Move(time_s, step, "chip", str(target), None, None, out, row)
-        yield Move(time_s, step, str(source), str(data.get("waste")), None, None, waste, row)
-        return
-    yield Move(time_s, step, str(source), str(target), _number(data.get("volume_ul")), left, arrived, row)
+        # The chip: two come in by strokes, two go out by weight; each outlet carries both.
+        for inlet in (source, data.get("buffer")):
+            for outlet in (target, data.get("waste")):
+                if inlet and outlet:
+                    _carry(found, Move(str(inlet), str(outlet)))
+        way = f"{source} + {data.get('buffer')} → {target} + {data.get('waste')}"
+        volume = _sum(data.get("sample_ul"), data.get("buffer_ul"))
+        left, arrived = None, _sum(data.get("volume_ul"), data.get("waste_ul"))
+    step = str(data.get("phase_id") or "")
+    found.balances.append(Balance(event.process_time_s, step, way, volume, left, arrived, row))
 
 
 def _carry(found: Genealogy, move: Move) -> None:
-    found.moves.append(move)
     parts = found.contents.setdefault(move.source, {move.source})
     found.contents.setdefault(move.target, {move.target}).update(parts)
 
 
-def _step(data: Mapping[str, Any]) -> str:
-    return str(data.get("phase_id") or "")
+def _sum(*values: Any) -> float | None:
+    numbers = [_number(value) for value in values]
+    return None if None in numbers else sum(number for number in numbers if number is not None)
 
 
 def _number(value: Any) -> float | None:

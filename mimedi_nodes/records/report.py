@@ -15,6 +15,7 @@ from markupsafe import Markup
 from . import plots
 from .attachments import registered
 from .errors import RecordError
+from .exceptions import exceptions
 from .facts import is_number
 from .heads import Head
 from .report_rows import (
@@ -25,10 +26,23 @@ from .report_rows import (
     figure_rows,
     identity_rows,
     laboratory_rows,
-    material_rows,
     prompt_rows,
     step_rows,
     tuning_rows,
+)
+from .report_sections import (
+    calibration_rows,
+    decision,
+    dose_parts,
+    environment_rows,
+    exception_groups,
+    exception_rows,
+    grade_rows,
+    lot_rows,
+    move_rows,
+    picture_rows,
+    sample_rows,
+    signature_rows,
 )
 from .review import Review, number_text, unit_text
 from .summary import summarize
@@ -37,16 +51,18 @@ REPORT_FILE = "report.html"
 _TONES = {"meets": "good", "meets_provisionally": "good", "rejected": "bad"}
 
 
-def render_report(review: Review, head: Head | None) -> str:
+def render_report(review: Review, head: Head | None, folder: Path | None = None) -> str:
     """Return the report of a reviewed batch as HTML without any outside reference.
 
     Args:
         review: the reviewed batch.
         head: last signed head of its record; None when the record is not kept.
+        folder: run folder, whose attached pictures are shown; None without.
     """
     facts = review.facts
     summary = summarize(review, head)
     started = facts.values["batch"]
+    found = exceptions(review)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["number"] = number_text
     environment.filters["unit"] = unit_text
@@ -76,7 +92,19 @@ def render_report(review: Review, head: Head | None) -> str:
         release=[row for row in review.rows if row.group != "in_process"],
         controls=[row for row in review.rows if row.group == "in_process"],
         specification={name: review.specification.get(name, "") for name in ("product", "version", "status")},
-        exceptions=exception_texts(review),
+        decided=decision(facts).text,
+        signed=signature_rows(facts),
+        groups=exception_groups(found),
+        exceptions=exception_rows(found),
+        counts=exception_texts(review),
+        grades=grade_rows(facts),
+        environment=environment_rows(facts),
+        pictures=picture_rows(facts, folder),
+        lots=lot_rows(facts),
+        parts=dose_parts(facts),
+        moves=move_rows(facts),
+        samples=sample_rows(facts),
+        calibrations=calibration_rows(facts),
         timeline=plots.plot_timeline(facts),
         plots=[plot for plot in drawn if plot],
         tuning=tuning_rows(facts),
@@ -85,7 +113,6 @@ def render_report(review: Review, head: Head | None) -> str:
         decisions=decision_rows(facts),
         prompts=prompt_rows(facts),
         laboratory=laboratory_rows(facts),
-        materials=material_rows(facts),
         unavailable=[
             {"what": event.data.get("step") or event.what, "why": event.why or event.data.get("reason", "")}
             for event in facts.of_kind("step_not_available")
@@ -94,7 +121,7 @@ def render_report(review: Review, head: Head | None) -> str:
     )
 
 
-def write_report(folder: Path, html: str, name: str = REPORT_FILE) -> Path:
+def write_report(folder: Path, content: str | bytes, name: str = REPORT_FILE) -> Path:
     """Write a report into the run folder, whole or not at all, and return its path.
 
     Raises:
@@ -103,7 +130,7 @@ def write_report(folder: Path, html: str, name: str = REPORT_FILE) -> Path:
     path = folder / name
     draft = path.with_name(f".{name}.draft")
     try:
-        draft.write_text(html, encoding="utf-8")
+        draft.write_bytes(content if isinstance(content, bytes) else content.encode())
         os.replace(draft, path)
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}; free space, then ask for the report again") from error

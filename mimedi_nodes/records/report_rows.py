@@ -30,7 +30,6 @@ _DECISIVE = (
 )
 _PROGRAMS = ("coordinator", "supervisor", "recorder")
 _UNUSUAL = ("held", "holding", "stop", "abort")
-_DELIVERED = ("volume_destination_ul", "volume_target_ul", "volume_moved_ul", "dose_volume_ul", "volume_ul")
 _UNITS = {
     "ul": "µL", "um": "µm", "c": "°C", "hz": "Hz", "mm": "mmol/L", "s": "s", "h": "h", "tu": "TU", "vpp": "V",
 }  # fmt: skip
@@ -42,12 +41,20 @@ def identity_rows(summary: Mapping[str, Any], started: Mapping[str, Any]) -> lis
     rows = [
         ("Product", summary["product"]),
         ("Recipe", f"{summary['recipe']} {started.get('version') or ''}".strip()),
-        ("Chain of identity, patient", started.get("patient_id")),
-        ("Donor", started.get("donor_id")),
+        ("Chain of identity, recipient", started.get("patient_id")),
+        ("Chain of identity, donor", _donor(started)),
         ("Body weight", f"{weight:g} kg" if is_number(weight) else None),
+        ("Kind of run", started.get("run_kind")),
+        ("Began (UTC)", str(started.get("began") or "")[:16].replace("T", " ")),
         ("Duration", f"{summary['duration_d']:.1f} d" if is_number(summary["duration_d"]) else None),
     ]
     return [(name, str(value) if value not in (None, "") else "–") for name, value in rows]
+
+
+def _donor(started: Mapping[str, Any]) -> Any:
+    """The donor, said to be the recipient where they are one person."""
+    donor = started.get("donor_id")
+    return "recipient" if donor and donor == started.get("patient_id") else donor
 
 
 def figure_rows(review: Review, summary: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -179,6 +186,8 @@ def decision_rows(facts: Facts) -> list[dict[str, str]]:
         # Routine of the machines stays in the record: branches taken, services reset and started by programs.
         if event.kind == "decision" and isinstance(event.data.get("outcome"), bool):
             continue
+        if event.kind == "command" and (old, new) == ("COMPLETED", "IDLE"):
+            continue  # a service made ready for its next phase
         if event.kind == "command" and who in _PROGRAMS and not str(new).lower().startswith(_UNUSUAL):
             continue
         rows.append(
@@ -211,11 +220,15 @@ def prompt_rows(facts: Facts) -> list[dict[str, Any]]:
     return list(rows.values())
 
 
-def laboratory_rows(facts: Facts) -> list[dict[str, str]]:
-    """Results of the external laboratory."""
+def laboratory_rows(facts: Facts) -> list[dict[str, Any]]:
+    """Results of the external laboratory; one that says another thing than an earlier one is marked as changed."""
     rows = []
-    for event in facts.of_kind("laboratory_result"):
+    told: dict[tuple[str, str], Any] = {}
+    for event in facts.of_kind("laboratory_result", "laboratory_in_process"):
         data = event.data
+        key = (str(data.get("sample_id", "")), str(data.get("test", event.what)))
+        changed = key in told and told[key] != data.get("value")
+        told[key] = data.get("value")
         low, high = data.get("low"), data.get("high")
         rows.append(
             {
@@ -227,42 +240,10 @@ def laboratory_rows(facts: Facts) -> list[dict[str, str]]:
                 "unit": unit_text(str(data.get("unit") or "")),
                 "method": str(data.get("method") or ""),
                 "status": str(data.get("status") or ""),
+                "changed": changed,
             }
         )
     return rows
-
-
-def material_rows(facts: Facts) -> list[dict[str, str]]:
-    """Materials that came in, and transfers between containers, in their order."""
-    rows = []
-    for event in facts.of_kind("material", "phase_ended"):
-        data = event.data
-        if event.kind == "material":
-            source, target, volume = data.get("from"), data.get("to"), data.get("volume_ul")
-            row = (str(data.get("material", event.what)), data.get("lot"), data.get("label"))
-        else:
-            goal, result = data.get("goal"), data.get("result")
-            if not isinstance(goal, Mapping) or not isinstance(result, Mapping) or not goal.get("destination"):
-                continue
-            source, target = goal.get("source") or goal.get("container"), goal.get("destination")
-            volume = _first(result, *_DELIVERED)
-            row = (step_name(str(data.get("phase_id") or event.what)).replace("_", " "), None, result.get("sample_id"))
-        material, lot, label = row
-        rows.append(
-            {
-                "day": _days(event.process_time_s),
-                "material": material,
-                "lot": str(lot or "–"),
-                "label": str(label or "–"),
-                "way": f"{source or '–'} → {target or '–'}",
-                "volume": number_text(volume / 1000.0) if is_number(volume) else "–",
-            }
-        )
-    return rows
-
-
-def _first(result: Mapping[str, Any], *names: str) -> Any:
-    return next((result[name] for name in names if is_number(result.get(name))), None)
 
 
 def _results(result: Mapping[str, Any]) -> str:
@@ -278,6 +259,8 @@ def _results(result: Mapping[str, Any]) -> str:
 
 
 def _named(name: str, value: Any) -> str:
+    if name == "expires_s" and is_number(value):
+        return f"expires on day {value / DAY_S:.2f}"
     if name.endswith("_per_ml"):
         return f"{name[:-7].replace('_', ' ')} {number_text(value)} /mL"
     stem, _, unit = name.rpartition("_")

@@ -48,6 +48,7 @@ class ReleaseRow:
         reason: why, when it did not pass.
         low: lower end of the 95 % interval of the value, None when unknown.
         high: upper end of it.
+        status: of a laboratory's result, such as final or pending; empty for a computed value.
     """
 
     id: str
@@ -63,6 +64,7 @@ class ReleaseRow:
     reason: str = ""
     low: float | None = None
     high: float | None = None
+    status: str = ""
 
 
 @dataclass
@@ -129,6 +131,12 @@ def _superscript(exponent: int) -> str:
     return str(exponent).translate(str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹"))
 
 
+def _status(source: str, facts: Facts) -> str:
+    """Status of the laboratory results that a test's source reads; empty when it reads none."""
+    read = [detail.status for name, detail in facts.details.items() if name in source and name.startswith("lab.")]
+    return ", ".join(dict.fromkeys(status for status in read if status))
+
+
 def _mapping(row: Any) -> dict[str, Any]:
     if dataclasses.is_dataclass(row) and not isinstance(row, type):
         return dataclasses.asdict(row)
@@ -154,4 +162,5 @@ def _row(row: Mapping[str, Any], tests: Mapping[str, Mapping[str, Any]], facts: 
         reason=str(row.get("reason") or ""),
         low=row.get("low") if row.get("low") is not None else (detail.low if detail else None),
         high=row.get("high") if row.get("high") is not None else (detail.high if detail else None),
+        status=_status(source, facts),
     )

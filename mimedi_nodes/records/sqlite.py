@@ -53,12 +53,13 @@ def storage_error(what: str) -> Iterator[None]:
     """Turn SQLite's errors into a StorageError that names `what` and says what to do."""
     try:
         yield
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:
         raise StorageError(f"{what}: {error}; {_advice(error)}") from error
 
 
-def _advice(error: sqlite3.Error) -> str:
-    name = getattr(error, "sqlite_errorname", "") or ""
+def _advice(error: sqlite3.Error | UnicodeDecodeError) -> str:
+    # Text that is no UTF-8 is not what was written: SQLite itself does not look.
+    name = "SQLITE_CORRUPT" if isinstance(error, UnicodeDecodeError) else getattr(error, "sqlite_errorname", "") or ""
     if name.startswith("SQLITE_FULL") or "disk is full" in str(error):
         return "the disk is full: free space, then continue; nothing that was acknowledged is lost"
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):

@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Sequence
+from contextlib import closing
 from pathlib import Path
 
 from .batch_record import BatchRecord
@@ -111,17 +112,15 @@ class RecordStore:
                 # Only a hint: the records below tell all that they hold.
                 last = {}
         for database_file in sorted(self.runs_folder.glob(f"*/{DATABASE_FILE}")):
-            database = open_database(database_file, read_only=True)
             try:
-                with storage_error(str(database_file)):
+                name = str(database_file)
+                with closing(open_database(database_file, read_only=True)) as database, storage_error(name):
                     rows = database.execute("SELECT producer, MAX(sequence) FROM rows GROUP BY producer").fetchall()
-            except RecordError:
+                for name, number in rows:
+                    last[str(name)] = max(int(number), last.get(str(name), 0))
+            except (RecordError, ValueError, TypeError):
                 # A damaged old record must not stop today's batch: opening or verifying that record tells.
-                rows = []
-            finally:
-                database.close()
-            for name, number in rows:
-                last[name] = max(number, last.get(name, 0))
+                continue
         return last
 
     def _write_cursors(self) -> None:

@@ -16,10 +16,12 @@ from typing import Any
 
 from .canonical import canonical_json
 from .chain import DATABASE_FILE, ROW_COLUMNS, row_event
+from .disposition import disposition
 from .errors import RecordError
 from .events import RecordEvent
 from .heads import Head
 from .review import VERDICTS, Review
+from .signatures import signatures
 from .sqlite import open_database, storage_error
 
 SUMMARY_FILE = "summary.json"
@@ -39,6 +41,7 @@ def summarize(review: Review, head: Head | None) -> dict[str, Any]:
     """
     facts = review.facts
     batch = facts.values["batch"]
+    decided = disposition(facts.events)
     started = facts.of_kind("batch_started")
     ended = facts.of_kind("batch_ended")
     times = [event.process_time_s for event in facts.events if event.process_time_s == event.process_time_s]
@@ -49,7 +52,9 @@ def summarize(review: Review, head: Head | None) -> dict[str, Any]:
         "specification": {name: review.specification.get(name, "") for name in ("product", "version", "status")},
         "verdict": review.verdict,
         "verdict_text": VERDICTS.get(review.verdict, review.verdict),
-        "awaiting": "the responsible pharmacist",
+        "disposition": decided.state,
+        "disposition_text": decided.text,
+        "signatures": [{**vars(s.statement), "row": s.row} for s in signatures(facts.events)],
         "release": [asdict(row) for row in review.rows],
         "steps": _steps(review),
         "counts": facts.values["counts"],
@@ -61,7 +66,7 @@ def summarize(review: Review, head: Head | None) -> dict[str, Any]:
     for name in ("seed", "scenario", "donor_profile", "simulated", "engineering_run"):
         if started and name in started[0].data:
             summary[name] = started[0].data[name]
-    for name in ("patient_id", "donor_id", "patient_weight_kg"):
+    for name in ("patient_id", "donor_id", "patient_weight_kg", "run_kind"):
         summary[name] = batch.get(name)
     if head is not None:
         summary["head"] = {name: value for name, value in vars(head).items() if name != "batch_id"}

@@ -149,9 +149,21 @@ def test_a_dose_is_made_of_what_was_there_before_it_was_drawn() -> None:
 
 
 def test_the_balance_closes_on_weights_or_names_the_gap() -> None:
-    moves = trace(chain_of_moves().events).moves
-    assert [move.is_closed for move in moves] == [True, True, False, None, None]
-    assert moves[2].gap_ul == -6000.0
+    balances = trace(chain_of_moves().events).balances
+    assert [balance.is_closed for balance in balances] == [True, True, False, None]
+    assert balances[2].gap_ul == -6000.0
+
+
+def test_the_chip_is_balanced_over_both_inlets_and_both_outlets() -> None:
+    story = Story()
+    story.tell(
+        "acoustic_sorter", 1.0, "material", "sort", source="inlet", destination="sorted", buffer="buffer",
+        waste="sorter_waste", sample_ul=40600.0, buffer_ul=214200.0, volume_ul=116100.0, waste_ul=138600.0,
+    )  # fmt: skip
+    found = trace(story.events)
+    (balance,) = found.balances
+    assert (balance.gap_ul, balance.is_closed) == (-100.0, True)
+    assert found.went_to("buffer") == found.went_to("inlet") == {"sorted", "sorter_waste"}
 
 
 # -- review by exception --------------------------------------------------------------------------------

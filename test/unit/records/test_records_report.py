@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import dataclasses
+import io
 import json
 import math
 import re
@@ -14,15 +15,18 @@ from typing import Any
 
 import pytest
 from nominal_batch import BATCH, PATIENT, Story, evaluate_plainly, nominal_batch, specification
+from pypdf import PdfReader
 
 from mimedi_nodes.commands.report import main as report_command
 from mimedi_nodes.process.errors import UnknownValueError
 from mimedi_nodes.process.expressions import evaluate, references
 from mimedi_nodes.records import summary as summary_module
+from mimedi_nodes.records.attachments import attachment_data
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.facts import gather_facts
 from mimedi_nodes.records.heads import Signer
+from mimedi_nodes.records.pdf import render_pdf
 from mimedi_nodes.records.report import render_report
 from mimedi_nodes.records.review import criterion_text, number_text, review
 from mimedi_nodes.records.summary import canonical_hash, canonical_rows, summarize, write_summary
@@ -229,12 +233,48 @@ def test_report_of_the_nominal_batch(events: list[RecordEvent], signer: Signer) 
     for expected in (
         BATCH, PATIENT, "Meets its specification, provisionally", "pending: sterility", "Simulated run.",
         "awaiting the responsible pharmacist", "simulated answer", "BD-2214", "2008.93", record.head.hash,
-        "day 3.34", "2 check room", "Designed to support",
+        "day 3.34", "2 check room", "Designed to support", "Review by exception", "Nobody has signed yet",
+        "step without a module", "Moves and their balance",
     ):  # fmt: skip
         assert expected in text, expected
     assert "compliant" not in html.lower()
     assert html.count("<svg") == 7
     assert "<h2>Why</h2>" not in html
+
+
+def test_the_report_is_a_pdf_whose_first_page_is_the_summary(events: list[RecordEvent]) -> None:
+    data = render_pdf(render_report(review(events, specification(), evaluate_plainly), None))
+    pages = PdfReader(io.BytesIO(data)).pages
+    first = re.sub(r"\s+", " ", pages[0].extract_text())
+    for expected in (BATCH, PATIENT, "Release at a glance", "Review by exception", "Responsible pharmacist"):
+        assert expected in first, expected
+    assert "Moves and their balance" not in first
+    assert f"page 1 of {len(pages)}" in first
+
+
+def test_a_pdf_fetches_nothing(events: list[RecordEvent], caplog: pytest.LogCaptureFixture) -> None:
+    assert render_pdf('<p>x</p><img src="file:///etc/hostname"><img src="http://127.0.0.1:9/x.png">').startswith(b"%PDF")
+    assert len([record for record in caplog.records if "Failed to load image" in record.getMessage()]) == 2
+
+
+def test_an_attached_picture_is_shown_only_when_it_is_the_one(tmp_path: Path) -> None:
+    picture = tmp_path / "cells.png"
+    picture.write_bytes(b"\x89PNG and so on")
+    story = Story()
+    story.tell("coordinator", 0.0, "batch_started", BATCH, patient_id=PATIENT)
+    story.tell("recorder", 1.0, "attachment", "cells.png", **attachment_data(tmp_path, picture))
+    reviewed = review(story.events, specification(), evaluate_plainly)
+    assert "data:image/png;base64," in render_report(reviewed, None, tmp_path)
+    picture.write_bytes(b"\x89PNG of somebody else")
+    assert "data:image/png;base64," not in render_report(reviewed, None, tmp_path)
+
+
+def test_a_result_that_was_told_otherwise_before_is_marked() -> None:
+    story = Story()
+    for value in (0.9, 0.7):
+        story.tell("coordinator", 0.0, "laboratory_result", "cd3", test="cd3", sample_id="S", value=value)
+    html = render_report(review(story.events, specification(), evaluate_plainly), None)
+    assert html.count(">changed<") == 1
 
 
 def test_report_names_the_causes_of_a_rejection() -> None:

@@ -21,11 +21,11 @@ from mimedi_nodes.commands.people import Place
 from mimedi_nodes.nodes import desk
 from mimedi_nodes.nodes.record_keeper import RecordKeeper
 from mimedi_nodes.nodes.signature_check import signature_check
-from mimedi_nodes.process.disposition import disposition
 from mimedi_nodes.process.roles import Roles, read_roles
 from mimedi_nodes.process.signing import Content
 from mimedi_nodes.process.users import UserRegistry, read_accounts, signer_keys
 from mimedi_nodes.records.batch_record import BatchRecord
+from mimedi_nodes.records.disposition import disposition
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.heads import Signer

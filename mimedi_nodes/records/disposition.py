@@ -11,16 +11,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ..records.events import RecordEvent
-from ..records.facts import run_kind
-from ..records.signatures import MEANINGS, Signature, signatures
+from .events import RecordEvent
+from .facts import run_kind
+from .signatures import MEANINGS, Signature, signatures
 
 STAGE_OF_VERDICT = {"meets_provisionally": "provisional", "meets": "final"}
 _NO_CONTENT = frozenset({"signature", "signature_refused", "attachment", "certificate_issued"})
 """Kinds of rows that come with reviewing and signing: they change nothing of what was reviewed."""
 
 STATES = {
-    "unsigned": "Nobody has signed yet",
+    "unsigned": "Nobody has signed yet; awaiting the responsible pharmacist",
     "performed": "Performed, to be verified",
     "verified": "Verified, to be approved",
     "approved": "Approved, awaiting the responsible pharmacist",
