@@ -58,7 +58,9 @@ def test_day_ten_is_that_of_the_models(batch: dict[str, Any]) -> None:
 
 
 def test_the_books_close_to_a_part_in_a_thousand_million(batch: dict[str, Any]) -> None:
-    np.testing.assert_allclose(batch["bench"].plant.ledger.total(), batch["before"], rtol=1e-9, atol=1e-6)
+    ledger = batch["bench"].plant.ledger
+    turned_over = np.sum([np.abs(ledger.row(name)) for name in ledger.names], axis=0)
+    assert np.all(np.abs(ledger.total() - batch["before"]) <= 1e-9 * turned_over)
     for name in batch["bench"].plant.ledger.names:
         if name != "reactions":
             assert (batch["bench"].plant.ledger.row(name) >= -1e-6).all(), name

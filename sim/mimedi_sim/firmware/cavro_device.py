@@ -71,7 +71,8 @@ class CavroDevice:
         """Carry the command string on to `time_s`."""
         while self._until <= time_s:
             self._end_running(self._until)
-        self.now_s = max(self.now_s, time_s)
+        if time_s > self.now_s:
+            self.now_s = time_s
 
     def command(self, text: str, now_s: float) -> tuple[int, str]:
         """Take one frame's commands; return the error code and the report for the answer block."""

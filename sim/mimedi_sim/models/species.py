@@ -7,6 +7,7 @@ Source: PHYSICS.md §2 table (Cushing 2017, Weiser & Apfel 1982, Settnes & Bruus
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from mimedi_sim.models.acoustics import composite_properties, contrast_factor
 
@@ -39,6 +40,7 @@ class Species:
         """Return Phi a² in m² at the mean radius in PBS: what decides the speed in the sound field."""
         return self.contrast() * self.mean_radius_m**2
 
+    @lru_cache(maxsize=256)  # noqa: B019 - a frozen value, kept on purpose: a sort asks for the same few again and again
     def with_beads(self, bead_count: int) -> Species:
         """Return this cell carrying bead_count CD3/CD28 beads, as a volume-averaged sphere."""
         if bead_count == 0:

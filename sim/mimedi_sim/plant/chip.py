@@ -26,6 +26,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -55,6 +56,7 @@ AMBIENT_C = 25.0
 
 _CELL_VOLUME_UL = {"small": 2.0e-7, "large": 6.5e-7}  # 200 and 650 µm³
 _TEMPERATURE_STEP_K = 0.1  # the recovery is computed anew when the chip warmed by this
+_POWER_STEP_K = 0.02  # the power is computed anew when the chip warmed by this
 _FLOW_STEP = 0.005
 
 
@@ -110,7 +112,7 @@ class Chip:
         self._way_known = False
         self._time_s = time_s
         self._temperature_c = AMBIENT_C
-        self._power_w = 0.0
+        self._power_w, self._power_at_c = 0.0, AMBIENT_C
         self._recoveries: dict[tuple[float, ...], FloatArray] = {}
 
     def set_defects(self, *, channel_filled: bool, bubble: bool, delaminated: bool) -> None:
@@ -118,6 +120,7 @@ class Chip:
         self.transducer = replace(
             self.transducer, channel_filled=channel_filled, bubble=bubble, delaminated=delaminated
         )
+        self._power_at_c = math.inf  # another plate takes up another power
 
     # -- heat -------------------------------------------------------------------------------------------
 
@@ -129,7 +132,9 @@ class Chip:
         """Carry the temperature to time_s and take the drive that holds from then on."""
         self._temperature_c = self.temperature_c(time_s)
         self._time_s = time_s
-        self.drive = drive
+        if drive == self.drive and abs(self._temperature_c - self._power_at_c) < _POWER_STEP_K:
+            return
+        self.drive, self._power_at_c = drive, self._temperature_c
         self._power_w = (
             self.transducer.at(self._temperature_c).dissipated_power_w(drive.frequency_hz, drive.amplitude_vpp)
             if drive.on else 0.0
@@ -308,6 +313,7 @@ _IS_LIQUID = np.array([
 """What follows the liquid: solutes, virus and bacteria (below the streaming limit, PHYSICS §2)."""
 
 
+@lru_cache(maxsize=4096)
 def _edge_of_middle_band(chip: SorterGeometry, flow_share: float) -> float:
     """Return the distance from the wall [m] of the symmetric middle band that carries a share of the flow."""
     half = chip.width_m / 2.0

@@ -36,10 +36,13 @@ class Occlusions:
     def __init__(self) -> None:
         self._stalls: dict[str, tuple[float, float, float]] = {}  # rate, factor, process time of the stall
 
+    @property
+    def any(self) -> bool:
+        """Whether any drive is on its way to a stall."""
+        return bool(self._stalls)
+
     def watch(self, rates_ul_s: Mapping[str, float], factors: Mapping[str, float], time_s: float) -> None:
         """Take the plunger rates (negative: delivery) and the factors that hold from time_s on."""
-        if not factors and not self._stalls:
-            return
         before, self._stalls = self._stalls, {}
         for pump, factor in factors.items():
             rate = rates_ul_s.get(pump, 0.0)

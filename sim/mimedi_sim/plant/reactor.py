@@ -258,15 +258,13 @@ class Reactor:
         if cells < 1.0 or row[VOLUME] < 1.0:
             self.culture = None
             return
+        conditions = self._conditions(row, ledger)
+        before = None if self.culture is None else self.culture.state
         state = CultureState(
             self._time_s / _HOUR_S, float(row[VOLUME]) * 1e-3, cells, biology.dead_cells(row),
             max(0.0, float(row[_GLUCOSE])), max(0.0, float(row[_LACTATE])), max(0.0, float(row[_IL2])),
+            conditions.oxygen_mm, before.growth_per_h if before else 0.0, before.death_per_h if before else 0.0,
         )
-        conditions = self._conditions(row, ledger)
-        state = replace(state, oxygen_mm=conditions.oxygen_mm)
-        if self.culture is not None:
-            before = self.culture.state
-            state = replace(state, growth_per_h=before.growth_per_h, death_per_h=before.death_per_h)
         self.culture = TCellCulture(state, self._parameters, conditions, biology.activation_h(row))
 
     def _adopt_contact(self, row: FloatArray, fresh_vector: bool) -> None:

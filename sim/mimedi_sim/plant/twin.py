@@ -99,6 +99,7 @@ class Plant:
         self._wires = {
             name: FaultyLine(firmware, seed=seed, name=name) for name, firmware in self._instruments.lines.items()
         }
+        self._delays_s: dict[str, float] = {}
         self._occlusions = Occlusions()
         for pump in self._instruments.pumps:
             error = stream(seed, pump, "stroke").normal(0, 1.0, PUMP_CALIBRATION_SD)
@@ -134,7 +135,7 @@ class Plant:
 
     def answer_delay_s(self, line: str) -> float:
         """Return by how much steady time the answers of a line come late [s]; whoever carries the bytes sees to it."""
-        return self._faults.line_faults(line).delay_s
+        return self._delays_s.get(line, 0.0)
 
     # -- time -------------------------------------------------------------------------------------------
 
@@ -194,9 +195,12 @@ class Plant:
                 self._network.settling.set_stirring(vessel, reactor.stirring_rpm)
 
     def _watch_occlusions(self, time_s: float) -> None:
+        factors = self._faults.overrides.resistances
+        if not (factors or self._occlusions.any):
+            return
         before = self._occlusions.next_event()
         rates = {name: pump.rate_ul_s for name, pump in self._instruments.pumps.items()}
-        self._occlusions.watch(rates, self._faults.overrides.resistances, time_s)
+        self._occlusions.watch(rates, factors, time_s)
         if self._occlusions.next_event() != before:
             self._own_event_s = None
 
@@ -274,6 +278,7 @@ class Plant:
         for name, wire in self._wires.items():
             line = self._faults.line_faults(name)
             wire.silent, wire.garbage_share, wire.bit_error_rate = line.silent, line.garbage_share, line.bit_error_rate
+            self._delays_s[name] = line.delay_s
         for name, station in self.cameras.items():
             station.set_faults(self._faults.camera_faults(name), time_s)
         self._chip.set_defects(**self._faults.chip_defects)
