@@ -15,6 +15,7 @@ from typing import Any
 import rclpy
 from mcap.records import Channel, Message, Schema
 from mcap.stream_reader import StreamReader
+from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
@@ -128,8 +129,15 @@ class Replay:
         self._from = recorded_namespace(sorted({m.topic for m in self.messages}))
         prefix = namespace.strip("/")
         self._to = f"/{prefix}" if prefix else ""
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)
-        self.node = Node("replay", namespace=namespace or None, start_parameter_services=False, enable_rosout=False)
+        self._context = Context()
+        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = Node(
+            "replay",
+            namespace=namespace or None,
+            context=self._context,
+            start_parameter_services=False,
+            enable_rosout=False,
+        )
         self._publishers: dict[str, Publisher] = {}
         self.unknown: dict[str, str] = {}
         for message in self.messages:
@@ -140,7 +148,7 @@ class Replay:
 
     def __exit__(self, *error: object) -> None:
         self.node.destroy_node()
-        rclpy.try_shutdown()
+        self._context.try_shutdown()
 
     def span_s(self) -> tuple[float, float]:
         """Return how long it took by the wall clock and in process time [s]."""

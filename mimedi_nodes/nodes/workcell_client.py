@@ -13,6 +13,7 @@ from typing import Any
 
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
+from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
@@ -86,8 +87,9 @@ class WorkcellClient:
         self.seen = Seen()
         self.heard = threading.Condition()
         self._on_change = on_change
-        rclpy.init(args=[], signal_handler_options=SignalHandlerOptions.NO)  # the command ends by Python's own
-        self.node = Node(name, namespace=namespace)
+        self._context = Context()  # its own: another one in this process is not disturbed
+        rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
+        self.node = Node(name, namespace=namespace or None, context=self._context)
         node = self.node
         node.create_subscription(BatchStatus, "coordinator/batch_status", self._take("batch"), qos.STATE)
         node.create_subscription(AlarmList, "alarms", self._take("alarms"), qos.STATE)
@@ -99,7 +101,7 @@ class WorkcellClient:
         self._answer = node.create_client(AnswerPrompt, "coordinator/answer_prompt")
         self._alarm = node.create_client(AcknowledgeAlarm, "supervisor/acknowledge_alarm")
         self._modules = modules
-        self._executor = SingleThreadedExecutor()
+        self._executor = SingleThreadedExecutor(context=self._context)
         self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
 
     def start(self) -> None:
@@ -121,7 +123,7 @@ class WorkcellClient:
         if self._thread.is_alive():
             self._thread.join(5.0)
         self.node.destroy_node()
-        rclpy.try_shutdown()
+        self._context.try_shutdown()
 
     def wait_seen(self, enough: Callable[[Seen], bool], timeout_s: float) -> bool:
         """Return when `enough` has been heard, or False after `timeout_s` [s]; asked at every message."""

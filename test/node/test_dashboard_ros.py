@@ -6,38 +6,22 @@ import os
 import signal
 import subprocess
 import sys
-import threading
 import time
 
 import dashboard_scene as scene
 import domain_coordinator
 import pytest
-import rclpy
 from builtin_interfaces.msg import Time
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
-from rclpy.node import Node
 from sensor_msgs.msg import Image
+from small_workcell import DEADLINE_S, NAMESPACE, SmallWorkcell
 
-from mimedi_msgs.msg import (
-    Alarm,
-    AlarmList,
-    BatchStatus,
-    Measurement,
-    ModuleState,
-    PopulationSummary,
-    Prompt,
-    Telemetry,
-)
-from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
+from mimedi_msgs.msg import Alarm, AlarmList, Measurement, ModuleState, PopulationSummary, Prompt, Telemetry
 from mimedi_nodes.dashboard import ros_views
 from mimedi_nodes.dashboard.live import LiveOverview
 from mimedi_nodes.dashboard.qt import QtWidgets
 from mimedi_nodes.dashboard.views import AlarmPriority, AlarmState
-from mimedi_nodes.nodes import qos
 
 pytestmark = pytest.mark.ros
-DEADLINE_S = 20.0
-NAMESPACE = "cell_a"
 
 
 @pytest.fixture(scope="module")
@@ -53,69 +37,6 @@ def domain():
 def application():
     os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
     return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
-
-
-class SmallWorkcell:
-    """Publishes and answers what coordinator, supervisor and modules would, from a thread of its own."""
-
-    def __init__(self, namespace=NAMESPACE):
-        self.context = rclpy.Context()
-        rclpy.init(context=self.context, args=[])
-        self.node = Node("small_workcell", namespace=namespace, context=self.context)
-        self.asked = []
-        self.answer_at_all = threading.Event()
-        self.answer_at_all.set()
-        self.state = {m: self.node.create_publisher(ModuleState, f"{m}/state", qos.STATE) for m in scene.MODULES}
-        self.telemetry = self.node.create_publisher(Telemetry, "incubator/telemetry", qos.TELEMETRY)
-        self.results = self.node.create_publisher(Telemetry, "vision_qc/telemetry", qos.TELEMETRY)
-        self.population = self.node.create_publisher(PopulationSummary, "vision_qc/population", qos.TELEMETRY)
-        self.image = self.node.create_publisher(Image, "vision_qc/annotated", qos.IMAGE)
-        self.batch = self.node.create_publisher(BatchStatus, "coordinator/batch_status", qos.STATE)
-        self.alarms = self.node.create_publisher(AlarmList, "alarms", qos.STATE)
-        self.prompt = self.node.create_publisher(Prompt, "coordinator/prompt", qos.STATE)
-        self.node.create_service(CommandBatch, "coordinator/command_batch", self._on_command)
-        self.node.create_service(AnswerPrompt, "coordinator/answer_prompt", self._on_answer)
-        self.node.create_service(AcknowledgeAlarm, "supervisor/acknowledge_alarm", self._on_alarm)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self._spin, daemon=True)
-        self.thread.start()
-
-    def _spin(self):
-        try:
-            self.executor.spin()
-        except ExternalShutdownException:
-            return
-
-    def _on_command(self, request, reply):
-        self.answer_at_all.wait(DEADLINE_S)
-        self.asked.append((request.command, request.who, request.why))
-        reply.accepted, reply.state = True, "holding"
-        self.publish_batch(state="held", hold_reason=request.why)
-        return reply
-
-    def _on_answer(self, request, reply):
-        self.asked.append((request.prompt_id, request.answer, request.who, request.simulated))
-        reply.accepted = True
-        self.prompt.publish(Prompt(batch_id="B1", prompt_id=request.prompt_id, open=False, answer=request.answer))
-        return reply
-
-    def _on_alarm(self, request, reply):
-        self.asked.append((request.alarm_id, request.act, request.who))
-        reply.accepted, reply.message = False, "the cause is still there"
-        return reply
-
-    def publish_batch(self, **changes):
-        fields = {"batch_id": "B1", "state": "running", "process_day": 6.42, "progress": 0.64, "viable_cells": 2.31e9}
-        self.batch.publish(BatchStatus(stamp=Time(sec=554688), **(fields | changes)))
-
-    def close(self):
-        self.answer_at_all.set()
-        self.executor.shutdown()
-        self.thread.join(5.0)
-        self.node.destroy_node()
-        self.context.try_shutdown()
-        self.context.destroy()
 
 
 @pytest.fixture
