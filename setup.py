@@ -57,11 +57,12 @@ EXECUTABLES = {
     "supervisor": "mimedi_nodes.nodes.supervisor",
     "recorder": "mimedi_nodes.nodes.recorder",
     "plant": "mimedi_nodes.nodes.plant",
+    "robot_model": "mimedi_nodes.nodes.robot_model",
     "dashboard": "mimedi_nodes.dashboard.window",
 }
 
 # Installed below share/mimedi_workcell under the same names.
-DATA_FOLDERS = ("launch", "config", "urdf")
+DATA_FOLDERS = ("launch", "config", "urdf", "sim/gazebo")
 DATA_FILES = ("package.xml", "plugin.xml")
 
 

@@ -6,7 +6,8 @@ The supervisor brings the nodes up in order and takes them down in reverse; when
 
 from pathlib import Path
 
-from launch.actions import DeclareLaunchArgument, OpaqueFunction, Shutdown
+from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown
+from launch.launch_description_sources import PythonLaunchDescriptionSource
 from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
@@ -32,7 +33,7 @@ ARGUMENTS = (
     (
         "hardware",
         "sim",
-        "sim: the simulated plant; serial: instruments on serial ports; gazebo: not there yet",
+        "sim: the simulated plant; serial: instruments on serial ports; gazebo: sim, and the robot model in Gazebo",
         ["sim", "serial", "gazebo"],
     ),
     ("config", str(CONFIG), "folder with recipes/, products/, scenarios/ and site/", None),
@@ -65,9 +66,7 @@ def generate_launch_description():
 def start_nodes(context):
     """Check the arguments and return the nodes."""
     given = {name: LaunchConfiguration(name).perform(context) for name, *_ in ARGUMENTS}
-    if given["hardware"] == "gazebo":
-        raise RuntimeError("hardware:=gazebo does not exist yet; allowed: sim, serial")
-    simulated = given["hardware"] == "sim"
+    simulated = given["hardware"] in ("sim", "gazebo")
     modules = chosen_modules(given["modules"])
     config = existing_folder("config", given["config"])
     site = existing_file("site", given["site"] or str(config / "site" / "demo.yaml"))
@@ -123,6 +122,10 @@ def start_nodes(context):
         "on_hold": given["on_hold"],
     }
     nodes.append(node("coordinator", coordinator, **respawn))
+    if given["hardware"] == "gazebo":
+        view = PythonLaunchDescriptionSource(str(SHARE / "launch" / "view.launch.py"))
+        arguments = {"hardware": "gazebo", "namespace": given["namespace"]}
+        nodes.append(IncludeLaunchDescription(view, launch_arguments=arguments.items()))
     supervisor = {"managed_nodes": ["recorder", *modules, "coordinator"], "state_dir": str(state_dir)}
     supervisor["users_dir"] = users_dir
     nodes.append(node("supervisor", supervisor, on_exit=Shutdown(reason="the supervisor has ended")))

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 EXECUTABLES = {
     "fluidics", "acoustic_sorter", "transduction", "incubator", "vision_qc",
-    "coordinator", "supervisor", "recorder", "plant", "dashboard",
+    "coordinator", "supervisor", "recorder", "plant", "robot_model", "dashboard",
 }  # fmt: skip
 
 

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Transfer of cassettes between docks by the gantry."""
