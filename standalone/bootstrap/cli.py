@@ -70,6 +70,7 @@ without ROS, in seconds
                                        a signed maintenance mode
   ./workcell track movie.npz --out tracks.csv
                                        follow the cells of a movie (npz, video, folder of images)
+  ./workcell view --out workcell.png   the robot model, off screen; without --out in a window
   ./workcell segment images.npz --out cells.csv --labels labels.npz
 
 `./workcell COMMAND --help` tells the options of one command.
