@@ -26,11 +26,13 @@ class PairState:
         delivered_steps: delivered by all strokes before this one [micro-steps].
         active: the pump that delivers this stroke, 0 or 1.
         start_steps: its plunger position at the start of the stroke [micro-steps].
+        other_steps: what the other pump holds, or is filled to, during the stroke [micro-steps].
     """
 
     delivered_steps: int = 0
     active: int = 0
     start_steps: int = 0
+    other_steps: int = 0
 
 
 OnStroke = Callable[[PairState], Awaitable[None]]
@@ -53,10 +55,18 @@ class PumpPair:
         self.state = PairState()
 
     async def initialize(self, pace: Pace) -> None:
-        """Initialize both pumps where they need it and wait; empties such a syringe to `O`."""
+        """Initialize both pumps where they need it and wait; empties such a syringe to `O`.
+
+        A pump that needs it in the middle of a delivery has lost its power: what its stroke had not delivered yet
+        leaves through `O` now, and is counted as delivered.
+        """
         started = [await pump.initialize() for pump in self.pumps]
         for pump, was_started in zip(self.pumps, started, strict=True):
             await settle(pump, pace, patience_s=30.0 if was_started else 5.0)
+        state = self.state
+        if state.start_steps and started[state.active]:
+            emptied = state.start_steps + (state.other_steps if started[1 - state.active] else 0)
+            self.state = PairState(state.delivered_steps + emptied, state.active, 0)
 
     def restore(self, state: PairState) -> None:
         """Go on from a stored state; the next `deliver` counts what was delivered until now."""
@@ -132,13 +142,13 @@ class PumpPair:
                 expected_s = await self._fill(active, held[active], aspirate_rate_ul_min)
                 await settle(self.pumps[active], pace, every_s=_LOOK_S, expected_s=expected_s)
             amount = min(held[active], missing)
-            self.state = PairState(done, active, held[active])
+            other = 1 - active
+            refill = min(missing - amount, STROKE_STEPS)
+            self.state = PairState(done, active, held[active], max(refill, held[other]))
             if on_stroke is not None:
                 await on_stroke(self.state)
             end = held[active] - amount
             await self.pumps[active].empty_to(first.volume_ul(end), flow_rate_ul_min)
-            other = 1 - active
-            refill = min(missing - amount, STROKE_STEPS)
             if refill > held[other]:
                 await self._fill(other, refill, aspirate_rate_ul_min)
                 held[other] = refill
