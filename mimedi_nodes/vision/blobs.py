@@ -67,15 +67,19 @@ class BlobTable:
         return Blob(area, diameter, (int(left), int(top), int(wide), int(high)), self.labels, row + 1, contrast, x, y,
                     turn, members)
 
-    def detections(self, rows: NDArray[np.int_], sizes: NDArray[np.float64]) -> Detections:
-        """Rows that show one cell each, with diameter px and sharpness 1/px (N, 2), 0 where not measured."""
-        found, seen = empty(len(rows)), self.rows[rows].T
+    def detections(self, rows: NDArray[np.int_], sizes: NDArray[np.float64], more: int) -> Detections:
+        """Rows that show one cell each, with diameter px and sharpness 1/px (N, 2), 0 where not measured.
+
+        `more` rows are left empty behind them.
+        """
+        table, seen = empty(len(rows) + more), self.rows[rows].T
+        found = table[:len(rows)]
         found["x"], found["y"], found["blob_px"] = seen[_X], seen[_Y], seen[_DIAMETER]
         found["diameter_px"], found["sharpness"] = sizes[:, 0], sizes[:, 1]
         found["area_px2"], found["deformation"], found["contrast"] = seen[_HULL], seen[_DEFORMATION], seen[_CONTRAST]
         found["aspect"] = seen[_WIDE] / seen[_HIGH]
         found["lone"], found["edge"] = True, self.edge[rows]
-        return found
+        return table
 
 
 class Expected(NamedTuple):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from mimedi_nodes.vision.background import FloatImage
 from mimedi_nodes.vision.blob_finder import BlobFinder
 from mimedi_nodes.vision.blobs import Blob, BlobTable, Expected, TypicalCell, part_row
-from mimedi_nodes.vision.detections import Detections, empty
+from mimedi_nodes.vision.detections import Detections
 from mimedi_nodes.vision.medians import median
 from mimedi_nodes.vision.opencv import cv2
 from mimedi_nodes.vision.overlaps import BLUR_SIGMA_PX, OverlapSolver
@@ -157,12 +157,10 @@ class CellDetector:
             wanted &= ~((self._counts[lone] == 1) & (expected.sized[self._member[lone]] >= _SIZES))
         sizes = np.zeros((len(lone), 2))
         sizes[wanted] = self._sizer.measure(blobs, lone[wanted], image, self._level, self.threshold)
-        found = blobs.detections(lone, sizes)
-        if not parts:
-            return found
-        more = empty(len(parts))
-        more[:] = parts
-        return np.concatenate([found, more])
+        found = blobs.detections(lone, sizes, len(parts))
+        if parts:
+            found[len(lone):] = parts
+        return found
 
     def _is_one(self, blob: Blob, single: bool, unusual: bool, expected: Expected) -> bool:
         """True when a blob shows one cell: the only one expected there, with its own size."""

@@ -28,7 +28,7 @@ SOURCE = BLOB_SOURCE + FIT_SOURCE + OVERLAP_SOURCE + LINK_SOURCE
 # Arguments (i: int, p: pointer, d: double) and result of each function of the source.
 _SIGNATURES: dict[str, tuple[str, Any]] = {
     "find_blobs": ("ppii" + "dddd" + "ppppp" + "ipi", ctypes.c_int),
-    "size_blobs": ("ipppii" + "p" + "ddddd" + "pppppp", None),
+    "size_blobs": ("ipppii" + "p" + "ddddd" + "ppppp", None),
     "fit_cells": ("iiiiiii" + "p" * 14 + "idd", None),
     "remember_cells": ("iiiiii" + "p" * 8 + "ii", ctypes.c_int),
     "size_of_detection": ("", ctypes.c_int),

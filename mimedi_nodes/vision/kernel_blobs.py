@@ -25,6 +25,30 @@ static void flood(unsigned char *grid, int w, int h, int *stack)
     #undef GO
 }
 
+/* Chamfer distance (3 x 3, in thousandths of a pixel) of each set place of a grid from where it is not set; a border of
+   one is not set. Source: Borgefors, CVGIP 34 (1986) 344. */
+static void chamfer(int *d, int gw, int gh)
+{
+    const int straight = 955, oblique = 1369;
+    for (int pass = 0; pass < 2; ++pass)
+        for (int j = 1; j < gh - 1; ++j) {
+            int s = pass ? -1 : 1;
+            int *here = d + (long)(pass ? gh - 1 - j : j) * gw;
+            const int *near = here - s * gw;
+            for (int x = 1; x < gw - 1; ++x) {
+                int t = near[x] + straight, left = near[x - 1] + oblique, right = near[x + 1] + oblique;
+                t = t < left ? t : left;
+                t = t < right ? t : right;
+                here[x] = here[x] < t ? here[x] : t;
+            }
+            int *at = pass ? here + gw - 2 : here + 1, last = at[-s];
+            for (int x = 1; x < gw - 1; ++x, at += s) {
+                last += straight;
+                *at = last = *at < last ? *at : last;
+            }
+        }
+}
+
 /* Convex hull of the leftmost and rightmost pixels of each row: area and 1 - 2 sqrt(pi A) / P. */
 static void hull_shape(const int *first, const int *last, int high, double *px, double *py, double *out)
 {
@@ -43,7 +67,7 @@ static void hull_shape(const int *first, const int *last, int high, double *px, 
     for (int k = 0; k < count; ++k) {
         int m = k + 1 < count ? k + 1 : 0;
         area += px[k] * py[m] - px[m] * py[k];
-        way += hypot(px[m] - px[k], py[m] - py[k]);
+        way += sqrt((px[m] - px[k]) * (px[m] - px[k]) + (py[m] - py[k]) * (py[m] - py[k]));
     }
     area = fabs(area) / 2;
     out[0] = area;
@@ -86,20 +110,21 @@ int find_blobs(unsigned char *mask, const float *smooth, int w, int h, double le
 {
     int rows = 0;
     memset(labels, 0, sizeof *labels * w * h);
-    for (int start = 0; start < w * h; ++start) {
-        while (start + 8 <= w * h && !memcmp(mask + start, "\0\0\0\0\0\0\0", 8)) start += 8;
-        if (start >= w * h) break;
-        if (!mask[start] || labels[start]) continue;
+    /* What has been looked at is wiped from the mask. */
+    for (const unsigned char *next = mask; (next = memchr(next, 255, mask + w * h - next)); ) {
+        int start = (int)(next - mask);
         const int *p = points;
         int count = trace(mask, w, h, start % w, start / w, points, 2 * room);
         int left = p[0], right = p[0], top = p[1], bottom = p[1];
-        double area = 0, mx = 0, my = 0;
+        double area = 0, mx = 0, my = 0, xx = 0, xy = 0, yy = 0;
         for (int i = 0; i < count; ++i) {
             int j = i + 1 < count ? i + 1 : 0;
             /* Relative to the first point: no digits are lost far from the corner. */
             double x0 = p[2 * i] - p[0], y0 = p[2 * i + 1] - p[1], x1 = p[2 * j] - p[0], y1 = p[2 * j + 1] - p[1];
             double cross = x0 * y1 - x1 * y0;
             area += cross; mx += cross * (x0 + x1); my += cross * (y0 + y1);
+            xx += cross * (x0 * x0 + x0 * x1 + x1 * x1); yy += cross * (y0 * y0 + y0 * y1 + y1 * y1);
+            xy += cross * (2 * x0 * y0 + x0 * y1 + x1 * y0 + 2 * x1 * y1);
             if (p[2 * i] < left) left = p[2 * i];
             if (p[2 * i] > right) right = p[2 * i];
             if (p[2 * i + 1] < top) top = p[2 * i + 1];
@@ -114,19 +139,22 @@ int find_blobs(unsigned char *mask, const float *smooth, int w, int h, double le
         for (int i = 0; i < count; ++i) grid[(p[2 * i + 1] - top + 1) * gw + p[2 * i] - left + 1] = 1;
         flood(grid, gw, gh, stack);
         int *first = stack, *last = stack + high;
-        double sum = 0, xx = 0, xy = 0, yy = 0; float peak = -1e30f; int pixels = 0;
-        double cx = p[0] + (signed_area != 0 ? mx / (6 * signed_area) : 0);
-        double cy = p[1] + (signed_area != 0 ? my / (6 * signed_area) : 0);
+        float sum = 0, peak = -1e30f; int pixels = 0;
+        double cx = signed_area != 0 ? mx / (6 * signed_area) : 0, cy = signed_area != 0 ? my / (6 * signed_area) : 0;
+        double turn = 0.5 * atan2(2 * (xy / 24 - signed_area * cx * cy) * (signed_area < 0 ? -1 : 1),
+                                  (xx / 12 - yy / 12 - signed_area * (cx * cx - cy * cy)) * (signed_area < 0 ? -1 : 1));
         for (int y = 0; y < high; ++y) {
             const float *s = smooth + (long)(top + y) * w + left;
             const unsigned char *g = grid + (y + 1) * gw + 1;
-            first[y] = wide; last[y] = -1;
-            for (int x = 0; x < wide; ++x) if (g[x] != 2) {
-                double dx = left + x - cx, dy = top + y - cy;
-                sum += s[x]; ++pixels; xx += dx * dx; xy += dx * dy; yy += dy * dy;
-                if (s[x] > peak) peak = s[x];
-                if (x < first[y]) first[y] = x;
-                last[y] = x;
+            int a = 0, b = wide - 1;
+            while (a < b && g[a] == 2) ++a;
+            while (b > a && g[b] == 2) --b;
+            first[y] = a; last[y] = b;
+            if (!memchr(g + a, 2, b - a + 1)) {
+                for (int x = a; x <= b; ++x) { sum += s[x]; peak = s[x] > peak ? s[x] : peak; }
+                pixels += b - a + 1;
+            } else for (int x = a; x <= b; ++x) if (g[x] != 2) {
+                sum += s[x]; ++pixels; peak = s[x] > peak ? s[x] : peak;
             }
         }
         /* A streak along the flow is what is left of a wall, not a cell. */
@@ -144,14 +172,15 @@ int find_blobs(unsigned char *mask, const float *smooth, int w, int h, double le
         for (int y = 0; y < high; ++y) {
             short *l = labels + (long)(top + y) * w + left;
             const unsigned char *g = grid + (y + 1) * gw + 1;
-            for (int x = 0; x < wide; ++x) if (g[x] != 2) l[x] = number;
+            unsigned char *m = mask + (long)(top + y) * w + left;
+            for (int x = first[y]; x <= last[y]; ++x) if (g[x] != 2) { l[x] = number; m[x] = 0; }
         }
         if (!kept) continue;
         double *o = out + 12 * rows++;
         o[0] = area; o[1] = diameter; o[2] = left; o[3] = top; o[4] = wide; o[5] = high;
         o[6] = sum / pixels - level;
         hull_shape(first, last, high, work, work + 2 * high + 2, o + 7);
-        o[9] = cx; o[10] = cy; o[11] = 0.5 * atan2(2 * xy, xx - yy);
+        o[9] = p[0] + cx; o[10] = p[1] + cy; o[11] = turn;
     }
     for (int k = 0; k < w * h; ++k) mask[k] = labels[k] > 0 ? 255 : 0;
     return rows;
@@ -171,7 +200,7 @@ static double at_or_mirrored(const float *image, int w, int h, int x, int y)
    (high + 8). */
 static void size_blob(const float *image, int w, int h, const short *labels, int label, int left, int top, int wide,
                int high, double level, double contrast, double fringe_share, double fringe_rate, double ring,
-               unsigned char *grid, int *stack, float *patch, float *depth, double *out)
+               unsigned char *grid, int *stack, float *patch, double *out)
 {
     const int M = 4;
     int gw = wide + 2 * M, gh = high + 2 * M, n = gw * gh;
@@ -246,24 +275,13 @@ static void size_blob(const float *image, int w, int h, const short *labels, int
     for (int k = 0; k < n; ++k) if (grid[k] == 7) grid[k] = 0;
     flood(grid, gw, gh, stack);
     int pixels = 0;
-    for (int k = 0; k < n; ++k) { depth[k] = grid[k] == 2 ? 0 : 1e9f; pixels += grid[k] != 2; }
+    for (int k = 0; k < n; ++k) { stack[k] = grid[k] == 2 ? 0 : 1 << 28; pixels += grid[k] != 2; }
     out[2] = 2 * sqrt(pixels / 3.14159265358979324);
-    /* Distance from outside, 3 x 3 chamfer (Borgefors, CVGIP 34 (1986) 344), and the mean over each pixel's depth. */
-    const float straight = 0.955f, oblique = 1.3693f;
-    for (int pass = 0; pass < 2; ++pass)
-        for (int m = 0; m < n; ++m) {
-            int k = pass ? n - 1 - m : m, x = k % gw, y = k / gw, s = pass ? 1 : -1;
-            if (depth[k] == 0 || x == 0 || y == 0 || x == gw - 1 || y == gh - 1) continue;
-            float d = depth[k], t;
-            if ((t = depth[k + s] + straight) < d) d = t;
-            if ((t = depth[k + s * gw] + straight) < d) d = t;
-            if ((t = depth[k + s * (gw + 1)] + oblique) < d) d = t;
-            if ((t = depth[k + s * (gw - 1)] + oblique) < d) d = t;
-            depth[k] = d;
-        }
+    /* The mean over each depth. */
+    chamfer(stack, gw, gh);
     double total[9] = {0}, height[8]; int number[9] = {0};
-    for (int k = 0; k < n; ++k) if (depth[k] > 0) {
-        int step = (int)(depth[k] + 0.5f);
+    for (int k = 0; k < n; ++k) if (stack[k] > 0) {
+        int step = (stack[k] + 500) / 1000;
         if (step > 8) step = 8;
         total[step] += patch[k]; ++number[step];
     }
@@ -285,14 +303,14 @@ static void size_blob(const float *image, int w, int h, const short *labels, int
    1 / px, 0 where it cannot be told; see sizing.py. share: of the ring and of the fringe, learnt at `rate`. */
 void size_blobs(int n, const int *row, const double *table, const float *image, int w, int h, const short *labels,
                 double level, double threshold, double rate, double ring, double boundary, double *share,
-                unsigned char *grid, int *stack, float *patch, float *depth, double *out)
+                unsigned char *grid, int *stack, float *patch, double *out)
 {
     for (int k = 0; k < n; ++k) {
         const double *t = table + 12 * row[k];
         double o[4], *size = out + 2 * k;
         size[0] = size[1] = 0;
         size_blob(image, w, h, labels, row[k] + 1, (int)t[2], (int)t[3], (int)t[4], (int)t[5], level, t[6], share[1],
-                  rate, ring, grid, stack, patch, depth, o);
+                  rate, ring, grid, stack, patch, o);
         if (!(o[0] > 0)) continue;
         share[1] += rate * (o[1] / o[0] - share[1]);
         if (!(o[2] > 0)) continue;

@@ -169,7 +169,7 @@ int remember_cells(int n, int channels, int size, int stride, int h, int w, floa
 {
     long layer = (long)(size + 2) * stride;
     int reach = size / 2;
-    float window[512];
+    float window[512], seen_now[512];
     if (size > 512) return count;
     for (int k = 0; k < n; ++k) {
         if (count < most) ++count;
@@ -186,21 +186,21 @@ int remember_cells(int n, int channels, int size, int stride, int h, int w, floa
                 window[i] = t < 0 ? 0 : t > 1 ? 1 : t;
             }
             for (int c = 0; c < channels; ++c) {
-                float *p = pool + (long)slot[k] * channels * layer + c * layer + (long)(j + 1) * stride;
-                float *m = pool + c * layer + (long)(j + 1) * stride;
-                const float *r = images[c] + (long)(fy - reach + j) * w + fx - reach;
+                float *restrict p = pool + (long)slot[k] * channels * layer + c * layer + (long)(j + 1) * stride;
+                float *restrict m = pool + c * layer + (long)(j + 1) * stride;
+                const float *restrict r = images[c] + (long)(fy - reach + j) * w + fx - reach;
+                if (whole) for (int i = 0; i < size; ++i)
+                    seen_now[i] = (1 - v) * ((1 - u) * r[i] + u * r[i + 1])
+                                + v * ((1 - u) * r[i + w] + u * r[i + w + 1]);
+                else for (int i = 0; i < size; ++i) {
+                    int px = fx - reach + i, py = fy - reach + j;
+                    seen_now[i] = (1 - v) * ((1 - u) * at_edge(images[c], h, w, px, py)
+                                             + u * at_edge(images[c], h, w, px + 1, py))
+                                + v * ((1 - u) * at_edge(images[c], h, w, px, py + 1)
+                                       + u * at_edge(images[c], h, w, px + 1, py + 1));
+                }
                 for (int i = 0; i < size; ++i) {
-                    float t;
-                    if (whole)
-                        t = (1 - v) * ((1 - u) * r[i] + u * r[i + 1]) + v * ((1 - u) * r[i + w] + u * r[i + w + 1]);
-                    else {
-                        int px = fx - reach + i, py = fy - reach + j;
-                        t = (1 - v) * ((1 - u) * at_edge(images[c], h, w, px, py)
-                                       + u * at_edge(images[c], h, w, px + 1, py))
-                          + v * ((1 - u) * at_edge(images[c], h, w, px, py + 1)
-                                 + u * at_edge(images[c], h, w, px + 1, py + 1));
-                    }
-                    t *= window[i];
+                    float t = seen_now[i] * window[i];
                     p[i] += own * (t - p[i]);
                     m[i] += all * (t - m[i]);
                 }

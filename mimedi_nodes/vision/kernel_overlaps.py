@@ -10,30 +10,6 @@ static void gaussian(double sigma, int reach, float *taps)
     for (int i = -reach; i <= reach; ++i) taps[i + reach] = (float)(exp(-0.5 * i * i / (sigma * sigma)) / sum);
 }
 
-/* Chamfer distance (3 x 3, in thousandths of a pixel) of each set place of a grid from where it is not set; a border of
-   one is not set. Source: Borgefors, CVGIP 34 (1986) 344. */
-static void chamfer(int *d, int gw, int gh)
-{
-    const int straight = 955, oblique = 1369;
-    for (int pass = 0; pass < 2; ++pass)
-        for (int j = 1; j < gh - 1; ++j) {
-            int s = pass ? -1 : 1;
-            int *here = d + (long)(pass ? gh - 1 - j : j) * gw;
-            const int *near = here - s * gw;
-            for (int x = 1; x < gw - 1; ++x) {
-                int t = near[x] + straight, left = near[x - 1] + oblique, right = near[x + 1] + oblique;
-                t = t < left ? t : left;
-                t = t < right ? t : right;
-                here[x] = here[x] < t ? here[x] : t;
-            }
-            int *at = pass ? here + gw - 2 : here + 1, last = at[-s];
-            for (int x = 1; x < gw - 1; ++x, at += s) {
-                last += straight;
-                *at = last = *at < last ? *at : last;
-            }
-        }
-}
-
 /* Peaks of the depth of a blob (box: left, top, width, height; numbered `label` in labels, w wide): distance from
    outside, blurred, highest within `reach` px, deeper than `least`, `apart` px from the peak before. out: x, y; at most
    `most` rows. Scratch of `room` each. Returns the number of rows. */

@@ -58,8 +58,8 @@ class CellSizer:
     def _make_room(self, room: int) -> None:
         self._room = room
         self._grid, self._stack = np.empty(room, np.uint8), np.empty(room, np.int32)
-        self._patch, self._depth = np.empty(room, np.float32), np.empty(room, np.float32)
-        self._scratch = tuple(a.ctypes.data for a in (self._shares, self._grid, self._stack, self._patch, self._depth))
+        self._patch = np.empty(room, np.float32)
+        self._scratch = tuple(a.ctypes.data for a in (self._shares, self._grid, self._stack, self._patch))
 
     def _measure(self, blob: Blob, image: FloatImage, level: float, threshold: float) -> tuple[float, float]:
         plateau, fringe, diameter, inward = self._with_opencv(blob, image, level)
