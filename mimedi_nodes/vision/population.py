@@ -5,10 +5,10 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import chdtri, ndtri
 
 from mimedi_nodes.vision.coincidence import PairCounter
 from mimedi_nodes.vision.frame import FrameTracks
@@ -258,7 +258,7 @@ class PopulationEstimator:
         lost, deviation = self._near.missing(mean_px, self._field_px, max(across_px, 1.0), stays / len(cells),
                                              stays - sum(cell.hits for cell in cells))
         more = 1.0 + lost
-        apart = float(ndtri(0.5 + self.confidence / 2.0)) * deviation * seen.value
+        apart = NormalDist().inv_cdf(0.5 + self.confidence / 2.0) * deviation * seen.value
         return Interval(seen.value * more, seen.value * more - math.hypot((seen.value - seen.low) * more, apart),
                         seen.value * more + math.hypot((seen.high - seen.value) * more, apart))
 
@@ -323,12 +323,20 @@ def concentration_interval(frames_in_view: NDArray[np.float64], frames: int, vol
     total = float(frames_in_view.sum())
     if total == 0.0:
         # Nothing seen: at least one field's volume was searched.
-        return Interval(0.0, 0.0, float(chdtri(2, tail)) / 2.0 / volume_ml)
+        return Interval(0.0, 0.0, _chi_square(2.0, tail) / 2.0 / volume_ml)
     value = total / frames / volume_ml
     independent = total**2 / float((frames_in_view * (frames_in_view if sightings is None else sightings)).sum())
-    low = chdtri(2.0 * independent, 1.0 - tail) / 2.0 / independent
-    high = chdtri(2.0 * independent + 2.0, tail) / 2.0 / independent
+    low = _chi_square(2.0 * independent, 1.0 - tail) / 2.0 / independent
+    high = _chi_square(2.0 * independent + 2.0, tail) / 2.0 / independent
     return Interval(value, value * float(low), value * float(high))
+
+
+def _chi_square(freedom: float, upper_tail: float) -> float:
+    """The value that a chi-square variable exceeds with probability `upper_tail`."""
+    # Takes a tenth of a second to import: not before the first result is asked for.
+    from scipy.special import chdtri
+
+    return float(chdtri(freedom, upper_tail))
 
 
 def wilson_interval(successes: int, trials: int, confidence: float, distinct_share: float = 1.0) -> Interval:
@@ -338,7 +346,7 @@ def wilson_interval(successes: int, trials: int, confidence: float, distinct_sha
     """
     if trials <= 0:
         return Interval(math.nan, math.nan, math.nan)
-    z = float(ndtri(0.5 + confidence / 2.0))
+    z = NormalDist().inv_cdf(0.5 + confidence / 2.0)
     share = successes / trials
     count = trials * distinct_share
     centre = (share + z * z / (2.0 * count)) / (1.0 + z * z / count)
