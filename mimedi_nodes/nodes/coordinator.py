@@ -27,6 +27,7 @@ from ..modules.expectations import expected_phase_s
 from ..modules.registry import manifests, module_table
 from ..modules.site import load_site
 from ..process.batch import Batch, BatchOutcome, BatchSnapshot
+from ..process.custody import Custody
 from ..process.engine import Engine
 from ..process.errors import WorkcellError
 from ..process.gateway import ModuleUnavailable, OperatorGateway
@@ -102,6 +103,8 @@ class CoordinatorCode(IntEnum):
     """The engine could not write its journal; the modules are held."""
     SUPPLIES = 1017
     """A lot has expired or a calibration is overdue."""
+    CUSTODY = 1018
+    """A container is of another batch or person, or its label has not been scanned; the phase was not started."""
 
 
 class CoordinatorNode(ManagedNode):
@@ -132,6 +135,8 @@ class CoordinatorNode(ManagedNode):
         self._supplies_file = supplies_file(Path(self.settings["site"]), site.site)
         self._start_facts = tuple(start_facts(self._lots(), self._calibrations))
         self._state_dir = Path(self.settings["state_dir"])
+        self._vessels = frozenset(site.vessels)
+        self._custody = Custody(self._state_dir / "custody.json")
         self._active = ActiveBatchFile(self._state_dir / "active_batch.json")
         self._outbox = Outbox(self._state_dir / "coordinator.outbox.sqlite", "coordinator")
         self._closers.append(self._outbox.close)
@@ -260,6 +265,8 @@ class CoordinatorNode(ManagedNode):
             on_hold=self.settings["on_hold"],
             on_alarm=self._alarm,
             at_start=self._start_facts,
+            custody=self._custody,
+            vessels=self._vessels,
         )
         self._run = asyncio.get_running_loop().create_task(self._produce(self._engine, active))
 

@@ -11,11 +11,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
+from functools import partial
 from typing import Any
 
 from .batch import Batch, BatchOutcome, BatchSnapshot, CommandOutcome, Recorder
 from .clock import ProcessClock
+from .custody import Custody, GuardedModules
 from .durations import expected_recipe_s
 from .errors import WorkcellError
 from .gateway import LaboratoryGateway, ModuleGateway, ModuleUnavailable, OperatorGateway
@@ -51,6 +53,8 @@ class Engine:
         interfaces: interface definitions; those of this installation when None.
         on_alarm: shows an alarm of the coordinator's own (`coordinator.step_overdue`); the record has it already.
         at_start: what else the record says at the start: kind, subject, data (`supplies.start_facts`).
+        custody: whose containers are whose, over all batches; the journal tells those of this batch.
+        vessels: the workcell's containers; a phase that names one of another batch or person does not start.
 
     Raises:
         JournalError: the journal belongs to another batch or recipe.
@@ -73,12 +77,26 @@ class Engine:
         interfaces: Interfaces | None = None,
         on_alarm: AlarmSink = lambda alarm_id, message, active: None,
         at_start: Iterable[tuple[str, str, Mapping[str, Any]]] = (),
+        custody: Custody | None = None,
+        vessels: Collection[str] = (),
     ) -> None:
         self._at_start = tuple(at_start)
         self._on_status = on_status
         self._expected_phase_s = expected_phase_s
         recipe.check_pair(batch.patient_id, batch.donor_id)
         self._is_taken_up = journal.bind(batch.batch_id, recipe.content_hash, clock.now_s())
+        self._custody = custody or Custody()
+        if journal.get("outcome") is None:
+            self._custody.restore(journal.get("custody", {}))
+        guard = GuardedModules(
+            modules,
+            self._custody,
+            batch,
+            vessels,
+            recipe.scanned_products(),
+            partial(journal.set, "custody"),
+            self._record_custody,
+        )
         self._done: set[str] = set()
         self._alive_s = -math.inf
         self._watchers: list[asyncio.Future[None]] = []
@@ -87,7 +105,7 @@ class Engine:
         self._context = RunContext(
             recipe,
             batch,
-            modules,
+            guard,
             operator,
             laboratory,
             clock,
@@ -100,6 +118,8 @@ class Engine:
             started_s=float(journal.get("started_s")),
             last_alive_s=float(journal.get("alive_s", clock.now_s())),
             constants=recipe.constants(),
+            may_bind=lambda label: self._custody.check([label.product], batch),
+            scanned=lambda label: guard.scan(label.product, label.chain_of_identity),
         )
         self._timers = Timers(control, clock)
         self._watchdog = Watchdog(control, clock, record, on_alarm, expected_phase_s)
@@ -194,8 +214,17 @@ class Engine:
         if self._is_taken_up:
             context.record("batch_taken_up", batch.batch_id, "the coordinator came back", state=str(self.state))
 
+    def _record_custody(self, kind: str, what: str, why: str = "", **data: Any) -> None:
+        if kind == "container_bound":
+            self._context.record_once(f"{kind}:{what}", kind, what, why, **data)
+        else:
+            self._context.record(kind, what, why, **data)
+
     def _end(self, outcome: BatchOutcome) -> BatchOutcome:
         context = self._context
+        if outcome.state != "held":
+            # Single-use sets: what held this batch's material is taken out before the next one.
+            self._custody.end(context.batch.batch_id)
         # A held batch is not over: it can be taken up again, so only the other outcomes are final.
         if outcome.state != "held":
             context.journal.set("outcome", vars(outcome))

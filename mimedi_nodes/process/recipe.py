@@ -442,6 +442,11 @@ class Recipe:
         for operation in self.operations():
             yield from walk(operation.steps)
 
+    def scanned_products(self) -> frozenset[str]:
+        """Return the products whose label is scanned in some step: containers of these names wait for it."""
+        prompts = (step for step in self.steps() if isinstance(step, PromptStep))
+        return frozenset(step.identity.product for step in prompts if step.identity is not None)
+
     def phases(self) -> Iterator[PhaseStep]:
         """Yield every phase."""
         for step in self.steps():

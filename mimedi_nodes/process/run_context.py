@@ -14,6 +14,7 @@ from .clock import ProcessClock
 from .errors import WorkcellError
 from .expressions import evaluate, evaluate_condition, render
 from .gateway import Answer, LaboratoryGateway, ModuleGateway, OperatorGateway, Question
+from .identity import Label
 from .interfaces import Interfaces
 from .journal import Journal
 from .procedure_control import ProcedureControl
@@ -102,6 +103,9 @@ class RunContext:
     """Timer → key of its journal entry."""
     steps_now: dict[str, str] = field(default_factory=dict)
     ended_phases: set[str] = field(default_factory=set)
+    # What is done with a label that was read and is the expected one; may_bind raises IdentityError instead.
+    may_bind: Callable[[Label], None] = lambda label: None
+    scanned: Callable[[Label], None] = lambda label: None
     laboratory_news: asyncio.Event = field(default_factory=asyncio.Event)
 
     def values(self) -> dict[str, Any]:

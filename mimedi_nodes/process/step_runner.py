@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from .errors import WorkcellError
-from .identity import IdentityError, check_label
+from .identity import IdentityError, check_label, read_label
 from .journal import Entry
 from .recipe import AwaitResultsStep, LaboratoryStep, NotYetStep, PromptStep, SetStep, WaitStep
 from .run_context import RunContext, first_of
@@ -42,6 +42,9 @@ class StepRunner:
             answer = await context.ask(f"{key}:{attempt}", question, step.answers, step.answer.typed)
             mismatch = await context.until_known(partial(self._mismatch, step, answer.answer), key)
             if not mismatch:
+                if step.identity is not None:
+                    # Before the step counts as done: a crash in between asks for the scan again.
+                    context.scanned(read_label(answer.answer))
                 typed = step.answer.typed(answer.answer)
                 result = {"answer": typed, "who": answer.who}
                 if step.answer.kind == "number":
@@ -77,7 +80,8 @@ class StepRunner:
         context = self._context
         if step.identity is not None:
             try:
-                check_label(answer, str(context.render(step.identity.chain_of_identity)), step.identity.product)
+                label = check_label(answer, str(context.render(step.identity.chain_of_identity)), step.identity.product)
+                context.may_bind(label)
             except IdentityError as error:
                 return f"{step.id}: {error}"
         if step.expect is not None:

@@ -183,6 +183,7 @@ async def _run(run: HeadlessRun) -> HeadlessResult:
         on_hold="end",
         interfaces=interfaces,
         at_start=run.at_start,
+        vessels=run.site.vessels,
     )
     laboratory.submit = engine.submit_laboratory_result
     outcome = await engine.run()
