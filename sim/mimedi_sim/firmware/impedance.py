@@ -32,12 +32,7 @@ class ScpiImpedanceAnalyser(ScpiFirmware):
     def __init__(self, impedance: Impedance) -> None:
         super().__init__()
         self._impedance = impedance
-        self._start_hz, self._stop_hz, self._points = 20.0, 20.0e6, 201
-        self._traces = {1: "Z", 2: "X"}
-        self._selected = 1
-        self._armed, self._continuous = False, True
-        self._swept_hz: npt.NDArray[np.float64] | None = None
-        self._measured: npt.NDArray[np.complex128] | None = None
+        self.reset()
         self.on("SENSe[1]:FREQuency:STARt", self._set_start)
         self.on("SENSe[1]:FREQuency:STARt?", lambda _, __: f"{self._start_hz:.12E}")
         self.on("SENSe[1]:FREQuency:STOP", self._set_stop)
@@ -58,11 +53,20 @@ class ScpiImpedanceAnalyser(ScpiFirmware):
         self.on("TRIGger[:SEQuence]:SINGle", self._trigger)
         self.on("FORMat:DATA", self._only("ASC", "ASCII"))
 
+    def reset(self) -> None:
+        """Go back to the state of *RST: 20 Hz to 20 MHz, 201 points, continuous, nothing measured."""
+        self._start_hz, self._stop_hz, self._points = 20.0, 20.0e6, 201
+        self._traces = {1: "Z", 2: "X"}
+        self._selected = 1
+        self._armed, self._continuous = False, True
+        self._swept_hz: npt.NDArray[np.float64] | None = None
+        self._measured: npt.NDArray[np.complex128] | None = None
+
     def _set_start(self, text: str, now_s: float) -> None:
-        self._start_hz = number(text, 20.0, 120.0e6)
+        self._start_hz = number(text, 20.0, 120.0e6, "HZ")
 
     def _set_stop(self, text: str, now_s: float) -> None:
-        self._stop_hz = number(text, 20.0, 120.0e6)
+        self._stop_hz = number(text, 20.0, 120.0e6, "HZ")
 
     def _set_points(self, text: str, now_s: float) -> None:
         self._points = int(number(text, 2, 1601))
