@@ -14,7 +14,7 @@ from mimedi_nodes.modules.registry import load_module, module_table
 ROOT = Path(__file__).parents[2]
 ROW = re.compile(r"^\| (?P<code>\d+) \| `(?P<name>\w+\.\w+)` \| (?P<meaning>.+) \|$", re.MULTILINE)
 BASES = {"FluidicsCode": 100, "SorterCode": 200, "TransductionCode": 300, "IncubatorCode": 400, "VisionCode": 500,
-         "CoordinatorCode": 1000}
+         "EnclosureCode": 600, "WatchCode": 700, "TransferCode": 800, "AnalyticsCode": 900, "CoordinatorCode": 1000}
 
 
 def enums() -> dict[str, tuple[int, str]]:

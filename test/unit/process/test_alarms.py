@@ -226,7 +226,7 @@ def raised_in_source() -> set[str]:
     call = re.compile(
         r"(?:PhaseHold|[._]alarm|_watch|\.report)\(\s*(?:ctx,\s*|self\.\w+,\s*)?f?\"([^\"\s]*\.[^\"\s]*)\"", re.S
     )
-    constant = re.compile(r"^[A-Z_]+ = \"((?:recorder|coordinator|supervisor)\.[a-z0-9_]+)\"$", re.M)
+    constant = re.compile(r"^[A-Z_]+ = \"((?:recorder|coordinator|supervisor|enclosure|contamination_watch|transfer|analytics)\.[a-z0-9_]+)\"$", re.M)
     found: set[str] = set()
     for path in (ROOT / "mimedi_nodes").rglob("*.py"):
         text = path.read_text()
