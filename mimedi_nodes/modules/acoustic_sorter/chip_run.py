@@ -83,11 +83,14 @@ async def source_volume(goal: Any, instruments: SorterInstruments, ctx: PhaseCon
 async def run_chip(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseContext) -> ChipResult:
     """Send both liquids through the chip with the sound on, from wherever an earlier run stopped."""
     kept: dict[str, Any] = dict(ctx.restored or {})
-    await instruments.open_paths(plan.source, plan.buffer, plan.centre, ctx)
-    for name, pair in (("sample", instruments.sample), ("buffer", instruments.buffer)):
+    pairs = (("sample", instruments.sample), ("buffer", instruments.buffer))
+    for name, pair in pairs:
         pair.restore(PairState(**kept[name]) if name in kept else PairState())
+    # A pump that has lost its power is emptied here, which its restored state counts.
+    await instruments.open_paths(plan.source, plan.buffer, plan.centre, ctx)
     kept.setdefault("begun_s", ctx.now_s())
     kept["sample_ul"] = plan.sample_ul
+    kept |= {name: asdict(pair.state) for name, pair in pairs if name in kept}
     for vessel, label in ((plan.centre, "centre_before_ul"), (plan.waste, "waste_before_ul")):
         if label not in kept:
             before_ul = await instruments.scales.volume_ul(vessel, ctx)

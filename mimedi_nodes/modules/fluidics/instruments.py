@@ -51,13 +51,19 @@ class FluidicsInstruments:
             plunger_ul = math.nan  # not initialized yet: it has no position
         return {**values, "plunger_ul": (plunger_ul, "uL")}
 
-    async def ready_pump(self, ctx: Pace) -> None:
-        """Initialize what needs it and wait until nothing moves; the pump is stopped when it still moves."""
+    async def ready_pump(self, ctx: Pace) -> bool:
+        """Initialize what needs it and wait until nothing moves; the pump is stopped when it still moves.
+
+        Returns whether the pump was initialized: it had lost its power, and its syringe is empty now.
+        """
+        was_initialized = False
         for device in (self.pump, self.source_valve, self.destination_valve):
             started = await device.initialize()
+            was_initialized |= started and device is self.pump
             if not started and await device.is_busy():
                 await device.stop()
             await settle(device, ctx, patience_s=30.0)
+        return was_initialized
 
     async def open_path(self, source: str, destination: str, ctx: Pace) -> None:
         """Turn both valves; raises PhaseError when a vessel is not on them."""

@@ -83,7 +83,9 @@ async def carry_out(
         PhaseError: a vessel is out of reach or has no room.
         PhaseHold: it cannot be known how much an interrupted move has moved.
     """
-    await instruments.ready_pump(ctx)
+    if await instruments.ready_pump(ctx) and move.plan is not None:
+        # It has lost its power: its plunger tells nothing of the strokes any more, only the weights do.
+        move.plan, move.starting = None, True
     scales = instruments.scales
     if move.source_before_ul is None and move.destination_before_ul is None and move.plan is None and not move.starting:
         await instruments.check_room(move.destination, move.volume_ul, ctx)

@@ -273,7 +273,10 @@ class Plant:
         self._store(time_s)
         for reactor in self._reactors.values():
             reactor.commit(time_s, self.ledger)
-        for act in self._faults.take_acts():
+        acts = self._faults.take_acts()
+        if acts:
+            self._instruments.advance_to(time_s)  # a plunger that loses its power stands where it is now
+        for act in acts:
             self._carry_out(act)
         for name, wire in self._wires.items():
             line = self._faults.line_faults(name)
