@@ -14,6 +14,7 @@ from collections.abc import Callable
 from .exchange import QUERY_RETRIES, REPLY_TIMEOUT_S, Reply, exchange
 from .link import GarbledReply, InstrumentRefused, Link
 
+_MEASURING = 16
 _ERROR = re.compile(r'([+-]?\d+),"([^"]*)"')
 
 
@@ -87,6 +88,41 @@ class ScpiInstrument:
                 return value
         raise GarbledReply(self.name, f"{text} answered {answer!r}; expected a number")
 
+    async def query_numbers(self, text: str, count: int, timeout_s: float = REPLY_TIMEOUT_S) -> list[float]:
+        """Send a query and return its `count` finite numbers; asked again when they are not.
+
+        Raises:
+            GarbledReply: other than `count` finite numbers in all attempts.
+        """
+        found = 0
+        for _ in range(QUERY_RETRIES + 1):
+            answer = await self.query(text, timeout_s)
+            try:
+                values = [float(part) for part in answer.split(",")]
+            except ValueError:
+                continue
+            found = len(values)
+            if found == count and all(math.isfinite(value) for value in values):
+                return values
+        raise GarbledReply(self.name, f"{text} gave {found} numbers; expected {count}")
+
+    async def query_block(self, text: str, timeout_s: float) -> bytes:
+        """Send a query and return its definite length block (IEEE 488.2 section 8.7.9)."""
+        return await exchange(
+            self._link, text.encode("ascii") + b"\n", _block_end, self._block, instrument=self.name,
+            timeout_s=timeout_s, retries=QUERY_RETRIES,
+        )
+
+    async def is_measuring(self) -> bool:
+        """Tell whether a measurement is going on (bit 4 of the operation status)."""
+        return bool(int(await self.query_number("STAT:OPER:COND?")) & _MEASURING)
+
+    def _block(self, data: bytes) -> bytes:
+        span = _block_span(data)
+        if span is None:
+            raise GarbledReply(self.name, "answered no block of definite length")
+        return data[span[0] : span[1]]
+
     def _text(self, data: bytes) -> str:
         line = data.rstrip(b"\r\n")
         text = line.decode("ascii", "replace")  # the stand-in for what is no ASCII is not ASCII either
@@ -98,3 +134,23 @@ class ScpiInstrument:
 def _line_end(data: bytes) -> int | None:
     at = data.find(b"\n")
     return None if at < 0 else at + 1
+
+
+_BLOCK = re.compile(rb"#([1-9])(\d+)")
+
+
+def _block_span(data: bytes) -> tuple[int, int] | None:
+    """Return start and end of a block's content, noise before it left out; None when its head is not complete."""
+    found = _BLOCK.search(data)
+    if found is None or len(found[2]) < int(found[1]):
+        return None
+    start = found.start(2) + int(found[1])
+    return start, start + int(data[found.start(2) : start])
+
+
+def _block_end(data: bytes) -> int | None:
+    span = _block_span(data)
+    if span is not None:
+        return span[1] + 1 if len(data) > span[1] else None
+    # Not a block at all: an end of line ends it, so that it can be refused at once.
+    return None if b"#" in data else _line_end(data)

@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the analytical instruments find in the sample that reached them.
+
+Every result is a pure function of seed, instrument, number of the measurement and the sample's content.
+Source: PHYSICS §9 (force curves), §10 (sensorgrams); Poisson partition of droplets (Hindson et al. 2011, Anal. Chem.
+83:8604); four-parameter logistic of immunoassays (Rodbard 1974); moduli, stains and secretion are calibrations [C].
+"""
+
+from __future__ import annotations
+
+import copy
+import io
+import math
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import flowio
+import numpy as np
+
+from mimedi_sim.firmware.analytics import Cantilever, Droplets, FloatArray
+from mimedi_sim.firmware.scpi import ScpiError
+from mimedi_sim.models import afm, spr
+from mimedi_sim.plant.ledger import DEAD, INDEX, VIABLE, VOLUME
+from mimedi_sim.random_streams import stream
+
+Content = Callable[[float], FloatArray]
+"""Process time [s] to the amounts in the analytics cell, as a row of the ledger."""
+
+IL2_PG_PER_IU = 61.0
+IFN_GAMMA_PG_PER_CAR_CELL = 0.01
+"""Secreted per CAR+ cell against its target in the potency assay: 50 ng/mL at 5e6/mL [C]."""
+CELLS_ON_DISH = 200
+NO_SAMPLE = ScpiError(-241, "Hardware missing")
+_CHANNELS = ("FSC-A", "SSC-A", "7-AAD-A", "CD45-A", "CD3-A", "CD14-A", "CAR-A", "Time")
+_MOLAR_MASS = {"IL2": spr.MOLAR_MASS_DA["il2"], "IFNG": spr.MOLAR_MASS_DA["ifn_gamma"]}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Cells and cytokines of a sample, from its amounts."""
+
+    row: FloatArray
+
+    def amount(self, *names: str) -> float:
+        """Return a sum of amounts."""
+        return float(sum(self.row[INDEX[name]] for name in names))
+
+    @property
+    def volume_ml(self) -> float:
+        """Volume [mL]."""
+        return float(self.row[VOLUME]) * 1e-3
+
+    @property
+    def cells(self) -> float:
+        """Nucleated cells, live and dead."""
+        return self.amount(*VIABLE, *DEAD)
+
+    def cytokine_pg_ml(self, analyte: str) -> float:
+        """Return a cytokine's concentration [pg/mL]."""
+        if self.volume_ml <= 0.0:
+            return 0.0
+        if analyte == "IL2":
+            return self.amount("il2_iu") * IL2_PG_PER_IU / self.volume_ml
+        return self.amount("car_expressed") * IFN_GAMMA_PG_PER_CAR_CELL / self.volume_ml
+
+    def molar(self, analyte: str) -> float:
+        """Return a cytokine's concentration [mol/L]."""
+        return self.cytokine_pg_ml(analyte) * 1e-9 / _MOLAR_MASS[analyte]
+
+
+class ForceBench:
+    """Cells on a dish under the microscope's tip."""
+
+    def __init__(self, seed: int, content: Content) -> None:
+        self._seed, self._content = seed, content
+        self._kind, self._modulus = stream(seed, "afm", "kind"), stream(seed, "afm", "modulus")
+        calibration = stream(seed, "afm", "cantilever")
+        self._probe = afm.Probe(
+            sensitivity_error=calibration.normal(0, 0.0, 0.03), spring_error=calibration.normal(1, 0.0, 0.10)
+        )
+
+    def cells(self, now_s: float) -> int:
+        """Return how many cells lie on the dish."""
+        return int(min(float(CELLS_ON_DISH), Sample(self._content(now_s)).cells))
+
+    def modulus_pa(self, cell: int, now_s: float) -> float:
+        """Return the true modulus of a cell [Pa]."""
+        sample = Sample(self._content(now_s))
+        kinds = {
+            "activated": sample.amount("t_act_neg", "t_act_pos"),
+            "resting": sample.amount("t_free", "t_bead", "lymphocyte", "monocyte"),
+            "late_dead": sample.amount(*DEAD),
+        }
+        edges = np.cumsum(list(kinds.values()))
+        at = int(np.searchsorted(edges, self._kind.uniform(cell) * edges[-1]))
+        kind = list(kinds)[min(at, len(kinds) - 1)]
+        return afm.MEDIAN_MODULUS_PA[kind] * math.exp(afm.MODULUS_SIGMA_LN * self._modulus.normal(cell))
+
+    def curve(self, run: int, cell: int, points: int, speed_m_s: float, now_s: float) -> tuple[FloatArray, FloatArray]:
+        """Return tip positions [m] and forces [N] of an approach on a cell."""
+        found = self._probe.curve(
+            self.modulus_pa(cell, now_s), seed=self._seed, name=f"curve {run}", points=points, speed_m_s=speed_m_s
+        )
+        return found.position_m, found.force_n
+
+    def cantilever(self) -> Cantilever:
+        """Return what the microscope believes of its cantilever."""
+        return Cantilever(self._probe.spring_n_m, self._probe.radius_m)
+
+
+class BindingBench:
+    """A flow cell with a ligand channel for each analyte; readings count seconds from the start."""
+
+    def __init__(self, seed: int, start_s: float, content: Content) -> None:
+        self._start_s, self._content = start_s, content
+        self._channels = {
+            analyte: [spr.SprChannel(spr.Binding(), seed, f"spr {analyte}")] for analyte in _MOLAR_MASS
+        }
+
+    def turn(self, now_s: float, valve: str, analyte: str) -> None:
+        """Let buffer, sample or regeneration solution flow over all channels."""
+        at = now_s - self._start_s
+        for name, history in self._channels.items():
+            channel = copy.copy(history[-1])
+            if valve == "SAMPle":
+                sample = Sample(self._content(now_s))
+                if sample.volume_ml <= 0.0:
+                    raise NO_SAMPLE
+                channel.inject(at, sample.molar(name), bulk_ru=20.0, protein_mg_ml=1.0)
+            elif valve == "REGenerate":
+                channel.regenerate(at)
+            else:
+                channel.wash(at)
+            history.append(channel)
+
+    def second(self, now_s: float) -> int:
+        """Return the number of the last whole second."""
+        return int(now_s - self._start_s + 1e-9)
+
+    def readings(self, analyte: str, first: int, count: int) -> list[tuple[float, float]]:
+        """Return (ligand, reference) [RU] of seconds from `first` on."""
+        history = self._channels[analyte]
+        begins = [channel.time_s for channel in history]
+        found = []
+        for second in range(first, first + count):
+            channel = history[max(0, bisect_right(begins, float(second)) - 1)]
+            found.append(channel.reading_ru(second))
+        return found
+
+    def kinetics(self, analyte: str) -> tuple[float, float, float]:
+        """Return k_a [1/M/s], k_d [1/s], R_max [RU] of the fresh surface."""
+        binding = self._channels[analyte][0].binding
+        return binding.association_per_m_s, binding.dissociation_per_s, binding.capacity_ru
+
+
+class PlateBench:
+    """An immunoassay: four-parameter logistic, wells with 4 % and a floor of 0.01."""
+
+    TOP, BOTTOM, SLOPE, WELL_CV, WELL_FLOOR = 2.5, 0.05, 1.1, 0.04, 0.01
+    MIDDLE_PG_ML = 250.0
+    STANDARDS_PG_ML = (2000.0, 1000.0, 500.0, 250.0, 125.0, 62.5, 31.25, 0.0)
+    DILUTIONS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0)
+
+    def __init__(self, seed: int, content: Content) -> None:
+        self._content = content
+        self._noise = stream(seed, "plate_reader", "wells")
+
+    def standards_pg_ml(self, analyte: str) -> Sequence[float]:
+        """Return the standards of rows A to H."""
+        return self.STANDARDS_PG_ML
+
+    def dilutions(self) -> Sequence[float]:
+        """Return the sample's dilutions of rows A to H."""
+        return self.DILUTIONS
+
+    def true_absorbance(self, pg_ml: float) -> float:
+        """Return D + (A - D)/(1 + (C/C50)^B)."""
+        bound = (pg_ml / self.MIDDLE_PG_ML) ** self.SLOPE
+        return self.BOTTOM + (self.TOP - self.BOTTOM) * bound / (1.0 + bound)
+
+    def absorbances(self, run: int, analyte: str, now_s: float) -> FloatArray:
+        """Return a plate, shape (8, 12)."""
+        sample_pg_ml = Sample(self._content(now_s)).cytokine_pg_ml(analyte)
+        true = np.full((8, 12), self.BOTTOM)
+        true[:, :2] = [[self.true_absorbance(c)] for c in self.STANDARDS_PG_ML]
+        true[:, 2:4] = [[self.true_absorbance(sample_pg_ml / d)] for d in self.DILUTIONS]
+        noise = self._noise.normals(96 * run, 96).reshape(8, 12)
+        return np.asarray(true + noise * np.hypot(self.WELL_CV * true, self.WELL_FLOOR))
+
+
+class DropletBench:
+    """DNA of some cells shared out among droplets."""
+
+    DROPLETS, ACCEPTED, CELLS, REFERENCE_COPIES = 20_000, 0.8, 1500.0, 2.0
+
+    def __init__(self, seed: int, content: Content) -> None:
+        self._content = content
+        self._draw = {name: stream(seed, "droplet_reader", name) for name in ("accepted", "trans", "ref", "both")}
+
+    def droplets(self, run: int, now_s: float) -> Droplets:
+        """Return what the reader counts in a well."""
+        sample = Sample(self._content(now_s))
+        cells = sample.cells
+        if cells <= 0.0:
+            raise NO_SAMPLE
+        per_droplet = min(self.CELLS, cells) / self.DROPLETS
+        accepted = self._draw["accepted"].binomial(run, self.DROPLETS, self.ACCEPTED)
+        with_transgene = -math.expm1(-per_droplet * sample.amount("copies") / cells)
+        with_reference = -math.expm1(-per_droplet * self.REFERENCE_COPIES)
+        transgene = self._draw["trans"].binomial(run, accepted, with_transgene)
+        both = self._draw["both"].binomial(run, transgene, with_reference)
+        reference = both + self._draw["ref"].binomial(run, accepted - transgene, with_reference)
+        return Droplets(accepted, transgene, reference, both)
+
+
+_STAINS: dict[str, tuple[float, ...]] = {
+    # medians of FSC, SSC, 7-AAD, CD45, CD3, CD14, CAR [C]
+    "car_positive": (90e3, 30e3, 3e2, 2e4, 1.5e4, 2e2, 8e3),
+    "activated": (90e3, 30e3, 3e2, 2e4, 1.5e4, 2e2, 2.5e2),
+    "resting": (50e3, 15e3, 2e2, 2e4, 2e4, 2e2, 2e2),
+    "lymphocyte": (50e3, 15e3, 2e2, 2e4, 2e2, 2e2, 2e2),
+    "monocyte": (80e3, 50e3, 3e2, 1.5e4, 3e2, 1e4, 3e2),
+    "dead": (35e3, 40e3, 3e4, 1e4, 5e3, 4e2, 6e2),
+    "bead": (20e3, 150e3, 1e2, 1e2, 1e2, 1e2, 1e2),
+}
+_SPREAD = 0.45
+"""Standard deviation of the logarithm of every stain [C]."""
+
+
+class CytometryBench:
+    """A stained sample in the cytometer."""
+
+    def __init__(self, seed: int, content: Content) -> None:
+        self._seed, self._content = seed, content
+
+    def fcs(self, run: int, events: int, now_s: float) -> bytes:
+        """Return a measurement as an FCS 3.1 file."""
+        sample = Sample(self._content(now_s))
+        positive = min(sample.amount("car_expressed"), sample.amount("t_act_pos"))
+        amounts = {
+            "car_positive": positive,
+            "activated": sample.amount("t_act_neg", "t_act_pos") - positive,
+            "resting": sample.amount("t_free", "t_bead"),
+            "lymphocyte": sample.amount("lymphocyte"), "monocyte": sample.amount("monocyte"),
+            "dead": sample.amount(*DEAD), "bead": sample.amount("bead_free"),
+        }
+        total = sum(amounts.values())
+        if total <= 0.0:
+            raise NO_SAMPLE
+        edges = np.cumsum([amount / total for amount in amounts.values()])
+        start = run * 100_000  # indices set aside for one measurement
+        kinds = np.searchsorted(edges, stream(self._seed, "cytometer", "kind").uniforms(start, events))
+        medians = np.array([_STAINS[name] for name in amounts])[np.minimum(kinds, len(amounts) - 1)]
+        spread = np.stack(
+            [stream(self._seed, "cytometer", name).normals(start, events) for name in _CHANNELS[:-1]], axis=1
+        )
+        table = np.empty((events, len(_CHANNELS)), dtype=np.float32)
+        table[:, :-1] = medians * np.exp(_SPREAD * spread)
+        table[:, -1] = np.arange(events) / 500.0
+        out = io.BytesIO()
+        flowio.create_fcs(out, table.ravel(), list(_CHANNELS), metadata_dict={"cyt": "MiMedI FC-7"})
+        return out.getvalue()
