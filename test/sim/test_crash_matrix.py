@@ -41,8 +41,10 @@ LONG_S = 600.0
 SHORT_CULTURE = {"perfusion_day": 3.0, "not_before_day": 6.0, "target_viable_cells": 5.0e8, "least_viable_cells": 1e8}
 SMALL_UL, LARGE_UL, SYRINGE_UL = 1000.0, 8000.0, 10_000.0
 """What the balance of a vessel may differ from an undisturbed batch [uL]: rounding of strokes, another instant's
-weights; one percent, the strokes' accuracy, of what went through the chip into or out of the large ones; where pumps have lost their power while a syringe of the chip was filling, what it held then is not known."""
-LARGE = ("buffer", "medium", "excipient", "culture_vessel", "depleted", "harvest", "sorter_waste", "activation_vessel")
+weights; one percent, the strokes' accuracy, of what went through the chip into or out of the large ones; where pumps
+have lost their power while a syringe of the chip was filling, what it held then is not known."""
+LARGE = ("buffer", "medium", "excipient", "culture_vessel", "depleted", "harvest", "sorter_waste",
+         "activation_vessel")  # fmt: skip
 CHIP = ("sorter_inlet", "sorted", "buffer", "medium", "excipient", "depleted", "harvest", "sorter_waste",
         "activation_vessel", "culture_vessel")  # fmt: skip
 
