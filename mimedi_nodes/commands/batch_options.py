@@ -17,7 +17,7 @@ from ..process.operator import ScriptedOperator
 from ..process.recipe import Recipe
 
 DEFAULT_RECIPE = "car_t_cd19"
-DONORS = ("nominal", "healthy", "weak")
+DONORS = ("nominal", "healthy", "patient", "weak")
 EXIT_MEETS, EXIT_REJECTED, EXIT_COULD_NOT_RUN = 0, 1, 2
 EXIT_OF_VERDICT = {"meets_provisionally": EXIT_MEETS, "meets": EXIT_MEETS}
 

@@ -43,7 +43,7 @@ PARAMETERS = (
     Parameter("site", "", "path of the site file"),
     Parameter("port_dir", "", "folder in which the ptys appear under their lines' names"),
     Parameter("seed", 1, "seed of every noise of the plant", 0, 2**31 - 1),
-    Parameter("donor", "nominal", "whose cells", choices=("nominal", "healthy", "weak")),
+    Parameter("donor", "nominal", "whose cells", choices=("nominal", "healthy", "patient", "weak")),
     Parameter("scenario", "nominal", "name of a scenario in scenario_dir"),
     Parameter("scenario_dir", "", "folder of the scenario files"),
     Parameter("speed", "max", "process time per wall time: max, or a factor"),

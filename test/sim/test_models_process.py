@@ -71,7 +71,7 @@ def test_donors_are_functions_of_their_seed():
     assert healthy_donor(7) == healthy_donor(7)
     assert healthy_donor(7) != healthy_donor(8)
     assert donor("nominal") is NOMINAL
-    with pytest.raises(ValueError, match="'nominal', 'healthy', 'weak'"):
+    with pytest.raises(ValueError, match="'nominal', 'healthy', 'patient', 'weak'"):
         donor("superhuman")
     with pytest.raises(ValueError, match="t_fraction"):
         replace(NOMINAL, t_fraction=1.2)

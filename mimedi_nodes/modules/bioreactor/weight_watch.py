@@ -7,7 +7,7 @@ import math
 
 WINDOW_S = 6.0 * 3600.0
 """A leak is looked for over this time: slow ones show, evaporation stays far below the limit."""
-EVAPORATION_PER_DAY = 0.003
+EVAPORATION_PER_DAY = 0.001
 """Share of the volume that a humidified chamber takes a day (PHYSICS §6: 0.1 to 1 %)."""
 GAP_LIMIT_UL = 2500.0
 """Largest unexplained loss or gain [uL]: half of the 5 mL that must be found, eight times the weight's noise, and more

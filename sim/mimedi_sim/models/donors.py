@@ -1,13 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
 """Donors: what one patient's cells and one chip's making change in the nominal models.
 
-`nominal` is the mean; `healthy` varies as the donors of PHYSICS §12; `weak` fails release by mechanism: cells of
-a heavily pre-treated patient that respond poorly to stimulation and die faster.
+`nominal` is the mean; `healthy` varies as the donors of PHYSICS §12, `patient` as the ill whose cells are used
+(FIELD §C1); `weak` fails release by mechanism: cells of a heavily pre-treated patient that respond poorly to
+stimulation and die faster.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 from mimedi_sim.models.tcell import TCellParameters
 from mimedi_sim.random_streams import stream
@@ -17,8 +20,9 @@ from mimedi_sim.random_streams import stream
 class Donor:
     """Multipliers (1 = nominal) and starting material of one donor's batch.
 
-    pbmc_count and t_fraction describe the recorded aliquot that enters the process; viability is that of the
-    cells at seeding (0..1); susceptibility multiplies the vector uptake; the last three belong to chip and lot.
+    pbmc_count is what 20 mL of the apheresis hold (a fourteenth of it); viability is that of the cells at seeding
+    (0..1); metabolism multiplies the glucose uptake, susceptibility the vector uptake; the next three belong to chip
+    and lot. bendamustine tells a treatment in the last six months: what it does is in the other fields.
     """
 
     name: str = "nominal"
@@ -33,10 +37,12 @@ class Donor:
     lag: float = 1.0
     death: float = 1.0
     stress_death: float = 1.0
+    metabolism: float = 1.0
     susceptibility: float = 1.0
     vector_titre: float = 1.0
     acoustic_efficiency: float = 1.0
     lamella_width: float = 1.0
+    bendamustine: bool = False
 
     def __post_init__(self) -> None:
         for name in ("t_fraction", "monocyte_fraction", "incoming_viability", "seed_viability"):
@@ -57,6 +63,8 @@ class Donor:
             residual_stimulus=min(1.0, p.residual_stimulus * self.residual_stimulus),
             lag_h=p.lag_h * self.lag, death_per_h=p.death_per_h * self.death,
             stress_death_per_h=p.stress_death_per_h * self.stress_death,
+            yield_cells_per_mmol=p.yield_cells_per_mmol / self.metabolism,
+            maintenance_mmol_cell_h=p.maintenance_mmol_cell_h * self.metabolism,
         )
 
 
@@ -82,7 +90,7 @@ _HEALTHY_LIMITS = {"t_fraction": (0.35, 0.78), "seed_viability": (0.85, 0.97)}
 def healthy_donor(seed: int) -> Donor:
     """Return a healthy donor, a pure function of the seed: every property from its own random stream."""
     base = Donor()
-    changes: dict[str, float] = {}
+    changes: dict[str, Any] = {}
     for name, cv in _HEALTHY_CV.items():
         mean = getattr(base, name) * _HEALTHY_MEAN.get(name, 1.0)
         changes[name] = stream(seed, "donor", name).lognormal(0, mean, cv)
@@ -93,8 +101,62 @@ def healthy_donor(seed: int) -> Donor:
     return replace(base, name=f"healthy-{seed}", **changes)
 
 
+# Patients. The collection is that of the UK's tisagenlecleucel patients (FIELD §C1: nucleated cells median 5.6e9,
+# quartiles 3.1 and 8.4; CD3+ median 2.6e9, quartiles 1.2 and 4.1). How the cells of the ill respond is calibration:
+# the spreads are wider than in health, so that about one in twenty batches fails, by low viability and poor growth more
+# than by purity (FIELD §C1: failure 1 to 8 % in trials, 3.9 % in the UK's lymphoma patients).
+PATIENT_COUNT_SIGMA_LN = 0.739
+PATIENT_T_FRACTION_MEDIAN, PATIENT_T_FRACTION_LOGIT_SD = 0.46, 0.40
+PATIENT_CV = {
+    "growth": 0.115, "residual_stimulus": 0.22, "lag": 0.15, "death": 0.14, "stress_death": 0.8, "metabolism": 0.26,
+    "susceptibility": 0.36, "vector_titre": 0.12, "acoustic_efficiency": 0.11, "lamella_width": 0.02,
+}
+PATIENT_MEDIAN = {"death": 0.85}
+PATIENT_VIABILITY_SD = {"incoming_viability": 0.015, "seed_viability": 0.020}
+BENDAMUSTINE_SHARE = 0.03
+"""Patients who had bendamustine in the six months before the apheresis [calibration: with its effect it makes about a
+quarter of the failures, FIELD §C1: 23.7 % against 0 %]."""
+BENDAMUSTINE_EFFECT = {
+    "pbmc_count": 0.6, "t_fraction": 0.7, "growth": 0.90, "residual_stimulus": 0.75, "lag": 1.2, "death": 1.35,
+}
+"""What it does to T cells: fewer of them, that respond later and less and die sooner [calibration]."""
+
+
+def patient(seed: int, treated: bool | None = None) -> Donor:
+    """Return a patient, a pure function of the seed; `treated` overrides whether bendamustine was given recently.
+
+    The same seed with and without it is the same patient but for its effect.
+    """
+
+    def normal(name: str) -> float:
+        return stream(seed, "patient", name).normal(0)
+
+    base = Donor()
+    values: dict[str, Any] = {
+        name: PATIENT_MEDIAN.get(name, 1.0) * math.exp(math.sqrt(math.log1p(cv * cv)) * normal(name))
+        for name, cv in PATIENT_CV.items()
+    }
+    values["pbmc_count"] = base.pbmc_count * math.exp(PATIENT_COUNT_SIGMA_LN * normal("pbmc_count"))
+    median = PATIENT_T_FRACTION_MEDIAN
+    logit = math.log(median / (1.0 - median)) + PATIENT_T_FRACTION_LOGIT_SD * normal("t_fraction")
+    values["t_fraction"] = 1.0 / (1.0 + math.exp(-logit))
+    for name, sd in PATIENT_VIABILITY_SD.items():
+        values[name] = min(0.99, getattr(base, name) + sd * normal(name))
+    drawn = stream(seed, "patient", "bendamustine").uniform(0) < BENDAMUSTINE_SHARE
+    ill = drawn if treated is None else treated
+    if ill:
+        for name, factor in BENDAMUSTINE_EFFECT.items():
+            values[name] *= factor
+    values["monocyte_fraction"] = 0.5 * (1.0 - values["t_fraction"])
+    return replace(base, name=f"patient-{seed}", bendamustine=ill, **values)
+
+
+KINDS = ("nominal", "healthy", "patient", "weak")
+"""Kinds of donors."""
+
+
 def donor(kind: str, seed: int = 0) -> Donor:
-    """Return a donor by kind: "nominal", "healthy" (drawn by seed) or "weak".
+    """Return a donor by kind: "nominal", "healthy" and "patient" (drawn by seed), or "weak".
 
     Raises: ValueError on another kind.
     """
@@ -104,4 +166,6 @@ def donor(kind: str, seed: int = 0) -> Donor:
         return WEAK
     if kind == "healthy":
         return healthy_donor(seed)
-    raise ValueError(f"donor kind is {kind!r}; allowed: 'nominal', 'healthy', 'weak'")
+    if kind == "patient":
+        return patient(seed)
+    raise ValueError(f"donor kind is {kind!r}; allowed: {', '.join(map(repr, KINDS))}")

@@ -40,7 +40,22 @@ class BatchSchedule:
     perfusion_vvd: float = 1.0
     harvest_at_h: float = 240.0
     wash_recovery: float = 0.90
+    sort_volume_ml: float | None = None
+    """Sample volume that is sorted; None: as much as dilutes the aliquot to pbmc_per_ml."""
+    wash_residual: float = 1.0
+    """Share of the old medium that is left after the vector was washed out; 1: it is not washed."""
+    target_viable_cells: float | None = None
+    """Harvest as soon as so many viable cells are counted, from not_before_h on; None: at harvest_at_h in any case."""
+    not_before_h: float = 192.0
+    grow_on_h: float = 0.0
+    """How long the culture goes on after its last count, while the laboratory works."""
     conditions: CultureConditions = field(default_factory=CultureConditions)
+
+
+PROCESS = BatchSchedule(energy_j_m3=14.045, sort_volume_ml=41.0, wash_residual=0.03, grow_on_h=4.5)
+"""What PROCESS.md does otherwise than PHYSICS §12: 5.3 Vpp are 14.045 J/m³; 40 mL and their beads are sorted whatever
+they hold; the vector is washed out on day 2, and lactate with it; the culture grows on while its last sample is
+tested."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +93,8 @@ def nominal_sort(
     sides = {name: number - centre[name] for name, number in fed.items()}
     nucleated = centre["t_cell"] + centre["monocyte"] + centre["other_lymphocyte"]
     sample_ul_min = plan.total_flow_ul_min * chip.lamella_flow_fraction()
-    hours = count / plan.pbmc_per_ml * 1e3 / sample_ul_min / 60.0
+    sorted_ml = count / plan.pbmc_per_ml if plan.sort_volume_ml is None else plan.sort_volume_ml
+    hours = sorted_ml * 1e3 / sample_ul_min / 60.0
     return SortOutcome(
         centre, sides, share["t_cell"], centre["t_cell"] / nucleated if nucleated > 0.0 else 0.0,
         share["red_blood_cell"], hours,
@@ -93,6 +109,8 @@ def nominal_batch(donor: Donor = NOMINAL, schedule: BatchSchedule | None = None)
     """
     plan = schedule or BatchSchedule()
     require_positive(seed_per_ml=plan.seed_per_ml, dilution=plan.dilution)
+    if plan.target_viable_cells is not None and plan.not_before_h < 168.0:
+        raise ValueError(f"not_before_h is {plan.not_before_h}; allowed: >= 168, after the count of day 7")
     if not 0.0 < plan.vector_at_h < plan.dilute_at_h <= plan.perfuse_from_h < plan.harvest_at_h:
         raise ValueError(f"schedule out of order: {plan}")
     sort = nominal_sort(donor, plan)
@@ -121,6 +139,8 @@ def nominal_batch(donor: Donor = NOMINAL, schedule: BatchSchedule | None = None)
 
     day2 = culture.at(plan.dilute_at_h)
     out["d2_viability"], out["d2_total_viable"] = day2.viability, day2.viable_cells
+    culture.exchange_medium(plan.dilute_at_h, 1.0 - plan.wash_residual, glucose_mm=plan.glucose_mm,
+                            il2_iu_ml=plan.il2_iu_ml)
     culture.add_medium(plan.dilute_at_h, (plan.dilution - 1.0) * volume, glucose_mm=plan.glucose_mm,
                        il2_iu_ml=plan.il2_iu_ml)
     day4 = culture.at(plan.perfuse_from_h)
@@ -129,16 +149,27 @@ def nominal_batch(donor: Donor = NOMINAL, schedule: BatchSchedule | None = None)
     if plan.harvest_at_h > 168.0 > plan.perfuse_from_h:
         day7 = culture.at(168.0)
         out["d7_X"], out["d7_lactate"], out["d7_glucose"] = day7.viable_per_ml, day7.lactate_mm, day7.glucose_mm
-    end = culture.at(plan.harvest_at_h)
+    end = culture.at(_harvest_h(culture, plan))
     uptake = culture.oxygen_uptake_mmol_cell_h(_OXYGEN_RESERVE_ACTIVITY * culture.parameters.growth_per_h)
     half_saturated = 0.5 * plan.conditions.oxygen_saturation_mm
+    harvested = culture.at(end.time_h + plan.grow_on_h)
     out.update({
         "d10_X": end.viable_per_ml, "d10_total_viable": end.viable_cells, "d10_viability": end.viability,
         "d10_glucose": end.glucose_mm, "d10_lactate": end.lactate_mm, "d10_fold": end.viable_cells / seeded,
         "volume_mL": end.volume_ml, "d10_pH": culture.ph_of(end),
-        "harvest_CARpos": end.viable_cells * plan.wash_recovery * positive,
-        "harvest_total": end.viable_cells * plan.wash_recovery,
+        "harvest_CARpos": harvested.viable_cells * plan.wash_recovery * positive,
+        "harvest_total": harvested.viable_cells * plan.wash_recovery,
         "medium_L": (end.volume_ml + end.medium_perfused_ml) / 1e3,
         "kLa_needed_50pct": uptake * end.viable_per_ml * 1e3 / half_saturated,
     })
     return out
+
+
+def _harvest_h(culture: TCellCulture, plan: BatchSchedule) -> float:
+    """Return when the culture is harvested: looked at every half hour by rule, at the latest at harvest_at_h."""
+    if plan.target_viable_cells is None:
+        return plan.harvest_at_h
+    time_h = plan.not_before_h
+    while time_h < plan.harvest_at_h and culture.at(time_h).viable_cells < plan.target_viable_cells:
+        time_h += 0.5
+    return min(time_h, plan.harvest_at_h)

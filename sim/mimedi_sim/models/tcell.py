@@ -228,6 +228,25 @@ class TCellCulture:
             glucose_in_mmol=now.glucose_in_mmol + glucose_mm * volume_ml * 1e-3,
         )
 
+    def exchange_medium(
+        self, time_h: float, share: float, glucose_mm: float = 11.0, lactate_mm: float = 0.0, il2_iu_ml: float = 100.0
+    ) -> None:
+        """Put fresh medium in the place of a share (0..1) of the liquid at time_h and keep all cells: a wash."""
+        require_fraction(share=share)
+        require_not_negative(glucose_mm=glucose_mm, lactate_mm=lactate_mm, il2_iu_ml=il2_iu_ml)
+        now = self.commit(time_h)
+        if share == 0.0:
+            return
+        fresh_ml, left = share * now.volume_ml, 1.0 - share
+        self.state = replace(
+            now, glucose_mmol=now.glucose_mmol * left + glucose_mm * fresh_ml * 1e-3,
+            lactate_mmol=now.lactate_mmol * left + lactate_mm * fresh_ml * 1e-3,
+            il2_iu=now.il2_iu * left + il2_iu_ml * fresh_ml,
+            glucose_in_mmol=now.glucose_in_mmol + glucose_mm * fresh_ml * 1e-3,
+            glucose_out_mmol=now.glucose_out_mmol + now.glucose_mmol * share,
+            lactate_out_mmol=now.lactate_out_mmol + now.lactate_mmol * share - lactate_mm * fresh_ml * 1e-3,
+        )
+
     def add_il2(self, time_h: float, amount_iu: float) -> None:
         """Add interleukin-2 in IU at time_h."""
         require_not_negative(amount_iu=amount_iu)

@@ -34,8 +34,8 @@ from mimedi_sim.plant.fault_effects import ReactorFaults
 from mimedi_sim.plant.ledger import INDEX, LOST, QUANTITIES, T_ACTIVATED, VOLUME, WITH_ACTIVATED_T, FloatArray, Ledger
 from mimedi_sim.plant.still_contact import StillContact
 
-HUMIDITY = 0.97
-"""Relative humidity of the chamber: 0.3 % of the volume evaporates a day [calibration]."""
+HUMIDITY = 0.99
+"""Relative humidity of the chamber: 0.1 % of the volume evaporates a day, the least of PHYSICS §6 [calibration]."""
 ACTIVATION_FROM_C = 30.0
 """Liquid temperature from which beads and IL-2 stimulate [calibration]."""
 ACTIVATION_IL2_IU_ML = 5.0

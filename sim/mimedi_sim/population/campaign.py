@@ -23,9 +23,10 @@ from mimedi_nodes.process.release import evaluate
 from mimedi_nodes.records.review import review
 from mimedi_nodes.records.specification import product_file, read_specification
 from mimedi_sim.headless import HeadlessRun, run_batch
-from mimedi_sim.models.donors import donor
-from mimedi_sim.models.process_chain import nominal_batch
+from mimedi_sim.models.donors import Donor, donor
+from mimedi_sim.models.process_chain import PROCESS, nominal_batch
 from mimedi_sim.population.milestones import Milestones
+from mimedi_sim.population.outcomes import aliquot_ul
 from mimedi_sim.scenarios import Scenario, find_scenario
 
 _THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -58,8 +59,8 @@ class BatchRow:
     """What became of one batch: how it ended, its verdict and its figures.
 
     `true` are the figures of the plant's truth (PHYSICS §12 names), `ideal` those of the idealised chain for the same
-    donor, `measured` the release table's numbers by identifier. `error` tells why a batch could not be carried
-    through at all.
+    donor and the steps of PROCESS, `measured` the release table's numbers by identifier. `error` tells why a batch
+    could not be carried through at all.
     """
 
     seed: int
@@ -86,6 +87,14 @@ class _Setting:
         self.script = campaign.operator_file or config_folder() / "operators" / "default.yaml"
         self.specification = read_specification(product_file(config_folder() / "products", recipe.product))
 
+    def _recipe_for(self, who: Donor) -> Recipe:
+        """Return the recipe with what the operator sets for a patient: the collection was counted when it was made."""
+        if self.campaign.donors != "patient":
+            return self.recipe
+        known = {"aliquot_ul": aliquot_ul(who), "expected_t_fraction": min(0.9, max(0.1, who.t_fraction))}
+        wanted = {name: value for name, value in known.items() if name not in self.campaign.parameters}
+        return self.recipe.with_parameters(wanted)
+
     def batch(self, seed: int) -> BatchRow:
         begun_s = time.perf_counter()
         milestones = Milestones()
@@ -93,7 +102,7 @@ class _Setting:
         batch = Batch(f"{self.recipe.name}-{seed}", identity, identity, self.campaign.weight_kg, "operator")
         who = donor(self.scenario.donor or self.campaign.donors, seed)
         result = run_batch(HeadlessRun(
-            self.recipe, batch, self.site, who, seed, ScriptedOperator(self.script), self.scenario,
+            self._recipe_for(who), batch, self.site, who, seed, ScriptedOperator(self.script), self.scenario,
             observer=milestones,
         ))
         reviewed = review(result.events, self.specification, evaluate)
@@ -106,7 +115,7 @@ class _Setting:
         }
         return BatchRow(
             seed, result.outcome.state, result.outcome.reason, reviewed.verdict, result.process_time_s / 86_400.0,
-            milestones.values, measured, time.perf_counter() - begun_s, ideal=nominal_batch(who),
+            milestones.values, measured, time.perf_counter() - begun_s, ideal=nominal_batch(who, PROCESS),
         )
 
 

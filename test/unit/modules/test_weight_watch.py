@@ -39,7 +39,7 @@ def test_a_lost_volume_shows_with_its_size() -> None:
         for look in range(12):
             gap_ul(history, look * HALF_HOUR_S, 950_000.0 + rng.normal(0.0, NOISE_UL))
         gaps.append(gap_ul(history, 12 * HALF_HOUR_S, 945_000.0 + rng.normal(0.0, NOISE_UL)))
-    assert np.mean(gaps) == pytest.approx(-4_645.0, abs=50.0)  # evaporation of 3 h is allowed for: 0.355 mL
+    assert np.mean(gaps) == pytest.approx(-4_870.0, abs=50.0)  # evaporation of 3 h is allowed for
     assert np.std(gaps) < 1.2 * NOISE_UL
     assert max(gaps) < -GAP_LIMIT_UL
 
