@@ -16,6 +16,8 @@ from mimedi_msgs.msg import AlarmList, BatchStatus
 from mimedi_msgs.srv import AcknowledgeAlarm
 
 from ..process.alarms import Alarm, AlarmBoard, AlarmError
+from ..process.maintenance import under_maintenance
+from ..records.errors import RecordError
 from ..records.outbox import Outbox
 from . import qos
 from .conversion import ros_time, seconds
@@ -38,12 +40,22 @@ class AlarmKeeper:
         board: the alarms.
         path: file in which the board is kept.
         outbox: takes the events for the record.
+        maintenance_dir: folder of the record of maintenance; None where the node was told of none.
         doorkeeper: tells who acts on an alarm.
     """
 
     def __init__(
-        self, node: Node, board: AlarmBoard, path: Path, outbox: Outbox, doorkeeper: Doorkeeper | None = None
+        self,
+        node: Node,
+        board: AlarmBoard,
+        path: Path,
+        outbox: Outbox,
+        doorkeeper: Doorkeeper | None = None,
+        maintenance_dir: Path | None = None,
     ) -> None:
+        self._maintenance_dir = maintenance_dir
+        self._maintained: frozenset[str] = frozenset()
+        self._maintenance_seen: tuple[int, ...] = ()
         self._doorkeeper = doorkeeper or Doorkeeper(None)
         self._node = node
         self._board = board
@@ -126,11 +138,36 @@ class AlarmKeeper:
     def _pass_time(self) -> None:
         with self._lock:
             back = self._board.pass_time(self._now_s())
+            settled = self._board.settle(self._now_s()) + self._follow_maintenance()
             for alarm in back:
                 data = {"alarm_id": alarm.alarm_id, "source": alarm.source, "old": "SHELVED", "new": alarm.state.name}
                 self._record("alarm_unshelved", "supervisor", alarm.alarm_id, "the time of shelving is over", data)
-            if back:
+            if back or settled:
                 self._changed()
+
+    def _follow_maintenance(self) -> list[Alarm]:
+        """Take the alarms of modules in maintenance out of service, and back when it has ended."""
+        if self._maintenance_dir is None:
+            return []
+        files = sorted(self._maintenance_dir.glob("record.sqlite*"))
+        seen = tuple(file.stat().st_mtime_ns for file in files)
+        if seen == self._maintenance_seen:
+            return []
+        try:
+            modules = frozenset(under_maintenance(self._maintenance_dir))
+        except RecordError as error:
+            self._node.get_logger().error(f"the record of maintenance cannot be read: {error}")
+            return []
+        self._maintenance_seen = seen
+        if modules == self._maintained:
+            return []
+        moved = self._board.take_out_of_service(modules, self._now_s())
+        for module in sorted(modules ^ self._maintained):
+            act = "removed" if module in modules else "restored"
+            data = {"alarm_id": f"{module}.*", "source": "supervisor", "old": "", "new": act}
+            self._record(f"alarm_{act}", "supervisor", f"{module}.*", "maintenance, signed in its own record", data)
+        self._maintained = modules
+        return moved
 
     def _record(self, kind: str, who: str, what: str, why: str, data: dict[str, object]) -> None:
         self._outbox.append(self._batch_id, self._now_s(), kind, who, what, why, data)

@@ -34,6 +34,8 @@ from ..process.gateway import ModuleUnavailable, OperatorGateway
 from ..process.identity import check_identifier
 from ..process.interfaces import default_interfaces
 from ..process.journal import Journal
+from ..process.maintenance import FOLDER as MAINTENANCE
+from ..process.maintenance import under_maintenance
 from ..process.operator import ScriptedOperator
 from ..process.recipe import Recipe
 from ..process.recipe_approval import Approvals
@@ -105,6 +107,8 @@ class CoordinatorCode(IntEnum):
     """A lot has expired or a calibration is overdue."""
     CUSTODY = 1018
     """A container is of another batch or person, or its label has not been scanned; the phase was not started."""
+    MAINTENANCE = 1019
+    """A module that the recipe needs is in maintenance."""
 
 
 class CoordinatorNode(ManagedNode):
@@ -147,6 +151,7 @@ class CoordinatorNode(ManagedNode):
         self._laboratory = RosLaboratory(self, self.loop, self.clock, site.laboratory_keys, self._on_result)
         users_dir = self.settings["users_dir"]
         self._doorkeeper = Doorkeeper(Path(users_dir) if users_dir else None)
+        self._maintenance_dir = Path(users_dir).parent / MAINTENANCE if users_dir else None
         self._operator = RosOperator(self, self.loop, self.clock, self._script(), self._doorkeeper)
         self._review = self.create_client(ReviewBatch, "recorder/review_batch")
         server = ActionServer(
@@ -233,6 +238,19 @@ class CoordinatorNode(ManagedNode):
         if late and not batch.engineering_run:
             raise Refused(CoordinatorCode.SUPPLIES, f"out of date: {'; '.join(late)}; exchange or calibrate it first")
 
+    def _check_maintenance(self, recipe: Recipe) -> None:
+        """Refuse to begin a batch that needs a module which is in maintenance."""
+        if self._maintenance_dir is None:
+            return
+        needed = {phase.module for phase in recipe.phases()}
+        for module, signature in under_maintenance(self._maintenance_dir).items():
+            if module in needed:
+                said = signature.statement
+                raise Refused(
+                    CoordinatorCode.MAINTENANCE,
+                    f"{module} is in maintenance by {said.name}: {said.comment}; end it first",
+                )
+
     async def _begin(self, active: ActiveBatch, resumed: bool) -> None:
         """Load the recipe, open the journal, start the engine; raises Refused."""
         await self.clock.ready()
@@ -248,6 +266,7 @@ class CoordinatorNode(ManagedNode):
         recipe = self._load(active)
         if not resumed:
             self._check_supplies(active.batch)
+            self._check_maintenance(recipe)
             self._check_approval(recipe, active.batch)
         self._active.write(active)
         self._journal = Journal(path)

@@ -20,6 +20,7 @@ from mimedi_msgs.msg import ModuleState
 from ..modules.registry import config_folder, module_table
 from ..process.alarm_table import read_alarm_table
 from ..process.alarms import AlarmBoard
+from ..process.maintenance import FOLDER as MAINTENANCE
 from ..records.outbox import Outbox
 from . import qos
 from .alarm_keeper import AlarmKeeper
@@ -112,7 +113,10 @@ class SupervisorNode(ManagedNode):
         self._closers.append(OutboxSender(self, outbox).close)
         users_dir = self.settings["users_dir"]
         doorkeeper = Doorkeeper(Path(users_dir) if users_dir else None)
-        self._alarms = AlarmKeeper(self, AlarmBoard(table), state_dir / "alarms.json", outbox, doorkeeper)
+        maintenance = Path(users_dir).parent / MAINTENANCE if users_dir else None
+        self._alarms = AlarmKeeper(
+            self, AlarmBoard(table), state_dir / "alarms.json", outbox, doorkeeper, maintenance
+        )
         self._closers.append(self._alarms.close)
 
     def activate(self) -> None:

@@ -16,6 +16,10 @@ from .diagnostics import Diagnostic, DiagnosticError
 from .yaml_tree import Reader, Tree
 
 _KEYS = ("priority", "latched", "cause", "consequence", "response")
+_OPTIONAL = ("on_delay_s", "off_delay_s", "suppressed_while")
+LONGEST_DELAY_S = 3600.0
+LONGEST_HIGH_DELAY_S = 30.0
+"""Longest on-delay of an alarm of priority HIGH [s]: its operator has minutes only."""
 _ALARM_ID = re.compile(r"(<[a-z_]+>|[a-z0-9_])+(\.(<[a-z_]+>|[a-z0-9_])+)+\Z")
 _PLACE = re.compile(r"<[a-z_]+>")
 
@@ -39,6 +43,9 @@ class AlarmEntry:
         cause: what usually causes it.
         consequence: what happens when nobody acts.
         response: what the operator should do.
+        on_delay_s: how long the cause must stand before it is shown [s].
+        off_delay_s: how long it must have gone before that is shown [s].
+        suppressed_while: alarms that explain this one; while one of them stands it is suppressed by design.
     """
 
     alarm_id: str
@@ -47,6 +54,9 @@ class AlarmEntry:
     cause: str
     consequence: str
     response: str
+    on_delay_s: float = 0.0
+    off_delay_s: float = 0.0
+    suppressed_while: tuple[str, ...] = ()
 
     def matches(self, alarm_id: str) -> bool:
         """Return whether the entry is about this alarm."""
@@ -74,7 +84,10 @@ class AlarmTable:
         """Return the entry of an alarm, with its own id; for one without entry, one of MEDIUM that says so."""
         for entry in self.entries:
             if entry.matches(alarm_id):
-                return replace(entry, alarm_id=alarm_id)
+                # A place in front of what suppresses it is the same module.
+                module = alarm_id.split(".", 1)[0]
+                suppressors = tuple(name.replace("<module>", module) for name in entry.suppressed_while)
+                return replace(entry, alarm_id=alarm_id, suppressed_while=suppressors)
         return AlarmEntry(
             alarm_id,
             Priority.MEDIUM,
@@ -98,6 +111,10 @@ def read_alarm_table(path: Path) -> AlarmTable:
     reader = Reader(path.name)
     root = reader.mapping(reader.load(text), required=("alarms",))
     entries = [_entry(reader, key, tree) for key, tree in reader.mapping(root.get("alarms"), optional=None).items()]
+    for entry in entries:
+        for name in entry.suppressed_while:
+            if not any(other.matches(re.sub(_PLACE, "x", name)) for other in entries):
+                reader.wrong(root["alarms"], f"{entry.alarm_id}: {name!r} is no alarm of this table", value=name)
     reader.finish()
     return AlarmTable(entries)
 
@@ -105,8 +122,9 @@ def read_alarm_table(path: Path) -> AlarmTable:
 def _entry(reader: Reader, alarm_id: str, tree: Tree) -> AlarmEntry:
     if not _ALARM_ID.match(alarm_id):
         reader.wrong(tree, "no alarm id", "<module>.<what>, small letters, digits, _ and places in <>", value=alarm_id)
-    fields = reader.mapping(tree, required=_KEYS)
+    fields = reader.mapping(tree, required=_KEYS, optional=_OPTIONAL)
     priority = reader.text(fields.get("priority"), [p.name.lower() for p in Priority], default="medium")
+    longest_s = LONGEST_HIGH_DELAY_S if priority == "high" else LONGEST_DELAY_S
     return AlarmEntry(
         alarm_id,
         Priority[priority.upper()],
@@ -114,4 +132,7 @@ def _entry(reader: Reader, alarm_id: str, tree: Tree) -> AlarmEntry:
         reader.text(fields.get("cause")),
         reader.text(fields.get("consequence")),
         reader.text(fields.get("response")),
+        reader.number(fields.get("on_delay_s"), 0.0, longest_s),
+        reader.number(fields.get("off_delay_s"), 0.0, LONGEST_DELAY_S),
+        reader.texts(fields.get("suppressed_while")),
     )

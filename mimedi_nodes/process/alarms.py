@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import enum
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from .alarm_delays import AlarmDelays
 from .alarm_table import AlarmEntry, AlarmTable, Priority
 from .errors import WorkcellError
 
@@ -83,6 +84,8 @@ HIDING: Mapping[AlarmAct, tuple[AlarmAct, AlarmState]] = {
 
 A hidden alarm goes on moving underneath, so that what happened is seen when it comes back.
 """
+
+_CAUSE_STANDS = (AlarmState.UNACKNOWLEDGED, AlarmState.ACKNOWLEDGED)
 
 _HIDDEN = {state: (hide, show) for hide, (show, state) in HIDING.items()}
 
@@ -166,6 +169,8 @@ class AlarmBoard:
 
     table: AlarmTable
     _alarms: dict[tuple[str, str], Alarm] = field(default_factory=dict)
+    _delays: AlarmDelays = field(default_factory=AlarmDelays)
+    _out_of_service: frozenset[str] = frozenset()
 
     def __iter__(self) -> Iterator[Alarm]:
         return iter(self._alarms.values())
@@ -183,6 +188,14 @@ class AlarmBoard:
             active: whether the condition stands.
             time_s: process time [s].
         """
+        known = self._alarms.get((alarm_id, source))
+        is_raised = known is not None and known.beneath in _CAUSE_STANDS
+        entry = known.entry if known is not None else self.table.entry(alarm_id)
+        if not self._delays.take((alarm_id, source), entry, active, is_raised, message, time_s):
+            return None
+        return self._report(alarm_id, source, message, active, time_s)
+
+    def _report(self, alarm_id: str, source: str, message: str, active: bool, time_s: float) -> Alarm | None:
         key = (alarm_id, source)
         alarm = self._alarms.get(key)
         if alarm is None:
@@ -193,6 +206,7 @@ class AlarmBoard:
         if told:
             alarm.message = message
         changed = alarm.act(AlarmAct.RAISE if active else AlarmAct.CLEAR, time_s)
+        self._hide_by_design(time_s)
         self._forget_normal()
         return alarm if changed or told else None
 
@@ -209,7 +223,7 @@ class AlarmBoard:
         Raises:
             AlarmError: no such alarm, an unknown act, or one that no alarm of this id allows now.
         """
-        choices = ("acknowledge", "reset", "shelve", "unshelve")
+        choices = ("acknowledge", "reset", "shelve", "unshelve")  # what else hides an alarm is no operator's act
         if act not in choices:
             raise AlarmError(f"act is {act!r}; allowed: {', '.join(choices)}")
         meant = [alarm for alarm in self if alarm.alarm_id == alarm_id]
@@ -251,6 +265,39 @@ class AlarmBoard:
         self._forget_normal()
         return due
 
+    def settle(self, time_s: float) -> list[Alarm]:
+        """Let delayed changes that are due at process time `time_s` [s] take effect; return the alarms that changed."""
+        changed = [
+            self._report(alarm_id, source, waiting.message, waiting.active, time_s)
+            for (alarm_id, source), waiting in self._delays.due(time_s)
+        ]
+        return [alarm for alarm in changed if alarm is not None]
+
+    def take_out_of_service(self, modules: Iterable[str], time_s: float) -> list[Alarm]:
+        """Take the alarms of these modules out of service, and those of all others back; return the alarms that moved.
+
+        A module's alarms are those whose id begins with its name. What is raised meanwhile goes on underneath.
+        """
+        before = {key: alarm.state for key, alarm in self._alarms.items()}
+        alarms = list(self)
+        self._out_of_service = frozenset(modules)
+        self._hide_by_design(time_s)
+        self._forget_normal()
+        return [alarm for alarm in alarms if alarm.state != before[alarm.alarm_id, alarm.source]]
+
+    def _hide_by_design(self, time_s: float) -> None:
+        """Bring out of service, suppress and show again what maintenance and the table say."""
+        raised = {alarm.alarm_id for alarm in self if alarm.beneath in _CAUSE_STANDS}
+        for alarm in self:
+            removed = alarm.alarm_id.split(".", 1)[0] in self._out_of_service
+            explained = not removed and any(name in raised for name in alarm.entry.suppressed_while)
+            if alarm.state == AlarmState.OUT_OF_SERVICE and not removed:
+                alarm.act(AlarmAct.RESTORE, time_s)
+            if alarm.state == AlarmState.SUPPRESSED_BY_DESIGN and not explained:
+                alarm.act(AlarmAct.UNSUPPRESS, time_s)
+            if alarm.state not in _HIDDEN and (removed or explained):
+                alarm.act(AlarmAct.REMOVE if removed else AlarmAct.SUPPRESS, time_s)
+
     def standing(self, alarm_id: str, source: str) -> Alarm | None:
         """Return an alarm that is not normal; None when there is none."""
         return self._alarms.get((alarm_id, source))
@@ -268,7 +315,7 @@ class AlarmBoard:
                 "until_s": None if math.isinf(a.until_s) else a.until_s,
             }
             for a in self
-        ]
+        ] + [{"waiting": fields} for fields in self._delays.as_fields()]
 
     def restore(self, fields: list[dict[str, Any]]) -> None:
         """Take over the alarms that an earlier life of the board had; their entries come from today's table.
@@ -277,7 +324,10 @@ class AlarmBoard:
             AlarmError: the values are no board's.
         """
         try:
+            self._delays.restore(values["waiting"] for values in fields if "waiting" in values)
             for values in fields:
+                if "waiting" in values:
+                    continue
                 alarm_id, source = str(values["alarm_id"]), str(values["source"])
                 self._alarms[alarm_id, source] = Alarm(
                     alarm_id,

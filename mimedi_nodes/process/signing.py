@@ -100,7 +100,7 @@ def refusal(
     if role is None or statement.meaning not in role.signs or statement.role not in account.roles:
         return f"{statement.signer} may not sign as {statement.meaning} in the role {statement.role}"
     if statement.meaning == "maintenance":
-        return "" if not statement.batch_id else "maintenance is signed in the journal, not in a batch"
+        return "maintenance is signed in a record of its own, not in a batch"
     verdict = evaluate(specification, gather_facts(events).values).verdict
     if statement.stage != stage_of(statement.meaning, verdict):
         return f"it says {statement.stage or 'no'} stage, the record {stage_of(statement.meaning, verdict) or 'none'}"

@@ -66,7 +66,7 @@ without ROS, in seconds
   ./workcell review BATCH              verdict, summary and report from the record as it is now
   ./workcell export BATCH --format csv-wide|csv-long|json|parquet|b2mml
   ./workcell label make …              labels with Data Matrix; `label read PICTURE` reads them
-  ./workcell maintenance start incubator --why "new probe"
+  ./workcell maintenance begin incubator --why "new probe"
                                        a signed maintenance mode
   ./workcell track movie.npz --out tracks.csv
                                        follow the cells of a movie (npz, video, folder of images)

@@ -11,6 +11,7 @@ from typing import Any
 from ...instruments.bioreactor import BioreactorState
 from ...process.context import PhaseContext
 from ...process.errors import PhaseHold
+from ...process.limits import Limits
 from .instruments import BioreactorInstruments
 from .weight_watch import CONFIRM_EVERY_S, CONFIRM_LOOKS, GAP_LIMIT_UL, REST_BLOCKS, REST_UL, gap_ul
 
@@ -19,8 +20,11 @@ POLL_S = 1800.0
 WARM_UP_S = 8.0 * 3600.0
 """Cold medium warms in this time at the latest; until then a low temperature is no alarm and not in the statistics."""
 TEMPERATURE_BAND_C = 0.5
+TEMPERATURE_DEADBAND_C = 0.1
 CO2_BAND = 0.01
+CO2_DEADBAND = 0.002
 GLUCOSE_MIN_MM = 2.0
+GLUCOSE_DEADBAND_MM = 0.3
 RECORD_EVERY = 2
 """Every so many looks the values go into the record."""
 VIABLE_CV = 0.05
@@ -54,6 +58,8 @@ class Log:
     temperature_max_c: float | None = None
     volumes: list[tuple[float, float]] = field(default_factory=list)
     """Process time [s] and volume [uL] of the last looks, for the balance."""
+    exceeded: list[str] = field(default_factory=list)
+    """Limits that are exceeded now, with their deadbands."""
 
     def take(self, temperature_c: float) -> None:
         """Add a liquid temperature to the statistics."""
@@ -157,6 +163,7 @@ def _look(
     if log.polls % RECORD_EVERY == 0:
         _measure(state, ctx)
     log.polls += 1
+    limits = Limits(log.exceeded)
     temperature_c = state.liquid_temperature_c
     unknown = [
         n for n in ("liquid_temperature_c", "viable_cells_per_ml", "glucose_mm") if math.isnan(getattr(state, n))
@@ -168,19 +175,21 @@ def _look(
         text = f"liquid at {temperature_c:.2f} °C, set {wanted.temperature_c:.2f} °C ± {TEMPERATURE_BAND_C} K"
         if log.warm:
             log.take(temperature_c)
-            _watch(ctx, f"{module}.liquid_temperature_low", deviation_c < -TEMPERATURE_BAND_C, text)
-            _watch(ctx, f"{module}.liquid_temperature_high", deviation_c > TEMPERATURE_BAND_C, text)
+            cold = limits.low("cold", deviation_c, -TEMPERATURE_BAND_C, TEMPERATURE_DEADBAND_C)
+            hot = limits.high("hot", deviation_c, TEMPERATURE_BAND_C, TEMPERATURE_DEADBAND_C)
+            _watch(ctx, f"{module}.liquid_temperature_low", cold, text)
+            _watch(ctx, f"{module}.liquid_temperature_high", hot, text)
     if log.warm:
         _watch(
             ctx,
             f"{module}.co2_low",
-            state.co2_fraction < wanted.co2_fraction - CO2_BAND,
+            limits.low("co2", state.co2_fraction, wanted.co2_fraction - CO2_BAND, CO2_DEADBAND),
             f"CO2 at {state.co2_fraction:.1%} of dry gas, set {wanted.co2_fraction:.1%}; look at supply and door",
         )
     _watch(
         ctx,
         f"{module}.glucose_low",
-        state.glucose_mm < GLUCOSE_MIN_MM,
+        limits.low("glucose", state.glucose_mm, GLUCOSE_MIN_MM, GLUCOSE_DEADBAND_MM),
         f"glucose {state.glucose_mm:.1f} mmol/L, limit {GLUCOSE_MIN_MM:g}; raise the perfusion or feed",
     )
     _watch(ctx, f"{module}.controller_fault", bool(state.faults), f"the controller reports {state.faults!r}")

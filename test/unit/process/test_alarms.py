@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import re
 from pathlib import Path
@@ -15,6 +16,7 @@ from hypothesis import strategies as st
 from mimedi_nodes.process.alarm_table import AlarmTable, Priority, read_alarm_table
 from mimedi_nodes.process.alarms import AlarmAct, AlarmBoard, AlarmError, AlarmState, next_state
 from mimedi_nodes.process.diagnostics import DiagnosticError
+from mimedi_nodes.process.limits import Limits
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLE = read_alarm_table(ROOT / "config" / "alarms.yaml")
@@ -226,7 +228,8 @@ def raised_in_source() -> set[str]:
     call = re.compile(
         r"(?:PhaseHold|[._]alarm|_watch|\.report)\(\s*(?:ctx,\s*|self\.\w+,\s*)?f?\"([^\"\s]*\.[^\"\s]*)\"", re.S
     )
-    constant = re.compile(r"^[A-Z_]+ = \"((?:recorder|coordinator|supervisor|enclosure|contamination_watch|transfer|analytics)\.[a-z0-9_]+)\"$", re.M)
+    sources = "recorder|coordinator|supervisor|enclosure|contamination_watch|transfer|analytics"
+    constant = re.compile(rf"^[A-Z_]+ = \"((?:{sources})\.[a-z0-9_]+)\"$", re.M)
     found: set[str] = set()
     for path in (ROOT / "mimedi_nodes").rglob("*.py"):
         text = path.read_text()
@@ -249,3 +252,138 @@ def test_every_alarm_in_the_source_has_an_entry_and_every_entry_an_alarm() -> No
 
 def test_an_empty_table_knows_nothing() -> None:
     assert not AlarmTable(()).has("fluidics.balance_gap")
+
+
+# -- delays, deadbands, suppression, out of service ------------------------------------------------------
+
+DELAYED = "incubator.reading_unknown"
+
+
+def test_an_on_delay_shows_only_what_lasts() -> None:
+    board = AlarmBoard(TABLE)
+    assert board.report(DELAYED, "incubator", "glucose", True, 100.0) is None
+    assert board.settle(159.0) == []
+    board.report(DELAYED, "incubator", "", False, 159.5)
+    assert board.settle(1000.0) == []
+    assert len(board) == 0
+    board.report(DELAYED, "incubator", "glucose", True, 2000.0)
+    assert [alarm.alarm_id for alarm in board.settle(2060.0)] == [DELAYED]
+    assert state_of(board, DELAYED) == S.UNACKNOWLEDGED
+
+
+def test_an_off_delay_keeps_a_chattering_alarm_up_once() -> None:
+    board = AlarmBoard(TABLE)
+    alarm = "incubator.co2_low"
+    changes = 0
+    for beat in range(41):
+        changes += board.report(alarm, "incubator", "4 %", beat % 2 == 0, 1000.0 + 10.0 * beat) is not None
+        changes += len(board.settle(1000.0 + 10.0 * beat))
+    assert changes == 1
+    board.report(alarm, "incubator", "", False, 1500.0)
+    board.settle(1619.0)
+    assert state_of(board, alarm) == S.UNACKNOWLEDGED
+    board.settle(1620.0)
+    assert state_of(board, alarm) in (S.RETURNED_UNACKNOWLEDGED, S.LATCHED_UNACKNOWLEDGED)
+
+
+def test_while_time_is_unknown_nothing_is_delayed() -> None:
+    board = AlarmBoard(TABLE)
+    assert board.report(DELAYED, "incubator", "glucose", True, math.nan) is not None
+
+
+def test_what_waits_survives_its_process() -> None:
+    board = AlarmBoard(TABLE)
+    board.report(DELAYED, "incubator", "glucose", True, 100.0)
+    reborn = AlarmBoard(TABLE)
+    reborn.restore(board.as_fields())
+    assert [alarm.message for alarm in reborn.settle(160.0)] == ["glucose"]
+
+
+def test_an_alarm_that_another_one_explains_is_suppressed_until_that_one_goes() -> None:
+    board = board_with()
+    cause = "incubator.controller_fault"
+    board.report(cause, "incubator", "heater", True, 200.0)
+    assert state_of(board) == S.SUPPRESSED_BY_DESIGN
+    # Another module's controller explains nothing here.
+    other = "transduction.glucose_low"
+    board.report(other, "transduction", "low", True, 210.0)
+    assert state_of(board, other, "transduction") == S.UNACKNOWLEDGED
+    board.report(cause, "incubator", "", False, 300.0)
+    assert state_of(board) == S.UNACKNOWLEDGED
+    with pytest.raises(AlarmError, match="allowed: acknowledge, reset, shelve, unshelve"):
+        board.act(PLAIN, "suppress", 300.0)
+
+
+def test_a_module_in_maintenance_has_its_alarms_out_of_service() -> None:
+    board = board_with()
+    board.report(LATCHED, "fluidics", "gap", True, 100.0)
+    assert [alarm.alarm_id for alarm in board.take_out_of_service(["incubator"], 200.0)] == [PLAIN]
+    assert state_of(board) == S.OUT_OF_SERVICE
+    assert state_of(board, LATCHED, "fluidics") == S.UNACKNOWLEDGED
+    board.report("incubator.controller_fault", "incubator", "probe out", True, 210.0)
+    assert state_of(board, "incubator.controller_fault") == S.OUT_OF_SERVICE
+    board.report("incubator.controller_fault", "incubator", "", False, 220.0)
+    assert board.take_out_of_service(["incubator"], 230.0) == []
+    board.take_out_of_service([], 300.0)
+    assert state_of(board) == S.UNACKNOWLEDGED
+    assert state_of(board, "incubator.controller_fault") == S.LATCHED_UNACKNOWLEDGED
+
+
+@given(
+    st.lists(
+        st.tuples(st.sampled_from([PLAIN, DELAYED, LATCHED, "incubator.controller_fault", "incubator.co2_low"]),
+                  st.booleans(), st.floats(0.0, 200.0)), max_size=60,
+    ),
+    st.booleans(),
+)  # fmt: skip
+def test_whatever_is_reported_the_board_ends_with_what_stands(
+    reports: list[tuple[str, bool, float]], maintained: bool
+) -> None:
+    """After all delays have passed, exactly the alarms whose cause stands are raised underneath."""
+    board, time_s, stands = AlarmBoard(TABLE), 1000.0, dict[str, bool]()
+    for alarm_id, active, later_s in reports:
+        time_s += later_s
+        board.settle(time_s)
+        board.report(alarm_id, "x", "m", active, time_s)
+        stands[alarm_id] = active
+    if maintained:
+        board.take_out_of_service(["incubator"], time_s)
+    board.settle(time_s + 1e5)
+    raised = {a.alarm_id for a in board if a.beneath in (S.UNACKNOWLEDGED, S.ACKNOWLEDGED)}
+    assert raised == {alarm_id for alarm_id, active in stands.items() if active}
+    for alarm in board:
+        if maintained and alarm.alarm_id.startswith("incubator."):
+            assert alarm.state == S.OUT_OF_SERVICE
+
+
+@given(st.lists(st.floats(-1.0, 1.0), min_size=1, max_size=60), st.floats(0.0, 0.5))
+def test_a_limit_with_a_deadband(values: list[float], deadband: float) -> None:
+    limits, changes, before = Limits(), 0, False
+    for value in values:
+        now = limits.high("x", value, 0.3, deadband)
+        assert now or value <= 0.3
+        assert not now or value > 0.3 - deadband
+        changes, before = changes + (now != before), now
+    crossings = sum((a > 0.3) != (b > 0.3) for a, b in itertools.pairwise([-1.0, *values]))
+    assert changes <= crossings
+    assert limits.high("x", math.nan, 0.3, deadband) == before
+    with pytest.raises(ValueError, match="deadband is -1"):
+        limits.low("x", 0.0, 0.3, -1.0)
+
+
+@pytest.mark.parametrize(
+    ("extra", "message"),
+    [("on_delay_s: 31", "0 to 30"), ("off_delay_s: 3601", "0 to 3600"), ("suppressed_while: [a.c]", "no alarm of this"),
+     ("suppressed_while: a.b", "not a list")],
+)  # fmt: skip
+def test_wrong_delays_and_suppressions_are_refused(tmp_path: Path, extra: str, message: str) -> None:
+    path = tmp_path / "alarms.yaml"
+    entry = f"priority: high, latched: true, cause: c, consequence: c, response: r, {extra}"
+    path.write_text(f"alarms: {{a.b: {{{entry}}}}}")
+    with pytest.raises(DiagnosticError, match=message):
+        read_alarm_table(path)
+
+
+def test_the_supervisors_own_alarms_are_never_delayed() -> None:
+    """They go on record when the board shows them."""
+    assert [e.alarm_id for e in TABLE.entries if e.alarm_id.startswith("supervisor.") and e.on_delay_s] == []
