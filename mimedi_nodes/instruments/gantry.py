@@ -20,7 +20,9 @@ Position = tuple[float, float, float]
 
 ARRIVED_MM = 0.02
 """A move has arrived within this distance: two micro-steps of the coarsest axis."""
-FEED_MM_MIN = (10.0, 12_000.0)
+FEED_MM_MIN = (10.0, 30_000.0)
+WRIST_DEG = (-95.0, 95.0)
+_WRIST_DEG_S = 86.0
 _QUICK_S = 0.3
 _SETTLE_S = 0.25
 """Pause of GRBL at each limit switch ($26)."""
@@ -30,8 +32,8 @@ _DONE = re.compile(rb"(?:^|\n)(ok|error:\d+)\r\n")
 _SETTING = re.compile(rb"\$(\d+)=(-?\d+(?:\.\d+)?)\r\n")
 _VERSION = re.compile(rb"\[VER:([^\]\r\n]*)\]\r\n")
 _FIELD = re.compile(r"-?\d+\.\d{3},-?\d+\.\d{3},-?\d+\.\d{3}")
-_NEEDED = {25, 27, *range(110, 113), *range(120, 123), *range(130, 133)}
-"""Settings that this driver reckons with: homing speed and pull-off, speeds, accelerations, travels."""
+_NEEDED = {24, 25, 27, 30, 31, *range(110, 113), *range(120, 123), *range(130, 133)}
+"""Settings that this driver reckons with: homing speeds and pull-off, servo range, speeds, accelerations, travels."""
 _BUSY = ("Run", "Jog", "Home")
 _MAYBE_GARBLED = (1, 2, 3, 4, 11, 20, 21, 23, 24, 25, 26, 28, 31, 36)
 """Errors that one wrong character of a good line can cause: it is said once more."""
@@ -241,6 +243,17 @@ class Gantry:
     async def close_gripper(self) -> None:
         """Close the gripper once the gantry has come to rest; harmless when closed."""
         await self._line("M9")
+
+    async def turn_wrist(self, angle_deg: float, pace: Pace) -> None:
+        """Turn the wrist's servo (on the spindle output, M3 S) to an angle and give it its time; repeating is harmless.
+
+        The servo reports nothing: what it holds must be looked at. Raises OutOfRange.
+        """
+        check_range(self.name, "angle_deg", angle_deg, *WRIST_DEG, "deg")
+        low, high = WRIST_DEG
+        values = await self.settings()
+        await self._line(f"M3S{values[31] + (angle_deg - low) / (high - low) * (values[30] - values[31]):.2f}")
+        await pace.sleep((high - low) / _WRIST_DEG_S)
 
     # -- the line ---------------------------------------------------------------------------------------
 

@@ -93,6 +93,15 @@ async def test_gripper_opened_elsewhere_drops_what_it_holds(bench: Bench) -> Non
     assert mechanics.cassettes["A"] == "dropped"
 
 
+async def test_wrist_turns_in_its_time(bench: Bench) -> None:
+    gantry, _, mechanics = await homed(bench)
+    for _ in range(2):
+        await gantry.turn_wrist(90.0, bench)
+        assert mechanics.wrist_deg(bench.now_s()) == pytest.approx(90.0, abs=0.01)
+    with pytest.raises(OutOfRange, match="angle_deg = 120 deg"):
+        await gantry.turn_wrist(120.0, bench)
+
+
 async def test_hold_keeps_the_position_and_goes_on(bench: Bench) -> None:
     gantry, _, mechanics = await homed(bench)
     await gantry.start_move((-500.0, -2.0, -2.0), 6000.0)
@@ -194,7 +203,7 @@ async def test_power_cut_forgets_the_position(bench: Bench) -> None:
         ((1.0, -2.0, -2.0), 1000.0, "x_mm"),
         ((-2.0, -501.0, -2.0), 1000.0, "y_mm"),
         ((-2.0, -2.0, math.nan), 1000.0, "z_mm"),
-        ((-2.0, -2.0, -2.0), 20_000.0, "feed_mm_min"),
+        ((-2.0, -2.0, -2.0), 40_000.0, "feed_mm_min"),
     ],
 )
 async def test_impossible_moves_are_refused_at_the_door(

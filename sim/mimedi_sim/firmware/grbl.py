@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from mimedi_sim.firmware import grbl_gcode as gcode
@@ -40,14 +41,15 @@ class _Planned:
 
 
 class GrblFirmware:
-    """One controller with three axes and a gripper on its flood coolant output (on is open).
+    """One controller with three axes, a gripper on its flood coolant output (on is open), and a wrist servo on its
+    spindle output (M3 S; it stays where it is without M3).
 
     What it sends unasked (an ok that had to wait, an alarm) goes out with the next answer, or by `take_unasked`.
     """
 
-    def __init__(self, mechanics: Mechanics) -> None:
+    def __init__(self, mechanics: Mechanics, machine: Mapping[int, float] | None = None) -> None:
         self._mechanics = mechanics
-        self.settings = Settings()
+        self.settings = Settings(machine)
         self.state = "Idle"
         self._now_s = 0.0
         self._report = StatusReport(self.settings)
@@ -408,6 +410,10 @@ class GrblFirmware:
         self.modal.spindle_speed = block.words.get("S", self.modal.spindle_speed)
         self.modal.tool = int(block.words.get("T", self.modal.tool))
         self._outputs(block.m.get("spindle"), block.m.get("coolant"))
+        if self.modal.spindle == 3 and ("S" in block.words or "spindle" in block.m) and self.state != "Check":
+            span = self.settings[30] - self.settings[31]
+            duty = (self.modal.spindle_speed - self.settings[31]) / span if span > 0.0 else 0.0
+            self._mechanics.turn(min(1.0, max(0.0, duty)), self._now_s)
 
     def _outputs(self, spindle: float | None, coolant: float | None) -> None:
         if spindle is not None:

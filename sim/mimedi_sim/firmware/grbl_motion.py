@@ -34,6 +34,10 @@ class Mechanics(Protocol):
         """Open or close the gripper."""
         ...
 
+    def turn(self, share: float, now_s: float) -> None:
+        """Turn the wrist's servo: duty of the spindle output, 0..1 of its range."""
+        ...
+
     def gripped(self) -> bool:
         """Whether the gripper's sensor feels something."""
         ...

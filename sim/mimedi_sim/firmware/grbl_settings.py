@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from mimedi_sim.firmware.grbl_motion import Vector
 
 DEFAULTS: dict[int, float] = {
@@ -11,15 +13,19 @@ DEFAULTS: dict[int, float] = {
     100: 80.0, 101: 80.0, 102: 400.0, 110: 12_000.0, 111: 12_000.0, 112: 3000.0,
     120: 500.0, 121: 500.0, 122: 200.0, 130: 900.0, 131: 500.0, 132: 250.0,
 }  # fmt: skip
-"""Gantry of this workcell: soft and hard limits and homing on, 900 x 500 x 250 mm."""
+"""A gantry of 900 x 500 x 250 mm with soft and hard limits and homing on."""
 _WHOLE = (0, 1, 2, 3, 4, 5, 6, 10, 13, 20, 21, 22, 23, 26, 30, 31, 32)
 
 
 class Settings:
-    """The settings, kept over power cuts."""
+    """The settings, kept over power cuts.
 
-    def __init__(self) -> None:
-        self._values = dict(DEFAULTS)
+    Args: machine: what the builder of the machine set otherwise than DEFAULTS.
+    """
+
+    def __init__(self, machine: Mapping[int, float] | None = None) -> None:
+        self._defaults = {**DEFAULTS, **(machine or {})}
+        self._values = dict(self._defaults)
 
     def __getitem__(self, number: int) -> float:
         return self._values[number]
@@ -33,7 +39,7 @@ class Settings:
 
     def restore(self) -> None:
         """Go back to the defaults."""
-        self._values = dict(DEFAULTS)
+        self._values = dict(self._defaults)
 
     def lines(self) -> list[str]:
         """Return all settings as `$$` shows them."""

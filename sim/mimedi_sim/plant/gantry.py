@@ -17,6 +17,7 @@ FAR_SWITCH_MM, STOP_MM = 1.0, 3.0
 REACH_MM = 1.0
 """The gripper takes or leaves a cassette within this distance of a dock."""
 
+WRIST_RANGE_DEG, WRIST_DEG_S = (-95.0, 95.0), 86.0
 _TOUCH_MM = 1e-9
 
 
@@ -41,6 +42,7 @@ class GantryMechanics:
             raise ValueError(f"docks {', '.join(unknown)} do not exist; there are {', '.join(sorted(self.docks))}")
         self.position = start
         self.gripper_open = False
+        self._wrist = (0.0, 0.0, 0.0)  # angle from which, angle to which [deg], process time of the command [s]
         self.powered = True
         self.blocked: set[int] = set()
         """Axes that do not move whatever their motor does."""
@@ -90,6 +92,17 @@ class GantryMechanics:
             self.cassettes[held] = dock if dock is not None and self.label_at(dock) is None else "dropped"
         elif not is_open and dock is not None and (label := self.label_at(dock)) is not None:
             self.cassettes[label] = "gripper"
+
+    def turn(self, share: float, now_s: float) -> None:
+        """Turn the wrist's servo to a share (0..1) of its range; it goes there by itself."""
+        low, high = WRIST_RANGE_DEG
+        self._wrist = (self.wrist_deg(now_s), low + share * (high - low), now_s)
+
+    def wrist_deg(self, now_s: float) -> float:
+        """Return the wrist's angle [deg]."""
+        start, goal, since_s = self._wrist
+        way = WRIST_DEG_S * (now_s - since_s)
+        return goal if abs(goal - start) <= way else start + math.copysign(way, goal - start)
 
     def gripped(self) -> bool:
         """Whether the gripper's sensor feels a cassette."""
