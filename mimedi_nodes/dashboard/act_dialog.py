@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from .language import tr
 from .parts import label
 from .qt import QtWidgets
 
@@ -26,21 +27,21 @@ class ActDialog(QtWidgets.QDialog):
         self.who.setObjectName("act_who")
         self.why = QtWidgets.QLineEdit()
         self.why.setObjectName("act_why")
-        self.why.setPlaceholderText("goes into the batch record")
-        form = QtWidgets.QFormLayout()
-        form.addRow("Person", self.who)
-        form.addRow("Reason", self.why)
+        self.why.setPlaceholderText(tr("goes into the batch record"))
+        self.form = QtWidgets.QFormLayout()
+        self.form.addRow(tr("Person"), self.who)
+        self.form.addRow(tr("Reason"), self.why)
         buttons = QtWidgets.QDialogButtonBox()
         self.confirm = buttons.addButton(title, QtWidgets.QDialogButtonBox.AcceptRole)
         self.confirm.setObjectName("act_confirm")
-        back = buttons.addButton("Go back", QtWidgets.QDialogButtonBox.RejectRole)
+        back = buttons.addButton(tr("Go back"), QtWidgets.QDialogButtonBox.RejectRole)
         back.setDefault(True)
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         column = QtWidgets.QVBoxLayout(self)
         column.setSpacing(12)
         column.addWidget(told)
-        column.addLayout(form)
+        column.addLayout(self.form)
         column.addWidget(buttons)
         for field in (self.who, self.why):
             field.textChanged.connect(self._check)
@@ -53,3 +54,31 @@ class ActDialog(QtWidgets.QDialog):
 
     def _check(self) -> None:
         self.confirm.setEnabled(all(self.given()))
+
+
+class ShelveDialog(ActDialog):
+    """Asks for person, reason and, to shelve, for how long.
+
+    Args:
+        alarm_id: the alarm.
+        shelve: whether it is put on the shelf; otherwise it is taken from it.
+        who: person to begin with.
+    """
+
+    def __init__(self, alarm_id: str, shelve: bool, who: str, parent: QtWidgets.QWidget | None = None) -> None:
+        told = tr("The alarm {alarm} is not heard until it comes back by itself.", alarm=alarm_id)
+        back = tr("The alarm {alarm} is heard again.", alarm=alarm_id)
+        super().__init__(tr("Shelve") if shelve else tr("Unshelve"), told if shelve else back, who, parent)
+        self._hours = QtWidgets.QDoubleSpinBox()
+        self._hours.setObjectName("shelve_hours")
+        self._hours.setRange(0.25, 24.0)
+        self._hours.setSingleStep(0.25)
+        self._hours.setValue(1.0)
+        self._hours.setSuffix(" h")
+        self._shelve = shelve
+        if shelve:
+            self.form.addRow(tr("Time"), self._hours)
+
+    def hours(self) -> float:
+        """Return after which time it comes back [h], 0 when it is taken from the shelf."""
+        return float(self._hours.value()) if self._shelve else 0.0

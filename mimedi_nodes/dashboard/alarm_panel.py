@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import partial
 
 from . import theme, wording
+from .language import tr
 from .parts import Panel, label, set_mark, set_text
 from .qt import QtWidgets, Signal
 from .views import ACKNOWLEDGEABLE, AlarmPriority, AlarmState, AlarmsView, AlarmView, Reply, Request, RequestKind
@@ -24,6 +25,11 @@ _WORD = {
     AlarmState.OUT_OF_SERVICE: "out of service",
 }
 _SILENT = {AlarmState.SHELVED, AlarmState.SUPPRESSED_BY_DESIGN, AlarmState.OUT_OF_SERVICE}
+
+
+def state_word(state: AlarmState) -> str:
+    """Return what a state of an alarm means to people."""
+    return tr(_WORD[state] or "unacknowledged")
 
 
 def by_urgency(alarm: AlarmView) -> tuple[int, int, int, float, str]:

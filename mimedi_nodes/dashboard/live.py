@@ -1,50 +1,143 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The overview joined to a workcell."""
+"""Windows joined to a workcell: one node and one reader of records for all windows of a process."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
+from pathlib import Path
 
 from ..modules.registry import module_table
+from ..process.credentials import CredentialError, decode_token
+from .board import Board
 from .overview import Overview
 from .qt import QtCore
 from .ros_bridge import RosBridge
+from .run_history import RunHistory
+from .views import (
+    BatchSnapshot,
+    HistoryView,
+    MeasurementView,
+    ModuleView,
+    PictureView,
+    PlanView,
+    PromptView,
+    Reply,
+    Request,
+    TracksView,
+)
 
 DRAW_PERIOD_MS = 150
 """Shortest time between two drawings: faster changes are shown by their last state."""
 
 
-class LiveOverview(QtCore.QObject):
-    """Overview and bridge, the one drawing what the other brings at no more than the display rate.
+def key_of(item: object) -> Hashable | None:
+    """Return under what an item is kept for a window that opens later; None for what has gone by then."""
+    if isinstance(item, Reply | TracksView):
+        return None
+    if isinstance(item, ModuleView):
+        return ("module", item.module)
+    if isinstance(item, MeasurementView):
+        return ("measured", item.module, item.name)
+    if isinstance(item, PictureView):
+        return ("picture", item.camera)
+    if isinstance(item, PromptView):
+        return ("prompt", item.prompt_id)
+    return type(item)
+
+
+class Live(QtCore.QObject):
+    """Brings what the workcell tells to any number of boards at no more than the display rate, and back what they ask.
 
     Args:
         namespace: the workcell's namespace, empty for none.
         modules: names of its modules, those of config/modules.yaml when None.
         arguments: ROS arguments, None for the process' own.
+        runs_dir: folder of the runs where it is on this machine; its record gives the batch's history.
+        session: file of the session token of who is logged in here.
     """
 
     def __init__(
-        self, namespace: str = "", modules: Sequence[str] | None = None, arguments: Sequence[str] | None = None
+        self,
+        namespace: str = "",
+        modules: Sequence[str] | None = None,
+        arguments: Sequence[str] | None = None,
+        runs_dir: Path | None = None,
+        session: Path | None = None,
     ) -> None:
         super().__init__()
-        names = tuple(module_table()) if modules is None else tuple(modules)
-        self.widget = Overview(names)
-        if namespace.strip("/"):
-            self.widget.setWindowTitle(f"Workcell {namespace.strip('/')}")
-        self.bridge = RosBridge(namespace, names, arguments)
+        self.namespace = namespace.strip("/")
+        self.modules = tuple(module_table()) if modules is None else tuple(modules)
+        self._session = session
+        self._boards: list[Board] = []
+        self._latest: dict[Hashable, object] = {}
+        self.bridge = RosBridge(namespace, self.modules, arguments)
+        self._history = RunHistory(runs_dir, self._post) if runs_dir is not None else None
         self._timer = QtCore.QTimer(self)
         self._timer.setSingleShot(True)
         self._timer.setInterval(DRAW_PERIOD_MS)
         self._timer.timeout.connect(self._draw)
         self.bridge.arrived.connect(self._timer.start, QtCore.Qt.QueuedConnection)
-        self.widget.requested.connect(self.bridge.send)
         # What arrived between the bridge's start and the connection above.
         self._timer.start()
+
+    def add(self, board: Board) -> None:
+        """Feed a board from now on; it begins with what is known."""
+        self._boards.append(board)
+        board.requested.connect(self.send)
+        board.show_items(list(self._latest.values()))
+
+    def remove(self, board: Board) -> int:
+        """Feed a board no longer; return how many are left."""
+        if board in self._boards:
+            self._boards.remove(board)
+            board.requested.disconnect(self.send)
+        return len(self._boards)
+
+    def send(self, request: Request) -> None:
+        """Send a request, under the session of the person that it names where she has one here."""
+        self.bridge.send(request, self._token(request.who))
 
     def close(self) -> None:
         """Leave the graph."""
         self._timer.stop()
+        if self._history is not None:
+            self._history.close()
+            self._history = None
         self.bridge.close()
 
+    def _token(self, who: str) -> str:
+        if self._session is None or not self._session.is_file():
+            return who
+        try:
+            token = self._session.read_text(encoding="utf-8").strip()
+            return token if decode_token(token)[1].get("user") == who else who
+        except (OSError, CredentialError):
+            return who  # the workcell will say that a session is missing
+
+    def _post(self, item: PlanView | HistoryView) -> None:
+        self.bridge.post(type(item), item)
+
     def _draw(self) -> None:
-        self.widget.show_items(self.bridge.take())
+        items = self.bridge.take()
+        for item in items:
+            if isinstance(item, BatchSnapshot) and self._history is not None:
+                self._history.take(item)
+            key = key_of(item)
+            if key is not None:
+                self._latest[key] = item
+        for board in self._boards:
+            board.show_items(items)
+
+
+class LiveOverview(Live):
+    """The overview by itself, joined to a workcell."""
+
+    def __init__(
+        self, namespace: str = "", modules: Sequence[str] | None = None, arguments: Sequence[str] | None = None
+    ) -> None:
+        super().__init__(namespace, modules, arguments)
+        self.widget = Overview(self.modules)
+        self.add(self.widget)
+
+
+__all__ = ["DRAW_PERIOD_MS", "Live", "LiveOverview", "key_of"]

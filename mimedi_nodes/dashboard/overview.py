@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
 
-from . import theme
 from .alarm_panel import AlarmPanel
 from .batch_panel import BatchPanel
+from .board import Board
 from .command_panel import CommandPanel
+from .language import tr
 from .module_panel import ModulePanel
-from .parts import label, set_mark
 from .prompt_panel import PromptPanel
-from .qt import QtCore, QtGui, QtWidgets, Signal
+from .qt import QtWidgets
 from .trend_panel import TrendPanel
 from .views import (
     AlarmsView,
@@ -32,11 +31,8 @@ from .views import (
 )
 from .vision_panel import VisionPanel
 
-REFRESH_MS = 1000
-"""How often the ages of what is shown are looked at."""
 
-
-class Overview(QtWidgets.QWidget):
+class Overview(Board):
     """The whole window's content; takes plain values by `show_items`, gives requests by `requested`.
 
     Args:
@@ -45,18 +41,14 @@ class Overview(QtWidgets.QWidget):
         now_s: steady clock [s].
     """
 
-    requested = Signal(object)
-
     def __init__(
         self, modules: Sequence[str], vision: str = "vision_qc", now_s: Callable[[], float] = time.monotonic
     ) -> None:
-        super().__init__()
-        self.setObjectName("overview")
-        self.setWindowTitle("Workcell")
-        self._scale = 0.0
+        super().__init__("overview", tr("Workcell"), now_s)
         self._vision_module = vision
         self._batch_known = False
         self._present: frozenset[Source] = frozenset()
+        self._measured: list[MeasurementView] = []
         self.batch = BatchPanel()
         self.modules = ModulePanel(modules, now_s)
         self.vision = VisionPanel(now_s)
@@ -64,19 +56,23 @@ class Overview(QtWidgets.QWidget):
         self.alarms = AlarmPanel()
         self.prompt = PromptPanel()
         self.commands = CommandPanel()
-        self.operator = QtWidgets.QLineEdit()
-        self.operator.setObjectName("operator")
-        self.operator.setPlaceholderText("your name")
-        self.operator.setMaximumWidth(240)
         self._lay_out()
-        self._rescale()
+        self.rescale()
         self.operator.textChanged.connect(self._name_given)
         self.commands.requested.connect(self.requested)
-        self.prompt.answered.connect(self._sign)
-        self.alarms.acted.connect(self._sign)
-        self._timer = QtCore.QTimer(self)
-        self._timer.timeout.connect(self.refresh)
-        self._timer.start(REFRESH_MS)
+        self.prompt.answered.connect(self._answer)
+        self.alarms.acted.connect(self._act)
+        self.handlers = {
+            MeasurementView: self._take_measured,
+            ModuleView: self.modules.show_module,
+            BatchSnapshot: self._show_batch,
+            AlarmsView: self.alarms.show_alarms,
+            PromptView: self.prompt.show_prompt,
+            PopulationView: self.vision.show_population,
+            PictureView: self._show_picture,
+            PresenceView: self._take_presence,
+            Reply: self._show_reply,
+        }
         self._show_presence()
 
     def _lay_out(self) -> None:
@@ -100,57 +96,37 @@ class Overview(QtWidgets.QWidget):
         bottom = QtWidgets.QHBoxLayout()
         bottom.setSpacing(8)
         bottom.addWidget(self.commands, 1)
-        bottom.addWidget(label("small", "Operator"))
-        bottom.addWidget(self.operator)
+        bottom.addLayout(self.operator_row())
         column.addLayout(bottom)
 
-    def show_items(self, items: Iterable[object]) -> None:
-        """Show what has arrived, each kind in its panel."""
-        measured = []
-        for item in items:
-            if isinstance(item, MeasurementView):
-                measured.append(item)
-                if item.module == self._vision_module:
-                    self.vision.show_measurement(item)
-            elif isinstance(item, ModuleView):
-                self.modules.show_module(item)
-            elif isinstance(item, BatchSnapshot):
-                self._show_batch(item)
-            elif isinstance(item, AlarmsView):
-                self.alarms.show_alarms(item)
-            elif isinstance(item, PromptView):
-                self.prompt.show_prompt(item)
-            elif isinstance(item, PopulationView):
-                self.vision.show_population(item)
-            elif isinstance(item, PictureView):
-                self.vision.show_picture(item)
-            elif isinstance(item, PresenceView):
-                self._present = item.present
-                self._show_presence()
-            elif isinstance(item, Reply):
-                self._show_reply(item)
-            else:
-                raise TypeError(f"the overview has no panel for {type(item).__name__}")
-        if measured:
+    def shown(self) -> None:
+        """Give the curves what has come."""
+        if self._measured:
+            measured, self._measured = self._measured, []
             self.trend.show_measurements(measured)
 
-    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
-        """Let letters grow with the window."""
-        super().resizeEvent(event)
-        self._rescale()
+    def scaled(self, scale: float) -> None:
+        """Let the axes' letters grow."""
+        self.trend.set_scale(scale)
 
-    def _rescale(self) -> None:
-        scale = theme.scale_for(self.height())
-        if scale != self._scale:
-            self._scale = scale
-            self.setStyleSheet(theme.style(scale))
-            self.trend.set_scale(scale)
-
-    def refresh(self) -> None:
+    def age(self) -> None:
         """Show how old everything is."""
         self.modules.refresh()
         self.vision.refresh()
         self.trend.refresh()
+
+    def _take_measured(self, item: MeasurementView) -> None:
+        self._measured.append(item)
+        if item.module == self._vision_module:
+            self.vision.show_measurement(item)
+
+    def _show_picture(self, picture: PictureView) -> None:
+        if picture.camera == "microscope":
+            self.vision.show_picture(picture)
+
+    def _take_presence(self, item: PresenceView) -> None:
+        self._present = item.present
+        self._show_presence()
 
     def _show_batch(self, batch: BatchSnapshot) -> None:
         self._batch_known = bool(batch.batch_id)
@@ -177,17 +153,11 @@ class Overview(QtWidgets.QWidget):
 
     def _name_given(self, name: str) -> None:
         self.commands.who = name.strip()
-        set_mark(self.operator, "missing", False)
 
-    def _sign(self, request: Request) -> None:
-        """Send a request under the operator's name; without a name, ask for it and send nothing."""
-        who = self.operator.text().strip()
-        if not who:
-            set_mark(self.operator, "missing", True)
-            self.operator.setFocus()
-            return
-        if request.kind is RequestKind.ANSWER:
+    def _answer(self, request: Request) -> None:
+        if self.sign(request):
             self.prompt.mark_sent()
-        else:
+
+    def _act(self, request: Request) -> None:
+        if self.sign(request):
             self.alarms.mark_sent(request.target)
-        self.requested.emit(replace(request, who=who))

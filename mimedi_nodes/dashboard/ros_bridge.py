@@ -21,7 +21,7 @@ from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from sensor_msgs.msg import Image
 
-from mimedi_msgs.msg import AlarmList, BatchStatus, ModuleState, PopulationSummary, Prompt, Telemetry
+from mimedi_msgs.msg import AlarmList, BatchStatus, CellTrackArray, ModuleState, PopulationSummary, Prompt, Telemetry
 from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
 
 from ..nodes import qos
@@ -37,6 +37,7 @@ PICTURE_PERIOD_S = 0.1
 """Steady time [s] between two pictures that are taken over; those between are dropped unread."""
 
 BATCH_TOPIC, ALARM_TOPIC, PROMPT_TOPIC = "coordinator/batch_status", "alarms", "coordinator/prompt"
+SORTER_TOPIC = "sorter_camera/image_raw"
 _WITNESS = {Source.COORDINATOR: BATCH_TOPIC, Source.SUPERVISOR: ALARM_TOPIC}
 
 _serial = itertools.count(1)
@@ -72,7 +73,7 @@ class RosBridge(QtCore.QObject):
         self._pending_lock = threading.Lock()
         self._reply_timeout_s = reply_timeout_s
         self._request_numbers = itertools.count()
-        self._picture_s = 0.0
+        self._picture_s = {"microscope": 0.0, "sorter": 0.0, "tracks": 0.0}
         self._picture_fault = ""
         self._present: frozenset[Source] | None = None
         self._context = Context()
@@ -101,14 +102,22 @@ class RosBridge(QtCore.QObject):
         """Return what has arrived since the last call, only the newest of each kind."""
         return self._inbox.take()
 
-    def send(self, request: Request) -> None:
-        """Send a request; returns at once, the outcome arrives as a Reply."""
+    def post(self, key: object, item: object) -> None:
+        """Leave an item that did not come by ROS; from any thread."""
+        self._inbox.post(key, item)
+
+    def send(self, request: Request, who: str = "") -> None:
+        """Send a request; returns at once, the outcome arrives as a Reply.
+
+        Args:
+            who: what is sent in the place of the person's name: her session's token.
+        """
         client = self._clients[request.kind]
         if not client.service_is_ready():
             self._answer(request, False, f"{client.srv_name} is not there; is the workcell running?")
             return
         number = next(self._request_numbers)
-        future = client.call_async(_to_service(request))
+        future = client.call_async(_to_service(request, who or request.who))
         with self._pending_lock:
             self._pending[number] = (request, client, future, time.monotonic() + self._reply_timeout_s)
         future.add_done_callback(partial(self._done, number))
@@ -130,9 +139,11 @@ class RosBridge(QtCore.QObject):
             self._hear(Telemetry, f"{module}/telemetry", qos.TELEMETRY, self._on_telemetry)
         self._listen(BatchStatus, BATCH_TOPIC, qos.STATE, "batch", ros_views.batch_view)
         self._listen(AlarmList, ALARM_TOPIC, qos.STATE, "alarms", ros_views.alarms_view)
-        self._listen(PopulationSummary, f"{vision}/population", qos.TELEMETRY, "seen", ros_views.population_view)
+        self._hear(PopulationSummary, f"{vision}/population", qos.TELEMETRY, self._on_population)
+        self._hear(CellTrackArray, f"{vision}/tracks", qos.TELEMETRY, self._on_tracks)
         self._hear(Prompt, PROMPT_TOPIC, qos.STATE, self._on_prompt)
-        self._hear(Image, f"{vision}/annotated", qos.IMAGE, self._on_picture)
+        self._hear(Image, f"{vision}/annotated", qos.IMAGE, partial(self._on_picture, "microscope"))
+        self._hear(Image, SORTER_TOPIC, qos.IMAGE, partial(self._on_picture, "sorter"))
 
     def _hear(self, kind: type, topic: str, profile: QoSProfile, callback: Callable[[Any], None]) -> None:
         self.node.create_subscription(kind, topic, callback, profile)
@@ -150,18 +161,30 @@ class RosBridge(QtCore.QObject):
     def _on_prompt(self, message: Prompt) -> None:
         self._inbox.post(("prompt", message.prompt_id), ros_views.prompt_view(message))
 
-    def _on_picture(self, message: Image) -> None:
+    def _on_population(self, message: PopulationSummary) -> None:
+        self._inbox.post("seen", ros_views.population_view(message))
+        if len(message.diameter_counts):
+            self._inbox.post("histogram", ros_views.histogram_view(message))
+
+    def _on_tracks(self, message: CellTrackArray) -> None:
+        # Tracks come at the camera's rate: more than are drawn would only cost time.
         now_s = time.monotonic()
-        if now_s - self._picture_s < PICTURE_PERIOD_S:
+        if now_s - self._picture_s["tracks"] >= PICTURE_PERIOD_S:
+            self._picture_s["tracks"] = now_s
+            self._inbox.post("tracks", ros_views.tracks_view(message))
+
+    def _on_picture(self, camera: str, message: Image) -> None:
+        now_s = time.monotonic()
+        if now_s - self._picture_s[camera] < PICTURE_PERIOD_S:
             return
-        self._picture_s = now_s
+        self._picture_s[camera] = now_s
         try:
-            self._inbox.post("picture", ros_views.picture_view(message))
+            self._inbox.post(("picture", camera), ros_views.picture_view(message, camera))
             self._picture_fault = ""
         except ros_views.PictureError as error:
             if str(error) != self._picture_fault:
                 self._picture_fault = str(error)
-                self.node.get_logger().error(f"annotated image not shown: {error}")
+                self.node.get_logger().error(f"image of the {camera} camera not shown: {error}")
 
     def _watch(self) -> None:
         present = frozenset(s for s, topic in _WITNESS.items() if self.node.count_publishers(topic))
@@ -198,11 +221,13 @@ class RosBridge(QtCore.QObject):
             return  # how close() ends it
 
 
-def _to_service(request: Request) -> Any:
+def _to_service(request: Request, who: str) -> Any:
     if request.kind is RequestKind.COMMAND:
-        return CommandBatch.Request(command=request.act, who=request.who, why=request.why)
+        return CommandBatch.Request(command=request.act, who=who, why=request.why)
     if request.kind is RequestKind.ANSWER:
         return AnswerPrompt.Request(
-            prompt_id=request.target, answer=request.act, who=request.who, why=request.why, simulated=False
+            prompt_id=request.target, answer=request.act, who=who, why=request.why, simulated=False
         )
-    return AcknowledgeAlarm.Request(alarm_id=request.target, act=request.act, who=request.who, why=request.why)
+    return AcknowledgeAlarm.Request(
+        alarm_id=request.target, act=request.act, who=who, why=request.why, shelve_h=request.hours
+    )

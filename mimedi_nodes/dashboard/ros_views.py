@@ -9,7 +9,7 @@ from typing import TypeVar
 import numpy as np
 from sensor_msgs.msg import Image
 
-from mimedi_msgs.msg import AlarmList, BatchStatus, ModuleState, PopulationSummary, Prompt, Telemetry
+from mimedi_msgs.msg import AlarmList, BatchStatus, CellTrackArray, ModuleState, PopulationSummary, Prompt, Telemetry
 
 from ..nodes.conversion import message_fields, seconds
 from .views import (
@@ -18,11 +18,13 @@ from .views import (
     AlarmsView,
     AlarmView,
     BatchSnapshot,
+    HistogramView,
     MeasurementView,
     ModuleView,
     PictureView,
     PopulationView,
     PromptView,
+    TracksView,
 )
 
 Code = TypeVar("Code", bound=IntEnum)
@@ -111,7 +113,18 @@ def population_view(message: PopulationSummary) -> PopulationView:
     )
 
 
-def picture_view(message: Image) -> PictureView:
+def histogram_view(message: PopulationSummary) -> HistogramView:
+    """Return the diameters of a population summary."""
+    return HistogramView(message.sample_id, tuple(message.diameter_edges_um), tuple(message.diameter_counts))
+
+
+def tracks_view(message: CellTrackArray) -> TracksView:
+    """Return the cells of one frame."""
+    cells = tuple((t.diameter_um, t.deformation, t.dye_intensity, t.dead) for t in message.tracks)
+    return TracksView(seconds(message.header.stamp), message.latency_ms, cells)
+
+
+def picture_view(message: Image, camera: str = "microscope") -> PictureView:
     """Return a picture of a bgr8, rgb8 or mono8 image, padding removed.
 
     Raises:
@@ -131,7 +144,7 @@ def picture_view(message: Image) -> PictureView:
         pixels = pixels[:, :, ::-1]
     elif channels == 1:
         pixels = np.repeat(pixels, 3, axis=2)
-    return PictureView(width, height, pixels.tobytes(), seconds(message.header.stamp))
+    return PictureView(width, height, pixels.tobytes(), seconds(message.header.stamp), camera)
 
 
 def _known(kind: type[Code], code: int, otherwise: Code) -> Code:

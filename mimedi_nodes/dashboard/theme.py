@@ -53,7 +53,7 @@ def style(scale: float) -> str:
     )
     return f"""
 QWidget {{ font-family: "DejaVu Sans", "Noto Sans", sans-serif; font-size: {px(16)}; color: {TEXT}; }}
-QWidget#overview, QDialog {{ background: {BACKGROUND}; }}
+QWidget[board="true"], QDialog {{ background: {BACKGROUND}; }}
 QFrame[panel="true"] {{ background: {PANEL}; border: 1px solid {LINE}; border-radius: 3px; }}
 {roles}
 QLabel[attention] {{ border: 2px solid transparent; padding: 0 4px; }}

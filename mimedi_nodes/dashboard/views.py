@@ -11,14 +11,18 @@ from ..process.batch import BatchSnapshot
 
 __all__ = [
     "ACKNOWLEDGEABLE",
+    "ITEMS",
     "AlarmPriority",
     "AlarmState",
     "AlarmView",
     "AlarmsView",
     "BatchSnapshot",
+    "HistogramView",
+    "HistoryView",
     "MeasurementView",
     "ModuleView",
     "PictureView",
+    "PlanView",
     "PopulationView",
     "PresenceView",
     "PromptView",
@@ -26,6 +30,8 @@ __all__ = [
     "Request",
     "RequestKind",
     "Source",
+    "SpanView",
+    "TracksView",
 ]
 
 
@@ -141,6 +147,56 @@ class PopulationView:
 
 
 @dataclass(frozen=True)
+class HistogramView:
+    """Diameters of the cells of a sample [um]; `edges_um` has one more than `counts`."""
+
+    sample_id: str
+    edges_um: tuple[float, ...]
+    counts: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class TracksView:
+    """The cells tracked in one frame; unknown values NaN.
+
+    Args:
+        latency_ms: from the image's arrival to its tracks.
+        cells: per cell diameter [um], deformation, dye intensity [DN], 1 dead, 0 alive, -1 unknown.
+    """
+
+    frame_s: float
+    latency_ms: float
+    cells: tuple[tuple[float, float, float, int], ...]
+
+
+@dataclass(frozen=True)
+class SpanView:
+    """A phase of a batch in process time [s]; `end_s` is NaN while it runs."""
+
+    path: str
+    start_s: float
+    end_s: float = math.nan
+    failed: bool = False
+
+
+@dataclass(frozen=True)
+class PlanView:
+    """What a recipe plans, in process time from the start of the batch [s]."""
+
+    recipe: str
+    spans: tuple[SpanView, ...]
+
+
+@dataclass(frozen=True)
+class HistoryView:
+    """What a batch's record tells: its phases so far, and its alarms as (time [s], kind, id, who)."""
+
+    batch_id: str
+    spans: tuple[SpanView, ...]
+    alarms: tuple[tuple[float, str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class PictureView:
     """A picture, `bgr` being `height_px` rows of `width_px` pixels of blue, green, red, without padding."""
 
@@ -148,6 +204,7 @@ class PictureView:
     height_px: int
     bgr: bytes
     time_s: float = math.nan
+    camera: str = "microscope"
 
 
 @dataclass(frozen=True)
@@ -175,6 +232,7 @@ class Request:
         act: the procedure command, the answer, or what to do with the alarm.
         who: the person.
         why: the reason; never empty for a command.
+        hours: how long an alarm is shelved [h].
     """
 
     kind: RequestKind
@@ -182,6 +240,7 @@ class Request:
     act: str
     who: str
     why: str = ""
+    hours: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -191,3 +250,21 @@ class Reply:
     request: Request
     accepted: bool
     message: str = ""
+
+
+ITEMS = (
+    AlarmsView,
+    BatchSnapshot,
+    HistogramView,
+    HistoryView,
+    MeasurementView,
+    ModuleView,
+    PictureView,
+    PlanView,
+    PopulationView,
+    PresenceView,
+    PromptView,
+    Reply,
+    TracksView,
+)
+"""Every kind of value that reaches a window."""

@@ -15,15 +15,23 @@ LIVE_S = 2.0
 """Steady time [s] since the last frame up to which the picture counts as live; the camera runs only for a sample."""
 
 
-class _Canvas(QtWidgets.QWidget):
+class Picture(QtWidgets.QWidget):
     """Paints an image as large as there is room, in its own proportions."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.setObjectName("vision_picture")
+        self.setObjectName("picture")
         self.setMinimumSize(256, 64)
         self.image = QtGui.QImage()
         self.live = False
+
+    def show_picture(self, picture: PictureView) -> None:
+        """Show a picture; it is copied, so its bytes may go."""
+        image = QtGui.QImage(
+            picture.bgr, picture.width_px, picture.height_px, 3 * picture.width_px, QtGui.QImage.Format_RGB888
+        )
+        self.image = image.rgbSwapped()
+        self.update()
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self)
@@ -58,7 +66,7 @@ class VisionPanel(Panel):
         head.addWidget(self.viability)
         head.addWidget(self.concentration)
         self.body.addLayout(head)
-        self.canvas = _Canvas()
+        self.canvas = Picture()
         self.body.addWidget(self.canvas, 1)
         self.details = ElidedLabel("small", "vision_details")
         self.body.addWidget(self.details)
@@ -68,14 +76,10 @@ class VisionPanel(Panel):
         self.refresh()
 
     def show_picture(self, picture: PictureView) -> None:
-        """Show a picture; it is copied, so its bytes may go."""
-        image = QtGui.QImage(
-            picture.bgr, picture.width_px, picture.height_px, 3 * picture.width_px, QtGui.QImage.Format_RGB888
-        )
-        self.canvas.image = image.rgbSwapped()
+        """Show a picture."""
+        self.canvas.show_picture(picture)
         self._heard_s = self._now_s()
         self.refresh()
-        self.canvas.update()
 
     def show_population(self, seen: PopulationView) -> None:
         """Show what the cells seen so far say."""

@@ -1,18 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The overview in a window of its own, for machines without rqt."""
+"""The boards in windows of their own, for machines without rqt."""
 
 from __future__ import annotations
 
-import argparse
 import signal
 import sys
 import threading
 from collections.abc import Sequence
+from functools import partial
 
 from rclpy.utilities import remove_ros_args
 
-from .live import LiveOverview
-from .qt import QtCore, QtWidgets
+from ..commands.people import Place
+from . import boards, language
+from .board import Board
+from .live import Live
+from .options import parse
+from .qt import QtCore, QtGui, QtWidgets
+from .record_board import RecordBoard
 
 _SIGNAL_CHECK_MS = 300
 
@@ -24,31 +29,39 @@ def main(argv: Sequence[str] | None = None) -> None:
     where there is no display).
     """
     arguments = list(sys.argv if argv is None else ["dashboard", *argv])
-    parser = argparse.ArgumentParser(prog="workcell dashboard", description="The operator's window of one workcell.")
-    parser.add_argument("--namespace", default="", help="namespace of the workcell (default: none)")
-    parser.add_argument("--modules", help="names of its modules, comma-separated (default: config/modules.yaml)")
-    parser.add_argument("--operator", default="", help="name that acts are signed with")
-    parser.add_argument("--size", type=_size, default=(1280, 800), metavar="WxH", help="size of the window [px]")
-    parser.add_argument("--full-screen", action="store_true", help="fill the screen")
-    parser.add_argument("--screenshot", metavar="FILE", help="save a picture of the window and end")
-    parser.add_argument("--after", type=float, default=5.0, metavar="S", help="time before the screenshot [s]")
-    given = parser.parse_args(remove_ros_args(arguments)[1:])
+    given = parse(remove_ros_args(arguments)[1:])
     application = QtWidgets.QApplication(arguments[:1])
     application.setApplicationName("Workcell")
     _end_on_signals(application)
-    live = LiveOverview(given.namespace, given.modules.split(",") if given.modules else None, arguments)
-    live.widget.operator.setText(given.operator)
-    live.widget.resize(*given.size)
+    language.choose(given.language or language.preferred())
+    modules = given.modules.split(",") if given.modules else None
+    live = Live(given.namespace, modules, arguments, given.runs, Place(given.runs).session)
+    settings = QtCore.QSettings("mimedi", "workcell")
+    shown = [boards.make(name, live.modules, given.runs) for name in _names(given.name)]
+    for board in shown:
+        board.restore(_read(settings, board))
+        if given.operator is not None:
+            board.operator.setText(given.operator)
+        live.add(board)
+    window: QtWidgets.QWidget = shown[0] if len(shown) == 1 else _tabs(shown)
+    if live.namespace:
+        window.setWindowTitle(f"{window.windowTitle()} {live.namespace}")
+    window.resize(*given.size)
     saved = [True]
     if given.screenshot:
 
         def save() -> None:
-            saved[0] = live.widget.grab().save(given.screenshot)
+            saved[0] = window.grab().save(given.screenshot)
             application.quit()
 
         QtCore.QTimer.singleShot(round(1000.0 * given.after), save)
-    live.widget.showFullScreen() if given.full_screen else live.widget.show()
+    window.showFullScreen() if given.full_screen else window.show()
     status = application.exec_()
+    for board in shown:
+        _write(settings, board)
+        if isinstance(board, RecordBoard):
+            board.close_reader()
+    settings.sync()
     live.close()
     if not saved[0]:
         print(f"dashboard: cannot write {given.screenshot}; its folder must exist, .png or .jpg", file=sys.stderr)
@@ -56,11 +69,36 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.exit(status)
 
 
-def _size(text: str) -> tuple[int, int]:
-    width, _, height = text.partition("x")
-    if not (width.isdigit() and height.isdigit() and int(width) >= 640 and int(height) >= 480):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a size such as 1280x800, at least 640x480")
-    return int(width), int(height)
+def _names(name: str) -> Sequence[str]:
+    return boards.SIX if name == "all" else (name,)
+
+
+def _tabs(shown: Sequence[Board]) -> QtWidgets.QTabWidget:
+    """All boards as tabs, chosen by Ctrl+1 and so on; one operator's name for all."""
+    tabs = QtWidgets.QTabWidget()
+    tabs.setWindowTitle(language.tr("Workcell"))
+    for number, board in enumerate(shown):
+        tabs.addTab(board, f"{board.windowTitle()}")
+        key = QtWidgets.QShortcut(QtGui.QKeySequence(f"Ctrl+{number + 1}"), tabs)
+        key.activated.connect(partial(tabs.setCurrentIndex, number))
+        for other in shown:
+            if other is not board:
+                board.operator.textEdited.connect(other.operator.setText)
+    return tabs
+
+
+def _read(settings: QtCore.QSettings, board: Board) -> dict[str, str]:
+    settings.beginGroup(board.objectName())
+    found = {key: str(settings.value(key)) for key in settings.childKeys()}
+    settings.endGroup()
+    return found
+
+
+def _write(settings: QtCore.QSettings, board: Board) -> None:
+    settings.beginGroup(board.objectName())
+    for key, value in board.settings().items():
+        settings.setValue(key, value)
+    settings.endGroup()
 
 
 def _end_on_signals(application: QtWidgets.QApplication) -> None:
@@ -72,7 +110,7 @@ def _end_on_signals(application: QtWidgets.QApplication) -> None:
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: told.set())
     timer = QtCore.QTimer(application)
-    timer.timeout.connect(lambda: application.quit() if told.is_set() else None)
+    timer.timeout.connect(lambda: told.is_set() and application.quit())
     timer.start(_SIGNAL_CHECK_MS)
 
 

@@ -1,0 +1,109 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What all windows have in common: they take plain values, give requests, grow with their size and keep settings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+from . import theme
+from .language import tr
+from .operator_field import OperatorField
+from .parts import label
+from .qt import QtCore, QtGui, QtWidgets, Signal
+from .views import ITEMS, Request
+
+REFRESH_MS = 1000
+"""How often the ages of what is shown are looked at."""
+
+
+class Board(QtWidgets.QWidget):
+    """A window's content.
+
+    A subclass sets `handlers` (kind of item → method) before items come, and may override `age`, `scaled`,
+    `settings` and `restore`. Items of other kinds are passed over: they are for other windows.
+
+    Args:
+        name: object name; the style sheet knows `board`.
+        title: title of the window.
+        now_s: steady clock [s].
+    """
+
+    requested = Signal(object)
+    """Emits a Request with person and reason."""
+
+    def __init__(self, name: str, title: str, now_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self.setObjectName(name)
+        self.setProperty("board", True)
+        self.setWindowTitle(title)
+        self.now_s = now_s
+        self.handlers: Mapping[type, Callable[[Any], None]] = {}
+        self.operator = OperatorField()
+        self._scale = 0.0
+        self._timer = QtCore.QTimer(self)
+        self._timer.timeout.connect(self.refresh)
+        self._timer.start(REFRESH_MS)
+
+    def show_items(self, items: Iterable[object]) -> None:
+        """Show what has arrived; raises TypeError for what is no item of any window."""
+        for item in items:
+            handler = self.handlers.get(type(item))
+            if handler is not None:
+                handler(item)
+            elif not isinstance(item, ITEMS):
+                raise TypeError(f"the window has no panel for {type(item).__name__}")
+        self.shown()
+
+    def shown(self) -> None:
+        """Called after a batch of items."""
+
+    def refresh(self) -> None:
+        """Show how old everything is; a hidden window has no need to."""
+        if self.isVisible():
+            self.age()
+
+    def age(self) -> None:
+        """Show how old everything is."""
+
+    def scaled(self, scale: float) -> None:
+        """Take a new scale of the letters where the style sheet does not reach."""
+
+    def settings(self) -> dict[str, str]:
+        """Return what is to be remembered."""
+        return {"operator": self.operator.text()}
+
+    def restore(self, settings: Mapping[str, str]) -> None:
+        """Take up what was remembered; what is missing or no longer known is left as it is."""
+        self.operator.setText(settings.get("operator", ""))
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        """Let letters grow with the window."""
+        super().resizeEvent(event)
+        self.rescale()
+
+    def rescale(self) -> None:
+        """Style the window for its size."""
+        scale = theme.scale_for(self.height())
+        if scale != self._scale:
+            self._scale = scale
+            self.setStyleSheet(theme.style(scale))
+            self.scaled(scale)
+
+    def operator_row(self) -> QtWidgets.QHBoxLayout:
+        """Return the row in which the operator says who she is."""
+        row = QtWidgets.QHBoxLayout()
+        row.addWidget(label("small", tr("Operator")))
+        row.addWidget(self.operator)
+        return row
+
+    def sign(self, request: Request) -> bool:
+        """Send a request under the operator's name; without a name, ask for it and send nothing."""
+        who = self.operator.name()
+        if not who:
+            self.operator.ask()
+            return False
+        self.requested.emit(replace(request, who=who))
+        return True

@@ -1,0 +1,326 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Records: the batches, what is not routine in them, every row, the release table, signatures, verification."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from ..records.review import VERDICTS
+from ..records.signatures import MEANINGS
+from .board import Board
+from .language import tr
+from .parts import ElidedLabel, Panel, label, set_mark, set_text
+from .qt import QtCore, QtGui, QtWidgets, Signal
+from .record_reader import Failed, RecordReader, RecordView, RunView, SignRequest, Verified
+
+_GRADE_MARK = {"critical": "■", "major": "▲", "minor": "▼"}
+
+
+class Rows(QtCore.QAbstractTableModel):
+    """Rows of texts for a table of any length: only what is seen is asked for."""
+
+    def __init__(self, headers: Sequence[str]) -> None:
+        super().__init__()
+        self._headers = list(headers)
+        self.rows: Sequence[tuple[str, ...]] = ()
+
+    def show_rows(self, rows: Sequence[tuple[str, ...]]) -> None:
+        """Take other rows."""
+        self.beginResetModel()
+        self.rows = rows
+        self.endResetModel()
+
+    def rowCount(self, parent: QtCore.QModelIndex | None = None) -> int:
+        return len(self.rows)
+
+    def columnCount(self, parent: QtCore.QModelIndex | None = None) -> int:
+        return len(self._headers)
+
+    def headerData(self, section: int, orientation: int, role: int = 0) -> object:
+        if role == QtCore.Qt.DisplayRole and orientation == QtCore.Qt.Horizontal:
+            return self._headers[section]
+        return None
+
+    def data(self, index: QtCore.QModelIndex, role: int = 0) -> object:
+        if role in (QtCore.Qt.DisplayRole, QtCore.Qt.ToolTipRole):
+            return self.rows[index.row()][index.column()]
+        return None
+
+
+class SignDialog(QtWidgets.QDialog):
+    """Asks for account, password, meaning and reason; the password stays in this window's process."""
+
+    def __init__(self, run: Path, user: str, parent: QtWidgets.QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._run = run
+        self.setWindowTitle(tr("Sign {batch}", batch=run.name))
+        self.setMinimumWidth(560)
+        self.user, self.password = QtWidgets.QLineEdit(user), QtWidgets.QLineEdit()
+        self.password.setEchoMode(QtWidgets.QLineEdit.Password)
+        self.why, self.about = QtWidgets.QLineEdit(), QtWidgets.QLineEdit()
+        self.meaning = QtWidgets.QComboBox()
+        for name in MEANINGS:
+            if name != "maintenance":
+                self.meaning.addItem(name, name)
+        for name, field in (("user", self.user), ("password", self.password), ("why", self.why)):
+            field.setObjectName(f"sign_{name}")
+        self.told = label("small", "")
+        self.told.setWordWrap(True)
+        form = QtWidgets.QFormLayout()
+        form.addRow(tr("Account"), self.user)
+        form.addRow(tr("Password"), self.password)
+        form.addRow(tr("Meaning"), self.meaning)
+        form.addRow(tr("Reason"), self.why)
+        form.addRow(tr("About"), self.about)
+        buttons = QtWidgets.QDialogButtonBox()
+        self.confirm = buttons.addButton(tr("Sign"), QtWidgets.QDialogButtonBox.AcceptRole)
+        self.confirm.setObjectName("sign_confirm")
+        back = buttons.addButton(tr("Go back"), QtWidgets.QDialogButtonBox.RejectRole)
+        back.setDefault(True)
+        buttons.accepted.connect(self.accept)
+        buttons.rejected.connect(self.reject)
+        column = QtWidgets.QVBoxLayout(self)
+        column.addLayout(form)
+        column.addWidget(self.told)
+        column.addWidget(buttons)
+        self.meaning.currentIndexChanged.connect(self._explain)
+        for field in (self.user, self.password):
+            field.textChanged.connect(self._check)
+        self._explain()
+        self._check()
+
+    def given(self) -> SignRequest:
+        """Return what was asked for."""
+        return SignRequest(
+            self._run,
+            self.user.text().strip(),
+            self.password.text(),
+            str(self.meaning.currentData()),
+            self.why.text().strip(),
+            self.about.text().strip(),
+        )
+
+    def _explain(self, *_: object) -> None:
+        set_text(self.told, MEANINGS[str(self.meaning.currentData())])
+
+    def _check(self, *_: object) -> None:
+        self.confirm.setEnabled(bool(self.user.text().strip() and self.password.text()))
+
+
+class RecordBoard(Board):
+    """The batch records of a runs folder on this machine.
+
+    Args:
+        runs_dir: the runs folder.
+        now_s: steady clock [s].
+    """
+
+    came = Signal(object)
+
+    def __init__(self, runs_dir: Path, now_s: Callable[[], float] = time.monotonic) -> None:
+        super().__init__("record_board", tr("Record"), now_s)
+        self._runs: tuple[RunView, ...] = ()
+        self.record: RecordView | None = None
+        self.dialog: SignDialog | None = None
+        self._wanted = ""
+        self.reader = RecordReader(runs_dir, self.came.emit)
+        self.came.connect(self._take, QtCore.Qt.QueuedConnection)
+        self._build()
+        self._lay_out()
+        self.rescale()
+        self.reader.list_runs()
+
+    def _build(self) -> None:
+        self.list = QtWidgets.QListWidget()
+        self.list.setObjectName("runs")
+        self.list.currentRowChanged.connect(self._choose)
+        self.name = ElidedLabel("mid", "record_name")
+        self.verdict = label("far", "", "record_verdict")
+        self.verdict.setProperty("attention", "")
+        self.state = ElidedLabel("", "record_state")
+        self.verified = label("", "", "record_verified")
+        self.verified.setWordWrap(True)
+        self.verified.setProperty("attention", "")
+        self.tables = {
+            "exceptions": (tr("grade"), tr("what"), tr("text"), tr("day"), tr("row")),
+            "tests": (tr("test"), tr("specified"), tr("found"), tr("verdict")),
+            "events": (tr("row"), tr("day"), tr("kind"), tr("who"), tr("what"), tr("why"), tr("data")),
+            "signatures": (tr("meaning"), tr("name"), tr("role"), tr("time"), tr("comment")),
+        }
+        self.models = {name: Rows(headers) for name, headers in self.tables.items()}
+        self.tabs = QtWidgets.QTabWidget()
+        titles = (tr("Not routine"), tr("Release"), tr("All rows"), tr("Signatures"))
+        self.filter = QtWidgets.QLineEdit()
+        self.filter.setObjectName("filter")
+        self.filter.setPlaceholderText(tr("only rows with these words"))
+        self.filter.textChanged.connect(self._filter)
+        for (name, model), title in zip(self.models.items(), titles, strict=True):
+            self.tabs.addTab(self._page(name, model), title)
+        self.buttons = {}
+        texts = (tr("&Verify"), tr("&Sign…"), tr("&Report"), tr("&List anew"))
+        for act, text in zip(("verify", "sign", "report", "again"), texts, strict=True):
+            button = self.buttons[act] = QtWidgets.QPushButton(text)
+            button.setObjectName(f"record_{act}")
+            button.clicked.connect(getattr(self, f"_{act}"))
+            button.setEnabled(act == "again")
+
+    def _page(self, name: str, model: Rows) -> QtWidgets.QWidget:
+        page = QtWidgets.QWidget()
+        column = QtWidgets.QVBoxLayout(page)
+        column.setContentsMargins(4, 4, 4, 4)
+        if name == "events":
+            column.addWidget(self.filter)
+        view = QtWidgets.QTableView()
+        view.setObjectName(name)
+        view.setModel(model)
+        view.verticalHeader().setVisible(False)
+        view.setShowGrid(False)
+        view.setWordWrap(name == "exceptions")
+        view.setTabKeyNavigation(False)
+        view.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectRows)
+        header = view.horizontalHeader()
+        header.setStretchLastSection(name == "events")
+        stretched = {"exceptions": 2, "tests": 0, "signatures": 4}.get(name)
+        if stretched is not None:
+            header.setSectionResizeMode(QtWidgets.QHeaderView.ResizeToContents)
+            header.setSectionResizeMode(stretched, QtWidgets.QHeaderView.Stretch)
+        column.addWidget(view)
+        setattr(self, f"{name}_view", view)
+        return page
+
+    def _lay_out(self) -> None:
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(10, 10, 10, 10)
+        row.setSpacing(8)
+        side = Panel(tr("Batches"), "run_panel")
+        side.body.addWidget(self.list, 1)
+        side.body.addWidget(self.buttons["again"])
+        row.addWidget(side, 2)
+        main = Panel("", "record_panel")
+        main.body.addWidget(self.name)
+        main.body.addWidget(self.verdict)
+        main.body.addWidget(self.state)
+        main.body.addWidget(self.verified)
+        main.body.addWidget(self.tabs, 1)
+        acts = QtWidgets.QHBoxLayout()
+        for act in ("verify", "sign", "report"):
+            acts.addWidget(self.buttons[act])
+        acts.addStretch(1)
+        acts.addLayout(self.operator_row())
+        main.body.addLayout(acts)
+        row.addWidget(main, 6)
+
+    def settings(self) -> dict[str, str]:
+        """Return the batch that is shown, too."""
+        return {**super().settings(), "run": self.record.name if self.record is not None else ""}
+
+    def restore(self, settings: Mapping[str, str]) -> None:
+        """Take up the batch that was shown."""
+        super().restore(settings)
+        self._wanted = settings.get("run", "")
+
+    def close_reader(self) -> None:
+        """End what reads."""
+        self.reader.close()
+
+    def _take(self, item: object) -> None:
+        if isinstance(item, tuple):
+            self._show_runs(item)
+        elif isinstance(item, RecordView):
+            self._show_record(item)
+        elif isinstance(item, Verified):
+            self._show_verified(item)
+        elif isinstance(item, Failed):
+            set_text(self.verified, tr("{what}: {message}", what=item.what, message=item.message))
+            set_mark(self.verified, "attention", "held")
+            self._enable()
+
+    def _show_runs(self, runs: tuple[RunView, ...]) -> None:
+        self._runs = runs
+        chosen = self.record.name if self.record is not None else self._wanted
+        self.list.blockSignals(True)
+        self.list.clear()
+        for run in runs:
+            self.list.addItem(f"{run.name}\n{VERDICTS.get(run.verdict, run.verdict) or tr('no verdict yet')}")
+        self.list.blockSignals(False)
+        names = [run.name for run in runs]
+        if names:
+            self.list.setCurrentRow(names.index(chosen) if chosen in names else 0)
+        else:
+            self.name.set_whole(tr("No records in {folder}", folder=self.reader.runs_dir))
+
+    def _choose(self, row: int) -> None:
+        if 0 <= row < len(self._runs):
+            set_text(self.verified, tr("reading …"))
+            set_mark(self.verified, "attention", "")
+            self.reader.read(self._runs[row].name)
+
+    def _show_record(self, record: RecordView) -> None:
+        self.record = record
+        self.name.set_whole(record.name)
+        set_text(self.verdict, record.verdict)
+        meets = record.verdict.startswith("Meets")
+        set_mark(self.verdict, "attention", "" if meets else "held")
+        self.state.set_whole(record.state)
+        set_text(self.verified, "")
+        marked = [(f"{_GRADE_MARK.get(r[0], '')} {r[0]}", *r[1:]) for r in record.exceptions]
+        self.models["exceptions"].show_rows(marked)
+        self.models["tests"].show_rows(record.tests)
+        self.models["signatures"].show_rows(record.signatures)
+        self.tabs.setTabText(0, tr("Not routine ({count})", count=len(marked)))
+        self.tabs.setTabText(3, tr("Signatures ({count})", count=len(record.signatures)))
+        self._filter(self.filter.text())
+        self.exceptions_view.resizeRowsToContents()
+        self._enable()
+
+    def _filter(self, text: str) -> None:
+        words = text.lower().split()
+        rows = self.record.events if self.record is not None else ()
+        kept = [row for row in rows if all(word in " ".join(row).lower() for word in words)]
+        self.models["events"].show_rows(kept)
+
+    def _show_verified(self, found: Verified) -> None:
+        words = {
+            "intact": tr("INTACT: the record is the one that was written"),
+            "altered": tr("ALTERED: the record is not the one that was written"),
+            "unverifiable": tr("CANNOT BE VERIFIED: something to compare with is missing"),
+            "signed": tr("SIGNED"),
+        }
+        set_text(self.verified, "\n".join((words[found.verdict], *found.lines[:6])))
+        set_mark(self.verified, "attention", {"altered": "high", "unverifiable": "held"}.get(found.verdict, ""))
+        self._enable()
+
+    def _enable(self) -> None:
+        for act in ("verify", "sign", "report"):
+            self.buttons[act].setEnabled(self.record is not None)
+
+    def _verify(self, *_: object) -> None:
+        if self.record is not None:
+            self.buttons["verify"].setEnabled(False)
+            set_text(self.verified, tr("verifying …"))
+            self.reader.verify(self.record.name)
+
+    def _sign(self, *_: object) -> None:
+        if self.record is None:
+            return
+        self.dialog = SignDialog(self.reader.runs_dir / self.record.name, self.operator.name(), self)
+        self.dialog.accepted.connect(self._send)
+        self.dialog.open()
+
+    def _send(self) -> None:
+        assert self.dialog is not None
+        self.buttons["sign"].setEnabled(False)
+        set_text(self.verified, tr("signing …"))
+        self.reader.sign(self.dialog.given())
+        self.dialog.password.clear()
+
+    def _report(self, *_: object) -> None:
+        if self.record is not None:
+            path = self.reader.runs_dir / self.record.name / "report.html"
+            if not path.is_file() or not QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(str(path.resolve()))):
+                set_text(self.verified, tr("{what}: {message}", what=path, message=tr("cannot be opened")))
+
+    def _again(self, *_: object) -> None:
+        self.reader.list_runs()

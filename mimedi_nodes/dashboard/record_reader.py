@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Batch records for the record window: listed, read, reviewed, verified and signed in a thread of their own."""
+
+from __future__ import annotations
+
+import json
+import math
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from ..commands.people import Place, registry
+from ..commands.sign import deliver, read_content
+from ..commands.verify import default_key
+from ..modules.registry import config_folder
+from ..nodes.signature_check import specification_of
+from ..process.errors import WorkcellError
+from ..process.release import evaluate
+from ..process.signing import sign
+from ..process.users import read_accounts, signer_keys
+from ..records.chain import DATABASE_FILE
+from ..records.disposition import disposition
+from ..records.errors import RecordError
+from ..records.exceptions import exceptions
+from ..records.heads import load_public_key
+from ..records.review import VERDICTS, review
+from ..records.signatures import read_signature
+from ..records.summary import read_events
+from ..records.verify import verify
+
+
+@dataclass(frozen=True)
+class RunView:
+    """One run in the list; `verdict` as its summary says it, empty when there is none."""
+
+    name: str
+    recipe: str = ""
+    verdict: str = ""
+
+
+@dataclass(frozen=True)
+class RecordView:
+    """One batch record as people read it; all cells are texts.
+
+    Args:
+        exceptions: grade, what, text, day, row.
+        events: row, day, kind, who, what, why, data.
+        tests: title, criterion, value, verdict.
+        signatures: meaning, name, role, wall time, comment.
+    """
+
+    name: str
+    verdict: str
+    state: str
+    exceptions: tuple[tuple[str, ...], ...] = ()
+    events: tuple[tuple[str, ...], ...] = ()
+    tests: tuple[tuple[str, ...], ...] = ()
+    signatures: tuple[tuple[str, ...], ...] = ()
+
+
+@dataclass(frozen=True)
+class Verified:
+    """What the verification of a record found; `verdict` is intact, altered or unverifiable."""
+
+    name: str
+    verdict: str
+    lines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Failed:
+    """Something that was asked for cannot be done."""
+
+    what: str
+    message: str
+
+
+def runs_in(folder: Path) -> list[RunView]:
+    """Return the runs of a folder, newest first."""
+    found = sorted(folder.glob(f"[!.]*/{DATABASE_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
+    return [_run(path.parent) for path in found]
+
+
+def _run(folder: Path) -> RunView:
+    try:
+        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
+        return RunView(folder.name, str(summary.get("recipe", "")), str(summary.get("verdict", "")))
+    except (OSError, ValueError, AttributeError):
+        return RunView(folder.name)
+
+
+def read_record(run: Path) -> RecordView:
+    """Return a batch record, reviewed by its product's specification.
+
+    Raises:
+        RecordError: it cannot be read, or its specification cannot.
+        WorkcellError: the specification is wrong.
+    """
+    events = read_events(run)
+    reviewed = review(events, specification_of(events, config_folder() / "products"), evaluate)
+    items = exceptions(reviewed)
+    signatures = [read_signature(event).statement for event in events if event.kind == "signature"]
+    return RecordView(
+        run.name,
+        VERDICTS.get(reviewed.verdict, reviewed.verdict),
+        disposition(events).text,
+        tuple((i.grade, i.what, i.text, _day(i.time_s), str(i.row or "")) for i in items),
+        tuple(
+            (str(n), _day(e.process_time_s), e.kind, e.who, e.what, e.why, json.dumps(dict(e.data), ensure_ascii=False))
+            for n, e in enumerate(events, 1)
+        ),
+        tuple((r.title, str(r.criterion), _value(r.value, r.unit), r.verdict) for r in reviewed.rows),
+        tuple((s.meaning, s.name, s.role, s.wall_time, s.comment) for s in signatures),
+    )
+
+
+def verify_record(run: Path) -> Verified:
+    """Verify a record against its chain, its heads outside the run and the accounts' keys; raises RecordError."""
+    users = run.parent.parent / ".workcell" / "users"
+    accounts = read_accounts(users)
+    key = load_public_key(default_key(run))
+    report = verify(run, run.parent / ".heads", key, signer_keys=signer_keys(accounts) if accounts else None)
+    lines = [f"! {finding.message}" for finding in report.findings] + [f"? {text}" for text in report.missing]
+    return Verified(run.name, report.verdict, (f"{report.rows} rows, {report.signatures} signatures", *lines))
+
+
+@dataclass(frozen=True)
+class SignRequest:
+    """A signature that somebody wants to give; the password is forgotten as soon as it has been used."""
+
+    run: Path
+    user: str
+    password: str = field(repr=False)
+    meaning: str = "performed"
+    why: str = ""
+    about: str = ""
+
+
+def sign_record(wanted: SignRequest) -> str:
+    """Sign a record with the signer's own password; return what follows from it.
+
+    Raises:
+        WorkcellError: wrong password, wrong role, or the batch does not allow it now.
+        RecordError: it is not on record.
+    """
+    place = Place(wanted.run.parent)
+    products = config_folder() / "products"
+    content = read_content(place, wanted.run, products)
+    users = registry(place)
+    person = users.authenticate(wanted.user, wanted.password)
+    signature = sign(person, users.roles, content, wanted.meaning, wanted.why, wanted.about)
+    return deliver(place, wanted.run, signature, products).text
+
+
+class RecordReader:
+    """Does the above one after the other in a thread of its own.
+
+    Args:
+        runs_dir: folder of the runs.
+        give: takes the outcome; called in this object's thread.
+    """
+
+    def __init__(self, runs_dir: Path, give: Callable[[object], None]) -> None:
+        self.runs_dir = runs_dir
+        self._give = give
+        self._asked: queue.Queue[tuple[str, Callable[[], object]] | None] = queue.Queue()
+        self._thread = threading.Thread(target=self._work, name="record-reader", daemon=True)
+        self._thread.start()
+
+    def list_runs(self) -> None:
+        """Ask for the list of runs."""
+        self._asked.put(("list", lambda: tuple(runs_in(self.runs_dir))))
+
+    def read(self, name: str) -> None:
+        """Ask for a record."""
+        self._asked.put((name, lambda: read_record(self.runs_dir / name)))
+
+    def verify(self, name: str) -> None:
+        """Ask whether a record is the one that was written."""
+        self._asked.put((name, lambda: verify_record(self.runs_dir / name)))
+
+    def sign(self, wanted: SignRequest) -> None:
+        """Ask for a signature; the record is read again after it."""
+        self._asked.put((wanted.run.name, lambda: Verified(wanted.run.name, "signed", (sign_record(wanted),))))
+        self.read(wanted.run.name)
+
+    def close(self) -> None:
+        """End the thread after what it is doing."""
+        self._asked.put(None)
+        self._thread.join(10.0)
+
+    def _work(self) -> None:
+        while (asked := self._asked.get()) is not None:
+            what, act = asked
+            try:
+                self._give(act())
+            except (WorkcellError, RecordError, OSError, ValueError) as error:
+                self._give(Failed(what, str(error)))
+
+
+def _day(time_s: float) -> str:
+    return f"{time_s / 86400.0:.3f}" if math.isfinite(time_s) else ""
+
+
+def _value(value: Any, unit: str) -> str:
+    if value is None:
+        return ""
+    return f"{value:.4g} {unit}" if isinstance(value, float) else f"{value} {unit}"

@@ -1,0 +1,250 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trends: any measured quantity of any module over process time, with its interval and its limits."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Mapping
+
+from . import theme, wording
+from .board import Board
+from .language import tr
+from .parts import Panel, label
+from .qt import QtCore, QtGui, QtWidgets, pyqtgraph
+from .series import Series
+from .views import BatchSnapshot, MeasurementView
+
+DAY_S = 86400.0
+PENS = (
+    (theme.TEXT, QtCore.Qt.SolidLine),
+    ("#1f4e79", QtCore.Qt.SolidLine),
+    ("#6b4e2e", QtCore.Qt.SolidLine),
+    ("#3d6b4f", QtCore.Qt.SolidLine),
+    (theme.TEXT, QtCore.Qt.DashLine),
+    ("#1f4e79", QtCore.Qt.DashLine),
+)
+"""Curves' colours and strokes: dark ones, that none is taken for an alarm."""
+MOST_PLOTS = 4
+DEFAULT = ("incubator/viable_cells", "incubator/liquid_temperature_c", "incubator/glucose_mm", "vision_qc/viability")
+LIMITS: Mapping[str, tuple[float, float]] = {"liquid_temperature_c": (36.5, 37.5), "viability": (0.80, math.nan)}
+"""Lower and upper limit of a quantity, NaN for none: the culture's 37 ± 0.5 °C, and viability of the product's
+specification (config/products)."""
+
+
+class TrendBoard(Board):
+    """A tree of all quantities that were heard, and up to four plots of those that are chosen.
+
+    Args:
+        limits: quantity → lower and upper limit; NaN for none.
+        now_s: steady clock [s].
+    """
+
+    def __init__(
+        self,
+        limits: Mapping[str, tuple[float, float]] | None = None,
+        now_s: Callable[[], float] = time.monotonic,
+    ) -> None:
+        super().__init__("trend_board", tr("Trends"), now_s)
+        self._limits = {**LIMITS, **(limits or {})}
+        self._start_s = math.nan
+        self.series: dict[str, Series] = {}
+        self.units: dict[str, str] = {}
+        self._changed: set[str] = set()
+        self._wanted = list(DEFAULT)
+        self._letters = QtGui.QFont()
+        self.tree = QtWidgets.QTreeWidget()
+        self.tree.setObjectName("quantities")
+        self.tree.setHeaderLabels([tr("quantity"), tr("now")])
+        self.tree.header().setSectionResizeMode(0, QtWidgets.QHeaderView.ResizeToContents)
+        self.tree.itemChanged.connect(self._chosen)
+        self._items: dict[str, QtWidgets.QTreeWidgetItem] = {}
+        self.span = QtWidgets.QComboBox()
+        self.span.setObjectName("span")
+        for text, days in ((tr("whole batch"), math.inf), (tr("last day"), 1.0), (tr("last three hours"), 0.125)):
+            self.span.addItem(text, days)
+        self.span.currentIndexChanged.connect(self._redraw)
+        self.log = QtWidgets.QCheckBox(tr("logarithmic counts"))
+        self.log.setObjectName("log")
+        self.log.setChecked(True)
+        self.log.toggled.connect(self._lay_plots)
+        self.graphics = pyqtgraph.GraphicsLayoutWidget()
+        self.graphics.setBackground(theme.PANEL)
+        self.plots: dict[str, pyqtgraph.PlotItem] = {}
+        self._curves: dict[str, pyqtgraph.PlotDataItem] = {}
+        self._lay_out()
+        self.rescale()
+        self.handlers = {MeasurementView: self._measured, BatchSnapshot: self._batch}
+
+    def _lay_out(self) -> None:
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(10, 10, 10, 10)
+        row.setSpacing(8)
+        side = Panel(tr("Quantities"), "quantity_panel")
+        side.body.addWidget(self.tree, 1)
+        side.body.addWidget(self.span)
+        side.body.addWidget(self.log)
+        self.hint = label("small", tr("Up to {count} at a time.", count=MOST_PLOTS), "hint")
+        side.body.addWidget(self.hint)
+        row.addWidget(side, 2)
+        plots = Panel("", "plots")
+        plots.body.addWidget(self.graphics, 1)
+        row.addWidget(plots, 5)
+
+    def scaled(self, scale: float) -> None:
+        """Draw the axes' letters at the window's scale."""
+        self._letters = QtGui.QFont(self.font())
+        self._letters.setPixelSize(round(theme.LETTERS_PX["small"] * scale))
+        for name, plot in self.plots.items():
+            self._style(name, plot)
+
+    def settings(self) -> dict[str, str]:
+        """Return what is drawn, too."""
+        more = {"quantities": json.dumps(self._wanted), "span": str(self.span.currentIndex())}
+        return {**super().settings(), **more, "log": str(int(self.log.isChecked()))}
+
+    def restore(self, settings: Mapping[str, str]) -> None:
+        """Take up what was drawn."""
+        super().restore(settings)
+        try:
+            wanted = json.loads(settings.get("quantities", "null"))
+        except ValueError:
+            wanted = None
+        if isinstance(wanted, list) and all(isinstance(name, str) for name in wanted):
+            self._wanted = wanted[:MOST_PLOTS]
+            self._check_items()
+        if settings.get("span", "").isdigit():
+            self.span.setCurrentIndex(int(settings["span"]))
+        self.log.setChecked(settings.get("log", "1") == "1")
+
+    def age(self) -> None:
+        """Draw what has been added: a full curve takes 10 ms, so not at every value."""
+        for key in self._changed & self._items.keys():
+            self._items[key].setText(1, f"{_short(self.series[key].latest())} {self.units[key]}")
+        for key in self._changed & self._curves.keys():
+            self._draw(key)
+        self._changed.clear()
+
+    def chosen(self) -> list[str]:
+        """Return what is drawn, in order."""
+        return [key for key in self._wanted if key in self._items]
+
+    def _batch(self, batch: BatchSnapshot) -> None:
+        if batch.batch_id and math.isfinite(batch.process_day):
+            start_s = batch.time_s - batch.process_day * DAY_S
+            if not abs(start_s - self._start_s) < 60.0:
+                self._start_s = start_s
+                self._redraw()
+
+    def _measured(self, item: MeasurementView) -> None:
+        if not math.isfinite(item.value):
+            return
+        key = f"{item.module}/{item.name}"
+        if key not in self.series:
+            self.series[key] = Series()
+            self.units[key] = item.unit if item.unit != "1" else ""
+            self._add(item.module, item.name, key)
+        if self.series[key].add(item.time_s, item.value):
+            self._changed.add(key)
+
+    def _add(self, module: str, name: str, key: str) -> None:
+        self.tree.blockSignals(True)
+        parents = self.tree.findItems(wording.humane(module), QtCore.Qt.MatchExactly)
+        parent = parents[0] if parents else QtWidgets.QTreeWidgetItem(self.tree, [wording.humane(module)])
+        parent.setExpanded(True)
+        item = QtWidgets.QTreeWidgetItem(parent, [name, ""])
+        item.setFlags(item.flags() | QtCore.Qt.ItemIsUserCheckable)
+        item.setData(0, QtCore.Qt.UserRole, key)
+        item.setCheckState(0, QtCore.Qt.Checked if key in self._wanted else QtCore.Qt.Unchecked)
+        self._items[key] = item
+        self.tree.blockSignals(False)
+        if key in self._wanted:
+            self._lay_plots()
+
+    def _check_items(self) -> None:
+        self.tree.blockSignals(True)
+        for key, item in self._items.items():
+            item.setCheckState(0, QtCore.Qt.Checked if key in self._wanted else QtCore.Qt.Unchecked)
+        self.tree.blockSignals(False)
+        self._lay_plots()
+
+    def _chosen(self, item: QtWidgets.QTreeWidgetItem, column: int) -> None:
+        key = item.data(0, QtCore.Qt.UserRole)
+        if not key or column:
+            return
+        if item.checkState(0) == QtCore.Qt.Checked:
+            # What was remembered but has never been heard gives way.
+            self._wanted = [*self.chosen(), key] if key not in self.chosen() else self.chosen()
+            self._wanted = self._wanted[-MOST_PLOTS:]
+        else:
+            self._wanted = [name for name in self._wanted if name != key]
+        self._check_items()
+
+    def _lay_plots(self, *_: object) -> None:
+        self.graphics.clear()
+        self.plots, self._curves = {}, {}
+        above = None
+        for number, key in enumerate(self.chosen()):
+            plot = self.graphics.addPlot(row=number, col=0)
+            name = key.split("/", 1)[1]
+            self._style(key, plot)
+            if self.log.isChecked() and ("cells" in name or name.endswith("_per_ml")):
+                plot.setLogMode(y=True)
+            if above is not None:
+                plot.setXLink(above)
+            above = plot
+            pen, stroke = PENS[number % len(PENS)]
+            self._curves[key] = plot.plot(pen=pyqtgraph.mkPen(pen, width=2, style=stroke), antialias=True)
+            for limit in self._limits.get(name, ()):
+                if math.isfinite(limit):
+                    line = pyqtgraph.mkPen(theme.MUTED, width=1, style=QtCore.Qt.DotLine)
+                    plot.addItem(pyqtgraph.InfiniteLine(limit, angle=0, pen=line), ignoreBounds=True)
+            self.plots[key] = plot
+            self._draw(key)
+
+    def _style(self, key: str, plot: pyqtgraph.PlotItem) -> None:
+        plot.hideButtons()
+        plot.showGrid(x=True, y=True, alpha=0.15)
+        plot.setLimits(minXRange=0.01)
+        module, name = key.split("/", 1)
+        size = f"{self._letters.pixelSize()}px"
+        for side in ("left", "bottom"):
+            axis = plot.getAxis(side)
+            axis.setPen(theme.MUTED)
+            axis.setTextPen(theme.TEXT)
+            axis.setTickFont(self._letters)
+            axis.enableAutoSIPrefix(False)
+        unit = f" [{self.units[key]}]" if self.units.get(key) else ""
+        plot.setTitle(f"{wording.humane(module)}: {name}{unit}", size=size, color=theme.TEXT)
+        last = key == self.chosen()[-1]
+        plot.setLabel("bottom", tr("process day") if last else None, **{"font-size": size, "color": theme.TEXT})
+
+    def _redraw(self, *_: object) -> None:
+        for key in self._curves:
+            self._draw(key)
+
+    def _draw(self, key: str) -> None:
+        series = self.series[key]
+        if not series.times_s:
+            return
+        start_s = self._start_s if math.isfinite(self._start_s) else series.times_s[0]
+        days = [(t - start_s) / DAY_S for t in series.times_s]
+        positive = self.plots[key].getAxis("left").logMode
+        values = [v if v > 0.0 or not positive else math.nan for v in series.values]
+        self._curves[key].setData(days, values, connect="finite")
+        width = float(self.span.currentData())
+        if math.isfinite(width):
+            last = max(s.times_s[-1] for s in self.series.values() if s.times_s)
+            now = (last - start_s) / DAY_S
+            self.plots[key].setXRange(now - width, now, padding=0.02)
+        else:
+            self.plots[key].enableAutoRange("x")
+
+
+def _short(value: float) -> str:
+    if not math.isfinite(value):
+        return wording.UNKNOWN
+    if value == 0.0 or 1e-3 <= abs(value) < 1e5:
+        return f"{value:.4g}"
+    return wording.powers(value)
