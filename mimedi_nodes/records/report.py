@@ -31,6 +31,7 @@ from .report_rows import (
     tuning_rows,
 )
 from .report_sections import (
+    alarm_figure_texts,
     calibration_rows,
     decision,
     dose_parts,
@@ -110,6 +111,7 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
         tuning=tuning_rows(facts),
         steps=step_rows(facts),
         alarms=alarm_rows(facts),
+        alarm_figures=alarm_figure_texts(facts),
         decisions=decision_rows(facts),
         prompts=prompt_rows(facts),
         laboratory=laboratory_rows(facts),

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .alarm_figures import TARGET_PER_HOUR, alarm_figures
 from .attachments import attached_path, file_hash, registered
 from .disposition import Disposition, disposition
 from .errors import RecordError
@@ -83,6 +84,22 @@ def exception_groups(items: Sequence[ExceptionItem]) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def alarm_figure_texts(facts: Facts) -> list[str]:
+    """How the alarm system did, against the targets of ISA-18.2."""
+    figures = alarm_figures(facts.events)
+    if not figures.count:
+        return []
+    shares = ", ".join(f"{name} {count}" for name, count in sorted(figures.priorities.items()))
+    texts = [
+        f"{figures.count} alarms, {figures.per_hour:.2f} an hour (target {TARGET_PER_HOUR:g} at most)",
+        f"at most {figures.busiest} in ten minutes, {len(figures.floods)} floods",
+        f"chattering: {', '.join(f'{name} ({count})' for name, count in figures.chattering) or 'none'}",
+        f"standing for more than a day: {', '.join(figures.stale) or 'none'}",
+        f"by priority: {shares}",
+    ]
+    return texts if figures.is_within_targets else [*texts, "outside the targets"]
 
 
 def lot_rows(facts: Facts) -> list[dict[str, Any]]:
