@@ -89,20 +89,15 @@ class MicroscopeCamera:
         self._looks = [LOOKS[kind] for kind in kinds]
         self._templates = TemplateBank(self._looks, self.settings.bright_level_dn, self.optics)
         self._noise_offsets = RandomStream(seed, name, "noise offset")
-        self._bright_background = self._make_bright_background()
-        self._dye_background = self._make_dye_background()
         bank = RandomStream(seed, name, "noise bank").normals(0, width * height + _BANK_EXTRA)
         limit = 4.5
         self._bank = np.rint(np.clip(bank, -limit, limit) * (1 << _NOISE_BITS)).astype(np.int16)
         s = self.settings
         self._bright_noise = self._noise_line(s.bright_gain_dn_e, s.bright_level_dn)
         self._dye_noise = self._noise_table(s.dye_gain_dn_e, s.dye_offset_dn)
-        self._background = np.empty((height, 2 * width), np.int16)
-        self._background[:, 0::2] = self._bright_background
-        self._background[:, 1::2] = self._dye_background
+        self._background = np.stack([self._make_bright_background(), self._make_dye_background()])
         self._both = np.empty_like(self._background)
-        self._signal = np.empty((height, width), np.int16)
-        self._sigma = np.empty((height, width), np.int16)
+        self._sigma = np.empty_like(self._background)
 
     # -- fixed pattern ----------------------------------------------------------------------------------
 
@@ -197,46 +192,48 @@ class MicroscopeCamera:
                 strict=True,
             ):
                 template = template_of(kind, radius, sub_y, sub_x, quarter)
-                half = template.shape[0] >> 1
+                half = template.shape[1] >> 1
                 top, left, bottom, right = y - half, x - half, y + half + 1, x + half + 1
                 if top >= 0 and left >= 0 and bottom <= height and right <= width:
-                    patch = both[top:bottom, 2 * left : 2 * right]
+                    patch = both[:, top:bottom, left:right]
                     np.add(patch, template, patch)
                 elif bottom > 0 and right > 0 and top < height and left < width:
                     low_y, low_x = max(0, -top), max(0, -left)
-                    patch = both[top + low_y : bottom, 2 * (left + low_x) : 2 * right]
-                    patch += template[low_y : low_y + patch.shape[0], 2 * low_x : 2 * low_x + patch.shape[1]]
-        return self._bright_image(2 * frame_index), self._dye_image(2 * frame_index + 1)
+                    patch = both[:, top + low_y : bottom, left + low_x : right]
+                    patch += template[:, low_y : low_y + patch.shape[1], low_x : low_x + patch.shape[2]]
+        self._bright_sigma()
+        self._dye_sigma()
+        return self._digitised(frame_index)
 
     def _noise(self, index: int) -> npt.NDArray[np.int16]:
         start = int(self._noise_offsets.uniform(index) * _BANK_EXTRA)
         return self._bank[start : start + self.width * self.height].reshape(self.height, self.width)
 
-    def _bright_image(self, noise_index: int) -> Image:
-        signal, sigma = self._signal, self._sigma
-        np.copyto(signal, self._both[:, 0::2])
+    def _bright_sigma(self) -> None:
+        """Noise of the bright field [1/16 DN]."""
+        sigma = self._sigma[0]
         slope, constant = self._bright_noise
-        np.right_shift(signal, 7, out=sigma)
+        np.right_shift(self._both[0], 7, out=sigma)
         np.multiply(sigma, slope, out=sigma)
         np.add(sigma, constant, out=sigma)
         np.right_shift(sigma, 8, out=sigma)
-        return self._digitised(noise_index)
 
-    def _dye_image(self, noise_index: int) -> Image:
-        signal, sigma = self._signal, self._sigma
-        np.copyto(signal, self._both[:, 1::2])
-        np.right_shift(signal, FRACTION_BITS, out=sigma)
+    def _dye_sigma(self) -> None:
+        """Noise of the dye image [1/16 DN]."""
+        sigma = self._sigma[1]
+        np.right_shift(self._both[1], FRACTION_BITS, out=sigma)
         np.clip(sigma, 0, 255, out=sigma)
-        np.take(self._dye_noise, sigma.astype(np.uint8), out=sigma)
-        return self._digitised(noise_index)
+        self._dye_noise.take(sigma, out=sigma, mode="clip")
 
-    def _digitised(self, noise_index: int) -> Image:
-        """Add noise of width self._sigma to self._signal (both 1/16 DN) and convert to 8 bits."""
-        signal, sigma = self._signal, self._sigma
-        np.multiply(sigma, self._noise(noise_index), out=sigma)
+    def _digitised(self, frame_index: int) -> tuple[Image, Image]:
+        """Add noise of width self._sigma to the signals (all 1/16 DN) and convert to 8 bits."""
+        signal, sigma = self._both, self._sigma
+        for channel in (0, 1):
+            np.multiply(sigma[channel], self._noise(2 * frame_index + channel), out=sigma[channel])
         np.right_shift(sigma, _NOISE_BITS, out=sigma)
         np.add(signal, sigma, out=signal)
         np.add(signal, GREY_SCALE // 2, out=signal)
         np.right_shift(signal, FRACTION_BITS, out=signal)
         np.clip(signal, 0, 255, out=signal)
-        return signal.astype(np.uint8)
+        images = signal.astype(np.uint8)
+        return images[0], images[1]

@@ -11,6 +11,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,6 +31,7 @@ _TEMPLATES_KEPT = 12_000
 
 FloatArray = npt.NDArray[np.float64]
 Template = npt.NDArray[np.int16]
+NumberArray = npt.NDArray[np.number[Any]]
 
 
 @dataclass(frozen=True)
@@ -115,15 +117,14 @@ def _motion_shifts(motion_px: float) -> list[float]:
 class TemplateBank:
     """Templates of all kinds of cells for one set of optics, rendered when first needed.
 
-    A template holds both images interleaved, shape (2h+1, 2(2h+1)): even columns bright field, odd columns dye, so
-    that one addition places a cell in both.
+    A template holds both images, bright field and dye, shape (2, 2h+1, 2h+1): one addition places a cell in both.
     """
 
     def __init__(self, looks: Sequence[Look], bright_level_dn: float, optics: Optics) -> None:
         self._looks = tuple(looks)
         self._level = bright_level_dn
         self._optics = optics
-        self._profiles: dict[tuple[int, int], tuple[int, FloatArray, FloatArray]] = {}
+        self._profiles: dict[tuple[int, int, int], tuple[int, tuple[NumberArray, NumberArray]]] = {}
         self._templates: dict[int, Template] = {}
 
     def template(self, kind: int, radius: int, sub_y: int, sub_x: int, brightness: int) -> Template:
@@ -137,30 +138,35 @@ class TemplateBank:
         return found
 
     def _render(self, kind: int, radius: int, sub_y: int, sub_x: int, brightness: int) -> Template:
-        look = self._looks[kind]
-        half, bright, dye = self._profile(kind, radius)
-        sigma = math.sqrt(math.log1p(look.dye_cv**2))
-        amplitude = look.dye_dn * math.exp(sigma * DYE_CLASS_DEVIATES[brightness])
+        half, tables = self._profile(kind, radius, brightness)
         side = 2 * half + 1
-        template = np.empty((side, 2 * side), np.int16)
-        shifts = _motion_shifts(self._optics.motion_px)
-        steps = [_steps(half, sub_y, sub_x, shift) for shift in shifts]
-        template[:, 0::2] = np.rint(sum(bright[step] for step in steps) / len(steps))
-        template[:, 1::2] = np.rint(sum(dye[step] for step in steps) * (amplitude / len(steps)))
+        template = np.empty((2, side, side), np.int16)
+        steps = [_steps(half, sub_y, sub_x, shift) for shift in _motion_shifts(self._optics.motion_px)]
+        for image, table in zip(template, tables, strict=True):
+            if len(steps) == 1:
+                table.take(steps[0], out=image)
+            else:
+                image[...] = np.rint(sum(table[step] for step in steps) / len(steps))
         return template
 
-    def _profile(self, kind: int, radius: int) -> tuple[int, FloatArray, FloatArray]:
-        """Return the half side of a kind's template [px], and both images over the distance, in 1/16 grey level.
+    def _profile(self, kind: int, radius: int, brightness: int) -> tuple[int, tuple[NumberArray, NumberArray]]:
+        """Return the half side of a kind's template [px], and both images over the distance in 1/16 grey level.
 
-        The dye image is that of a cell of one grey level at its centre.
+        Whole numbers for a cell at rest; smeared ones are rounded once their images are added up.
         """
-        found = self._profiles.get((kind, radius))
+        found = self._profiles.get((kind, radius, brightness))
         if found is None:
-            optics, radius_px = self._optics, RADIUS_STEP**radius
+            optics, look, radius_px = self._optics, self._looks[kind], RADIUS_STEP**radius
             half = math.ceil(1.35 * radius_px + 2.5 * optics.blur_px + 0.5 * optics.motion_px)
             reach = math.ceil((math.sqrt(2.0) * (half + 1.0) + 0.5 * optics.motion_px) * STEPS_PER_PX) + 1
             distance = np.arange(reach + 1) / STEPS_PER_PX
-            bright = bright_field_profile(distance, radius_px, optics.blur_px, self._looks[kind])
-            dye = dye_profile(distance, radius_px, optics.blur_px)
-            found = self._profiles[kind, radius] = (half, bright * (self._level * GREY_SCALE), dye * GREY_SCALE)
+            sigma = math.sqrt(math.log1p(look.dye_cv**2))
+            dye_dn = look.dye_dn * math.exp(sigma * DYE_CLASS_DEVIATES[brightness])
+            bright: NumberArray = bright_field_profile(distance, radius_px, optics.blur_px, look) * self._level
+            dye: NumberArray = dye_profile(distance, radius_px, optics.blur_px) * dye_dn
+            if len(_motion_shifts(optics.motion_px)) == 1:
+                bright, dye = (np.rint(table * GREY_SCALE).astype(np.int16) for table in (bright, dye))
+            else:
+                bright, dye = bright * GREY_SCALE, dye * GREY_SCALE
+            found = self._profiles[kind, radius, brightness] = (half, (bright, dye))
         return found

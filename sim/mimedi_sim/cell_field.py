@@ -29,7 +29,8 @@ _BLOCKS_KEPT = 64
 _PROFILE_POINTS = 257
 DEAD_OVER_LIVE_DIAMETER = 2.9 / 3.65
 """Apoptotic over living diameter: PHYSICS §2's radii of dead and resting cells [calibration]."""
-_DRAWN = ("count", "entry", "height", "size", "kind", "dye", "keep")
+_DRAWN = ("entry", "height", "size", "kind", "dye", "keep")
+"""Uniforms of each cell; those of a block lie in one stretch of one stream."""
 
 
 @dataclass(frozen=True)
@@ -137,10 +138,8 @@ class CellField:
         self.channel = channel or ImagingChannel()
         self.populations = tuple(populations)
         self.mean_speed_um_s = mean_speed_um_s
-        self._streams = {
-            name: RandomStream(seed, f"sample {sample_id}", name)
-            for name in _DRAWN
-        }
+        self._counts = RandomStream(seed, f"sample {sample_id}", "count")
+        self._draws = RandomStream(seed, f"sample {sample_id}", "cells")
         per_ml = np.array([p.per_ml for p in self.populations])
         self.total_per_ml = float(per_ml.sum())
         self._kind_edges = np.cumsum(per_ml)[:-1] / self.total_per_ml if self.total_per_ml > 0.0 else per_ml[:0]
@@ -213,9 +212,10 @@ class CellField:
             return found
         # Blocks before the start of the recording are needed too: map … -1, 0, 1 … to 0, 1, 2 …
         unsigned = 2 * block if block >= 0 else -2 * block - 1
-        count = min(self._streams["count"].poisson(unsigned, _ENTRIES_PER_BLOCK), _BLOCK_CAPACITY)
-        start = unsigned * _BLOCK_CAPACITY
-        draw = {name: self._streams[name].uniforms(start, count) for name in _DRAWN if name != "count"}
+        count = min(self._counts.poisson(unsigned, _ENTRIES_PER_BLOCK), _BLOCK_CAPACITY)
+        start, each = unsigned * _BLOCK_CAPACITY, len(_DRAWN)
+        drawn = self._draws.uniforms(each * start, each * _BLOCK_CAPACITY).reshape(each, _BLOCK_CAPACITY)
+        draw = dict(zip(_DRAWN, drawn[:, :count], strict=True))
         times = (block + draw["entry"]) * self._block_s
         kind = np.searchsorted(self._kind_edges, draw["kind"], side="right").astype(np.int64)
         radius = self._median_radius_px[kind] * np.exp(self._sigma[kind] * ndtri(draw["size"]))

@@ -89,7 +89,7 @@ class SorterField(CellField):
         self, seed: int, particles: tuple[tuple[Population, Species], ...], channel: ImagingChannel,
         streams: ChannelStreams,
     ) -> None:
-        self._carrier = streams
+        self._streams = streams
         self._contrast = np.array([species.contrast() for _, species in particles])
         section_mm2 = streams.geometry.width_m * streams.geometry.height_m * 1e6
         super().__init__(
@@ -98,13 +98,13 @@ class SorterField(CellField):
         )
 
     def _arrival_rate_per_s(self) -> float:
-        return self.total_per_ml * self._carrier.sample_ul_s * 1e-3
+        return self.total_per_ml * self._streams.sample_ul_s * 1e-3
 
     def _rows(
         self, kind: npt.NDArray[np.int64], radius_px: FloatArray, height: FloatArray, keep: FloatArray
     ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         """Both halves of the channel alike: the first half of the uniform is the upper sample layer."""
-        streams, chip = self._carrier, self._carrier.geometry
+        streams, chip = self._streams, self._streams.geometry
         upper = height < 0.5
         share = 2.0 * np.where(upper, height, height - 0.5)
         start_m = chip.lamella_start_m + share * (chip.lamella_end_m - chip.lamella_start_m)
