@@ -17,6 +17,7 @@ from rclpy.node import Node
 
 from mimedi_msgs.msg import TimeGrant, TimeRequest
 
+from ..process.clock_watch import ClockWatch
 from . import qos
 from .event_loop import LoopThread
 
@@ -56,6 +57,10 @@ class NodeClock:
     def release(self) -> None:
         """Work outside the loop has ended (called in the loop)."""
 
+    def jumped_s(self) -> float:
+        """Return by how much process time was set since the last call [s]; 0 where nobody can set it."""
+        return 0.0
+
     def close(self) -> None:
         """Leave; time no longer waits for this participant."""
 
@@ -67,9 +72,13 @@ class SystemClock(NodeClock):
 
     def __init__(self) -> None:
         self._clock = Clock(clock_type=ClockType.SYSTEM_TIME)
+        self._watch = ClockWatch()
 
     def now_s(self) -> float:
         return self._clock.now().nanoseconds * 1e-9
+
+    def jumped_s(self) -> float:
+        return self._watch.look(self.now_s(), time.monotonic())
 
     async def sleep_until(self, time_s: float) -> None:
         while (left_s := time_s - self.now_s()) > 0.0:  # noqa: ASYNC110 - the system clock may step, no event tells

@@ -168,7 +168,7 @@ class CoordinatorNode(ManagedNode):
             CommandBatch, "~/command_batch", self._on_command, callback_group=ReentrantCallbackGroup()
         )
         self._closers.append(partial(self.destroy_service, service))
-        ticks = self.loop.submit(steady_ticks(self.settings["status_period_s"], self._publish_status))
+        ticks = self.loop.submit(steady_ticks(self.settings["status_period_s"], self._tick))
         self._closers.append(ticks.cancel)
 
     def _script(self) -> OperatorGateway | None:
@@ -449,6 +449,18 @@ class CoordinatorNode(ManagedNode):
         self._snapshot = snapshot
         if self.loop.loop.time() - self._shown_s >= DISPLAY_PERIOD_S:
             self._publish_status()
+
+    def _tick(self) -> None:
+        jumped_s = self.clock.jumped_s()
+        if jumped_s:
+            text = f"process time jumped by {jumped_s:+.1f} s: the clock of this host was set"
+            self._alarm("coordinator.clock_jumped", text, True)
+            self._alarm("coordinator.clock_jumped", text, False)  # latched: it stays until it is reset
+            if self._engine is not None:
+                # Durations under way were counted by that clock: a person says what they are worth now.
+                why = f"{text}; look at the steps under way before restarting"
+                self._tasks = asyncio.get_running_loop().create_task(self._engine.command("hold", "coordinator", why))
+        self._publish_status()
 
     def _publish_status(self) -> None:
         self._shown_s = self.loop.loop.time()

@@ -20,6 +20,7 @@ from .chain import (
     event_columns,
     first_hash,
     folder_name,
+    is_row,
     row_event,
     row_hash,
 )
@@ -168,6 +169,8 @@ class BatchRecord:
         self._last: dict[str, int] = {}
         hashes = [first_hash(self.batch_id)]
         for number, row in enumerate(rows, start=1):
+            if not is_row(row):
+                raise RecordError(f"{self._name}: row {number} is damaged; run `workcell verify`")
             fields = dict(zip(ROW_COLUMNS, row, strict=True))
             expected = row_hash(hashes[-1], number, fields)
             if fields["number"] != number or fields["hash"] != expected:

@@ -76,6 +76,14 @@ def event_columns(event: RecordEvent) -> dict[str, Any]:
     return fields
 
 
+def is_row(row: Sequence[Any]) -> bool:
+    """Return whether the columns of a row have the types that its table allows; a damaged file gives others."""
+    kinds: dict[str, type | tuple[type, ...]] = {
+        "number": int, "sequence": int, "process_time_s": (float, int, type(None)),
+    }  # fmt: skip
+    return all(isinstance(value, kinds.get(name, str)) for name, value in zip(ROW_COLUMNS, row, strict=True))
+
+
 def row_event(row: Sequence[Any]) -> RecordEvent:
     """Return the event of a row of `ROW_COLUMNS`; raises EventError when it is none."""
     return RecordEvent.from_fields(dict(zip(EVENT_COLUMNS, row[1:-1], strict=True)))

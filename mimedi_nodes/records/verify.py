@@ -21,6 +21,7 @@ from .chain import (
     SCHEMA,
     SELECT_SCHEMA,
     first_hash,
+    is_row,
     row_event,
     row_hash,
 )
@@ -169,6 +170,13 @@ def _check_rows(batch_id: str, rows: Sequence[tuple[Any, ...]], report: VerifyRe
     for row in rows:
         fields = dict(zip(ROW_COLUMNS, row, strict=True))
         number = fields["number"]
+        if not is_row(row):
+            altered += 1
+            if altered <= MAX_ROWS_NAMED:
+                report.find("row_altered", f"row {number} holds what no row can hold: the file is damaged", due)
+            hashes.append("")
+            stored_before, due = str(fields["hash"]), due + 1
+            continue
         if number != due:
             report.find("rows_removed", f"rows {due} to {number - 1} are gone", due)
         elif row_hash(stored_before, number, fields) != fields["hash"]:
@@ -187,7 +195,24 @@ def _check_rows(batch_id: str, rows: Sequence[tuple[Any, ...]], report: VerifyRe
     if altered > MAX_ROWS_NAMED:
         report.find("row_altered", f"{altered - MAX_ROWS_NAMED} more rows are not what was written there")
     report.head_hash = hashes[-1] if rows else ""
+    _note_clock(rows, report)
     return hashes
+
+
+def _note_clock(rows: Sequence[tuple[Any, ...]], report: VerifyReport) -> None:
+    """Tell where a producer's wall clock was set back: no alteration, but what a reader of stamps must know."""
+    last: dict[str, str] = {}
+    rows = [row for row in rows if is_row(row)]
+    place = {name: ROW_COLUMNS.index(name) for name in ("producer", "wall_time", "number")}
+    back = []
+    for row in rows:
+        producer, stamp = str(row[place["producer"]]), str(row[place["wall_time"]])
+        if stamp < last.get(producer, ""):
+            back.append(f"row {row[place['number']]} ({producer}: {last[producer]} to {stamp})")
+        last[producer] = stamp
+    if back:
+        more = f" and {len(back) - 3} more" if len(back) > 3 else ""
+        report.notes.append(f"wall time was set back at {', '.join(back[:3])}{more}; process time and order are kept")
 
 
 def _read_heads(path: Path, name: str, report: VerifyReport) -> list[Head] | None:
@@ -287,6 +312,8 @@ def _compare_heads(
 def _events(rows: Sequence[tuple[Any, ...]], report: VerifyReport) -> list[RecordEvent]:
     events = []
     for row in rows:
+        if not is_row(row):
+            continue  # told already
         try:
             events.append(row_event(row))
         except EventError as error:
@@ -318,7 +345,7 @@ def _check_signatures(
 ) -> None:
     """Each signature is its signer's own, over the rows that the record has before it."""
     for number, row in enumerate(rows, start=1):
-        if row[ROW_COLUMNS.index("kind")] != "signature":
+        if row[ROW_COLUMNS.index("kind")] != "signature" or not is_row(row):
             continue
         report.signatures += 1
         try:

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A database that is locked, truncated or damaged: told with what to do, and nothing acknowledged is lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+import sqlite3
+from pathlib import Path
+
+import pytest
+from record_run import Run
+
+from mimedi_nodes.nodes.record_keeper import RecordKeeper
+from mimedi_nodes.records.errors import RecordError, StorageError
+from mimedi_nodes.records.heads import Signer
+from mimedi_nodes.records.outbox import Outbox
+from mimedi_nodes.records.summary import read_events
+from mimedi_nodes.records.verify import verify
+
+
+@pytest.fixture
+def keeper(tmp_path: Path) -> RecordKeeper:
+    return RecordKeeper(tmp_path / "runs", tmp_path / "keys", tmp_path / "state")
+
+
+def hand_over(keeper: RecordKeeper, outbox: Outbox) -> int:
+    """What an outbox sender does: acknowledge only what the recorder has."""
+    acknowledged, _ = keeper.take(outbox.pending())
+    outbox.acknowledge(acknowledged)
+    return acknowledged
+
+
+def tell(outbox: Outbox, batch_id: str = "B1") -> None:
+    outbox.append(batch_id, 1.0, "measurement", "fluidics", "x", data={"name": "x", "value": 1.0})
+
+
+def verdict(tmp_path: Path, batch_id: str = "B1") -> str:
+    key = Signer.load_or_create(tmp_path / "keys").public_key
+    return verify(tmp_path / "runs" / batch_id, tmp_path / "runs" / ".heads", key).verdict
+
+
+def test_a_locked_record_is_told_and_catches_up(
+    keeper: RecordKeeper, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mimedi_nodes.records.sqlite.BUSY_TIMEOUT_S", 0.05)
+    outbox = Outbox(tmp_path / "fluidics.sqlite", "fluidics")
+    tell(outbox)
+    assert hand_over(keeper, outbox) == 1
+    other = sqlite3.connect(tmp_path / "runs" / "B1" / "record.sqlite", isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    tell(outbox)
+    with pytest.raises(StorageError, match="another program holds the file"):
+        hand_over(keeper, outbox)
+    tell(outbox)
+    other.execute("ROLLBACK")
+    other.close()
+    assert hand_over(keeper, outbox) == 3
+    keeper.close()
+    assert [event.sequence for event in read_events(tmp_path / "runs" / "B1")] == [1, 2, 3]
+    assert verdict(tmp_path) == "intact"
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3, 0.7, 0.95])
+def test_a_truncated_record_is_not_continued_and_its_copy_is(tmp_path: Path, share: float) -> None:
+    outbox = Outbox(tmp_path / "fluidics.sqlite", "fluidics")
+    keeper = RecordKeeper(tmp_path / "runs", tmp_path / "keys", tmp_path / "state")
+    for _ in range(30):
+        tell(outbox)
+    hand_over(keeper, outbox)
+    keeper.close()
+    path = tmp_path / "runs" / "B1" / "record.sqlite"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(share * len(whole))])
+    tell(outbox)
+    keeper = RecordKeeper(tmp_path / "runs", tmp_path / "keys", tmp_path / "state")
+    with pytest.raises(RecordError, match=r"verify|damaged"):
+        hand_over(keeper, outbox)
+    assert outbox.pending_count == 1
+    keeper.close()
+    assert verdict(tmp_path) == "altered"
+    # The copy is put back: it goes on where it was acknowledged.
+    for beside in path.parent.glob("record.sqlite-*"):
+        beside.unlink()
+    path.write_bytes(whole)
+    keeper = RecordKeeper(tmp_path / "runs", tmp_path / "keys", tmp_path / "state")
+    assert hand_over(keeper, outbox) == 31
+    keeper.close()
+    assert verdict(tmp_path) == "intact"
+
+
+def test_a_damaged_old_record_does_not_stop_todays_batch(tmp_path: Path) -> None:
+    for number, content in enumerate((b"", b"no database" * 100, b"SQLite format 3\0" + b"\xa0" * 4000)):
+        folder = tmp_path / "runs" / f"old{number}"
+        folder.mkdir(parents=True)
+        (folder / "record.sqlite").write_bytes(content)
+    outbox = Outbox(tmp_path / "fluidics.sqlite", "fluidics")
+    tell(outbox)
+    keeper = RecordKeeper(tmp_path / "runs", tmp_path / "keys", tmp_path / "state")
+    assert hand_over(keeper, outbox) == 1
+    keeper.close()
+    assert verdict(tmp_path) == "intact"
+
+
+def test_a_record_that_vanishes_under_the_recorder_is_found(keeper: RecordKeeper, tmp_path: Path) -> None:
+    outbox = Outbox(tmp_path / "fluidics.sqlite", "fluidics")
+    tell(outbox)
+    hand_over(keeper, outbox)
+    keeper.close()
+    shutil.rmtree(tmp_path / "runs" / "B1")
+    assert verdict(tmp_path) == "altered"
+    tell(outbox)
+    again = RecordKeeper(tmp_path / "runs", tmp_path / "keys", tmp_path / "state")
+    with pytest.raises(RecordError, match="verify"):
+        hand_over(again, outbox)
+    assert outbox.pending_count == 1
+    again.close()
+
+
+def test_a_clock_that_was_set_back_is_told_and_the_record_stays_intact(run: Run, tmp_path: Path) -> None:
+    from mimedi_nodes.records.batch_record import BatchRecord
+
+    record = BatchRecord(run.folder, run.signer)
+    last = [event for event in record.events() if event.producer == "coordinator"][-1]
+    late = dataclasses.replace(last, sequence=last.sequence + 1, wall_time="2001-01-01T00:00:00Z", what="later")
+    early = dataclasses.replace(late, sequence=late.sequence + 1, process_time_s=math.nan)
+    record.append([late, early])
+    record.close()
+    report = run.verify()
+    assert report.verdict == "intact"
+    assert len([note for note in report.notes if "wall time was set back at row 8" in note]) == 1
