@@ -25,7 +25,11 @@ class InstrumentLine(_Strict):
     """One serial line and what is on it."""
 
     module: str = Field(description="module that owns the line")
-    protocol: Literal["cavro_dt", "sics", "scpi_generator", "scpi_impedance", "modbus_bioreactor"]
+    protocol: Literal[
+        "cavro_dt", "sics", "scpi_generator", "scpi_impedance", "modbus_bioreactor", "modbus_enclosure",
+        "photon_counter", "grbl", "shdlc_flow", "ppt_pressure", "scpi_afm", "scpi_spr", "scpi_plate_reader",
+        "scpi_droplet_reader", "scpi_cytometer",
+    ]
     port: str = Field(description="device path; a relative one is taken from the node's port_dir")
     baud: int = Field(default=9600, ge=1200, le=921600)
     addresses: dict[str, int] = Field(default_factory=dict, description="device name to bus address")
@@ -68,6 +72,10 @@ class Site(_Strict):
     vessels: dict[str, Vessel]
     microscope: ChannelCamera
     sorter_camera: SorterCamera
+    docks: dict[str, tuple[float, float, float]] = Field(
+        default_factory=dict, description="dock name to the gantry's machine position [mm] at which it grips there"
+    )
+    cassettes: dict[str, str] = Field(default_factory=dict, description="dock name to label of the cassette there")
     laboratory_keys: dict[str, str] = Field(default_factory=dict, description="key id to Ed25519 public key, hex")
 
     def lines_of(self, module: str) -> dict[str, InstrumentLine]:

@@ -165,6 +165,8 @@ class PlantNode(Node):
                 self._plant.advance_to(grant.time_s)
                 self._publish_grant(grant)
                 self._publish_frames(grant.time_s)
+                for line, data in self._plant.take_unasked(grant.time_s).items():
+                    self._ptys.send(line, data)
                 for signed in self._plant.laboratory.due(grant.time_s):
                     self._keeper.owe(self._result_token(signed))  # in flight from now on, sent or not
                     self._undelivered.append(signed)

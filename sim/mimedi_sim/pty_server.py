@@ -101,14 +101,17 @@ class PtyServer:
         self._do(apply)
 
     def send(self, name: str, data: bytes) -> None:
-        """Send bytes that nobody asked for just now; harmless when there are none or the line is not plugged."""
+        """Send bytes that nobody asked for just now, without waiting; harmless when the line is not plugged."""
 
         def apply() -> None:
             if (line := self._lines.get(name)) is not None:
                 self._send(line, data)
 
-        if data:
-            self._do(apply)
+        if data and self._thread is None:
+            apply()
+        elif data:
+            self._calls.append((apply, Future()))
+            os.eventfd_write(self._wake, 1)
 
     def close(self) -> None:
         """Close all lines and end; harmless when ended."""

@@ -25,7 +25,7 @@ from mimedi_sim.plant.ledger import DEAD, INDEX, VIABLE, VOLUME
 from mimedi_sim.random_streams import stream
 
 Content = Callable[[float], FloatArray]
-"""Process time [s] to the amounts in the analytics cell, as a row of the ledger."""
+"""Process time [s] to the amounts in the assay cell, as a row of the ledger."""
 
 IL2_PG_PER_IU = 61.0
 IFN_GAMMA_PG_PER_CAR_CELL = 0.01

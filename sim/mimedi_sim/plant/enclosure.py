@@ -68,6 +68,7 @@ class Enclosure:
         self.vhp = VhpCycle(start_s)
         self.chain_closed, self.button_pressed, self._trips = True, False, 0
         self._on_trip: list[Callable[[float], None]] = []
+        self._on_reset: list[Callable[[float], None]] = []
         self.fan_works, self.counter_flow_works = True, True
         self._efficiency = HEPA_EFFICIENCY
         self._shed = dict(SHED_PER_S)
@@ -321,12 +322,19 @@ class Enclosure:
         self.advance_to(now_s)
         if self.button_pressed:
             return Refusal.BUTTON_PRESSED
-        self.chain_closed = True
+        if not self.chain_closed:
+            self.chain_closed = True
+            for told in self._on_reset:
+                told(now_s)
         return Refusal.NONE
 
     def on_trip(self, told: Callable[[float], None]) -> None:
         """Have `told` called with the process time whenever the chain opens."""
         self._on_trip.append(told)
+
+    def on_reset(self, told: Callable[[float], None]) -> None:
+        """Have `told` called with the process time whenever the chain closes again."""
+        self._on_reset.append(told)
 
     # -- what people and faults do ------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from mimedi_sim.plant.fault_effects import Overrides
 from mimedi_sim.plant.network import AIR, CHIP, Flows, PumpFlow
 from mimedi_sim.plant.occlusion import stall_time_s
 from mimedi_sim.plant.reactor import SetPoints
+from mimedi_sim.plant.stations import PROTOCOLS, LazyLine, Stations
 
 REACTOR_VESSELS: Mapping[str, str] = {
     "activation_controller": "activation_vessel", "culture_controller": "culture_vessel",
@@ -47,7 +48,8 @@ class Instruments:
     Raises: SiteError on a line whose devices the plant cannot place.
     """
 
-    def __init__(self, site: Site, sensing: Sensing) -> None:
+    def __init__(self, site: Site, sensing: Sensing, stations: Stations) -> None:
+        self._stations = stations
         self.lines: dict[str, Firmware] = {}
         self.pumps: dict[str, CavroPumpFirmware] = {}
         self.valves: dict[str, CavroValveFirmware] = {}
@@ -62,13 +64,16 @@ class Instruments:
         self._buses = {name: line for name, line in self.lines.items() if isinstance(line, CavroBus)}
         self._bus_events = dict.fromkeys(self._buses, 0.0)
         self._asked_only = {
-            name for name, line in self.lines.items() if isinstance(line, (SicsBalance, ScpiImpedanceAnalyser))
+            name for name, line in self.lines.items()
+            if isinstance(line, (SicsBalance, ScpiImpedanceAnalyser, LazyLine))
         }
         self._adopted: tuple[object, ...] = ()
 
     def _build(self, name: str, line: InstrumentLine, sensing: Sensing) -> Firmware:
         if line.protocol == "cavro_dt":
             return self._bus(name, line)
+        if line.protocol in PROTOCOLS:
+            return self._stations.build(name, line)
         if line.protocol == "sics":
             vessel = self.weighed.get(name, "")
             if not vessel:
@@ -103,7 +108,7 @@ class Instruments:
                 raise SiteError(f"instruments.{name}.addresses.{device}: neither a valve nor a pump with a syringe_ul")
         return CavroBus(devices)
 
-    def power_cycle(self, line: str) -> None:
+    def power_cycle(self, line: str, now_s: float) -> None:
         """Let every device of a line lose and regain power; a balance keeps its zero, an analyser has no state."""
         firmware = self.lines[line]
         if isinstance(firmware, CavroBus):
@@ -114,6 +119,8 @@ class Instruments:
             firmware.reset()
         elif isinstance(firmware, ModbusBioreactor):
             firmware.power_cycle()
+        elif isinstance(firmware, LazyLine):
+            firmware.power_cycle(now_s)
 
     def stall(self, pump: str) -> None:
         """Let a pump's drive stall: plunger overload."""

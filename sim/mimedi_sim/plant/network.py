@@ -21,6 +21,10 @@ from mimedi_sim.plant.settling import Settling
 MAGNET_COLUMN = "magnet_column"
 DEPLETED = "depleted"
 IMAGING_CELL = "imaging_cell"
+ASSAY_CELL = "assay_cell"
+"""In front of the photon counter and the analysers."""
+FLOW_CELLS = (IMAGING_CELL, ASSAY_CELL)
+"""Cells in front of instruments: a new sample pushes the old one out."""
 SORTER_WASTE = "sorter_waste"
 WASTE = "waste"
 CHIP = "chip"
@@ -68,13 +72,13 @@ class Network:
         self.air_ahead_ul = dict.fromkeys(syringes, 0.0)
         """Air in a pump's inlet line: it is drawn before the liquid."""
         self.arrivals_ul: dict[str, float] = {}
-        self._imaging_fed = False
+        self._fed: frozenset[str] = frozenset()
 
     def preview(self) -> Network:
         """Return an independent copy of what liquid there is, to look ahead with (it shares the chip)."""
         twin = Network(self.ledger.copy(), self._syringes, self._capacity, self.settling.copy(), self.chip)
         twin.gas_ul, twin.air_ahead_ul = dict(self.gas_ul), dict(self.air_ahead_ul)
-        twin._imaging_fed = self._imaging_fed
+        twin._fed = self._fed
         return twin
 
     def step(self, flows: Flows, time_s: float, duration_s: float) -> None:
@@ -89,8 +93,8 @@ class Network:
         for pump, flow in flows.pumps.items():
             if flow.rate_ul_s < 0.0 and flow.vessel != CHIP:
                 self._deliver(self._pushed(pump, -flow.rate_ul_s * duration_s), pump, flow)
-        self._imaging_fed = any(
-            flow.rate_ul_s < 0.0 and flow.vessel == IMAGING_CELL for flow in flows.pumps.values()
+        self._fed = frozenset(
+            flow.vessel for flow in flows.pumps.values() if flow.rate_ul_s < 0.0 and flow.vessel in FLOW_CELLS
         )
         self._overflow()
 
@@ -138,10 +142,14 @@ class Network:
             held = magnet.retained(part, -flow.rate_ul_s * 60.0)
             self.ledger.transfer(source, MAGNET_COLUMN, held)
             part = part - held
-        if flow.vessel == IMAGING_CELL and not self._imaging_fed:
-            # A new sample pushes the old one out of the imaging cell.
-            self.ledger.move(IMAGING_CELL, WASTE, self.ledger.volume_ul(IMAGING_CELL))
+        if flow.vessel in FLOW_CELLS and flow.vessel not in self._fed:
+            self.ledger.move(flow.vessel, WASTE, self.ledger.volume_ul(flow.vessel))
         self._give(source, flow.vessel, part)
+
+    def gas_share(self, pump: str) -> float:
+        """Return the share of gas in what a pump's syringe holds (0..1)."""
+        held = float(self.ledger.row(self._syringes[pump])[VOLUME]) + self.gas_ul[pump]
+        return self.gas_ul[pump] / held if held > 1e-9 else 0.0
 
     def _give(self, source: str, vessel: str, part: FloatArray) -> None:
         volume = float(part[VOLUME])

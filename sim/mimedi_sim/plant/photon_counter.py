@@ -36,7 +36,6 @@ class ScreeningStation:
         self._start_s = start_s
         self._starts = [start_s]
         self._pieces = [(self._model.light_per_s(0.0), self._model.detector)]
-        self._samples = 0
         self.faults = CounterFault(0)
 
     def load(self, now_s: float, cfu: float, viable_cells: float, reagent_age_days: float = 0.0) -> None:
@@ -44,8 +43,7 @@ class ScreeningStation:
 
         The number of CFU that really are in it is Poisson around the expected one.
         """
-        self._samples += 1
-        found = self._aliquot.poisson(self._samples, max(0.0, cfu))
+        found = self._aliquot.poisson(int((now_s - self._start_s) * 10.0 + 1e-6), max(0.0, cfu))
         equivalents = found + somatic_cfu_equivalents(max(0.0, viable_cells), SOMATIC_REMOVAL_LOGS)
         self._change(now_s, self._model.light_per_s(equivalents, reagent_age_days), self._pieces[-1][1])
 

@@ -31,14 +31,16 @@ from mimedi_sim.plant.climate import ROOM_C
 from mimedi_sim.plant.fault_board import Act, FaultBoard
 from mimedi_sim.plant.imaging import ImagingStation
 from mimedi_sim.plant.instruments import REACTOR_VESSELS, Instruments, Sensing
-from mimedi_sim.plant.ledger import INDEX, FloatArray, Ledger
+from mimedi_sim.plant.ledger import INDEX, QUANTITIES, FloatArray, Ledger
+from mimedi_sim.plant.liquid_sensors import LineFlow, line_of
 from mimedi_sim.plant.materials import supplies
-from mimedi_sim.plant.network import CHIP, IMAGING_CELL, MAGNET_COLUMN, WASTE, Flows, Network
+from mimedi_sim.plant.network import ASSAY_CELL, CHIP, IMAGING_CELL, MAGNET_COLUMN, WASTE, Flows, Network
 from mimedi_sim.plant.occlusion import Occlusions
 from mimedi_sim.plant.reactor import Reactor
 from mimedi_sim.plant.sensors import AnalyserSensor, ReactorSensors, ScaleSensor
 from mimedi_sim.plant.settling import Settling
 from mimedi_sim.plant.sorter_view import SorterStation
+from mimedi_sim.plant.stations import Stations
 from mimedi_sim.plant.truth import truth_of
 from mimedi_sim.random_streams import stream
 from mimedi_sim.scenarios import Scenario
@@ -70,8 +72,9 @@ class Plant:
     ) -> None:
         self.site, self.donor, self.seed = site, donor, seed
         self._start_s = self._now_s = self._stored_s = float(start_s)
+        self.stations = Stations(site, seed, self._start_s, self._content, self._line_flow)
         self._instruments = Instruments(
-            site, Sensing(self._mass_g, self._at_rest, self._impedance, self._reactor_readings)
+            site, Sensing(self._mass_g, self._at_rest, self._impedance, self._reactor_readings), self.stations
         )
         syringes = {pump: f"syringe {pump}" for pump in self._instruments.pumps}
         self.ledger = Ledger((*site.vessels, *syringes.values(), CHIP, MAGNET_COLUMN, LABORATORY))
@@ -133,6 +136,12 @@ class Plant:
             self._adopt_controls(self._now_s)
         return answer
 
+    def take_unasked(self, now_s: float) -> dict[str, bytes]:
+        """Return what instruments have to say by now_s though nobody asked, by line."""
+        silent = [name for name in self.stations.lines if self._wires[name].silent]
+        said = self.stations.take_unasked(now_s)
+        return {name: data for name, data in said.items() if name not in silent}
+
     def answer_delay_s(self, line: str) -> float:
         """Return by how much steady time the answers of a line come late [s]; whoever carries the bytes sees to it."""
         return self._delays_s.get(line, 0.0)
@@ -178,6 +187,8 @@ class Plant:
         drive = self._instruments.drive(self._faults.overrides)
         wanted = {vessel: self._instruments.set_points(vessel) for vessel in self._reactors}
         self._watch_occlusions(time_s)
+        if self.stations.senses_lines:
+            self._tell_sensors(time_s)
         if flows == self._flows and drive == self._drive and all(
             wanted[vessel] == reactor.set_points for vessel, reactor in self._reactors.items()
         ):
@@ -193,6 +204,14 @@ class Plant:
                 reactor.command(time_s, wanted[vessel])
                 reactor.refresh(self.ledger)
                 self._network.settling.set_stirring(vessel, reactor.stirring_rpm)
+
+    def _tell_sensors(self, time_s: float) -> None:
+        overrides = self._faults.overrides
+        pushed = {
+            name: -pump.rate_ul_s * overrides.strokes.get(name, 1.0)
+            for name, pump in self._instruments.pumps.items() if pump.rate_ul_s < 0.0
+        }
+        self.stations.sensors.adopt(time_s, pushed, overrides.resistances)
 
     def _watch_occlusions(self, time_s: float) -> None:
         factors = self._faults.overrides.resistances
@@ -218,6 +237,8 @@ class Plant:
             if not flows.still:
                 self._network.step(flows, self._stored_s, duration_s)
                 self._tell_reactors(flows, time_s)
+                if self._touches(flows, ASSAY_CELL):
+                    self.stations.aliquot_changed(time_s, self.ledger.row(ASSAY_CELL))
         if self._chip.next_event() <= time_s or duration_s > 0.0:
             self._chip.commit(time_s, self._drive)
         self._stored_s = time_s
@@ -294,7 +315,7 @@ class Plant:
     def _carry_out(self, act: Act) -> None:
         match act.quantity:
             case "power":
-                self._instruments.power_cycle(act.target)
+                self._instruments.power_cycle(act.target, self._now_s)
             case "air":
                 self._network.air_ahead_ul[act.target] += act.amount
             case "all":
@@ -320,6 +341,25 @@ class Plant:
         ahead = self._network.preview()
         ahead.step(self._flows, self._stored_s, now_s - self._stored_s)
         return ahead.ledger
+
+    def _content(self, vessel: str, now_s: float) -> FloatArray:
+        """Return the amounts in a vessel at now_s; nothing for one that the site does not have."""
+        if vessel not in self.ledger:
+            return np.zeros(len(QUANTITIES))
+        return self._looked_ahead(now_s).row(vessel)
+
+    def _line_flow(self, line: str, now_s: float) -> LineFlow:
+        """Return what the pumps deliver into a line at now_s."""
+        delivering = {
+            pump: -flow.rate_ul_s for pump, flow in self._flows.pumps.items()
+            if flow.rate_ul_s < 0.0 and line_of(pump) == line
+        }
+        total = sum(delivering.values())
+        if total <= 0.0:
+            return LineFlow()
+        ahead = self._network.preview()
+        ahead.step(self._flows, self._stored_s, max(0.0, now_s - self._stored_s))
+        return LineFlow(total, sum(rate * ahead.gas_share(pump) for pump, rate in delivering.items()) / total)
 
     def _mass_g(self, vessel: str, now_s: float) -> float:
         if vessel in self._faults.dead_scales:

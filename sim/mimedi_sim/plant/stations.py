@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The stations beside the liquid path: enclosure, gantry, screening, analytics, sensors of the lines.
+
+A line's firmware is made when somebody first speaks on it (or a fault, or a person, acts on its station): a station
+that nobody uses costs nothing. As everything in it is a function of time since the plant's start, that does not show.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from functools import cached_property
+
+from mimedi_nodes.modules.site import InstrumentLine, Site, SiteError
+from mimedi_sim.firmware import analytics as scpi
+from mimedi_sim.firmware.base import Firmware
+from mimedi_sim.firmware.grbl import GrblFirmware
+from mimedi_sim.firmware.modbus_enclosure import EnclosureLine
+from mimedi_sim.firmware.photon_counter import PhotonCounterFirmware
+from mimedi_sim.firmware.ppt import PptLine, PressureTransducer
+from mimedi_sim.firmware.shdlc import FlowCable, ShdlcLine
+from mimedi_sim.plant.analytics import BindingBench, CytometryBench, DropletBench, ForceBench, PlateBench
+from mimedi_sim.plant.enclosure import Enclosure
+from mimedi_sim.plant.gantry import GantryMechanics
+from mimedi_sim.plant.ledger import INDEX, VIABLE, FloatArray
+from mimedi_sim.plant.liquid_sensors import LineFlow, LiquidSensors
+from mimedi_sim.plant.network import ASSAY_CELL
+from mimedi_sim.plant.photon_counter import ScreeningStation
+
+GANTRY_TRAVEL_MM = (380.0, 1520.0, 360.0)
+"""Of X, Y and the telescope Z (urdf/gantry.xacro); machine position 0 is the upper end of each joint."""
+GANTRY_SETTINGS: Mapping[int, float] = {
+    100: 50.0, 101: 50.0, 102: 50.0, 110: 30_000.0, 111: 30_000.0, 112: 18_000.0, 120: 1500.0, 121: 1500.0, 122: 800.0,
+    130: GANTRY_TRAVEL_MM[0], 131: GANTRY_TRAVEL_MM[1], 132: GANTRY_TRAVEL_MM[2],
+}  # fmt: skip
+ANALYTICS = ("scpi_afm", "scpi_spr", "scpi_plate_reader", "scpi_droplet_reader", "scpi_cytometer")
+PROTOCOLS = ("modbus_enclosure", "photon_counter", "grbl", "shdlc_flow", "ppt_pressure", *ANALYTICS)
+
+Content = Callable[[str, float], FloatArray]
+"""Vessel and process time [s] to its amounts."""
+Flow = Callable[[str, float], LineFlow]
+"""Line and process time [s] to what moves in it."""
+
+
+class LazyLine:
+    """A line whose firmware is made at its first use."""
+
+    def __init__(self, make: Callable[[], Firmware]) -> None:
+        self._make = make
+        self._made: Firmware | None = None
+
+    @property
+    def made(self) -> Firmware | None:
+        """The firmware, None before the first use."""
+        return self._made
+
+    def use(self) -> Firmware:
+        """Return the firmware."""
+        if self._made is None:
+            self._made = self._make()
+        return self._made
+
+    def receive(self, data: bytes, now_s: float) -> bytes:
+        """Take bytes, return the answer."""
+        return self.use().receive(data, now_s)
+
+    def advance_to(self, time_s: float) -> None:
+        """Nothing: stations carry themselves on when somebody asks."""
+
+    def next_event(self) -> float:
+        """Return inf: what goes on in a station changes nothing outside of it."""
+        return math.inf
+
+    def power_cycle(self, now_s: float) -> None:
+        """Lose and regain power."""
+        firmware = self._made
+        if isinstance(firmware, GrblFirmware):
+            firmware.power_cycle(now_s)
+        elif isinstance(firmware, (PhotonCounterFirmware, ShdlcLine, scpi.ScpiFirmware)):
+            firmware.power_cycle()
+
+    def take_unasked(self, now_s: float) -> bytes:
+        """Return what the instrument has to say though nobody asked."""
+        return self._made.take_unasked(now_s) if isinstance(self._made, GrblFirmware) else b""
+
+
+class Stations:
+    """All stations of one workcell.
+
+    Args:
+        seed: of every noise; start_s: process time [s] at which everything stands ready.
+        content, flow: what the stations see of the liquid.
+    """
+
+    def __init__(self, site: Site, seed: int, start_s: float, content: Content, flow: Flow) -> None:
+        self._site, self._seed, self._start_s = site, seed, start_s
+        self._content, self._flow = content, flow
+        self.lines: dict[str, LazyLine] = {}
+        self.sensors = LiquidSensors(seed, start_s)
+        """Sensors of the liquid lines; told of every change by the plant."""
+        self.senses_lines = False
+        """Whether the site has such sensors."""
+
+    def build(self, name: str, line: InstrumentLine) -> LazyLine:
+        """Return a line's firmware, made at its first use. Raises SiteError for devices that do not exist."""
+        self._check(name, line)
+        self.senses_lines |= line.protocol in ("shdlc_flow", "ppt_pressure")
+        self.lines[name] = LazyLine(lambda: self._make(line))
+        return self.lines[name]
+
+    def _check(self, name: str, line: InstrumentLine) -> None:
+        possible: tuple[str, ...] = ()
+        if line.protocol == "modbus_enclosure":
+            possible = ("particle_counter", "controller", "vhp_generator", "safety_relay")
+        elif line.protocol in ("shdlc_flow", "ppt_pressure"):
+            possible = tuple(self.sensors.lines)
+        unknown = sorted(set(line.addresses) - set(possible))
+        if unknown or (possible and not line.addresses):
+            said, known = ", ".join(unknown) or "empty", ", ".join(possible) or "none"
+            raise SiteError(f"instruments.{name}.addresses: {said}; possible: {known}")
+
+    def _make(self, line: InstrumentLine) -> Firmware:
+        match line.protocol:
+            case "modbus_enclosure":
+                return EnclosureLine(self.enclosure, line.addresses)
+            case "photon_counter":
+                return PhotonCounterFirmware(self.screening)
+            case "grbl":
+                return self.gantry
+            case "shdlc_flow":
+                return ShdlcLine({address: self._cable(of, address) for of, address in line.addresses.items()})
+            case "ppt_pressure":
+                return PptLine({
+                    address: PressureTransducer(self.sensors.lines[of].measured_pa, serial_number=5000 + address)
+                    for of, address in line.addresses.items()
+                })
+            case _:
+                return self._analyser(line.protocol)
+
+    def _cable(self, of: str, address: int) -> FlowCable:
+        sensor = self.sensors.lines[of]
+        return FlowCable(lambda now_s: sensor.measured_flow(self._flow(of, now_s), now_s), 0x13000 + address)
+
+    def _analyser(self, protocol: str) -> Firmware:
+        def sample(now_s: float) -> FloatArray:
+            return self._content(ASSAY_CELL, now_s)
+
+        match protocol:
+            case "scpi_afm":
+                return scpi.AtomicForceMicroscope(ForceBench(self._seed, sample))
+            case "scpi_spr":
+                return scpi.SprReader(BindingBench(self._seed, self._start_s, sample))
+            case "scpi_plate_reader":
+                return scpi.PlateReader(PlateBench(self._seed, sample))
+            case "scpi_droplet_reader":
+                return scpi.DropletReader(DropletBench(self._seed, sample))
+            case "scpi_cytometer":
+                return scpi.FlowCytometer(CytometryBench(self._seed, sample))
+        raise SiteError(f"protocol {protocol} is not one of the plant's stations")
+
+    # -- the stations -------------------------------------------------------------------------------------
+
+    @cached_property
+    def enclosure(self) -> Enclosure:
+        """Air, doors, decontamination, emergency stop."""
+        made = Enclosure(self._seed, self._start_s)
+        made.on_trip(self._emergency_stop)
+        made.on_reset(self._restore_power)
+        return made
+
+    @cached_property
+    def mechanics(self) -> GantryMechanics:
+        """The gantry's mechanics; a cassette stands in every dock of the site that names one."""
+        cassettes = {label: dock for dock, label in self._site.cassettes.items()}
+        return GantryMechanics(GANTRY_TRAVEL_MM, self._site.docks, cassettes, start=(-190.0, -760.0, -40.0))
+
+    @cached_property
+    def gantry(self) -> GrblFirmware:
+        """The gantry's controller."""
+        return GrblFirmware(self.mechanics, GANTRY_SETTINGS)
+
+    @cached_property
+    def screening(self) -> ScreeningStation:
+        """Photon detector with its aliquot."""
+        return ScreeningStation(self._seed, self._start_s)
+
+    def _emergency_stop(self, now_s: float) -> None:
+        self.mechanics.powered = False
+        self.gantry.emergency_stop(now_s)
+
+    def _restore_power(self, now_s: float) -> None:
+        self.mechanics.powered = True
+
+    # -- told by the plant ----------------------------------------------------------------------------------
+
+    def aliquot_changed(self, now_s: float, row: FloatArray) -> None:
+        """Take what the assay cell holds from now_s on."""
+        viable = float(sum(row[INDEX[name]] for name in VIABLE))
+        self.screening.load(now_s, float(row[INDEX["cfu"]]), viable)
+
+    def take_unasked(self, now_s: float) -> dict[str, bytes]:
+        """Return what instruments have to say though nobody asked, by line; an empty dict when none has."""
+        said = {name: line.take_unasked(now_s) for name, line in self.lines.items() if line.made is not None}
+        return {name: data for name, data in said.items() if data}
