@@ -1,0 +1,28 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Contamination watch: counts single photons of an aliquot's ATP light and tells whether microbes live in it."""
+
+from ..module import Actuator, Module, Phase, Safe
+from . import calibrate, screen
+from .instruments import WatchInstruments, build
+
+ERROR_BASE = 700
+
+
+async def _stop_counting(instruments: WatchInstruments) -> None:
+    await instruments.counter.stop()
+
+
+async def _is_off(instruments: WatchInstruments) -> bool:
+    return await instruments.counter.is_off()
+
+
+MODULE = Module(
+    name="contamination_watch",
+    error_base=ERROR_BASE,
+    phases=(
+        Phase("CalibrateBackground", calibrate.calibrate_background, lambda goal: float(goal.duration_s) + 60.0),
+        Phase("ScreenSample", screen.screen_sample, screen.expected_s),
+    ),
+    actuators=(Actuator("detector_shutter", Safe.OFF, Safe.OFF, Safe.OFF, _stop_counting, _is_off),),
+    build=build,
+)
