@@ -12,7 +12,7 @@ from ...instruments.pacing import settle
 from ...process.context import PhaseContext
 from .instruments import FluidicsInstruments
 
-KEPT_STROKES = 4.0
+KEPT_STROKES = 1.5
 """Strokes [volumes of one] that a vessel must hold to be mixed while another pump draws from it."""
 
 
