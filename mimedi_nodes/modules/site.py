@@ -46,6 +46,14 @@ class Vessel(_Strict):
     ports: dict[str, int] = Field(default_factory=dict, description="valve name to port number")
 
 
+class Fiducials(_Strict):
+    """Round dark marks of a chip, and where the channel's walls are, in the chip's own frame."""
+
+    diameter_um: float = Field(gt=0)
+    places_um: list[tuple[float, float]] = Field(min_length=4, description="x along the flow, y across it")
+    walls_um: tuple[float, float] = Field(description="y of the upper and of the lower wall")
+
+
 class ChannelCamera(_Strict):
     """A camera over a microchannel: its picture, where the channel's walls are in it, and its rate."""
 
@@ -56,6 +64,7 @@ class ChannelCamera(_Strict):
     wall_bottom_px: float
     channel_depth_um: float = Field(gt=0)
     frame_rate_hz: float = Field(gt=0)
+    fiducials: Fiducials | None = Field(default=None, description="the chip's marks; without them its walls calibrate")
 
 
 class SorterCamera(ChannelCamera):

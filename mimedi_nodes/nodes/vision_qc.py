@@ -7,6 +7,7 @@ import array
 import sys
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -116,6 +117,7 @@ def _extras(node: ModuleNode) -> Mapping[str, Any]:
     return {
         "microscope": microscope,
         "sorter_camera": sorter_camera,
+        "calibration_file": lambda: Path(node.settings["state_dir"]) / "microscope_calibration.json",
         "on_tracks": publisher,
         "on_summary": publisher.show_summary,
     }

@@ -11,3 +11,5 @@ class VisionCode(IntEnum):
 
     TOO_FEW = 510
     """Too few cells in the time allowed: the sample is empty, or did not reach the channel."""
+    CALIBRATION = 511
+    """The microscope's calibration has expired, or its marks, walls, focus or light do not fit: nothing is measured."""

@@ -27,8 +27,9 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
 
     An interrupted inspection begins anew: nothing in it is irreversible, and half a count would be none.
     """
-    tracker = CellTracker(instruments.settings)
-    population = PopulationEstimator(instruments.settings)
+    settings = instruments.calibrated_settings(ctx.now_s())
+    tracker = CellTracker(settings)
+    population = PopulationEstimator(settings)
     end_s = ctx.now_s() + goal.timeout_s
     frames = 0
     stamp_s = ctx.now_s()

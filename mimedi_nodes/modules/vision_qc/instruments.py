@@ -4,16 +4,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from ...instruments.link import Link
+from ...process.errors import PhaseError
+from ...vision.calibration import CalibrationError, CameraCalibration, read_calibration
 from ...vision.kernel import prepare as prepare_kernel
+from ...vision.lens import LensModel
 from ...vision.population import PopulationSummary
 from ...vision.settings import VisionSettings
 from ...vision.tracker import FrameTracks
 from ..camera import Camera, Frame
 from ..site import ChannelCamera, Site
+from .codes import VisionCode
 
 STAINED_DIAMETER_MIN_UM = 3.3
 """Smallest dead cell [um]: resting lymphocytes shrink to 5.8 um (spread 18 %) when they die, below the 5 um that tell
@@ -24,6 +29,15 @@ OnTracks = Callable[[Frame, FrameTracks, float], None]
 
 OnSummary = Callable[[str, float, PopulationSummary, int], None]
 """Shows what the cells seen so far say: sample label, stamp of the last frame [s], summary, frames lost."""
+
+
+@dataclass(frozen=True)
+class ChipDrawing:
+    """What of the imaging chip a calibration may look for: marks (x, y) and walls (y), um in the chip's frame."""
+
+    marks_um: tuple[tuple[float, float], ...]
+    mark_diameter_um: float
+    walls_um: tuple[float, float]
 
 
 @dataclass
@@ -37,6 +51,31 @@ class VisionInstruments:
     centre_band_um: float
     on_tracks: OnTracks
     on_summary: OnSummary
+    chip: ChipDrawing
+    lens: LensModel | None = None
+    calibration: CameraCalibration | None = None
+    calibration_file: Path | None = None
+
+    def keep(self, calibration: CameraCalibration) -> None:
+        """Measure with this calibration from now on, and after a restart."""
+        if self.calibration_file is not None:
+            calibration.save(self.calibration_file)
+        self.calibration = calibration
+
+    def calibrated_settings(self, now_s: float) -> VisionSettings:
+        """The microscope's settings as calibrated; the site file's as long as it was never calibrated here.
+
+        Raises:
+            PhaseError: the calibration has expired or does not fit.
+        """
+        if self.calibration is None:
+            return self.settings
+        try:
+            made = self.calibration.require(now_s, self.camera.name)
+        except CalibrationError as error:
+            raise PhaseError(VisionCode.CALIBRATION, str(error)) from error
+        return replace(self.settings, um_per_px=made.um_per_px, wall_top_px=made.wall_top_px,
+                       wall_bottom_px=made.wall_bottom_px)
 
     async def connect(self) -> None:
         """Have the cameras off; raises InstrumentError when one is not there."""
@@ -57,7 +96,12 @@ class VisionInstruments:
 
 
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> VisionInstruments:
-    """Make the module's instruments; `extras` must hold both cameras by name, may hold `on_tracks` and `on_summary`."""
+    """Make the module's instruments.
+
+    `extras` must hold both cameras by name; it may hold `on_tracks`, `on_summary`, `microscope_lens` (LensModel) and
+    `calibration_file` (returns the path where the microscope's calibration is kept).
+    """
+    file: Path | None = extras["calibration_file"]() if "calibration_file" in extras else None
     return VisionInstruments(
         extras["microscope"],
         _settings(site.microscope, STAINED_DIAMETER_MIN_UM),
@@ -66,7 +110,18 @@ def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> V
         site.sorter_camera.centre_band_um,
         extras.get("on_tracks", lambda frame, tracks, latency_ms: None),
         extras.get("on_summary", lambda sample_id, stamp_s, summary, dropped: None),
+        _drawing(site.microscope),
+        extras.get("microscope_lens"),
+        None if file is None or not file.exists() else read_calibration(file),
+        file,
     )
+
+
+def _drawing(camera: ChannelCamera) -> ChipDrawing:
+    marks = camera.fiducials
+    if marks is None:
+        return ChipDrawing((), 0.0, (0.0, (camera.wall_bottom_px - camera.wall_top_px) * camera.um_per_px))
+    return ChipDrawing(tuple(marks.places_um), marks.diameter_um, marks.walls_um)
 
 
 def _settings(camera: ChannelCamera, stained_diameter_min_um: float = 0.0) -> VisionSettings:

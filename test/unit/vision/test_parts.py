@@ -1,18 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The pieces of vision by themselves: shapes, flow, calibration, focusing, picture."""
+"""The pieces of vision by themselves: shapes, flow, focusing, picture."""
 
 from __future__ import annotations
 
-import json
 import math
-from pathlib import Path
 
 import numpy as np
 import pytest
-from vision_blobs import disc, settings
+from vision_blobs import settings
 
 from mimedi_nodes.vision.annotate import annotate
-from mimedi_nodes.vision.calibration import CalibrationError, CameraCalibration, calibrate, find_marks, load_calibration
 from mimedi_nodes.vision.flow import FlowProfile
 from mimedi_nodes.vision.focusing import FocusingEstimator, focusing, speed_across
 from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
@@ -63,76 +60,6 @@ def test_a_flow_that_finds_nobody_is_dropped() -> None:
     for _ in range(30):
         flow.judge(0, 8)
     assert not flow.known
-
-
-def _marks() -> np.ndarray:
-    return np.array([[0.0, 0.0], [300.0, 0.0], [300.0, 60.0], [0.0, 60.0]])
-
-
-def _seen(scale: float = 0.65, turn: float = 0.02) -> np.ndarray:
-    c, s = math.cos(turn), math.sin(turn)
-    return _marks() @ np.array([[c, s], [-s, c]]) / scale + np.array([20.0, 15.0])
-
-
-def test_calibration_finds_scale_and_pose() -> None:
-    made = calibrate("microscope", _seen(), _marks(), now_s=100.0, valid_for_s=3600.0)
-    assert made.um_per_px == pytest.approx(0.65)
-    assert made.rotation_rad == pytest.approx(0.02)
-    assert made.to_px(_marks()) == pytest.approx(_seen())
-    assert made.to_um(_seen()) == pytest.approx(_marks(), abs=1e-9)
-    assert made.require(200.0, "microscope") is made
-
-
-def test_marks_are_found_in_an_image() -> None:
-    centres = np.array([[30.2, 20.7], [200.6, 22.1], [480.3, 100.4]])
-    image = np.full((128, 512), 180.0)
-    for x, y in centres:
-        image -= 120.0 * disc((128, 512), x, y, 6.0)
-    image += np.random.default_rng(0).normal(0, 2.0, image.shape)
-    assert find_marks(np.clip(image, 0, 255).astype(np.uint8), 12.0) == pytest.approx(centres, abs=0.1)
-
-
-@pytest.mark.parametrize(("now", "camera", "word"), [
-    (100.0 + 3601.0, "microscope", "expired"), (99.0, "microscope", "age"), (200.0, "sorter", "sorter"),
-    (float("nan"), "microscope", "age")])
-def test_a_calibration_that_does_not_fit_refuses(now: float, camera: str, word: str) -> None:
-    made = calibrate("microscope", _seen(), _marks(), now_s=100.0, valid_for_s=3600.0)
-    with pytest.raises(CalibrationError, match=word):
-        made.require(now, camera)
-
-
-def test_bad_marks_make_no_calibration() -> None:
-    bent = _seen()
-    bent[2] += 8.0
-    for px, um, word in ((bent, _marks(), "residual"), (_seen()[:2], _marks()[:2], "marks"),
-                         (_seen() * 0.01, _marks(), "within"), (_seen() * np.nan, _marks(), "finite")):
-        with pytest.raises(CalibrationError, match=word):
-            calibrate("microscope", px, um, 0.0, 3600.0)
-
-
-def test_stored_calibration_comes_back_or_is_refused(tmp_path: Path) -> None:
-    path = tmp_path / "c.json"
-    made = calibrate("microscope", _seen(), _marks(), now_s=100.0, valid_for_s=3600.0)
-    made.save(path)
-    assert load_calibration(path, 200.0, "microscope") == made
-    with pytest.raises(CalibrationError, match="expired"):
-        load_calibration(path, 1e6, "microscope")
-    stored = json.loads(path.read_text())
-    for change, word in (({"um_per_px": None}, "um_per_px"), ({"residual_px": 4.0}, "residual"),
-                         ({"um_per_px": -1.0}, "um_per_px"), ({"marks": 2}, "marks"), ({"extra": 1}, "fields")):
-        path.write_text(json.dumps({**stored, **change}))
-        with pytest.raises(CalibrationError, match=word):
-            load_calibration(path, 200.0, "microscope")
-    path.write_text("{")
-    with pytest.raises(CalibrationError, match="cannot be read"):
-        load_calibration(path, 200.0)
-    with pytest.raises(CalibrationError, match="cannot be read"):
-        load_calibration(tmp_path / "none.json", 200.0)
-
-
-def test_calibration_is_immutable() -> None:
-    with pytest.raises(AttributeError):
-        CameraCalibration("c", 0.65, 0, 0, 0, 0.1, 4, 0.0, 1.0).um_per_px = 1.0  # type: ignore[misc]
 
 
 def sorter() -> VisionSettings:
