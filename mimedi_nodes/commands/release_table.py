@@ -30,7 +30,11 @@ def print_release(summary: Mapping[str, Any], console: Console) -> None:
     console.print(
         VERDICTS.get(verdict, verdict), style="bold green" if good else "bold red", highlight=False, markup=False
     )
-    if verdict == "meets_provisionally":
-        console.print(
-            "Sterility pending. Awaiting the responsible pharmacist; a person releases.", highlight=False, markup=False
-        )
+    pending = [row["title"].split(",")[0] for row in summary.get("release", ()) if row["verdict"] == "pending"]
+    if verdict == "meets_provisionally" and pending:
+        console.print(f"{' and '.join(pending)} pending.", end=" ", highlight=False, markup=False)
+    decided = summary.get("disposition_text", "")
+    if good and summary.get("disposition", "unsigned") == "unsigned":
+        decided = "Awaiting the responsible pharmacist; a person releases"
+    if decided:
+        console.print(f"{decided}.", highlight=False, markup=False)

@@ -12,6 +12,7 @@ from pathlib import Path
 from rich.console import Console
 
 from ..modules.registry import config_folder
+from ..nodes.batch_review import review_batch
 from ..nodes.signature_check import specification_of
 from ..process.errors import WorkcellError
 from ..process.release import evaluate
@@ -22,10 +23,10 @@ from ..records.disposition import Disposition, disposition
 from ..records.errors import RecordError
 from ..records.heads import PUBLIC_KEY_FILE, load_public_key
 from ..records.review import review
-from ..records.signatures import MEANINGS, Signature
+from ..records.signatures import DECISIVE, MEANINGS, Signature
 from ..records.summary import read_events, summarize
 from ..records.verify import verify
-from .at_desk import put_on_record
+from .at_desk import is_held, keeper, put_on_record
 from .people import Place, add_person_options, add_runs_option, authenticate, registry
 from .release_table import print_release
 
@@ -79,6 +80,8 @@ def main(argv: Sequence[str]) -> int:
             authenticate(options, users), users.roles, content, options.meaning, options.why, options.about
         )
         now = deliver(place, run, signature, products)
+        if options.meaning in DECISIVE:
+            renew_report(place, run, products)
     except (SigningError, WorkcellError) as error:
         print(f"workcell sign: {error}", file=sys.stderr)
         return 1
@@ -96,6 +99,22 @@ def main(argv: Sequence[str]) -> int:
 def release(argv: Sequence[str]) -> int:
     """`workcell release BATCH …` is `workcell sign BATCH --meaning released …`."""
     return main([*argv, "--meaning", "released"])
+
+
+def renew_report(place: Place, run: Path, products: Path) -> None:
+    """Write summary and report with the decision in them; a running recorder that has the record does so by itself.
+
+    Raises:
+        RecordError: the disk refuses, or no specification can be read.
+    """
+    records = keeper(place, products)
+    try:
+        review_batch(records, run.name, products, evaluate, write_files=True)
+    except RecordError as error:
+        if not is_held(error):
+            raise
+    finally:
+        records.close()
 
 
 def read_content(place: Place, run: Path, products: Path) -> Content:

@@ -78,6 +78,7 @@ def print_report(report: VerifyReport, run: Path) -> None:
         when, key = report.head_wall_time or "-", report.key_id or "-"
         print(f"  signed heads {report.heads}, the last on {when} with key {key}")
         print(f"  attachments  {report.attachments}")
+        print(f"  signatures   {report.signatures}")
         print(f"  head         {report.head_hash}")
     for finding in report.findings:
         print(f"  ! {finding.message}")

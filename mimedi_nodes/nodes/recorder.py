@@ -20,6 +20,7 @@ from mimedi_msgs.srv import AppendEvents, ReviewBatch
 from ..process.release import evaluate
 from ..records.errors import GapError, RecordError, StorageError
 from ..records.events import RecordEvent
+from ..records.signatures import DECISIVE
 from . import desk
 from .batch_recording import BatchRecording, bring_to_end
 from .batch_review import Reviewed, load_report, review_batch
@@ -167,10 +168,21 @@ class RecorderNode(ManagedNode):
         try:
             for event in self._keeper.take_desk():
                 self.get_logger().info(f"{event.kind}: {event.what} by {event.who} on {event.batch_id}")
+                if event.kind == "signature" and event.what in DECISIVE:
+                    self._worker.submit(self._renew, event.batch_id)
         except (StorageError, OSError) as error:
             self._alarms.storage_failed("", str(error))
         except RecordError as error:
             self._alarms.refused(desk.FOLDER, "", str(error))
+
+    def _renew(self, batch_id: str) -> None:
+        """Write summary and report with the decision in them; worker's thread."""
+        if self._keeper is None:
+            return
+        try:
+            review_batch(self._keeper, batch_id, Path(self.settings["products_dir"]), evaluate, write_files=True)
+        except (RecordError, OSError) as error:
+            self.get_logger().error(f"the report of {batch_id} is not renewed: {error}")
 
     # -- topics -----------------------------------------------------------------------------------------
 

@@ -33,7 +33,9 @@ from .report_rows import (
 from .report_sections import (
     alarm_figure_texts,
     calibration_rows,
+    computations,
     decision,
+    denominator_texts,
     dose_parts,
     environment_rows,
     exception_groups,
@@ -94,6 +96,8 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
         controls=[row for row in review.rows if row.group == "in_process"],
         specification={name: review.specification.get(name, "") for name in ("product", "version", "status")},
         decided=decision(facts).text,
+        computed=computations(review),
+        denominators=denominator_texts(facts),
         signed=signature_rows(facts),
         groups=exception_groups(found),
         exceptions=exception_rows(found),

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import base64
 import math
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,12 @@ from .errors import RecordError
 from .exceptions import ExceptionItem
 from .facts import Facts, is_number, step_name
 from .genealogy import PRODUCT, trace
-from .review import number_text
+from .review import Review, number_text
 from .signatures import MEANINGS, signatures
 
 DAY_S = 86400.0
 MAX_PICTURES = 8
+_REFERENCE = re.compile(r"[a-z_]+(?:\.[a-z0-9_]+)+")
 MAX_PICTURE_BYTES = 2_000_000
 ENVIRONMENT = ("particles", "pressure", "humidity", "air_temperature", "grade", "door")
 """What the name of a measurement of the room begins with."""
@@ -84,6 +86,35 @@ def exception_groups(items: Sequence[ExceptionItem]) -> list[dict[str, str]]:
             }
         )
     return rows
+
+
+def computations(review: Review) -> dict[str, str]:
+    """How the value of a test follows from several facts, by the test's id: `0.01 * 50000 / 1000 / 70`."""
+    texts = {}
+    for test in review.specification.get("tests", ()):
+        source = str(test.get("source", ""))
+        if any(sign in source for sign in "*/+("):
+            filled = _REFERENCE.sub(lambda match: _value_text(match[0], review.facts), source)
+            texts[str(test.get("id"))] = filled.replace("*", "×")
+    return texts
+
+
+def denominator_texts(facts: Facts) -> list[str]:
+    """The vector copy number on both denominators in use: per transduced cell, and per cell of the product."""
+    copies, share = facts.values["lab"].get("vcn_per_transduced_cell"), facts.values["lab"].get("car_fraction")
+    if not is_number(copies) or not is_number(share):
+        return []
+    return [
+        f"Vector copy number: {number_text(copies)} copies per transduced cell; with {100 * share:.1f} % of the viable "
+        f"T cells transduced, {number_text(copies * share)} copies per viable T cell. Limits differ by denominator."
+    ]
+
+
+def _value_text(reference: str, facts: Facts) -> str:
+    value: Any = facts.values
+    for part in reference.split("."):
+        value = value.get(part) if isinstance(value, dict) else None
+    return number_text(value) if is_number(value) or value is None else reference
 
 
 def alarm_figure_texts(facts: Facts) -> list[str]:

@@ -35,6 +35,9 @@ MEANINGS = {
 }
 """Meanings of a signature, and how they are said."""
 
+DECISIVE = ("released", "rejected", "supplied")
+"""Meanings that decide on a batch: its report is written anew with them."""
+
 STATEMENT_FIELDS = (
     "batch_id", "meaning", "stage", "subject", "signer", "name", "role", "comment", "count", "hash", "signed_at",
 )  # fmt: skip
