@@ -198,7 +198,9 @@ class Stations:
         viable = float(sum(row[INDEX[name]] for name in VIABLE))
         self.screening.load(now_s, float(row[INDEX["cfu"]]), viable)
 
-    def take_unasked(self, now_s: float) -> dict[str, bytes]:
-        """Return what instruments have to say though nobody asked, by line; an empty dict when none has."""
-        said = {name: line.take_unasked(now_s) for name, line in self.lines.items() if line.made is not None}
+    def take_unasked(self, now_s: float, hears: Callable[[str], bool]) -> dict[str, bytes]:
+        """Return what instruments have to say though nobody asked, by line; of lines that are heard only."""
+        said = {
+            name: line.take_unasked(now_s) for name, line in self.lines.items() if line.made is not None and hears(name)
+        }
         return {name: data for name, data in said.items() if data}

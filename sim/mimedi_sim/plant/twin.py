@@ -138,9 +138,7 @@ class Plant:
 
     def take_unasked(self, now_s: float) -> dict[str, bytes]:
         """Return what instruments have to say by now_s though nobody asked, by line."""
-        silent = [name for name in self.stations.lines if self._wires[name].silent]
-        said = self.stations.take_unasked(now_s)
-        return {name: data for name, data in said.items() if name not in silent}
+        return self.stations.take_unasked(now_s, lambda line: not self._wires[line].silent)
 
     def answer_delay_s(self, line: str) -> float:
         """Return by how much steady time the answers of a line come late [s]; whoever carries the bytes sees to it."""
