@@ -23,7 +23,7 @@ from mimedi_nodes.process.release import evaluate
 from mimedi_nodes.records.review import review
 from mimedi_nodes.records.specification import product_file, read_specification
 from mimedi_sim.headless import HeadlessRun, run_batch
-from mimedi_sim.models.donors import Donor, donor
+from mimedi_sim.models.donors import NOMINAL, Donor, donor
 from mimedi_sim.models.process_chain import PROCESS, nominal_batch
 from mimedi_sim.population.milestones import Milestones
 from mimedi_sim.population.outcomes import aliquot_ul
@@ -91,7 +91,11 @@ class _Setting:
         """Return the recipe with what the operator sets for a patient: the collection was counted when it was made."""
         if self.campaign.donors != "patient":
             return self.recipe
-        known = {"aliquot_ul": aliquot_ul(who), "expected_t_fraction": min(0.9, max(0.1, who.t_fraction))}
+        t_fraction = min(0.9, max(0.1, who.t_fraction))
+        known = {
+            "aliquot_ul": aliquot_ul(who), "expected_t_fraction": t_fraction,
+            "least_focused": self.recipe.parameters["least_focused"].value * t_fraction / NOMINAL.t_fraction,
+        }
         wanted = {name: value for name, value in known.items() if name not in self.campaign.parameters}
         return self.recipe.with_parameters(wanted)
 
