@@ -201,8 +201,12 @@ class AlarmBoard(Board):
             font.setBold(waits)
             item.setFont(font)
             if place == 0 and waits:
-                item.setBackground(QtGui.QColor(theme.PRIORITY_COLOUR[alarm.priority]))
-                item.setForeground(QtGui.QColor("white" if alarm.priority == 3 else "black"))
+                # An icon, which the selection does not paint over.
+                square = QtGui.QPixmap(24, 24)
+                square.fill(QtGui.QColor(theme.PRIORITY_COLOUR[alarm.priority]))
+                icon = QtGui.QIcon(square)
+                icon.addPixmap(square, QtGui.QIcon.Selected)
+                item.setIcon(icon)
             self.list.setItem(row, place, item)
 
     def _show_selected(self) -> None:

@@ -6,7 +6,7 @@ from __future__ import annotations
 from functools import partial
 
 from . import theme, wording
-from .language import tr
+from .language import later, tr
 from .parts import Panel, label, set_mark, set_text
 from .qt import QtWidgets, Signal
 from .views import ACKNOWLEDGEABLE, AlarmPriority, AlarmState, AlarmsView, AlarmView, Reply, Request, RequestKind
@@ -16,20 +16,20 @@ MESSAGE_LETTERS = 110
 
 _WORD = {
     AlarmState.UNACKNOWLEDGED: "",
-    AlarmState.ACKNOWLEDGED: "acknowledged",
-    AlarmState.RETURNED_UNACKNOWLEDGED: "gone by itself, not acknowledged",
-    AlarmState.LATCHED_UNACKNOWLEDGED: "cause gone, latched",
-    AlarmState.LATCHED_ACKNOWLEDGED: "cause gone, latched, acknowledged",
-    AlarmState.SHELVED: "shelved",
-    AlarmState.SUPPRESSED_BY_DESIGN: "suppressed by design",
-    AlarmState.OUT_OF_SERVICE: "out of service",
+    AlarmState.ACKNOWLEDGED: later("acknowledged"),
+    AlarmState.RETURNED_UNACKNOWLEDGED: later("gone by itself, not acknowledged"),
+    AlarmState.LATCHED_UNACKNOWLEDGED: later("cause gone, latched"),
+    AlarmState.LATCHED_ACKNOWLEDGED: later("cause gone, latched, acknowledged"),
+    AlarmState.SHELVED: later("shelved"),
+    AlarmState.SUPPRESSED_BY_DESIGN: later("suppressed by design"),
+    AlarmState.OUT_OF_SERVICE: later("out of service"),
 }
 _SILENT = {AlarmState.SHELVED, AlarmState.SUPPRESSED_BY_DESIGN, AlarmState.OUT_OF_SERVICE}
 
 
 def state_word(state: AlarmState) -> str:
     """Return what a state of an alarm means to people."""
-    return tr(_WORD[state] or "unacknowledged")
+    return tr(_WORD[state]) if _WORD[state] else tr("unacknowledged")
 
 
 def by_urgency(alarm: AlarmView) -> tuple[int, int, int, float, str]:
@@ -41,6 +41,12 @@ def by_urgency(alarm: AlarmView) -> tuple[int, int, int, float, str]:
         -alarm.time_s if alarm.time_s == alarm.time_s else 0.0,
         alarm.alarm_id,
     )
+
+
+def _counted(alarms: int) -> str:
+    if alarms == 1:
+        return tr("1 ALARM")
+    return tr("{count} ALARMS", count=alarms) if alarms else tr("No alarms")
 
 
 class AlarmRow(QtWidgets.QWidget):
@@ -68,7 +74,8 @@ class AlarmRow(QtWidgets.QWidget):
         first.setProperty("unacknowledged", alarm.state in ACKNOWLEDGEABLE)
         first.setWordWrap(True)
         column.addWidget(first)
-        second = "  ·  ".join(filter(None, (_WORD.get(alarm.state, ""), alarm.response, alarm.alarm_id)))
+        word = _WORD.get(alarm.state, "")
+        second = "  ·  ".join(filter(None, (tr(word) if word else "", alarm.response, alarm.alarm_id)))
         response = label("small", second)
         response.setWordWrap(True)
         column.addWidget(response)
@@ -76,7 +83,7 @@ class AlarmRow(QtWidgets.QWidget):
         self.button: QtWidgets.QPushButton | None = None
         act = _act(alarm.state)
         if act:
-            self.button = QtWidgets.QPushButton("ACK" if act == "acknowledge" else "Reset")
+            self.button = QtWidgets.QPushButton(tr("ACK") if act == "acknowledge" else tr("Reset"))
             self.button.setToolTip(f"{act} {alarm.alarm_id}")
             self.button.clicked.connect(partial(self._ask, act))
             row.addWidget(self.button)
@@ -158,7 +165,8 @@ class AlarmPanel(Panel):
         row = self.rows.get(reply.request.target)
         if row is not None and row.button is not None:
             row.button.setEnabled(True)
-        set_text(self.told, "" if reply.accepted else f"{reply.request.target} not taken: {reply.message}")
+        message = tr("{what} not taken: {message}", what=reply.request.target, message=reply.message)
+        set_text(self.told, "" if reply.accepted else message)
         self.told.setVisible(not reply.accepted)
 
     def _keeps(self, alarm: AlarmView) -> bool:
@@ -173,10 +181,10 @@ class AlarmPanel(Panel):
     def _headline(self) -> None:
         heard = [row.alarm for row in self.rows.values() if row.alarm.state not in _SILENT]
         if not self._present:
-            set_text(self.headline, "ALARMS NOT WATCHED")
+            set_text(self.headline, tr("ALARMS NOT WATCHED"))
             set_mark(self.headline, "attention", "stale")
             return
-        set_text(self.headline, f"{len(heard)} ALARM{'S' if len(heard) != 1 else ''}" if heard else "No alarms")
+        set_text(self.headline, _counted(len(heard)))
         waiting = [alarm.priority for alarm in heard if alarm.state in ACKNOWLEDGEABLE]
         worst = max(waiting, default=None)
         set_mark(self.headline, "attention", AlarmPriority(worst).name.lower() if worst else "")

@@ -7,6 +7,7 @@ import math
 
 from ..process.procedure_state import ProcedureState
 from . import wording
+from .language import tr
 from .parts import ElidedLabel, Panel, label, set_mark, set_text
 from .qt import QtCore, QtWidgets
 from .views import BatchSnapshot
@@ -47,7 +48,7 @@ class BatchPanel(Panel):
         super().__init__("", "batch")
         top = QtWidgets.QHBoxLayout()
         top.setSpacing(34)
-        self.state = label("far", "NO BATCH", "batch_state")
+        self.state = label("far", tr("NO BATCH"), "batch_state")
         self.state.setProperty("attention", "")
         self.identity = ElidedLabel("small", "batch_identity")
         first = QtWidgets.QVBoxLayout()
@@ -55,9 +56,9 @@ class BatchPanel(Panel):
         first.addWidget(self.state, 0, QtCore.Qt.AlignLeft)
         first.addWidget(self.identity)
         top.addLayout(first, 1)
-        self._day = _Figure("process day", "batch_day")
-        self._cells = _Figure("viable cells", "batch_cells")
-        self._left = _Figure("expected time left", "batch_left")
+        self._day = _Figure(tr("process day"), "batch_day")
+        self._cells = _Figure(tr("viable cells"), "batch_cells")
+        self._left = _Figure(tr("expected time left"), "batch_left")
         for figure in (self._day, self._cells, self._left):
             top.addWidget(figure)
         self.body.addLayout(top)
@@ -76,12 +77,12 @@ class BatchPanel(Panel):
         self.hold_reason.hide()
         self.body.addWidget(self.hold_reason)
         self._show_progress(math.nan, 0, 0)
-        self._state_text = "NO BATCH"
+        self._state_text = tr("NO BATCH")
         self._attention = ""
 
     def show_batch(self, batch: BatchSnapshot) -> None:
         """Show where a batch stands."""
-        self._state_text = batch.state.upper() if batch.batch_id else "NO BATCH"
+        self._state_text = batch.state.upper() if batch.batch_id else tr("NO BATCH")
         self._attention = attention(batch.state)
         product = "" if batch.recipe.startswith(batch.product) else batch.product
         self.identity.set_whole("  ·  ".join(filter(None, (batch.batch_id, batch.recipe, product))))
@@ -99,12 +100,13 @@ class BatchPanel(Panel):
         self.mark_stale(known and not present)
         set_mark(self.state, "attention", "stale" if known and not present else self._attention)
         if not known:
-            set_text(self.state, "NO BATCH" if present else "NO COORDINATOR")
+            set_text(self.state, tr("NO BATCH") if present else tr("NO COORDINATOR"))
         else:
-            set_text(self.state, self._state_text if present else f"{self._state_text}?  COORDINATOR LOST")
+            lost = tr("{state}?  COORDINATOR LOST", state=self._state_text)
+            set_text(self.state, self._state_text if present else lost)
 
     def _show_progress(self, share: float, done: int, total: int) -> None:
         known = math.isfinite(share)
         self.progress.setValue(round(1000.0 * min(max(share, 0.0), 1.0)) if known else 0)
-        phases = f"{done} of {total} phases" if total else ""
+        phases = tr("{done} of {total} phases", done=done, total=total) if total else ""
         self.progress.setFormat("  ·  ".join(filter(None, (wording.percent(share) if known else "", phases))) or "–")

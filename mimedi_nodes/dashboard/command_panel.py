@@ -6,7 +6,9 @@ from __future__ import annotations
 from functools import partial
 
 from ..process.procedure_state import TRANSITIONS, ProcedureCommand, ProcedureState
+from . import wording
 from .act_dialog import ActDialog
+from .language import later, tr
 from .parts import ElidedLabel
 from .qt import QtWidgets, Signal
 from .views import BatchSnapshot, Reply, Request, RequestKind
@@ -14,14 +16,34 @@ from .views import BatchSnapshot, Reply, Request, RequestKind
 _C = ProcedureCommand
 
 CONSEQUENCES = {
-    _C.PAUSE: "The batch stops at its next safe point; nothing is switched off.",
-    _C.RESUME: "The batch goes on from where it was paused.",
-    _C.HOLD: "Pumps and sound go off now; heat, gas and stirring of the culture are kept.",
-    _C.RESTART: "The held phases start again from their last checkpoint.",
-    _C.STOP: "The procedure ends in order and cannot be taken up again. The cells stay where they are.",
-    _C.ABORT: "The procedure ends at once and cannot be taken up again. The cells stay where they are.",
+    _C.PAUSE: later("The batch stops at its next safe point; nothing is switched off."),
+    _C.RESUME: later("The batch goes on from where it was paused."),
+    _C.HOLD: later("Pumps and sound go off now; heat, gas and stirring of the culture are kept."),
+    _C.RESTART: later("The held phases start again from their last checkpoint."),
+    _C.STOP: later("The procedure ends in order and cannot be taken up again. The cells stay where they are."),
+    _C.ABORT: later("The procedure ends at once and cannot be taken up again. The cells stay where they are."),
 }
 """The commands that `mimedi_msgs/CommandBatch` takes, and what each does."""
+
+
+TITLES = {
+    _C.PAUSE: later("&Pause…"),
+    _C.RESUME: later("&Resume…"),
+    _C.HOLD: later("&Hold…"),
+    _C.RESTART: later("R&estart…"),
+    _C.STOP: later("&Stop…"),
+    _C.ABORT: later("&Abort…"),
+}
+"""The buttons' texts, each with a key of its own."""
+ACTS = {
+    _C.PAUSE: later("Pause the batch"),
+    _C.RESUME: later("Resume the batch"),
+    _C.HOLD: later("Hold the batch"),
+    _C.RESTART: later("Restart the batch"),
+    _C.STOP: later("Stop the batch"),
+    _C.ABORT: later("Abort the batch"),
+}
+"""What a dialog confirms."""
 
 
 def allowed(state: str) -> frozenset[ProcedureCommand]:
@@ -49,9 +71,9 @@ class CommandPanel(QtWidgets.QWidget):
         row.setContentsMargins(0, 0, 0, 0)
         row.setSpacing(8)
         for command in CONSEQUENCES:
-            button = QtWidgets.QPushButton(f"&{command.capitalize()}…")
+            button = QtWidgets.QPushButton(tr(TITLES[command]))
             button.setObjectName(f"command_{command}")
-            button.setToolTip(CONSEQUENCES[command])
+            button.setToolTip(tr(CONSEQUENCES[command]))
             button.clicked.connect(partial(self._ask, command))
             row.addWidget(button)
             self.buttons[command] = button
@@ -72,9 +94,9 @@ class CommandPanel(QtWidgets.QWidget):
     def show_reply(self, reply: Reply) -> None:
         """Tell what became of a command and free its button."""
         self._pending.discard(reply.request.act)
-        self.told.set_whole(
-            f"{reply.request.act} taken" if reply.accepted else f"{reply.request.act} refused: {reply.message}"
-        )
+        act, message = reply.request.act, reply.message
+        refused = tr("{act} refused: {message}", act=act, message=message)
+        self.told.set_whole(tr("{act} taken", act=act) if reply.accepted else refused)
         self._enable()
 
     def _enable(self) -> None:
@@ -86,16 +108,17 @@ class CommandPanel(QtWidgets.QWidget):
         if self.dialog is not None:
             self.dialog.reject()
         # open(), not exec(): a modal loop of its own would outlive the window in rqt.
-        self.dialog = ActDialog(f"{command.capitalize()} the batch", CONSEQUENCES[command], self.who, self)
+        self.dialog = ActDialog(tr(ACTS[command]), tr(CONSEQUENCES[command]), self.who, self)
         self.dialog.accepted.connect(partial(self._send, command, self.dialog))
         self.dialog.open()
 
     def _send(self, command: ProcedureCommand, dialog: ActDialog) -> None:
         if command not in allowed(self._state) or not self._present:
-            self.told.set_whole(f"{command} not sent: the batch is {self._state or 'gone'} by now")
+            state = self._state or wording.UNKNOWN
+            self.told.set_whole(tr("{act} not sent: the batch is {state} by now", act=command, state=state))
             return
         who, why = dialog.given()
         self._pending.add(str(command))
         self._enable()
-        self.told.set_whole(f"{command} sent …")
+        self.told.set_whole(tr("{act} sent …", act=command))
         self.requested.emit(Request(RequestKind.COMMAND, "", str(command), who, why))

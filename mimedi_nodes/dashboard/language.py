@@ -39,6 +39,11 @@ def chosen() -> str:
     return _chosen
 
 
+def later(text: str) -> str:
+    """Mark a text of a table for translation; `tr` is called where it is shown."""
+    return text
+
+
 def tr(text: str, **values: object) -> str:
     """Return a text in the chosen language, `{name}` in it replaced by a value."""
     said = FRENCH[text] if _chosen == "fr" else text

@@ -105,8 +105,11 @@ LINES = (
     Line("fluidics", ((1100, 336), (1100, 430), (402, 430), (402, 460))),
     Line("fluidics", ((444, 493), (560, 493))),
     Line("fluidics", ((644, 493), (760, 493))),
-    Line("fluidics", ((702, 493), (702, 540), (1002, 540), (1002, 526))),
+    Line("fluidics", ((702, 493), (702, 440), (1002, 440), (1002, 460))),
 )
+GRADES = {1: "A", 2: "B", 3: "C", 4: "D", 5: "none"}
+"""Codes of the quantity `enclosure/grade` (EU GMP Annex 1)."""
+
 
 class Mimic(QtWidgets.QWidget):
     """Draws the plan with what was heard.
@@ -166,14 +169,22 @@ class Mimic(QtWidgets.QWidget):
         if known is None:
             text, mark = tr("Enclosure: grade not measured here"), "stale"
         else:
-            small = self.value("enclosure/particles_0_5_um_per_m3")
-            large = self.value("enclosure/particles_5_um_per_m3")
             stale = self.is_stale("enclosure")
-            text = tr("Enclosure: {state}", state=state_word(known[0].state) + ("?" if stale else ""))
+            grade, doors = self.value("enclosure/grade"), self.value("enclosure/doors_open")
+            letter = GRADES.get(round(grade), "–") if math.isfinite(grade) else "–"
+            text = tr("Enclosure: grade {grade}{doubt}  ·  {state}", grade=letter, doubt="?" if stale else "",
+                      state=state_word(known[0].state))  # fmt: skip
+            small = self.value("enclosure/particles_05_per_m3")
             if math.isfinite(small):
+                large = wording.number(self.value("enclosure/particles_5_per_m3"), 0)
                 text += "  ·  " + tr("{small} particles ≥ 0.5 µm, {large} ≥ 5 µm a m³",
-                                     small=wording.number(small, 0), large=wording.number(large, 0))  # fmt: skip
-            mark = "stale" if stale else attention(known[0].state)
+                                     small=wording.number(small, 0), large=large)  # fmt: skip
+            for name, unit in (("chamber_pressure_pa", "Pa"), ("air_temperature_c", "°C")):
+                if math.isfinite(self.value(f"enclosure/{name}")):
+                    text += f"  ·  {wording.number(self.value(f'enclosure/{name}'), 1)} {unit}"
+            if doors > 0.0:
+                text = tr("DOOR OPEN  ·  {text}", text=text)
+            mark = "stale" if stale else "held" if doors > 0.0 or letter == "none" else attention(known[0].state)
         self._text(painter, QtCore.QRectF(14, 6, WIDTH - 28, 36), text, 20, mark=mark)
         self.boxes["enclosure"] = text
 
@@ -197,9 +208,9 @@ class Mimic(QtWidgets.QWidget):
         left, wide = station.x + 8, station.width - 16
         self._text(painter, QtCore.QRectF(left, station.y + 4, wide, 20), wording.humane(station.name), 15, bold=True)
         word = tr("NO DATA") if found is None else state_word(found[0].state) + ("?" if stale else "")
-        self._text(painter, QtCore.QRectF(left, station.y + 24, wide, 28), word, 21, bold=True, mark=mark)
+        self._text(painter, QtCore.QRectF(left, station.y + 25, wide, 32), word, 26, bold=True, mark=mark)
         self.boxes[station.name] = word
-        top = station.y + 54
+        top = station.y + 60
         if found is not None and found[0].action and not stale:
             self._text(painter, QtCore.QRectF(left, top, wide, 18), found[0].action, 13)
             top += 19

@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from ..process.service_state import ServiceState
 from . import wording
+from .language import tr
 from .parts import ElidedLabel, Panel, label, set_mark, set_text
 from .qt import QtWidgets
 from .views import ModuleView
@@ -45,7 +46,7 @@ class ModuleTile(Panel):
 
     def __init__(self, module: str) -> None:
         super().__init__(wording.humane(module), f"module_{module}")
-        self.state = label("state", "NO DATA", f"{module}_state")
+        self.state = label("state", tr("NO DATA"), f"{module}_state")
         self.action = ElidedLabel("", f"{module}_action")
         self.step = ElidedLabel("small", f"{module}_step")
         self.progress = QtWidgets.QProgressBar()
@@ -64,7 +65,7 @@ class ModuleTile(Panel):
         working = view.state in _WORKING
         running = working and math.isfinite(view.progress)
         action = wording.humane(_spaced(view.action))
-        self.action.set_whole(action if working or not action else f"last: {action.lower()}")
+        self.action.set_whole(action if working or not action else tr("last: {action}", action=action.lower()))
         set_mark(self.action, "role", "" if working else "small")
         # The last error stays in the message after its cure: it explains an abnormal state, not a normal one.
         error = view.last_error if attention(view.state) else ""
@@ -79,10 +80,10 @@ class ModuleTile(Panel):
         self.mark_stale(stale)
         set_mark(self.state, "attention", "stale" if stale or self._view is None else attention(self._view.state))
         if self._view is None:
-            set_text(self.state, "NO DATA")
+            set_text(self.state, tr("NO DATA"))
         elif stale:
             set_text(self.state, f"{state_word(self._view.state)}?")
-            self.step.set_whole(f"no sign of life for {wording.seconds(silent_s)}")
+            self.step.set_whole(tr("no sign of life for {time}", time=wording.seconds(silent_s)))
         else:
             set_text(self.state, state_word(self._view.state))
 

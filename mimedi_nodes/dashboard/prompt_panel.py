@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import partial
 
 from ..process.procedure_state import FINAL_STATES
+from .language import tr
 from .parts import Panel, label, set_text
 from .qt import QtWidgets, Signal
 from .theme import HELD
@@ -19,7 +20,7 @@ class PromptPanel(Panel):
     """Emits a Request with its `who` left empty: the window knows the person."""
 
     def __init__(self) -> None:
-        super().__init__("QUESTION", "prompt")
+        super().__init__(tr("QUESTION"), "prompt")
         self.setStyleSheet(f"QFrame#prompt {{ border: 3px solid {HELD}; }}")
         self._open: dict[str, PromptView] = {}
         self._shown: PromptView | None = None
@@ -57,13 +58,13 @@ class PromptPanel(Panel):
     def show_reply(self, reply: Reply) -> None:
         """Tell why an answer was refused, and let it be given again; an accepted one closes its question by itself."""
         if self._shown is not None and reply.request.target == self._shown.prompt_id:
-            self._tell("taken" if reply.accepted else f"not taken: {reply.message}")
+            self._tell(tr("taken") if reply.accepted else tr("not taken: {message}", message=reply.message))
             self._answers.setEnabled(not reply.accepted)
 
     def _choose(self) -> None:
         waiting = [prompt for prompt in self._open.values() if prompt.batch_id != self._ended]
         oldest, count = next(iter(waiting), None), len(waiting)
-        set_text(self.title, "QUESTION" if count < 2 else f"QUESTION 1 of {count}")
+        set_text(self.title, tr("QUESTION") if count < 2 else tr("QUESTION 1 of {count}", count=count))
         if oldest != self._shown:
             self._shown = oldest
             if oldest is not None:
@@ -83,7 +84,7 @@ class PromptPanel(Panel):
         if not prompt.answers:
             field = self.free_text = QtWidgets.QLineEdit()
             field.setObjectName("prompt_text")
-            send = QtWidgets.QPushButton("Answer")
+            send = QtWidgets.QPushButton(tr("Answer"))
             send.setEnabled(False)
             field.textChanged.connect(lambda text: send.setEnabled(bool(text.strip())))
             send.clicked.connect(lambda: self._give(field.text().strip()))
@@ -106,7 +107,7 @@ class PromptPanel(Panel):
     def mark_sent(self) -> None:
         """Lock the answers until the reply."""
         self._answers.setEnabled(False)
-        self._tell("sent …")
+        self._tell(tr("sent …"))
 
     def _tell(self, text: str) -> None:
         set_text(self.told, text)

@@ -77,4 +77,13 @@ QPushButton:disabled {{ background: {BACKGROUND}; color: #9a9a98; border-color: 
 QLineEdit {{ background: white; border: 1px solid #777; padding: 4px; min-height: {px(24)}; }}
 QLineEdit[missing="true"] {{ border: 3px solid {PRIORITY_COLOUR[AlarmPriority.MEDIUM]}; }}
 QScrollArea {{ border: none; background: transparent; }}
+QTableView, QTreeView, QListView {{ background: #f0f0ee; alternate-background-color: {PANEL}; border: 1px solid {LINE};
+  selection-background-color: #b6b6b4; selection-color: {TEXT}; }}
+QTableView:focus, QTreeView:focus, QListView:focus {{ border: 2px solid {TEXT}; }}
+QHeaderView::section {{ background: {PANEL}; border: none; border-bottom: 1px solid {LINE}; padding: 3px 6px;
+  font-weight: bold; color: {MUTED}; }}
+QComboBox {{ background: #f4f4f2; border: 1px solid #777; border-radius: 3px; padding: 2px 8px;
+  min-height: {px(26)}; }}
+QComboBox QAbstractItemView {{ background: #f4f4f2; selection-background-color: #b6b6b4; selection-color: {TEXT}; }}
+QTabWidget[boards="true"] {{ background: {BACKGROUND}; }}
 """

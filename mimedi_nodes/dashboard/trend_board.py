@@ -14,6 +14,7 @@ from .language import tr
 from .parts import Panel, label
 from .qt import QtCore, QtGui, QtWidgets, pyqtgraph
 from .series import Series
+from .trend_panel import DecadeAxis
 from .views import BatchSnapshot, MeasurementView
 
 DAY_S = 86400.0
@@ -27,6 +28,8 @@ PENS = (
 )
 """Curves' colours and strokes: dark ones, that none is taken for an alarm."""
 MOST_PLOTS = 4
+FEW = 30
+"""Up to so many values each has a mark of its own: inspections come one in days."""
 DEFAULT = ("incubator/viable_cells", "incubator/liquid_temperature_c", "incubator/glucose_mm", "vision_qc/viability")
 LIMITS: Mapping[str, tuple[float, float]] = {"liquid_temperature_c": (36.5, 37.5), "viability": (0.80, math.nan)}
 """Lower and upper limit of a quantity, NaN for none: the culture's 37 ± 0.5 °C, and viability of the product's
@@ -57,7 +60,10 @@ class TrendBoard(Board):
         self.tree = QtWidgets.QTreeWidget()
         self.tree.setObjectName("quantities")
         self.tree.setHeaderLabels([tr("quantity"), tr("now")])
-        self.tree.header().setSectionResizeMode(0, QtWidgets.QHeaderView.ResizeToContents)
+        self.tree.header().setStretchLastSection(False)
+        self.tree.header().setSectionResizeMode(0, QtWidgets.QHeaderView.Stretch)
+        self.tree.header().setSectionResizeMode(1, QtWidgets.QHeaderView.ResizeToContents)
+        self.tree.setIndentation(12)
         self.tree.itemChanged.connect(self._chosen)
         self._items: dict[str, QtWidgets.QTreeWidgetItem] = {}
         self.span = QtWidgets.QComboBox()
@@ -87,10 +93,10 @@ class TrendBoard(Board):
         side.body.addWidget(self.log)
         self.hint = label("small", tr("Up to {count} at a time.", count=MOST_PLOTS), "hint")
         side.body.addWidget(self.hint)
-        row.addWidget(side, 2)
+        row.addWidget(side, 3)
         plots = Panel("", "plots")
         plots.body.addWidget(self.graphics, 1)
-        row.addWidget(plots, 5)
+        row.addWidget(plots, 7)
 
     def scaled(self, scale: float) -> None:
         """Draw the axes' letters at the window's scale."""
@@ -186,16 +192,20 @@ class TrendBoard(Board):
         self.plots, self._curves = {}, {}
         above = None
         for number, key in enumerate(self.chosen()):
-            plot = self.graphics.addPlot(row=number, col=0)
             name = key.split("/", 1)[1]
+            decades = self.log.isChecked() and ("cells" in name or name.endswith("_per_ml"))
+            axes = {"left": DecadeAxis("left")} if decades else {}
+            plot = self.graphics.addPlot(row=number, col=0, axisItems=axes)
             self._style(key, plot)
-            if self.log.isChecked() and ("cells" in name or name.endswith("_per_ml")):
+            if decades:
                 plot.setLogMode(y=True)
             if above is not None:
                 plot.setXLink(above)
             above = plot
             pen, stroke = PENS[number % len(PENS)]
-            self._curves[key] = plot.plot(pen=pyqtgraph.mkPen(pen, width=2, style=stroke), antialias=True)
+            self._curves[key] = plot.plot(
+                pen=pyqtgraph.mkPen(pen, width=2, style=stroke), symbolBrush=pen, symbolPen=None, antialias=True
+            )
             for limit in self._limits.get(name, ()):
                 if math.isfinite(limit):
                     line = pyqtgraph.mkPen(theme.MUTED, width=1, style=QtCore.Qt.DotLine)
@@ -232,7 +242,8 @@ class TrendBoard(Board):
         days = [(t - start_s) / DAY_S for t in series.times_s]
         positive = self.plots[key].getAxis("left").logMode
         values = [v if v > 0.0 or not positive else math.nan for v in series.values]
-        self._curves[key].setData(days, values, connect="finite")
+        few = len(days) <= FEW
+        self._curves[key].setData(days, values, connect="finite", symbol="o" if few else None, symbolSize=6)
         width = float(self.span.currentData())
         if math.isfinite(width):
             last = max(s.times_s[-1] for s in self.series.values() if s.times_s)

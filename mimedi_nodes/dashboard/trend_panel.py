@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 
 from . import theme, wording
+from .language import later, tr
 from .parts import Panel, label, set_text
 from .qt import QtCore, QtGui, QtWidgets, pyqtgraph
 from .series import Series
@@ -14,11 +15,11 @@ from .views import BatchSnapshot, MeasurementView
 DAY_S = 86400.0
 _EMPTY_DECADES = (8.0, 10.0)
 """What the cells' axis shows before there are cells."""
-_LABELS = {"left": "viable cells ──", "right": "liquid °C ╌╌", "bottom": "process day"}
+_LABELS = {"left": later("viable cells ──"), "right": later("liquid °C ╌╌"), "bottom": later("process day")}
 CELLS, TEMPERATURE = "viable_cells", "liquid_temperature_c"
 
 
-class _DecadeAxis(pyqtgraph.AxisItem):
+class DecadeAxis(pyqtgraph.AxisItem):
     """A logarithmic axis with ticks at 1, 2 and 5 of a decade, or at decades alone when there are many."""
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
@@ -45,7 +46,7 @@ class TrendPanel(Panel):
         self._start_s = math.nan
         self._changed = False
         head = QtWidgets.QHBoxLayout()
-        head.addWidget(label("title", "Culture"))
+        head.addWidget(label("title", tr("Culture")))
         head.addStretch(1)
         self.cells = label("mid", "", "trend_cells")
         self.temperature = label("mid", "", "trend_temperature")
@@ -53,7 +54,7 @@ class TrendPanel(Panel):
         head.addSpacing(24)
         head.addWidget(self.temperature)
         self.body.addLayout(head)
-        self.plot = pyqtgraph.PlotWidget(background=theme.PANEL, axisItems={"left": _DecadeAxis("left")})
+        self.plot = pyqtgraph.PlotWidget(background=theme.PANEL, axisItems={"left": DecadeAxis("left")})
         self.body.addWidget(self.plot, 1)
         self._build()
         self._show_latest()
@@ -93,7 +94,7 @@ class TrendPanel(Panel):
         for side, text in _LABELS.items():
             axis = self.plot.getPlotItem().getAxis(side)
             axis.setTickFont(font)
-            axis.setLabel(text, **{"font-size": f"{size_px}px", "color": theme.TEXT})
+            axis.setLabel(tr(text), **{"font-size": f"{size_px}px", "color": theme.TEXT})
 
     def show_batch(self, batch: BatchSnapshot) -> None:
         """Count days from the start of this batch."""
@@ -121,7 +122,7 @@ class TrendPanel(Panel):
             self._draw()
 
     def _show_latest(self) -> None:
-        set_text(self.cells, f"{wording.powers(self.series[CELLS].latest())} cells")
+        set_text(self.cells, tr("{count} cells", count=wording.powers(self.series[CELLS].latest())))
         set_text(self.temperature, f"{wording.number(self.series[TEMPERATURE].latest(), 1)} °C")
 
     def _draw(self) -> None:

@@ -89,7 +89,7 @@ class VisionBoard(Board):
         self.bars = _plot(tr("diameter [µm]"), tr("cells"))
         self.counts = pyqtgraph.BarGraphItem(x=[], height=[], width=1.0, brush=theme.GAUGE, pen=theme.PANEL)
         self.bars.addItem(self.counts)
-        self.cloud = _plot(tr("diameter [µm]"), tr("dye [DN]"))
+        self.cloud = _plot(tr("diameter [µm]"), tr("deformation"))
         self.alive = pyqtgraph.ScatterPlotItem(size=5, pen=None, brush=pyqtgraph.mkBrush(theme.GAUGE), symbol="o")
         self.dead = pyqtgraph.ScatterPlotItem(size=7, pen=pyqtgraph.mkPen(theme.TEXT), brush=None, symbol="x")
         for item in (self.alive, self.dead):
@@ -188,9 +188,9 @@ class VisionBoard(Board):
     def _population(self, seen: PopulationView) -> None:
         self.microscope.show_population(seen)
         if seen.sample_id != self._sample:
-            self._sample = seen.sample_id
-            self._cells.clear()
-            self._dirty = True
+            if self._sample:
+                self._cells.clear()
+            self._sample, self._dirty = seen.sample_id, True
         doubt = wording.interval(wording.percent(seen.viability_low), wording.percent(seen.viability_high))
         text = tr("{cells} cells counted  ·  viability {viability}", cells=seen.cells,
                   viability=wording.percent(seen.viability))  # fmt: skip
@@ -233,13 +233,14 @@ class VisionBoard(Board):
         set_mark(self.calibration, "attention", "held" if error else "")
 
     def _draw_cells(self) -> None:
-        alive = [(d, i) for d, _, i, dead in self._cells if dead != 1 and math.isfinite(i)]
-        dead = [(d, i) for d, _, i, dead in self._cells if dead == 1 and math.isfinite(i)]
+        known = [(d, deformation, dead) for d, deformation, _, dead in self._cells if math.isfinite(deformation)]
+        alive = [(d, deformation) for d, deformation, dead in known if dead != 1]
+        dead = [(d, deformation) for d, deformation, dead in known if dead == 1]
         self.alive.setData([d for d, _ in alive], [i for _, i in alive])
         self.dead.setData([d for d, _ in dead], [i for _, i in dead])
         set_text(
             self.cloud_title,
-            tr("Cells as tracked: ● {alive} alive, × {dead} dead by dye", alive=len(alive), dead=len(dead)),
+            tr("Sightings: ● {alive} alive or unknown, × {dead} dead by dye", alive=len(alive), dead=len(dead)),
         )
 
 

@@ -7,6 +7,7 @@ import math
 from collections.abc import Callable
 
 from . import theme, wording
+from .language import tr
 from .parts import ElidedLabel, Panel, label, set_text
 from .qt import QtCore, QtGui, QtWidgets
 from .views import MeasurementView, PictureView, PopulationView
@@ -89,11 +90,12 @@ class VisionPanel(Panel):
             seen.concentration_low_per_ml,
             seen.concentration_high_per_ml,
         )
-        parts = [f"sample {seen.sample_id}" if seen.sample_id else "", f"{seen.cells} cells"]
+        sample = tr("sample {name}", name=seen.sample_id) if seen.sample_id else ""
+        parts = [sample, tr("{count} cells", count=seen.cells)]
         if math.isfinite(seen.diameter_mean_um):
             parts.append(f"⌀ {seen.diameter_mean_um:.1f} ± {wording.number(seen.diameter_sd_um, 1)} µm")
         if seen.frames_dropped:
-            parts.append(f"{seen.frames_dropped} frames lost")
+            parts.append(tr("{count} frames lost", count=seen.frames_dropped))
         self._details = "  ·  ".join(filter(None, parts))
         self._show_readings()
 
@@ -108,10 +110,10 @@ class VisionPanel(Panel):
         silent_s = self._now_s() - self._heard_s
         live = silent_s <= LIVE_S
         if self.canvas.image.isNull():
-            set_text(self.status, "Microscope  ·  no picture yet")
+            set_text(self.status, f"{tr('Microscope')}  ·  {tr('no picture yet')}")
         else:
-            age = "LIVE" if live else f"last picture {wording.seconds(silent_s)} ago"
-            set_text(self.status, f"Microscope  ·  {age}")
+            age = tr("LIVE") if live else tr("last picture {age} ago", age=wording.seconds(silent_s))
+            set_text(self.status, f"{tr('Microscope')}  ·  {age}")
         if live != self.canvas.live:
             self.canvas.live = live
             self.canvas.update()
@@ -119,7 +121,7 @@ class VisionPanel(Panel):
     def _show_readings(self) -> None:
         unknown = (math.nan, math.nan, math.nan)
         viability, low, high = self._readings.get("viability", unknown)
-        set_text(self.viability, f"{wording.percent(viability)} viable")
+        set_text(self.viability, tr("{share} viable", share=wording.percent(viability)))
         concentration, low_c, high_c = self._readings.get("concentration_per_ml", unknown)
         set_text(self.concentration, f"{wording.powers(concentration)} /mL")
         intervals = [

@@ -1,19 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
 """A workcell's afternoon for the dashboard: what it would hear, made from the models and the vision code.
-
-Run as a script it draws the picture of the documentation:
-    QT_QPA_PLATFORM=offscreen ./workcell exec python test/node/dashboard_scene.py docs/images/dashboard.png
 """
 
+import functools
 import math
-import sys
 
+import numpy as np
+
+from mimedi_nodes.dashboard.run_history import plan_of
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
     AlarmState,
     AlarmsView,
     AlarmView,
     BatchSnapshot,
+    HistogramView,
+    HistoryView,
     MeasurementView,
     ModuleView,
     PictureView,
@@ -21,13 +23,21 @@ from mimedi_nodes.dashboard.views import (
     PresenceView,
     PromptView,
     Source,
+    SpanView,
+    TracksView,
 )
+from mimedi_nodes.modules.registry import config_folder, manifests
+from mimedi_nodes.modules.site import load_site
+from mimedi_nodes.process.recipe_loader import load_recipe
 from mimedi_nodes.process.service_state import ServiceState as S
 from mimedi_nodes.vision.annotate import annotate
 from mimedi_nodes.vision.settings import VisionSettings
 from mimedi_nodes.vision.tracker import CellTracker
 from mimedi_sim.camera import MicroscopeCamera
 from mimedi_sim.cell_field import CellField, ImagingChannel, culture_populations
+from mimedi_sim.plant.chip import Chip, ChipRun, Drive
+from mimedi_sim.plant.ledger import amounts
+from mimedi_sim.plant.sorter_view import SorterStation
 
 DAY_S = 86400.0
 NOW_DAY = 6.42
@@ -79,19 +89,92 @@ def culture(points=400, to_day=NOW_DAY):
     return seen
 
 
+VALUES = (
+    ("fluidics", "apheresis_ul", 12_000.0, "uL"), ("fluidics", "bank_ul", 259_000.0, "uL"),
+    ("fluidics", "buffer_ul", 3_560_000.0, "uL"), ("fluidics", "medium_ul", 5_250_000.0, "uL"),
+    ("fluidics", "waste_ul", 4_790_000.0, "uL"), ("fluidics", "depleted_ul", 0.0, "uL"),
+    ("fluidics", "harvest_ul", 0.0, "uL"), ("fluidics", "dose_bag_ul", 0.0, "uL"),
+    ("fluidics", "surplus_bag_ul", 0.0, "uL"), ("fluidics", "plunger_ul", 0.0, "uL"),
+    ("acoustic_sorter", "sorter_inlet_ul", 70.0, "uL"), ("acoustic_sorter", "sorted_ul", 9_791.0, "uL"),
+    ("acoustic_sorter", "sorter_waste_ul", 1_193_000.0, "uL"), ("acoustic_sorter", "drive_amplitude_vpp", 0.0, "V"),
+    ("acoustic_sorter", "channel_resonance_hz", 2_015_744.0, "Hz"),
+    ("transduction", "liquid_temperature_c", 36.99, "degC"), ("transduction", "co2_fraction", 0.0497, "1"),
+    ("transduction", "stirring_rpm", 60.0, "rpm"), ("transduction", "volume_ul", 308.0, "uL"),
+    ("incubator", "co2_fraction", 0.0503, "1"), ("incubator", "dissolved_oxygen_fraction", 0.504, "1"),
+    ("incubator", "ph", 7.12, "1"), ("incubator", "glucose_mm", 3.8, "mmol/L"),
+    ("incubator", "lactate_mm", 8.4, "mmol/L"),
+    ("incubator", "volume_ul", 955_000.0, "uL"), ("vision_qc", "viability", 0.93, "1"),
+    ("vision_qc", "centre_fraction", 0.874, "1"), ("vision_qc", "focus_spread_um", 85.0, "um"),
+)  # fmt: skip
+
+
+def values():
+    """What every module measures now."""
+    return [MeasurementView(module, name, value, unit, NOW_DAY * DAY_S) for module, name, value, unit in VALUES]
+
+
+def plan():
+    """The plan of the shipped recipe."""
+    recipe = load_recipe(config_folder() / "recipes" / "car_t_cd19.yaml", manifests())
+    return plan_of(recipe)
+
+
+def history():
+    """The plan as it might have gone so far: a bit slower in places, and one failed phase."""
+    spans = []
+    for number, span in enumerate(plan().spans):
+        late = 1.0 + 0.03 * (number % 3)
+        if span.start_s * late < NOW_DAY * DAY_S:
+            end_s = min(span.end_s, NOW_DAY * DAY_S * 2) * late
+            spans.append(SpanView(span.path, span.start_s * late, end_s if end_s < NOW_DAY * DAY_S else math.nan))
+    alarms = (
+        (5.9 * DAY_S, "raised", "fluidics.phase_overdue", "supervisor"),
+        (5.91 * DAY_S, "acknowledged", "fluidics.phase_overdue", "A. Martin"),
+        (6.4 * DAY_S, "raised", "incubator.glucose_low", "supervisor"),
+    )
+    return HistoryView("B2026-0117", tuple(spans), alarms)
+
+
+def sorter_picture():
+    """What the camera over the sorter's channel sees while labelled cells are sorted."""
+    chip, drive = Chip(0.0), Drive(2.0093e6, 5.3)
+    chip.commit(0.0, drive)
+    while chip.next_event() < 600.0:
+        chip.commit(chip.next_event(), drive)
+    chip.commit(600.0, drive)
+    settings = load_site(config_folder() / "site" / "demo.yaml").sorter_camera
+    view = SorterStation(1, settings, chip)
+    content = amounts(volume_ul=1000.0, plasma_ul=1000.0, t_bead=6e6, bead_bound=18e6, lymphocyte=3e6)
+    view.adopt(600.0, ChipRun(content, 510.0 / 60.0, 2690.0 / 60.0))
+    view.set_capture(True, 600.0)
+    image = view.frame(view.next_frame_s()).bright_field
+    height, width = image.shape
+    return PictureView(width, height, np.repeat(image[:, :, None], 3, axis=2).tobytes(), NOW_DAY * DAY_S, "sorter")
+
+
+@functools.lru_cache(maxsize=1)
 def inspection():
     """A picture with tracks and what they say, after 40 frames of the simulated microscope."""
     channel = ImagingChannel()
     per_ml = 34.0 / channel.view_volume_ml
     sample = CellField(7, "look", culture_populations(0.9 * per_ml, 0.1 * per_ml), channel)
     camera = MicroscopeCamera(seed=7)
+    seen = []
     tracker = CellTracker(VisionSettings(0.65, 4.0, 123.0, channel.depth_um, 50.0))
     for index in range(40):
         bright, dye = camera.render(index, sample.at(index / 50))
         tracks = tracker.process(bright, index / 50, dye=dye)
+        for cell in tracks.tracks:
+            dead = -1 if cell.dead is None else int(cell.dead)
+            seen.append((cell.diameter_um, cell.deformation, cell.dye_intensity, dead))
     drawn = annotate(bright, tracks, 0.65)
     height, width, _ = drawn.shape
+    edges = tuple(5.0 + 0.5 * k for k in range(21))
+    counts = tuple(sum(low <= cell[0] < low + 0.5 for cell in seen) for low in edges[:-1])
     return [
+        sorter_picture(),
+        HistogramView("S-0017", edges, counts),
+        TracksView(NOW_DAY * DAY_S, 2.4, tuple(seen)),
         PictureView(width, height, drawn.tobytes(), NOW_DAY * DAY_S),
         PopulationView("S-0017", 412, 2.42e6, 2.18e6, 2.66e6, 0.93, 0.90, 0.95, 10.8, 1.5),
     ]
@@ -101,20 +184,20 @@ def alarms():
     return AlarmsView(
         (
             AlarmView(
-                "fluidics.medium_low",
+                "fluidics.phase_overdue",
                 AlarmState.ACKNOWLEDGED,
                 AlarmPriority.LOW,
-                "fluidics/scale_medium",
-                "Medium 1.9 L, limit 2.0 L",
-                "Hang a new bag within 40 h",
+                "fluidics",
+                "Filling the culture vessel takes 62 min, expected 39 min",
+                "Look at the step that it shows. Let it go on when it makes progress; otherwise hold the batch.",
                 5.9 * DAY_S,
             ),
             AlarmView(
-                "incubator.lactate_high",
+                "incubator.glucose_low",
                 AlarmState.UNACKNOWLEDGED,
                 AlarmPriority.MEDIUM,
                 "incubator/culture_controller",
-                "Lactate 8.4 mM, limit 8.0 mM",
+                "Glucose 3.8 mM, limit 4.0 mM",
                 "Raise the perfusion or confirm by a sample",
                 6.4 * DAY_S,
             ),
@@ -132,7 +215,9 @@ def question():
 
 
 def everything():
-    return [everybody(), *modules(), batch(), *culture(), *inspection(), alarms(), question()]
+    return [
+        everybody(), *modules(), plan(), batch(), history(), *culture(), *values(), *inspection(), alarms(), question()
+    ]  # fmt: skip
 
 
 def trouble():
@@ -154,27 +239,6 @@ def trouble():
         held,
         batch(state="held", hold_reason=reason, phase_id="harvest.wash"),
         *culture(),
+        *values(),
         AlarmsView((*alarms().alarms, high)),
     ]
-
-
-def main():
-    from mimedi_nodes.dashboard.overview import Overview
-    from mimedi_nodes.dashboard.qt import QtWidgets
-
-    application = QtWidgets.QApplication([])
-    overview = Overview(MODULES)
-    size = sys.argv[2] if len(sys.argv) > 2 else "1280x800"
-    overview.resize(*(int(side) for side in size.split("x")))
-    overview.operator.setText("A. Martin")
-    overview.show()
-    overview.show_items(everything() if len(sys.argv) < 4 else trouble())
-    overview.refresh()
-    for _ in range(5):
-        application.processEvents()
-    if not overview.grab().save(sys.argv[1]):
-        sys.exit(f"{sys.argv[1]} cannot be written")
-
-
-if __name__ == "__main__":
-    main()

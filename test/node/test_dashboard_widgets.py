@@ -283,7 +283,7 @@ def test_an_answer_is_signed_and_locked_until_the_reply(overview):
 def test_without_a_name_nothing_is_sent_and_the_name_is_asked_for(overview):
     overview.show_items([scene.everybody(), scene.question(), scene.alarms()])
     click(overview.prompt.buttons["Keep"])
-    click(overview.alarms.rows["incubator.lactate_high"].button)
+    click(overview.alarms.rows["incubator.glucose_low"].button)
     assert overview.requests == []
     assert overview.operator.property("missing") is True
     assert overview.prompt.buttons["Keep"].isEnabled()

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draws the pictures of the documentation from the scene of the tests, off-screen.
+
+    QT_QPA_PLATFORM=offscreen ./workcell exec python test/node/draw_boards.py docs/images 1280x800
+"""
+
+import argparse
+import time
+from pathlib import Path
+
+import dashboard_scene as scene
+
+from mimedi_nodes.dashboard import boards, language
+from mimedi_nodes.dashboard.options import size
+from mimedi_nodes.dashboard.qt import QtWidgets
+from mimedi_nodes.dashboard.record_board import RecordBoard
+
+DEADLINE_S = 20.0
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("size", type=size)
+    parser.add_argument("names", nargs="*", default=["overview", *boards.SIX])
+    parser.add_argument("--runs", type=Path, default=Path("runs"))
+    parser.add_argument("--language", default="en")
+    parser.add_argument("--trouble", action="store_true")
+    given = parser.parse_args()
+    application = QtWidgets.QApplication([])
+    language.choose(given.language)
+    for name in given.names:
+        board = boards.make(name, scene.MODULES, given.runs)
+        board.resize(*given.size)
+        board.operator.setText("A. Martin")
+        board.show()
+        if isinstance(board, RecordBoard):
+            end_s = time.monotonic() + DEADLINE_S
+            while board.record is None and time.monotonic() < end_s:
+                application.processEvents()
+        else:
+            board.show_items(scene.trouble() if given.trouble else scene.everything())
+        for _ in range(5):
+            board.refresh()
+            application.processEvents()
+        suffix = "" if given.size == (1280, 800) else f"_{given.size[1]}"
+        suffix += "" if given.language == "en" else f"_{given.language}"
+        board.grab().save(str(given.folder / f"{name}{suffix}.png"))
+        if isinstance(board, RecordBoard):
+            board.close_reader()
+        board.close()
+
+
+if __name__ == "__main__":
+    main()
