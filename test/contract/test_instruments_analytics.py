@@ -195,5 +195,5 @@ async def test_aborted_and_cut_measurements_are_not_fetched(bench: Bench) -> Non
     with pytest.raises(ReplyTimeout):
         await reader.query("FETC:PLAT?")
     await reader._begin()
-    device.power_cycle()
+    device.power_cycle(bench.now_s())
     assert await reader.is_off()

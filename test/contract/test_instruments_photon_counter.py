@@ -141,7 +141,7 @@ async def test_power_cut_loses_the_run_and_says_so(bench: Bench) -> None:
     counter, _, firmware = await ready(bench)
     run = await counter.start(1.0, 100, shutter_open=True)
     await bench.sleep(10.0)
-    firmware.power_cycle()
+    firmware.power_cycle(bench.now_s())
     assert await counter.is_off()
     with pytest.raises(InstrumentRefused, match="power cut"):
         await counter.gates(run, 0)

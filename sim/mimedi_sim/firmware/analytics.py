@@ -58,10 +58,10 @@ class Measurement(ScpiFirmware, Generic[Result]):
         """Return MEASURING while a measurement goes on."""
         return MEASURING if self._measuring and now_s < self._ends_s else 0
 
-    def power_cycle(self) -> None:
+    def power_cycle(self, now_s: float) -> None:
         """Lose and regain power: what was measured is gone."""
-        super().power_cycle()
-        self._abort(0.0)
+        super().power_cycle(now_s)
+        self._abort(now_s)
 
     def result(self, now_s: float) -> Result:
         """Return the last result. Raises ScpiError -230 while there is none."""

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 class Firmware(Protocol):
@@ -24,4 +24,22 @@ class Firmware(Protocol):
 
     def next_event(self) -> float:
         """Process time [s] of the instrument's next own change of state; inf when there is none."""
+        ...
+
+
+@runtime_checkable
+class PowerCycled(Protocol):
+    """Firmware that shows when its power was cut."""
+
+    def power_cycle(self, now_s: float) -> None:
+        """Lose and regain power at a process time [s]."""
+        ...
+
+
+@runtime_checkable
+class Talkative(Protocol):
+    """Firmware that says things though nobody asked just now."""
+
+    def take_unasked(self, now_s: float) -> bytes:
+        """Return what has to be sent at a process time [s]."""
         ...

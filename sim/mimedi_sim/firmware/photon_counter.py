@@ -68,7 +68,7 @@ class PhotonCounterFirmware:
         """Return inf: counting changes nothing that the plant would have to know."""
         return math.inf
 
-    def power_cycle(self) -> None:
+    def power_cycle(self, now_s: float) -> None:
         """Lose and regain power: no run, shutter closed."""
         self._run, self._gates, self._stop_s = 0, 0, 0.0
         self._start_s, self._shutter_open, self._buffer = 0.0, False, b""

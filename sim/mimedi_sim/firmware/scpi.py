@@ -99,7 +99,7 @@ class ScpiFirmware:
         """Return inf: these instruments only answer."""
         return math.inf
 
-    def power_cycle(self) -> None:
+    def power_cycle(self, now_s: float) -> None:
         """Lose and regain power: settings of *RST, empty queue, the event bit that tells of it."""
         self.reset()
         self._errors.clear()

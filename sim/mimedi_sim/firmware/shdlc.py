@@ -157,7 +157,7 @@ class ShdlcLine:
         """Return inf: sensors only answer."""
         return math.inf
 
-    def power_cycle(self) -> None:
+    def power_cycle(self, now_s: float) -> None:
         """Lose and regain power."""
         self._buffer = b""
         for cable in self.cables.values():

@@ -10,22 +10,21 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 from mimedi_nodes.modules.site import InstrumentLine, Site, SiteError
-from mimedi_sim.firmware import analytics as scpi
-from mimedi_sim.firmware.base import Firmware
-from mimedi_sim.firmware.grbl import GrblFirmware
-from mimedi_sim.firmware.modbus_enclosure import EnclosureLine
-from mimedi_sim.firmware.photon_counter import PhotonCounterFirmware
-from mimedi_sim.firmware.ppt import PptLine, PressureTransducer
-from mimedi_sim.firmware.shdlc import FlowCable, ShdlcLine
-from mimedi_sim.plant.analytics import BindingBench, CytometryBench, DropletBench, ForceBench, PlateBench
-from mimedi_sim.plant.enclosure import Enclosure
-from mimedi_sim.plant.gantry import GantryMechanics
+from mimedi_sim.firmware.base import Firmware, PowerCycled, Talkative
 from mimedi_sim.plant.ledger import INDEX, VIABLE, FloatArray
 from mimedi_sim.plant.liquid_sensors import LineFlow, LiquidSensors
 from mimedi_sim.plant.network import ASSAY_CELL
-from mimedi_sim.plant.photon_counter import ScreeningStation
+
+# Firmware and models are imported when a station is made: a batch without them shall not wait for their libraries.
+if TYPE_CHECKING:
+    from mimedi_sim.firmware.grbl import GrblFirmware
+    from mimedi_sim.firmware.shdlc import FlowCable
+    from mimedi_sim.plant.enclosure import Enclosure
+    from mimedi_sim.plant.gantry import GantryMechanics
+    from mimedi_sim.plant.photon_counter import ScreeningStation
 
 GANTRY_TRAVEL_MM = (380.0, 1520.0, 360.0)
 """Of X, Y and the telescope Z (urdf/gantry.xacro); machine position 0 is the upper end of each joint."""
@@ -73,15 +72,12 @@ class LazyLine:
 
     def power_cycle(self, now_s: float) -> None:
         """Lose and regain power."""
-        firmware = self._made
-        if isinstance(firmware, GrblFirmware):
-            firmware.power_cycle(now_s)
-        elif isinstance(firmware, (PhotonCounterFirmware, ShdlcLine, scpi.ScpiFirmware)):
-            firmware.power_cycle()
+        if isinstance(self._made, PowerCycled):
+            self._made.power_cycle(now_s)
 
     def take_unasked(self, now_s: float) -> bytes:
         """Return what the instrument has to say though nobody asked."""
-        return self._made.take_unasked(now_s) if isinstance(self._made, GrblFirmware) else b""
+        return self._made.take_unasked(now_s) if isinstance(self._made, Talkative) else b""
 
 
 class Stations:
@@ -120,6 +116,11 @@ class Stations:
             raise SiteError(f"instruments.{name}.addresses: {said}; possible: {known}")
 
     def _make(self, line: InstrumentLine) -> Firmware:
+        from mimedi_sim.firmware.modbus_enclosure import EnclosureLine
+        from mimedi_sim.firmware.photon_counter import PhotonCounterFirmware
+        from mimedi_sim.firmware.ppt import PptLine, PressureTransducer
+        from mimedi_sim.firmware.shdlc import ShdlcLine
+
         match line.protocol:
             case "modbus_enclosure":
                 return EnclosureLine(self.enclosure, line.addresses)
@@ -138,24 +139,29 @@ class Stations:
                 return self._analyser(line.protocol)
 
     def _cable(self, of: str, address: int) -> FlowCable:
+        from mimedi_sim.firmware.shdlc import FlowCable
+
         sensor = self.sensors.lines[of]
         return FlowCable(lambda now_s: sensor.measured_flow(self._flow(of, now_s), now_s), 0x13000 + address)
 
     def _analyser(self, protocol: str) -> Firmware:
+        from mimedi_sim.firmware import analytics as scpi
+        from mimedi_sim.plant import analytics as bench
+
         def sample(now_s: float) -> FloatArray:
             return self._content(ASSAY_CELL, now_s)
 
         match protocol:
             case "scpi_afm":
-                return scpi.AtomicForceMicroscope(ForceBench(self._seed, sample))
+                return scpi.AtomicForceMicroscope(bench.ForceBench(self._seed, sample))
             case "scpi_spr":
-                return scpi.SprReader(BindingBench(self._seed, self._start_s, sample))
+                return scpi.SprReader(bench.BindingBench(self._seed, self._start_s, sample))
             case "scpi_plate_reader":
-                return scpi.PlateReader(PlateBench(self._seed, sample))
+                return scpi.PlateReader(bench.PlateBench(self._seed, sample))
             case "scpi_droplet_reader":
-                return scpi.DropletReader(DropletBench(self._seed, sample))
+                return scpi.DropletReader(bench.DropletBench(self._seed, sample))
             case "scpi_cytometer":
-                return scpi.FlowCytometer(CytometryBench(self._seed, sample))
+                return scpi.FlowCytometer(bench.CytometryBench(self._seed, sample))
         raise SiteError(f"protocol {protocol} is not one of the plant's stations")
 
     # -- the stations -------------------------------------------------------------------------------------
@@ -163,6 +169,8 @@ class Stations:
     @cached_property
     def enclosure(self) -> Enclosure:
         """Air, doors, decontamination, emergency stop."""
+        from mimedi_sim.plant.enclosure import Enclosure
+
         made = Enclosure(self._seed, self._start_s)
         made.on_trip(self._emergency_stop)
         made.on_reset(self._restore_power)
@@ -171,17 +179,23 @@ class Stations:
     @cached_property
     def mechanics(self) -> GantryMechanics:
         """The gantry's mechanics; a cassette stands in every dock of the site that names one."""
+        from mimedi_sim.plant.gantry import GantryMechanics
+
         cassettes = {label: dock for dock, label in self._site.cassettes.items()}
         return GantryMechanics(GANTRY_TRAVEL_MM, self._site.docks, cassettes, start=(-190.0, -760.0, -40.0))
 
     @cached_property
     def gantry(self) -> GrblFirmware:
         """The gantry's controller."""
+        from mimedi_sim.firmware.grbl import GrblFirmware
+
         return GrblFirmware(self.mechanics, GANTRY_SETTINGS)
 
     @cached_property
     def screening(self) -> ScreeningStation:
         """Photon detector with its aliquot."""
+        from mimedi_sim.plant.photon_counter import ScreeningStation
+
         return ScreeningStation(self._seed, self._start_s)
 
     def _emergency_stop(self, now_s: float) -> None:
