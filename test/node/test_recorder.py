@@ -24,7 +24,7 @@ from recorder_bench import NAMESPACE, Bench, RecorderProcess, event
 from mimedi_msgs.msg import Alarm, CellTrack, CellTrackArray, GroundTruth, Measurement, Telemetry
 from mimedi_nodes.commands.report import main as report_command
 from mimedi_nodes.commands.verify import main as verify_command
-from mimedi_nodes.nodes import qos
+from mimedi_nodes.nodes import desk, qos
 from mimedi_nodes.records.outbox import Outbox
 from mimedi_nodes.records.summary import read_events
 
@@ -357,7 +357,29 @@ def test_a_later_review_keeps_the_earlier_files(bench: Bench, recorder: Recorder
     assert json.loads((folder / "summary_1.json").read_text()) == json.loads(first)
     assert json.loads((folder / "summary.json").read_text()) == json.loads(second) != json.loads(first)
     report = recorder.verify("B1")
-    assert (report.verdict, report.attachments) == ("intact", 4)
+    assert (report.verdict, report.attachments) == ("intact", 6)
+    for name in ("report.pdf", "report_1.pdf"):
+        assert (folder / name).read_bytes().startswith(b"%PDF")
+
+
+def test_what_people_bring_to_the_desk_is_taken_by_the_running_recorder(
+    bench: Bench, recorder: RecorderProcess
+) -> None:
+    bench.append([start(), event(2, "coordinator", kind="batch_ended", state="completed")])
+    signature = {"meaning": "released", "signer": "eva", "count": 2}
+    told = [
+        desk.leave(recorder.runs, "B1", 1.0, "laboratory_result", "laboratory", "sterility", "", {"test": "sterility"}),
+        desk.leave(recorder.runs, "B1", 1.0, "signature", "eva", "released", "", signature),
+    ]
+
+    def taken() -> list[str]:
+        rows = read_events(recorder.runs / "B1")
+        return [e.kind for e in rows if e.producer == told[0].producer]
+
+    bench.until(lambda: len(taken()) == 2, "the desk's events on record")
+    # What is no signature of anybody goes on record as refused.
+    assert taken() == ["laboratory_result", "signature_refused"]
+    assert recorder.verify("B1").verdict == "intact"
 
 
 def test_append_answers_while_a_review_is_at_work(bench: Bench, recorder: RecorderProcess) -> None:
