@@ -185,9 +185,10 @@ class Plant:
         drive = self._instruments.drive(self._faults.overrides)
         wanted = {vessel: self._instruments.set_points(vessel) for vessel in self._reactors}
         self._watch_occlusions(time_s)
-        if self.stations.senses_lines:
+        moved = flows != self._flows
+        if self.stations.senses_lines and (moved or self._faults.overrides.resistances):
             self._tell_sensors(time_s)
-        if flows == self._flows and drive == self._drive and all(
+        if not moved and drive == self._drive and all(
             wanted[vessel] == reactor.set_points for vessel, reactor in self._reactors.items()
         ):
             return
