@@ -60,6 +60,9 @@ class PopulationSummary:
     flow_rate_ul_min: float                 # µL/min, profile's mean speed x channel section; NaN without flow
     doublet_fraction: float                 # share of cells that travel stuck to another, 0..1
     class_counts: tuple[int, int, int]      # none, 1, 2
+    diameter_mean: Interval                 # µm
+    doublets: Interval                      # the doublet fraction
+    class_shares: tuple[Interval, Interval, Interval]
 
 
 @dataclass(slots=True)
@@ -233,6 +236,9 @@ class PopulationEstimator:
         px_mm = self.settings.um_per_px * 1e-3
         section_mm2 = self.settings.channel_width_um * self.settings.channel_depth_um * 1e-6
         classes = np.bincount([cell.cell_class for cell in cells], minlength=3)
+        distinct = self._distinct_share(counts, steps) / (1.0 + _MISREAD) if cells else 1.0
+        shares = [wilson_interval(int(count), len(cells), self.confidence, distinct) for count in classes]
+        doublets = doublet_interval(*self._doublets(), self.confidence, distinct)
         return PopulationSummary(
             confidence=self.confidence, frames_used=self._used, frames_dropped=self._dropped,
             cells_counted=len(cells), cells_per_frame=float(counts.sum() / self._used) if self._used else math.nan,
@@ -245,8 +251,9 @@ class PopulationEstimator:
             velocity_mean_mm_s=float(speed.mean()) * px_mm if len(speed) and self._flow_known else math.nan,
             # mm/s x mm² = µL/s.
             flow_rate_ul_min=abs(self._flow_speed) * px_mm * section_mm2 * 60.0,
-            doublet_fraction=self._doublets() if cells else math.nan,
-            class_counts=(int(classes[0]), int(classes[1]), int(classes[2])))
+            doublet_fraction=doublets.value, class_counts=(int(classes[0]), int(classes[1]), int(classes[2])),
+            diameter_mean=mean_interval(diameter, self.confidence, distinct), doublets=doublets,
+            class_shares=(shares[0], shares[1], shares[2]))
 
     def _with_hidden_cells(self, seen: Interval, cells: list[_Cell], diameter_um: NDArray[np.float64]) -> Interval:
         """The concentration with the cells that others hid, and with what is uncertain about their number."""
@@ -269,7 +276,8 @@ class PopulationEstimator:
         carried = counts * (1.0 + np.minimum(np.abs(steps), 1.0) * (self._used - 1)) / self._used
         return min(1.0, float(carried.sum()) / len(counts))
 
-    def _doublets(self) -> float:
+    def _doublets(self) -> tuple[int, int]:
+        """Cells that travel stuck to another, and all cells counted."""
         counted = self._counted()
         stuck: set[int] = set()
         for (first, second), frames in self._pairs.items():
@@ -278,7 +286,7 @@ class PopulationEstimator:
             common = min(counted[first].stay, counted[second].stay)
             if frames >= _DOUBLET_FRAMES and frames >= _DOUBLET_SHARE * common:
                 stuck |= {first, second}
-        return len(stuck) / len(counted)
+        return len(stuck), len(counted)
 
 
 def repeated_sightings(step: NDArray[np.float64], frames: int) -> NDArray[np.float64]:
@@ -337,6 +345,39 @@ def _chi_square(freedom: float, upper_tail: float) -> float:
     from scipy.special import chdtri
 
     return float(chdtri(freedom, upper_tail))
+
+
+def poisson_interval(count: int, confidence: float) -> Interval:
+    """Mean of a Poisson number of which `count` were seen, with Garwood's exact interval (Biometrika 28 (1936) 437)."""
+    tail = (1.0 - confidence) / 2.0
+    low = _chi_square(2.0 * count, 1.0 - tail) / 2.0 if count else 0.0
+    return Interval(float(count), low, _chi_square(2.0 * count + 2.0, tail) / 2.0)
+
+
+def doublet_interval(stuck: int, cells: int, confidence: float, distinct_share: float = 1.0) -> Interval:
+    """Share of `cells` that are stuck to another; NaN for no cells.
+
+    What comes independently is an object of one cell or of two: of the objects a share q is doublets (Wilson's
+    interval), and of the cells 2 q / (1 + q) are in them.
+    """
+    pairs = (stuck + 1) // 2
+    objects = wilson_interval(pairs, cells - pairs, confidence, distinct_share)
+    return Interval(*(2.0 * q / (1.0 + q) for q in (objects.value, objects.low, objects.high)))
+
+
+def mean_interval(values: NDArray[np.float64], confidence: float, distinct_share: float = 1.0) -> Interval:
+    """Mean of independent values (N,) with Student's interval; NaN for fewer than two.
+
+    `distinct_share`: as in `wilson_interval`.
+    """
+    count = len(values) * distinct_share
+    if len(values) < 2 or count <= 1.0:
+        return Interval(float(values.mean()) if len(values) else math.nan, math.nan, math.nan)
+    from scipy.special import stdtrit
+
+    reach = float(stdtrit(count - 1.0, 0.5 + confidence / 2.0)) * float(values.std(ddof=1)) / math.sqrt(count)
+    mean = float(values.mean())
+    return Interval(mean, mean - reach, mean + reach)
 
 
 def wilson_interval(successes: int, trials: int, confidence: float, distinct_share: float = 1.0) -> Interval:
