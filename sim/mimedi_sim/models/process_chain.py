@@ -40,6 +40,8 @@ class BatchSchedule:
     perfusion_vvd: float = 1.0
     harvest_at_h: float = 240.0
     wash_recovery: float = 0.90
+    sampled_share: float = 0.0
+    """Share of the aliquot that goes into samples before it is sorted."""
     sort_volume_ml: float | None = None
     """Sample volume that is sorted; None: as much as dilutes the aliquot to pbmc_per_ml."""
     wash_residual: float = 1.0
@@ -52,10 +54,12 @@ class BatchSchedule:
     conditions: CultureConditions = field(default_factory=CultureConditions)
 
 
-PROCESS = BatchSchedule(energy_j_m3=14.045, sort_volume_ml=41.0, wash_residual=0.03, grow_on_h=4.5)
-"""What PROCESS.md does otherwise than PHYSICS §12: 5.3 Vpp are 14.045 J/m³; 40 mL and their beads are sorted whatever
-they hold; the vector is washed out on day 2, and lactate with it; the culture grows on while its last sample is
-tested."""
+PROCESS = BatchSchedule(
+    energy_j_m3=14.045, sampled_share=0.021, sort_volume_ml=39.5, wash_residual=0.03, grow_on_h=4.5
+)
+"""What PROCESS.md does otherwise than PHYSICS §12: 5.3 Vpp are 14.045 J/m³; 0.8 of 38.5 mL are sampled; 40 mL with
+their beads are sorted whatever they hold; the vector is washed out on day 2, and lactate with it; the culture grows on
+while its last sample is tested."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +86,7 @@ def nominal_sort(
     share = population_recovery(
         default_population(), plan.energy_j_m3 * donor.acoustic_efficiency, plan.residence_time_s, geometry=chip
     )
-    count = donor.pbmc_count
+    count = donor.pbmc_count * (1.0 - plan.sampled_share)
     fed = {
         "t_cell": count * donor.t_fraction,
         "monocyte": count * donor.monocyte_fraction,

@@ -21,9 +21,9 @@ class Distribution:
 
     median_error, low_error, high_error are relative deviations from the reference (NaN without one).
     median_sampling is the half-width of the median's 95 % confidence interval, relative to it. paired_low, paired and
-    paired_high are the deviations of the three quantiles from those of the idealised chain with the same donors and the
-    steps of PROCESS (models.process_chain): what the plant itself changes, free of which donors were drawn (NaN
-    without).
+    paired_high are the deviations from the idealised chain with the same donors and the steps of PROCESS
+    (models.process_chain), the median batch by batch, the tails quantile by quantile: what the plant itself changes,
+    free of which donors were drawn (NaN without).
     """
 
     name: str
@@ -78,12 +78,13 @@ def distributions(
 
 
 def _distribution(name: str, values: np.ndarray, reference: Reference | None, chain: np.ndarray) -> Distribution:
-    values = np.sort(values)
+    unsorted, values = values, np.sort(values)
     low, median, high = (float(q) for q in np.quantile(values, QUANTILES))
     paired = [math.nan] * 3
     if chain.size and np.all(np.isfinite(chain)) and np.all(chain != 0.0):
         paired = [got / float(ideal) - 1.0 for got, ideal in zip((low, median, high), np.quantile(chain, QUANTILES),
                                                                  strict=True)]
+        paired[1] = float(np.median(unsorted / chain)) - 1.0  # batch by batch: free of the donors' spread
     # Order statistics around the middle: distribution-free confidence interval of the median.
     half = MEDIAN_CONFIDENCE * math.sqrt(values.size) / 2.0
     first = max(0, math.floor(values.size / 2.0 - half))
