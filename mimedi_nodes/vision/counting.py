@@ -7,7 +7,7 @@ from collections import deque
 from typing import NamedTuple
 
 from mimedi_nodes.vision.frame import FrameTracks
-from mimedi_nodes.vision.population import Interval, poisson_interval
+from mimedi_nodes.vision.intervals import Interval, poisson_interval
 from mimedi_nodes.vision.settings import VisionInputError
 
 _SAME_FRAMES = 3

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from mimedi_nodes.vision.background import Background
 from mimedi_nodes.vision.detector import CellDetector
 from mimedi_nodes.vision.frame import CameraHealth, check_image
-from mimedi_nodes.vision.population import Interval, wilson_interval
+from mimedi_nodes.vision.intervals import Interval, wilson_interval
 from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
 
 FloatArray = NDArray[np.float64]

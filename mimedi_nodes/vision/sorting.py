@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from mimedi_nodes.vision.population import Interval, wilson_interval
+from mimedi_nodes.vision.intervals import Interval, wilson_interval
 from mimedi_nodes.vision.settings import VisionInputError
 
 

@@ -14,9 +14,10 @@ from vision_blobs import settings as vision_settings
 
 from mimedi_nodes.vision.coincidence import PairCounter
 from mimedi_nodes.vision.frame import FrameTracks
+from mimedi_nodes.vision.intervals import concentration_interval, wilson_interval
 from mimedi_nodes.vision.medians import median, percentile
 from mimedi_nodes.vision.order_statistics import percentile_in_time
-from mimedi_nodes.vision.population import concentration_interval, repeated_sightings, wilson_interval
+from mimedi_nodes.vision.population import repeated_sightings
 from mimedi_nodes.vision.tracker import CellTracker
 
 

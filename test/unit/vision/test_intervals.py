@@ -15,7 +15,7 @@ from vision_blobs import WALL_BOTTOM, WALL_TOP, WIDTH, profile
 
 from mimedi_nodes.vision.counting import CountingLine
 from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
-from mimedi_nodes.vision.population import (
+from mimedi_nodes.vision.intervals import (
     Interval,
     concentration_interval,
     doublet_interval,

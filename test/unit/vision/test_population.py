@@ -10,7 +10,8 @@ import pytest
 from vision_blobs import HEIGHT, RATE_HZ, UM_PER_PX, WALL_BOTTOM, WALL_TOP, WIDTH, flow_movie, settings
 
 from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
-from mimedi_nodes.vision.population import PopulationEstimator, concentration_interval, wilson_interval
+from mimedi_nodes.vision.intervals import concentration_interval, wilson_interval
+from mimedi_nodes.vision.population import PopulationEstimator
 from mimedi_nodes.vision.settings import VisionInputError
 from mimedi_nodes.vision.tracker import CellTracker
 from mimedi_nodes.vision.viability import dye_threshold
