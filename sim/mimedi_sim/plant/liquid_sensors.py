@@ -106,21 +106,25 @@ def line_of(pump: str) -> str:
 
 
 class LiquidSensors:
-    """All lines of the workcell."""
+    """All lines of the workcell. What the pumps do is noted when it changes and worked out when somebody reads."""
 
     def __init__(self, seed: int, start_s: float) -> None:
-        self.lines = {
+        self._lines = {
             name: LiquidLine(seed, name, start_s, through_chip=through) for name, through in LINES.items()
         }
-        self._known: tuple[object, ...] = ()
+        self._noted: list[tuple[float, Mapping[str, float], Mapping[str, float]]] = []
+
+    @property
+    def lines(self) -> Mapping[str, LiquidLine]:
+        """The lines by name, as they are after everything that was adopted."""
+        for time_s, pushed, occlusions in self._noted:
+            for name, line in self._lines.items():
+                mine = [pump for pump in pushed if line_of(pump) == name]
+                factor = max((occlusions.get(pump, 1.0) for pump in mine), default=1.0)
+                line.push(time_s, sum(pushed[pump] for pump in mine), factor)
+        self._noted.clear()
+        return self._lines
 
     def adopt(self, time_s: float, pushed_ul_s: Mapping[str, float], occlusions: Mapping[str, float]) -> None:
         """Take what the plungers push out, by pump, and the occlusion factors that hold from time_s on."""
-        known = (tuple(pushed_ul_s.items()), tuple(occlusions.items()))
-        if known == self._known:
-            return
-        self._known = known
-        for name, line in self.lines.items():
-            mine = [pump for pump in pushed_ul_s if line_of(pump) == name]
-            factor = max((occlusions.get(pump, 1.0) for pump in mine), default=1.0)
-            line.push(time_s, sum(pushed_ul_s[pump] for pump in mine), factor)
+        self._noted.append((time_s, pushed_ul_s, occlusions))

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from mimedi_nodes.modules.site import InstrumentLine, Site, SiteError
 from mimedi_sim.firmware.base import Firmware, PowerCycled, Talkative
 from mimedi_sim.plant.ledger import INDEX, VIABLE, FloatArray
-from mimedi_sim.plant.liquid_sensors import LineFlow, LiquidSensors
+from mimedi_sim.plant.liquid_sensors import LINES, LineFlow, LiquidSensors
 from mimedi_sim.plant.network import ASSAY_CELL
 
 # Firmware and models are imported when a station is made: a batch without them shall not wait for their libraries.
@@ -109,7 +109,7 @@ class Stations:
         if line.protocol == "modbus_enclosure":
             possible = ("particle_counter", "controller", "vhp_generator", "safety_relay")
         elif line.protocol in ("shdlc_flow", "ppt_pressure"):
-            possible = tuple(self.sensors.lines)
+            possible = tuple(LINES)
         unknown = sorted(set(line.addresses) - set(possible))
         if unknown or (possible and not line.addresses):
             said, known = ", ".join(unknown) or "empty", ", ".join(possible) or "none"
@@ -132,7 +132,7 @@ class Stations:
                 return ShdlcLine({address: self._cable(of, address) for of, address in line.addresses.items()})
             case "ppt_pressure":
                 return PptLine({
-                    address: PressureTransducer(self.sensors.lines[of].measured_pa, serial_number=5000 + address)
+                    address: PressureTransducer(self._pressure(of), serial_number=5000 + address)
                     for of, address in line.addresses.items()
                 })
             case _:
@@ -141,8 +141,12 @@ class Stations:
     def _cable(self, of: str, address: int) -> FlowCable:
         from mimedi_sim.firmware.shdlc import FlowCable
 
-        sensor = self.sensors.lines[of]
-        return FlowCable(lambda now_s: sensor.measured_flow(self._flow(of, now_s), now_s), 0x13000 + address)
+        return FlowCable(
+            lambda now_s: self.sensors.lines[of].measured_flow(self._flow(of, now_s), now_s), 0x13000 + address
+        )
+
+    def _pressure(self, of: str) -> Callable[[float], float]:
+        return lambda now_s: self.sensors.lines[of].measured_pa(now_s)
 
     def _analyser(self, protocol: str) -> Firmware:
         from mimedi_sim.firmware import analytics as scpi
