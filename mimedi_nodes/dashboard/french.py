@@ -197,9 +197,9 @@ FRENCH: dict[str, str] = {
     "Cameras and calibration": "Caméras et étalonnage",
     "Microscope": "Microscope",
     "Sorter camera": "Caméra du trieur",
-    "{share} of the cells go through the centre": "{share} des cellules passent au centre",
+    "{share} of the cells go through the centre": "{share} des cellules au centre",
     "Sightings: ● {alive} alive or unknown, × {dead} dead by dye": (
-        "Observées : ● {alive} vivantes ou inconnues, × {dead} mortes (colorant)"
+        "Vues : ● {alive} vivantes ou ?, × {dead} mortes"
     ),
     "no picture yet": "pas encore d’image",
     "spread {width} µm": "largeur {width} µm",

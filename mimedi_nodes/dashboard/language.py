@@ -44,7 +44,7 @@ def later(text: str) -> str:
     return text
 
 
-def tr(text: str, **values: object) -> str:
+def tr(text: str, /, **values: object) -> str:
     """Return a text in the chosen language, `{name}` in it replaced by a value."""
     said = FRENCH[text] if _chosen == "fr" else text
     return said.format(**values) if values else said

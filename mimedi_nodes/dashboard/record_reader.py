@@ -113,7 +113,7 @@ def read_record(run: Path) -> RecordView:
             for n, e in enumerate(events, 1)
         ),
         tuple((r.title, str(r.criterion), _value(r.value, r.unit), r.verdict) for r in reviewed.rows),
-        tuple((s.meaning, s.name, s.role, s.wall_time, s.comment) for s in signatures),
+        tuple((s.meaning, s.name, s.role, s.signed_at, s.comment) for s in signatures),
     )
 
 
@@ -199,6 +199,8 @@ class RecordReader:
                 self._give(act())
             except (WorkcellError, RecordError, OSError, ValueError) as error:
                 self._give(Failed(what, str(error)))
+            except Exception as error:  # noqa: BLE001 - shown, and the window can still be asked for other things
+                self._give(Failed(what, f"this is a fault of the program: {error!r}"))
 
 
 def _day(time_s: float) -> str:

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from . import theme, wording
 from .board import Board
 from .language import tr
-from .parts import Panel, label, set_mark, set_text
+from .parts import ElidedLabel, Panel, label, set_mark, set_text
 from .qt import QtGui, QtWidgets, pyqtgraph
 from .views import (
     HistogramView,
@@ -94,9 +94,10 @@ class VisionBoard(Board):
         self.dead = pyqtgraph.ScatterPlotItem(size=7, pen=pyqtgraph.mkPen(theme.TEXT), brush=None, symbol="x")
         for item in (self.alive, self.dead):
             self.cloud.addItem(item)
-        self.cloud_title = label("title", "", "cloud_title")
-        self.camera_lines = {name: label("", "", f"{name}_health") for name in self.health}
+        self.cloud_title = ElidedLabel("title", "cloud_title")
+        self.camera_lines = {name: ElidedLabel("", f"{name}_health") for name in self.health}
         self.focus = label("mid", "", "focus")
+        self.focus.setWordWrap(True)
         self.counted = label("", "", "counted")
         self.counted.setWordWrap(True)
         self.calibration = label("", "", "calibration")
@@ -168,7 +169,7 @@ class VisionBoard(Board):
             lost = dropped is not None and dropped.value > 0.0
             if lost:
                 text += "  ·  " + tr("{count} frames lost", count=f"{dropped.value:.0f}")
-            set_text(self.camera_lines[name], f"{names[name]}: {text}")
+            self.camera_lines[name].set_whole(f"{names[name]}: {text}")
             set_mark(self.camera_lines[name], "attention", "held" if lost else "")
         self._show_values()
         if self._dirty:
@@ -238,8 +239,7 @@ class VisionBoard(Board):
         dead = [(d, deformation) for d, deformation, dead in known if dead == 1]
         self.alive.setData([d for d, _ in alive], [i for _, i in alive])
         self.dead.setData([d for d, _ in dead], [i for _, i in dead])
-        set_text(
-            self.cloud_title,
+        self.cloud_title.set_whole(
             tr("Sightings: ● {alive} alive or unknown, × {dead} dead by dye", alive=len(alive), dead=len(dead)),
         )
 

@@ -1,0 +1,529 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The six boards' real widgets, drawn off-screen and clicked, without ROS."""
+
+import ast
+import math
+import os
+import sqlite3
+import string
+import sys
+import time
+from pathlib import Path
+
+import dashboard_scene as scene
+import pytest
+
+from mimedi_nodes.commands.people import Place, registry
+from mimedi_nodes.dashboard import boards, forecast, language, theme
+from mimedi_nodes.dashboard.alarm_board import FloodMeter
+from mimedi_nodes.dashboard.french import FRENCH
+from mimedi_nodes.dashboard.gantt import Timeline
+from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
+from mimedi_nodes.dashboard.run_history import history_of, plan_of
+from mimedi_nodes.dashboard.views import (
+    AlarmPriority,
+    AlarmState,
+    AlarmsView,
+    AlarmView,
+    HistoryView,
+    MeasurementView,
+    ModuleView,
+    PictureView,
+    PlanView,
+    PresenceView,
+    Reply,
+    Request,
+    RequestKind,
+    SpanView,
+)
+from mimedi_nodes.modules.registry import config_folder, manifests
+from mimedi_nodes.process.recipe_loader import load_recipe
+from mimedi_nodes.process.service_state import ServiceState
+from mimedi_nodes.records.batch_record import BatchRecord
+from mimedi_nodes.records.events import RecordEvent
+from mimedi_nodes.records.heads import Signer
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "records"))
+from nominal_batch import BATCH, nominal_batch
+
+NAME = "A. Martin"
+DAY_S = 86400.0
+SOURCES = Path(boards.__file__).parent
+
+
+@pytest.fixture(scope="module")
+def application():
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
+
+
+class Steady:
+    """A steady clock in the test's hand."""
+
+    now_s = 1000.0
+
+    def __call__(self):
+        return self.now_s
+
+
+@pytest.fixture
+def show(application, tmp_path):
+    """Makes boards at 1280 x 800 with a clock in the test's hand."""
+    made = []
+
+    def make(name, runs=tmp_path):
+        board = boards.make(name, scene.MODULES, runs)
+        board.clock = board.now_s = Steady()
+        for part in ("mimic", "microscope"):
+            if hasattr(board, part):
+                getattr(board, part)._now_s = board.clock
+        board.requests = []
+        board.requested.connect(board.requests.append)
+        board.resize(1280, 800)
+        board.show()
+        made.append(board)
+        return board
+
+    yield make
+    for board in made:
+        if hasattr(board, "close_reader"):
+            board.close_reader()
+        board.close()
+        board.deleteLater()
+    application.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+
+
+def text(board, name):
+    found = board.findChild(QtWidgets.QLabel, name)
+    assert found is not None, name
+    return found.whole() if hasattr(found, "whole") else found.text()
+
+
+def mark(board, name):
+    return board.findChild(QtWidgets.QLabel, name).property("attention")
+
+
+def until(condition, what, deadline_s=20.0):
+    end_s = time.monotonic() + deadline_s
+    while not condition():
+        QtWidgets.QApplication.processEvents(QtCore.QEventLoop.AllEvents, 20)
+        assert time.monotonic() < end_s, what
+
+
+# --- all boards ---
+
+
+@pytest.mark.parametrize("name", ["overview", *boards.SIX])
+@pytest.mark.parametrize("tongue", language.LANGUAGES)
+def test_every_board_fits_takes_everything_and_keeps_its_settings(show, name, tongue):
+    language.choose(tongue)
+    try:
+        board = show(name)
+        board.show_items(scene.everything())
+        board.refresh()
+        QtWidgets.QApplication.processEvents()
+        hint = board.minimumSizeHint()
+        assert (hint.width() <= 1280, hint.height() <= 800) == (True, True), hint
+        assert not board.grab().isNull()
+        board.operator.setText(NAME)
+        kept = board.settings()
+        other = show(name)
+        other.restore(kept)
+        assert other.settings() == kept
+        other.restore({"zoom": "nonsense", "quantities": "{", "span": "x", "target": "99"})  # of another version
+    finally:
+        language.choose("en")
+
+
+@pytest.mark.parametrize("name", ["workcell", "batch", "trends", "vision"])
+def test_what_is_normal_is_grey(show, name):
+    board = show(name)
+    items = [scene.everybody(), *scene.modules(), scene.plan(), scene.batch(), *scene.culture(), *scene.values()]
+    board.show_items(items)
+    board.refresh()
+    QtWidgets.QApplication.processEvents()
+    image = board.grab().toImage()
+    pixels = [image.pixelColor(x, y) for x in range(0, 1280, 3) for y in range(0, 800, 3)]
+    # Dark strokes of curves and of the now-line are no alarm: those are bright and strong.
+    loud = [c.name() for c in pixels if c.saturation() > 150 and c.value() > 160]
+    assert loud == []
+
+
+def texts_of_the_code():
+    """Every text that the code gives to tr() or later()."""
+    found = {}
+    for path in sorted(SOURCES.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if named in ("tr", "later") and node.args and isinstance(node.args[0], ast.Constant):
+                found[node.args[0].value] = path.name
+    return found
+
+
+def test_every_text_is_there_in_french_with_the_same_values_and_none_too_many():
+    said = texts_of_the_code()
+    assert set(said) == set(FRENCH)
+
+    def places(text):
+        return {field for _, field, _, _ in string.Formatter().parse(text) if field is not None}
+
+    assert {k: places(k) for k in FRENCH} == {k: places(v) for k, v in FRENCH.items()}
+    assert all(k.count("&") == v.count("&") for k, v in FRENCH.items())  # each button keeps a key
+
+
+def test_the_language_is_that_of_the_session_and_others_are_refused(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
+    assert language.preferred() == "fr"
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert language.preferred() == "en"
+    with pytest.raises(ValueError, match="not one of en, fr"):
+        language.choose("de")
+
+
+# --- workcell ---
+
+
+def test_the_mimic_says_states_contents_and_what_is_stale(show):
+    board = show("workcell")
+    board.show_items([scene.everybody(), *scene.modules(), *scene.values(), scene.batch()])
+    board.grab()
+    assert board.mimic.boxes["incubator"] == "EXECUTE"
+    assert board.mimic.boxes["medium"] == "5.25 L"
+    assert board.mimic.boxes["sorted"] == "9.8 mL"
+    assert "not measured" in board.mimic.boxes["enclosure"]
+    board.clock.now_s += 6.0
+    board.grab()
+    assert board.mimic.boxes["incubator"] == "EXECUTE?"
+    board.show_items([ModuleView("enclosure", ServiceState.EXECUTE), ModuleView("incubator", ServiceState.HELD)])
+    quantities = {"grade": 1.0, "particles_05_per_m3": 812.0, "doors_open": 1.0}
+    board.show_items([MeasurementView("enclosure", name, value, "", 1.0) for name, value in quantities.items()])
+    image = board.grab().toImage()
+    assert board.mimic.boxes["enclosure"].startswith("DOOR OPEN  ·  Enclosure: grade A")
+    assert "812 particles" in board.mimic.boxes["enclosure"]
+    held = {image.pixelColor(x, y).name() for x in range(0, 1280, 2) for y in range(130, 800, 2)}
+    assert theme.HELD in held
+
+
+def test_a_vessel_that_nobody_weighs_has_no_content(show):
+    board = show("workcell")
+    board.show_items(scene.modules())
+    board.grab()
+    assert board.mimic.boxes["dose_bag"] == "–"
+
+
+# --- batch ---
+
+
+def test_the_chart_follows_plan_record_and_what_is_heard():
+    line = Timeline()
+    line.take_plan(PlanView("r", (SpanView("a.x.one", 0.0, 100.0), SpanView("a.y.two", 100.0, 300.0))))
+    start = {"time_s": 1000.0, "process_day": 0.0}
+    line.take_batch(scene.batch(phase_id="a.x.one", **start))
+    line.take_batch(scene.batch(phase_id="a.y.two, a.z.side", time_s=1200.0, process_day=200.0 / DAY_S))
+    assert line.rows() == ["a.x", "a.y", "a.z"]
+    done = {span.path: span for span in line.done()}
+    assert (done["a.x.one"].start_s, done["a.x.one"].end_s) == (1000.0, 1200.0)
+    assert math.isnan(done["a.y.two"].end_s)
+    spans = (SpanView("a.x.one", 990.0, 1100.0), SpanView("a.y.two", 1100.0, 5000.0), SpanView("b.q.later", 2000.0))
+    line.take_history(HistoryView("B2026-0117", spans))
+    done = {span.path: span for span in line.done()}
+    assert done["a.x.one"].end_s == 1100.0  # the record knows better
+    assert math.isnan(done["a.y.two"].end_s)  # a replayed batch has not come so far
+    assert "b.q.later" not in done
+    line.take_batch(scene.batch(batch_id="OTHER", phase_id="", **start))
+    assert line.done() == []
+
+
+def test_the_plan_of_the_shipped_recipe_is_in_order_and_as_long_as_the_forecast_says():
+    recipe = load_recipe(config_folder() / "recipes" / "car_t_cd19.yaml", manifests())
+    plan = plan_of(recipe)
+    assert len(plan.spans) > 25
+    assert all(span.end_s > span.start_s for span in plan.spans)
+    assert 9.0 * DAY_S < max(span.end_s for span in plan.spans) < 14.0 * DAY_S
+
+
+def test_history_is_read_from_the_events_of_a_record():
+    def event(n, time_s, kind, what, **data):
+        return RecordEvent("coordinator", n, "B1", time_s, "2026-01-01T00:00:00Z", kind, "coordinator", what, "", data)
+
+    events = [
+        event(1, 0.0, "phase_intended", "a.b.c"),
+        event(2, 9.0, "step_ended", "a.b.c", status="succeeded"),
+        event(3, 9.0, "phase_intended", "a.b.d"),
+        event(4, 20.0, "alarm_raised", "x.y"),
+        event(5, 30.0, "step_ended", "a.b.d", status="aborted"),
+        event(6, 31.0, "phase_intended", "a.b.e"),
+    ]
+    history = history_of("B1", events)
+    assert [(s.path, s.failed) for s in history.spans] == [("a.b.c", False), ("a.b.d", True), ("a.b.e", False)]
+    assert math.isnan(history.spans[-1].end_s)
+    assert history.alarms == ((20.0, "raised", "x.y", "coordinator"),)
+
+
+def test_commands_of_the_batch_board_are_those_of_the_state(show):
+    board = show("batch")
+    board.show_items([scene.everybody(), scene.batch()])
+    enabled = {str(c) for c, b in board.commands.buttons.items() if b.isEnabled()}
+    assert enabled == {"pause", "hold", "stop", "abort"}
+    board.operator.setText(NAME)
+    board.commands.buttons["hold"].click()
+    dialog = board.commands.dialog
+    assert dialog.who.text() == NAME
+    dialog.why.setText("a bag leaks")
+    dialog.confirm.click()
+    assert board.requests == [Request(RequestKind.COMMAND, "", "hold", NAME, "a bag leaks")]
+
+
+def test_a_question_is_answered_under_a_name_only(show):
+    board = show("batch")
+    board.show_items([scene.everybody(), scene.batch(), scene.question()])
+    QtWidgets.QApplication.processEvents()
+    board.prompt.buttons["Keep"].click()
+    assert board.requests == []
+    assert board.operator.property("missing") is True
+    board.operator.setText(NAME)
+    board.prompt.buttons["Keep"].click()
+    assert board.requests[0].act == "Keep"
+    board.show_items([Reply(board.requests[0], False, "closed")])
+    assert text(board, "prompt_told") == "not taken: closed"
+
+
+def test_the_forecast_of_an_exponential_culture_is_its_own_time_and_the_band_holds_it():
+    times = [3600.0 * k for k in range(48)]
+    cells = [1e8 * math.exp(0.5 * t / DAY_S) for t in times]
+    exact = forecast.reaches(times, cells, 1e9)
+    assert exact.at_s == pytest.approx(math.log(10.0) / 0.5 * DAY_S, rel=1e-9)
+    assert exact.rate_per_d == pytest.approx(0.5, rel=1e-9)
+    assert exact.latest_s - exact.earliest_s < 1.0
+
+
+def test_the_forecasts_band_covers_as_often_as_it_says():
+    import numpy as np
+
+    rng = np.random.default_rng(5)
+    times = [3600.0 * k for k in range(36)]
+    truth, inside, runs = 0.6 / DAY_S, 0, 400
+    for _ in range(runs):
+        noise = rng.normal(0.0, 0.05, len(times))
+        cells = [1e9 * math.exp(truth * t + n) for t, n in zip(times, noise, strict=True)]
+        found = forecast.reaches(times, cells, 3e9)
+        # The band is one of prediction: the next count, with its own scatter, crosses within it.
+        crossing = (math.log(3.0) + rng.normal(0.0, 0.05)) / truth
+        inside += found.earliest_s <= crossing <= found.latest_s
+    assert 0.92 <= inside / runs <= 0.98
+
+
+@pytest.mark.parametrize("cells", [[], [1e8] * 3, [1e8] * 40, [2e8 * 0.99**k for k in range(40)]])
+def test_no_forecast_without_growth(cells):
+    assert forecast.reaches([3600.0 * k for k in range(len(cells))], cells, 1e9) is None
+
+
+# --- alarms ---
+
+
+def an_alarm(name, state=AlarmState.UNACKNOWLEDGED, priority=AlarmPriority.MEDIUM):
+    return AlarmView(name, state, priority, "s", f"{name} seen", "do", 1.0)
+
+
+def test_the_chosen_alarm_tells_cause_consequence_and_response(show):
+    board = show("alarms")
+    board.show_items([scene.everybody(), AlarmsView((an_alarm("incubator.co2_low"),))])
+    assert "CO2" in text(board, "alarm_cause") or "gas" in text(board, "alarm_cause").lower()
+    assert text(board, "alarm_consequence") != "–"
+    assert text(board, "alarm_message") == "incubator.co2_low seen"
+    assert text(board, "alarm_headline") == "1 alarms, 1 wait"
+    assert mark(board, "alarm_headline") == "medium"
+
+
+@pytest.mark.parametrize("state", [s for s in AlarmState if s is not AlarmState.NORMAL], ids=lambda s: s.name)
+def test_only_the_acts_that_a_state_allows_are_offered(show, state):
+    board = show("alarms")
+    board.show_items([scene.everybody(), AlarmsView((an_alarm("a.b", state),))])
+    enabled = {act for act, button in board.buttons.items() if button.isEnabled()}
+    waiting = {AlarmState.UNACKNOWLEDGED, AlarmState.RETURNED_UNACKNOWLEDGED, AlarmState.LATCHED_UNACKNOWLEDGED}
+    silent = {AlarmState.SUPPRESSED_BY_DESIGN, AlarmState.OUT_OF_SERVICE}
+    expected = set() if state in silent else {"unshelve"} if state is AlarmState.SHELVED else {"shelve"}
+    if state in waiting:
+        expected = expected | {"acknowledge"}
+    elif state is AlarmState.LATCHED_ACKNOWLEDGED:
+        expected = expected | {"reset"}
+    assert enabled == expected
+    board.show_items([PresenceView(frozenset())])
+    assert not any(button.isEnabled() for button in board.buttons.values())
+    assert text(board, "alarm_headline") == "ALARMS NOT WATCHED"
+
+
+def test_shelving_asks_for_person_reason_and_time(show):
+    board = show("alarms")
+    board.show_items([scene.everybody(), AlarmsView((an_alarm("a.b"),))])
+    board.buttons["shelve"].click()
+    dialog = board.dialog
+    assert not dialog.confirm.isEnabled()
+    dialog.who.setText(NAME)
+    dialog.why.setText("valve is exchanged")
+    dialog.findChild(QtWidgets.QDoubleSpinBox, "shelve_hours").setValue(2.5)
+    dialog.confirm.click()
+    assert board.requests == [Request(RequestKind.ALARM, "a.b", "shelve", NAME, "valve is exchanged", 2.5)]
+    board.show_items([Reply(board.requests[0], False, "not now")])
+    assert text(board, "alarm_told") == "shelve a.b: refused: not now"
+
+
+def test_the_choice_stays_on_its_alarm_when_others_come(show):
+    board = show("alarms")
+    board.show_items([scene.everybody(), AlarmsView((an_alarm("a"), an_alarm("b", priority=AlarmPriority.LOW)))])
+    board.list.selectRow(1)
+    high = an_alarm("c", priority=AlarmPriority.HIGH)
+    board.show_items([AlarmsView((an_alarm("a"), an_alarm("b", priority=AlarmPriority.LOW), high))])
+    assert board.selected().alarm_id == "b"
+    assert board.list.item(0, 2).text() == "c"
+
+
+def test_the_flood_meter_begins_above_ten_and_ends_below_five():
+    meter = FloodMeter()
+    for k in range(11):
+        meter.raised(float(k))
+    assert (meter.count(10.0), meter.flood) == (11, True)
+    assert (meter.count(605.5), meter.flood) == (5, True)
+    assert (meter.count(606.5), meter.flood) == (4, False)
+    for k in range(10):
+        meter.raised(2000.0 + k)
+    assert (meter.count(2010.0), meter.flood) == (10, False)
+
+
+def test_alarms_that_stood_before_the_window_opened_are_no_flood(show):
+    board = show("alarms")
+    standing = tuple(an_alarm(f"a.n{k}") for k in range(20))
+    board.show_items([scene.everybody(), AlarmsView(standing)])
+    assert text(board, "flood") == "0 new in 10 min"
+    board.show_items([AlarmsView((*standing, *(an_alarm(f"b.n{k}") for k in range(11))))])
+    assert text(board, "flood") == "FLOOD  ·  11 new in 10 min"
+    board.clock.now_s += 601.0
+    board.refresh()
+    assert text(board, "flood") == "0 new in 10 min"
+
+
+def test_the_history_of_the_batch_is_listed_newest_first(show):
+    board = show("alarms")
+    board.show_items([scene.history()])
+    assert board.history.item(0, 1).text() == "raised"
+    assert board.history.item(1, 3).text() == NAME
+
+
+# --- vision, trends ---
+
+
+def test_both_cameras_show_their_age_and_what_was_lost(show):
+    board = show("vision")
+    board.show_items(scene.inspection())
+    board.refresh()
+    assert "shown a second" in text(board, "sorter_health")
+    board.show_items([MeasurementView("vision_qc", "frames_dropped", 3.0, "count", 1.0)])
+    board.clock.now_s += 30.0
+    board.refresh()
+    assert text(board, "sorter_health") == "Sorter camera: last picture 30 s ago"
+    assert "3 frames lost" in text(board, "microscope_health")
+    assert mark(board, "microscope_health") == "held"
+    assert "latency p50 2.4 ms" in text(board, "microscope_health")
+    assert not board.sorter.live
+
+
+def test_focusing_is_told_with_its_interval(show):
+    board = show("vision")
+    board.show_items([MeasurementView("vision_qc", "centre_fraction", 0.874, "1", 1.0, 0.83, 0.91)])
+    board.refresh()
+    assert text(board, "focus") == "87 % of the cells go through the centre  (95 %: 83 % to 91 %)"
+
+
+def test_a_picture_of_one_camera_does_not_reach_the_other(show):
+    board = show("vision")
+    board.show_items([PictureView(8, 8, bytes(192), 0.0, "sorter")])
+    assert board.microscope.canvas.image.isNull()
+    assert not board.sorter.image.isNull()
+
+
+def test_trends_offer_what_was_heard_and_draw_up_to_four(show):
+    board = show("trends")
+    board.show_items([scene.batch(), *scene.culture(50), *scene.values()])
+    board.refresh()
+    assert board.chosen() == list(boards.TrendBoard.__init__.__globals__["DEFAULT"])
+    item = board._items["transduction/stirring_rpm"]
+    item.setCheckState(0, QtCore.Qt.Checked)
+    assert "transduction/stirring_rpm" in board.chosen()
+    assert len(board.chosen()) == 4
+    assert len(board.plots) == 4
+    item.setCheckState(0, QtCore.Qt.Unchecked)
+    assert len(board.plots) == 3
+    days, _ = board._curves["incubator/liquid_temperature_c"].getOriginalDataset()
+    assert days[0] == pytest.approx(2.0, abs=0.01)
+
+
+def test_an_unknown_value_is_no_point(show):
+    board = show("trends")
+    board.show_items([MeasurementView("m", "ph", math.nan, "1", 1.0)])
+    assert board.series == {}
+
+
+# --- record ---
+
+
+BEN, FIRST = "correct horse battery", "phrase of the first day"
+
+
+@pytest.fixture
+def runs(tmp_path):
+    """A runs folder with one finished batch, and Ben, an operator."""
+    place = Place(tmp_path / "runs")
+    record = BatchRecord(place.runs / BATCH, Signer.load_or_create(place.keys))
+    record.append(nominal_batch())
+    record.close()
+    users = registry(place)
+    users.add("anna", "Anna Ruiz", ["administrator"], FIRST, None)
+    users.add("ben", "Ben Ode", ["operator"], FIRST, users.authenticate("anna", FIRST))
+    users.change_password("ben", FIRST, BEN)
+    return place.runs
+
+
+def sign_as(board, password, meaning="performed"):
+    board.buttons["sign"].click()
+    dialog = board.dialog
+    dialog.user.setText("ben")
+    dialog.password.setText(password)
+    dialog.meaning.setCurrentIndex(dialog.meaning.findData(meaning))
+    dialog.confirm.click()
+
+
+def test_a_record_is_read_verified_signed_and_an_edit_is_found(show, runs):
+    board = show("record", runs)
+    until(lambda: board.record is not None, "the record")
+    assert text(board, "record_name") == BATCH
+    assert board.record.verdict
+    assert len(board.record.events) == len(board.models["events"].rows) > 50
+    board.filter.setText("viability measurement")
+    assert 0 < len(board.models["events"].rows) < len(board.record.events)
+    board.buttons["verify"].click()
+    until(lambda: text(board, "record_verified").startswith("INTACT"), "verification")
+    sign_as(board, "not the password")
+    until(lambda: "user or password is wrong" in text(board, "record_verified"), "refusal")
+    assert board.dialog.password.text() == ""
+    assert board.record.signatures == ()
+    sign_as(board, BEN)
+    until(lambda: len(board.record.signatures) == 1, "signature")
+    assert board.record.signatures[0][:3] == ("performed", "Ben Ode", "operator")
+    assert board.tabs.tabText(3) == "Signatures (1)"
+    database = sqlite3.connect(runs / BATCH / "record.sqlite")
+    with database:
+        for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'").fetchall():
+            database.execute(f"DROP TRIGGER {name}")
+        column = database.execute("PRAGMA table_info(rows)").fetchall()
+        assert "why" in [row[1] for row in column]
+        database.execute("UPDATE rows SET why = 'nothing at all' WHERE rowid = 7")
+    database.close()
+    board.buttons["verify"].click()
+    until(lambda: text(board, "record_verified").startswith("ALTERED"), "the edit is found")
+    assert mark(board, "record_verified") == "high"
+
+
+def test_an_empty_runs_folder_says_so(show, tmp_path):
+    board = show("record")
+    until(lambda: "No records in" in text(board, "record_name"), "list of runs")
+    assert not board.buttons["verify"].isEnabled()
