@@ -3,7 +3,7 @@
 
 WITH_ROS = (
     "demo", "produce", "status", "watch", "alarms", "answer", "pause", "resume", "hold", "restart", "stop", "abort",
-    "replay", "dashboard",
+    "replay", "dashboard", "sim",
 )  # fmt: skip
 """Commands that need the built interfaces."""
 WITHOUT_ROS = (

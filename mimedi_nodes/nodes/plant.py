@@ -199,11 +199,15 @@ class PlantNode(Node):
             if not math.isnan(request.speed) and request.speed <= 0.0:
                 reply.message = f"speed is {request.speed}; allowed: above 0, or inf for as fast as possible"
                 return reply
+            if request.run_until_s < reply.time_s:  # NaN, no limit, is never below
+                reply.message = f"run_until_s is {request.run_until_s}; allowed: after {reply.time_s}, which it is now"
+                return reply
             if not math.isnan(request.speed):
                 self._keeper.speed = request.speed
             self._keeper.paused = request.paused
             self._keeper.run_until_s = math.inf if math.isnan(request.run_until_s) else request.run_until_s
             reply.accepted = True
+            self._publish_grant(self._keeper.last)  # the same again, with what was set now
         self._pass_time()
         return reply
 

@@ -45,6 +45,7 @@ run
   ./workcell hold --why "bag leaks"    likewise pause, resume, restart, stop, abort; person and reason go on record
   ./workcell dashboard [NAME]          the operator's windows: overview, workcell, batch, vision, alarms, trends, record
   ./workcell web                       the operator's page for a tablet; --foxglove also for Foxglove or Lichtblick
+  ./workcell sim inject leak harvest   the simulated plant: faults, clock (speed, pause, step, run-until), truth
   ./workcell replay runs/BATCH         play a recorded batch back to dashboards
   . <(./workcell completion bash)      complete commands and options with Tab; zsh likewise
   ./workcell exec ros2 launch mimedi_workcell workcell.launch.py --show-args
