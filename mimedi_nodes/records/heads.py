@@ -238,7 +238,7 @@ class HeadLedger:
             os.ftruncate(self._file, len((whole + newline).encode()))
             os.fsync(self._file)
         try:
-            return [Head.from_line(line) for line in whole.splitlines()]
+            return [Head.from_line(line) for line in whole.split("\n")] if whole else []
         except RecordError as error:
             raise RecordError(f"{self.path}: {error}; keep it as it is and run `workcell verify`") from error
 

@@ -225,15 +225,14 @@ def _read_heads(path: Path, name: str, report: VerifyReport) -> list[Head] | Non
         report.find("head_altered", f"{name}: {path} cannot be read: {error}")
         return []
     heads = []
-    lines = text.splitlines(keepends=True)
+    *lines, torn = text.split("\n")
     for index, line in enumerate(lines, start=1):
-        if index == len(lines) and not line.endswith("\n"):
-            report.notes.append(f"{name}: the last line was torn by a crash; the recorder mends it at its next start")
-            break
         try:
             heads.append(Head.from_line(line))
         except RecordError as error:
             report.find("head_altered", f"{name}, line {index}: {error}")
+    if torn:
+        report.notes.append(f"{name}: the last line was torn by a crash; the recorder mends it at its next start")
     return heads
 
 

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 from nominal_batch import BATCH, nominal_batch, specification
 
-from mimedi_nodes.commands import at_desk, people, sign
+from mimedi_nodes.commands import at_desk, lab, people, review, sign
 from mimedi_nodes.commands.people import Place
 from mimedi_nodes.nodes import desk
 from mimedi_nodes.nodes.record_keeper import RecordKeeper
@@ -133,6 +133,8 @@ def staffed(tmp_path_factory: pytest.TempPathFactory, roles: Roles) -> Path:
 def make_office(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, staffed: Path, roles: Roles) -> MakeOffice:
     monkeypatch.delenv("WORKCELL_KEYS", raising=False)
     monkeypatch.setattr(people, "read_roles", lambda path: roles)
+    # Drawing the report takes seconds; it has a test of its own.
+    monkeypatch.setattr(sign, "renew_report", lambda place, run, products: None)
     shutil.copytree(staffed, tmp_path / ".workcell")
     return lambda events: Office(tmp_path, roles, events)
 
@@ -262,6 +264,84 @@ def test_an_altered_record_is_not_signed(office: Office, capsys: pytest.CaptureF
     copy.write_text(copy.read_text().replace("a", "b", 1))
     assert office.sign("ben", "performed") == 1
     assert "does not verify (altered)" in capsys.readouterr().err
+
+
+# -- late results and reviews ---------------------------------------------------------------------------
+
+
+def laboratory(office: Office, **changes: Any) -> dict[str, str]:
+    """A final sterility result of the site's laboratory, changed."""
+    from mimedi_sim.laboratory import KEY_ID, NAME, signing_key
+
+    record = {
+        "laboratory": NAME, "batch_id": BATCH, "sample_id": "S-7", "test": "sterility", "value": "negative",
+        "low": None, "high": None, "unit": "result", "method": "automated growth", "status": "final", **changes,
+    }  # fmt: skip
+    text = json.dumps({name: value for name, value in record.items() if value != "left out"}, sort_keys=True)
+    return {"record_json": text, "signature_hex": signing_key().sign(text.encode()).hex(), "key_id": KEY_ID}
+
+
+def take(office: Office, signed: dict[str, Any]) -> int:
+    file = office.root / "result.json"
+    file.write_text(json.dumps(signed))
+    return lab.main([str(office.run), str(file)])
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"batch_id": "B9"}, "is of batch 'B9'"),
+        ({"sample_id": "S-8"}, "was not ordered"),
+        ({"test": "rcl"}, "was not ordered"),
+        ({"method": "left out"}, "lacks method"),
+    ],
+)
+def test_a_result_of_something_else_is_refused(
+    office: Office, capsys: pytest.CaptureFixture[str], changes: dict[str, Any], message: str
+) -> None:
+    assert take(office, laboratory(office, **changes)) == 1
+    assert message in capsys.readouterr().err
+
+
+def test_a_result_that_the_laboratory_did_not_sign_is_refused(
+    office: Office, capsys: pytest.CaptureFixture[str]
+) -> None:
+    true = laboratory(office)
+    for changes, message in (
+        ({"record_json": true["record_json"].replace("negative", "positive")}, "does not fit"),
+        ({"key_id": "somebody"}, "not in the site file"),
+        ({"signature_hex": 7}, "all text"),
+    ):
+        assert take(office, {**true, **changes}) == 1
+        assert message in capsys.readouterr().err
+    assert lab.main([str(office.run), str(office.root / "none.json")]) == 1
+    assert lab.main([str(office.run), "--simulate", "sterility"]) == 1
+    assert not any(e.kind == "laboratory_result" and e.who != "coordinator" for e in read_events(office.run))
+
+
+def test_a_late_result_makes_the_final_certificate_and_the_report_shows_who_released(
+    office: Office, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert office.chain(*TO_APPROVAL, ("eva", "released")) == [0, 0, 0, 0]
+    assert take(office, laboratory(office)) == 0
+    assert office.sign("dora", "approved") == 0
+    monkeypatch.undo()
+    monkeypatch.setattr(people, "read_roles", lambda path: office.roles)
+    assert office.sign("eva", "released") == 0
+    html = (office.run / "report.html").read_text()
+    assert "Released, final" in html
+    assert "Released, provisional" in html
+    summary = json.loads((office.run / "summary.json").read_text())
+    assert (summary["verdict"], summary["disposition"]) == ("meets", "released")
+    assert len(summary["signatures"]) == 6
+    certificates = [e.data["stage"] for e in read_events(office.run) if e.kind == "certificate_issued"]
+    assert certificates == ["final"]
+    count = len(read_events(office.run))
+    capsys.readouterr()
+    assert review.main([str(office.run), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == summary
+    assert len(read_events(office.run)) == count
+    assert office.verify().verdict == "intact"
 
 
 # -- with a recorder at work ----------------------------------------------------------------------------

@@ -192,13 +192,15 @@ def test_any_byte_of_any_file(original: Run, data: st.DataObject, name: str) -> 
         for _ in range(data.draw(st.integers(1, 4))):
             content[data.draw(st.integers(0, len(content) - 1))] ^= data.draw(st.integers(1, 255))
         path.write_bytes(bytes(content))
-        verdict = run.verify().verdict
+        report = run.verify()
         try:
             same = dump(run) == before
         except (sqlite3.Error, UnicodeDecodeError):
             same = False
-        # A byte that belongs to nothing changes nothing that the record says; SQLite may still notice.
-        assert verdict == "altered" or same
+        # A byte that belongs to nothing changes nothing that the record says; SQLite may still notice. The end of the
+        # last line of heads is what a power cut tears: it is told, and the other places have that head.
+        torn = name in ("heads.jsonl", "ledger") and any("torn" in note for note in report.notes)
+        assert report.verdict == "altered" or same or torn
 
 
 @EVERYTHING
