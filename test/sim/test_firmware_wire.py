@@ -95,6 +95,48 @@ def test_dt_endless_loops_end_by_t_and_idle_ones_by_an_error() -> None:
     assert bus.receive(b"/1Q\r", 1000.4) == b"/0d\x03\r\n"
 
 
+@pytest.mark.parametrize(
+    ("commands", "query", "answer"),
+    [
+        ("v500", "?1", "500"), ("c600", "?3", "600"), ("K20", "?12", "20"), ("L7", "?25", "7"),
+        ("S17", "?2", "1600"), ("I", "?17", "1"), ("V20000", "?2", "20000"),
+    ],
+)  # fmt: skip
+def test_dt_settings_are_taken_and_reported(commands: str, query: str, answer: str) -> None:
+    bus, _ = ready_pump()
+    bus.receive(f"/1{commands}R\r".encode(), 10.0)
+    bus.advance_to(11.0)
+    assert bus.receive(b"/1Q\r", 11.0) == READY
+    assert bus.receive(f"/1{query}\r".encode(), 11.0) == b"/0`" + answer.encode() + b"\x03\r\n"
+
+
+@pytest.mark.parametrize("commands", ["v10", "c9999", "K32", "L0", "S41"])
+def test_dt_settings_out_of_range_are_invalid_operands(commands: str) -> None:
+    bus, _ = ready_pump()
+    bus.receive(f"/1{commands}R\r".encode(), 10.0)
+    assert bus.receive(b"/1Q\r", 10.0) == b"/0c\x03\r\n"
+
+
+def test_dt_last_string_is_repeated_by_x() -> None:
+    bus, pump = ready_pump()
+    bus.receive(b"/1IP4800R\r", 10.0)
+    bus.advance_to(20.0)
+    assert bus.receive(b"/1XR\r", 20.0) == BUSY
+    bus.advance_to(30.0)
+    assert pump.plunger_ul == 5000.0
+
+
+def test_dt_groups_are_addressed_together_and_do_not_answer() -> None:
+    pumps = {n: CavroPumpFirmware(1000.0) for n in (1, 2, 3, 5)}
+    bus = CavroBus(dict(pumps))
+    for group, meant in (("A", {1, 2}), ("C", {3}), ("U", {5}), ("_", {1, 2, 3, 5})):
+        for pump in pumps.values():
+            pump.power_cycle()
+        assert bus.receive(f"/{group}ZR\r".encode(), bus.devices[1].now_s) == b""
+        bus.advance_to(bus.devices[1].now_s + 10.0)
+        assert {n for n, pump in pumps.items() if pump.initialized} == meant
+
+
 def test_dt_string_can_be_stored_and_run_later() -> None:
     bus, pump = ready_pump()
     assert bus.receive(b"/1IA480\r", 10.0) == READY

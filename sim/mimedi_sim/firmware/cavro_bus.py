@@ -10,7 +10,10 @@ from collections.abc import Mapping
 
 from .cavro_device import CavroDevice
 
-_BROADCAST = 0x5F
+_GROUPS = {0x5F: tuple(range(1, 16))}
+_GROUPS |= {0x41 + 2 * k: (1 + 2 * k, 2 + 2 * k) for k in range(8)}
+_GROUPS |= {0x51 + 4 * k: tuple(range(1 + 4 * k, 5 + 4 * k)) for k in range(4)}
+"""Addresses of several devices: two from A, C, E … on, four from Q, U, Y, ] on, all."""
 _LONGEST_FRAME = 300
 
 
@@ -44,9 +47,10 @@ class CavroBus:
 
     def _answer(self, address: int, commands: bytes, now_s: float) -> bytes:
         text = commands.decode("ascii", "replace")
-        if address == _BROADCAST:
-            for device in self.devices.values():
-                device.command(text, now_s)
+        if address in _GROUPS:  # several devices: all do it, none answers
+            for number in _GROUPS[address]:
+                if number in self.devices:
+                    self.devices[number].command(text, now_s)
             return b""
         target = self.devices.get(address - 0x30)
         if target is None:

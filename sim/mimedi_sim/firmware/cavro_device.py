@@ -51,6 +51,7 @@ class CavroDevice:
         self._version = firmware_version
         self._program: list[Op] = []
         self._buffer: list[Op] = []
+        self._last: list[Op] = []
         self._at = 0
         self._loops: list[tuple[int, int]] = []  # (first command of the loop, times left; 0 is endless)
         self._running: Op | None = None
@@ -84,6 +85,8 @@ class CavroDevice:
         if text == "T":
             self._terminate()
             return OK, ""
+        if text in ("X", "XR") and not self.busy:  # once more what was carried out last
+            return self._start(self._last), ""
         return self._accept(text), ""
 
     def power_cycle(self) -> None:
@@ -144,12 +147,15 @@ class CavroDevice:
         if not run:
             self._buffer = ops
             return OK
-        program = ops or self._buffer
+        return self._start(ops or self._buffer)
+
+    def _start(self, program: list[Op]) -> int:
+        """Begin a command string; return the error code."""
         if not self.initialized:
             first = next((op.name for op in program if op.name in self.MOVES + "Z"), "Z")
             if first != "Z":
                 return NOT_INITIALIZED
-        self._program, self._buffer, self._at, self._loops = program, [], 0, []
+        self._program, self._last, self._buffer, self._at, self._loops = program, program, [], 0, []
         self._run_from(self.now_s)
         return OK
 

@@ -25,6 +25,14 @@ _HALF_STEP = 8
 _DEFAULT_SPEED_STEPS_S = 1400 * _HALF_STEP
 _INITIALIZE_SPEED_STEPS_S = 12_000
 _FIND_HOME_S = 0.5
+_SPEED_CODES = (
+    6000, 5600, 5000, 4400, 3800, 3200, 2600, 2200, 2000, 1800, 1600, 1400, 1200, 1000, 800, 600, 400, 200, 190, 180,
+    170, 160, 150, 140, 130, 120, 110, 100, 90, 80, 70, 60, 50, 40, 30, 20, 18, 16, 14, 12, 10,
+)  # fmt: skip
+"""Top speed of S0 to S40 in half-steps/s (manual, table of speed codes)."""
+_KEPT_RANGES = {"v": (50, 1000), "c": (50, 2700), "L": (1, 20), "K": (0, 31)}
+_KEPT_DEFAULTS = {"v": 900, "c": 900, "L": 14, "K": 12}
+"""Start and cut-off speed, slope and backlash: taken and reported, but plungers run without ramps here."""
 _SHORTEST_MOVE_S = 0.001
 _SPEED_UNITS = {0: (5, 6000, _HALF_STEP), 1: (5, 6000, _HALF_STEP), 2: (5, 48_000, 1)}
 
@@ -38,7 +46,7 @@ class CavroPumpFirmware(CavroDevice):
     """
 
     MOVES = "APDIOB"
-    SETTINGS = "VN"
+    SETTINGS = "VNvcSLK"
 
     def __init__(self, syringe_ul: float) -> None:
         super().__init__("P/N: 30018281 Rev C XLP6000")
@@ -47,6 +55,8 @@ class CavroPumpFirmware(CavroDevice):
         self.plunger_moves = 0
         self._resolution = 0
         self._speed = float(_DEFAULT_SPEED_STEPS_S)
+        self._kept = dict(_KEPT_DEFAULTS)
+        self.valve_turns = 0
         self._target = 0.0
         self._moving = 0.0  # signed speed [micro-steps/s]; + draws into the syringe
         self._from, self._since_s = 0.0, 0.0
@@ -65,6 +75,7 @@ class CavroPumpFirmware(CavroDevice):
         """Lose and regain power: as all devices, and back to the standard resolution and speed."""
         super().power_cycle()
         self._resolution, self._speed = 0, float(_DEFAULT_SPEED_STEPS_S)
+        self._kept = dict(_KEPT_DEFAULTS)
 
     def command(self, text: str, now_s: float) -> tuple[int, str]:
         """As all devices; a speed alone is also taken during a move, and acts on it."""
@@ -82,6 +93,17 @@ class CavroPumpFirmware(CavroDevice):
         if op.name == "V":
             self._set_speed(op.value or 0)
             return 0.0
+        if op.name == "S":
+            if op.value is None or op.value >= len(_SPEED_CODES):
+                raise CommandFailed(INVALID_OPERAND)
+            self._speed = float(_SPEED_CODES[op.value] * _HALF_STEP)
+            return 0.0
+        if op.name in _KEPT_RANGES:
+            low, high = _KEPT_RANGES[op.name]
+            if op.value is None or not low <= op.value <= high:
+                raise CommandFailed(INVALID_OPERAND)
+            self._kept[op.name] = op.value
+            return 0.0
         if op.name == "N":
             if op.value not in _SPEED_UNITS:
                 raise CommandFailed(INVALID_OPERAND)
@@ -96,6 +118,7 @@ class CavroPumpFirmware(CavroDevice):
         """Make the command's result final."""
         if op.name in "IOB":
             self.valve = op.name
+            self.valve_turns += 1
             return
         self._from, self._moving = self._target, 0.0
         if op.name == "Z":
@@ -121,9 +144,11 @@ class CavroPumpFirmware(CavroDevice):
             return str(round(self._speed / _SPEED_UNITS[self._resolution][2]))
         if query == "?6":
             return self.valve.lower()
-        if query == "?16":
-            return str(self.plunger_moves)
-        return None
+        counted = {"?16": self.plunger_moves, "?17": self.valve_turns}
+        kept = {"?1": "v", "?3": "c", "?12": "K", "?25": "L"}
+        if query in counted:
+            return str(counted[query])
+        return str(self._kept[kept[query]]) if query in kept else None
 
     def _position(self) -> float:
         position = self._from + self._moving * (self.now_s - self._since_s)
