@@ -15,3 +15,11 @@ def bench(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Bench]:
     made = Bench(request.param, tmp_path / "ports")
     yield made
     made.close()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Ports of real instruments, for test_instrument_ports.py."""
+    parser.addoption(
+        "--instrument-port", action="append", default=[], metavar="NAME=PATH[@BAUD]",
+        help="hold a real instrument to its contract, e.g. photon_counter=/dev/ttyUSB0@115200",
+    )
