@@ -154,7 +154,7 @@ def text_of(step: Step) -> str:
     if isinstance(step, CallStep):
         return f"sub-recipe {step.part} with {dict(step.arguments)}"
     if isinstance(step, LoopStep):
-        return f"while {step.condition}, at most {step.limit} times"
+        return f"{'until' if step.until else 'while'} {step.condition}, at most {step.limit} times"
     if isinstance(step, IfStep):
         return f"if {step.condition}"
     if isinstance(step, DecideStep):

@@ -6,7 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
@@ -86,6 +86,17 @@ class Site(_Strict):
     )
     cassettes: dict[str, str] = Field(default_factory=dict, description="dock name to label of the cassette there")
     laboratory_keys: dict[str, str] = Field(default_factory=dict, description="key id to Ed25519 public key, hex")
+
+    @model_validator(mode="after")
+    def _one_vessel_on_each_port(self) -> Site:
+        """Refuse two vessels on one port of a valve: one vessel on each port."""
+        taken: dict[tuple[str, int], str] = {}
+        for name, vessel in self.vessels.items():
+            for valve, port in vessel.ports.items():
+                other = taken.setdefault((valve, port), name)
+                if other != name:
+                    raise ValueError(f"vessels {other} and {name} are both on port {port} of {valve}; give one another")
+        return self
 
     def lines_of(self, module: str) -> dict[str, InstrumentLine]:
         """Return the instrument lines that a module owns, by name."""

@@ -169,6 +169,13 @@ class Procedure:
 
     async def _loop(self, step: LoopStep, suffix: str, scope: Scope) -> None:
         key = step.path + suffix
+        if step.until:
+            for turn in range(1, step.limit + 1):
+                await self._sequence(step.steps, f"{suffix}#{turn}", scope)
+                if await self._condition(f"{key}#{turn}", step.condition, scope):
+                    return
+            await self._context.control.hold(f"{key}: done {step.limit} times and {step.condition!r} is not reached")
+            return
         for turn in range(1, step.limit + 1):
             if not await self._condition(f"{key}#{turn}", step.condition, scope):
                 return

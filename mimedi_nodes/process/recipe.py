@@ -146,11 +146,16 @@ class ParallelStep(Step):
 
 @dataclass(frozen=True)
 class LoopStep(Step):
-    """Steps that are repeated while a condition holds, at most `limit` times."""
+    """Steps that are repeated while a condition holds, at most `limit` times.
+
+    Args:
+        until: the steps come first, and are repeated until the condition holds, which may read their results.
+    """
 
     condition: str
     limit: int
     steps: tuple[Step, ...]
+    until: bool = False
 
 
 @dataclass(frozen=True)

@@ -163,8 +163,11 @@ class _Check:
                 gained.update(inside)
             known.update(gained)
         elif isinstance(step, LoopStep):
-            self._expression(step.path + ".while", step.condition, known)
+            if not step.until:
+                self._expression(step.path + ".while", step.condition, known)
             self._steps(step.steps, known)
+            if step.until:
+                self._expression(step.path + ".until", step.condition, known)
         elif isinstance(step, IfStep):
             self._expression(step.path + ".if", step.condition, known)
             self._steps(step.then_steps, known)

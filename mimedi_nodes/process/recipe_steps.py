@@ -45,6 +45,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "use": ("with",),
     "parallel": ("until",),
     "while": ("max", "phases"),
+    "repeat": ("until", "max"),
     "if": ("then", "else"),
     "prompt": ("answers", "answer", "expect", "identity", "otherwise", "within_h"),
     "laboratory": ("sample", "purpose"),
@@ -120,6 +121,7 @@ class StepReader:
             "do": self._phase,
             "parallel": self._parallel,
             "while": self._loop,
+            "repeat": self._repeat,
             "if": self._if,
             "prompt": self._prompt,
             "laboratory": self._laboratory,
@@ -218,17 +220,20 @@ class StepReader:
     def _loop(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
         if "max" not in items or "phases" not in items:
             self.reader.wrong(items["while"], "a loop needs 'max' and 'phases'", "while, max, phases")
+        condition, limit = self.reader.text(items["while"]), self._turns(items)
+        return LoopStep(name, path, line, condition, limit, self.steps(items.get("phases"), path, 1))
+
+    def _repeat(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
+        if "max" not in items or "until" not in items:
+            self.reader.wrong(items["repeat"], "repeating needs 'until' and 'max'", "repeat: [steps], until, max")
+        condition, limit = self.reader.text(items.get("until")), self._turns(items)
+        return LoopStep(name, path, line, condition, limit, self.steps(items["repeat"], path, 1), until=True)
+
+    def _turns(self, items: dict[str, Tree]) -> int:
         limit = self.reader.number(items.get("max"), 1, 100000, default=1)
         if limit != int(limit):
             self.reader.wrong(items["max"], "not a whole number", "1 to 100000")
-        return LoopStep(
-            name,
-            path,
-            line,
-            self.reader.text(items["while"]),
-            int(limit),
-            self.steps(items.get("phases"), path, 1),
-        )
+        return int(limit)
 
     def _if(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
         if "then" not in items:

@@ -268,3 +268,9 @@ class Laboratory:
         }
         text = json.dumps(record, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         return SignedRecord(text, self._key.sign(text.encode()).hex(), KEY_ID)
+
+
+# At the end: the tests of the other products are written with what stands above.
+from mimedi_sim.laboratory_products import PRODUCT_TESTS  # noqa: E402
+
+TESTS |= PRODUCT_TESTS

@@ -63,7 +63,9 @@ def test_a_record_says_all_and_its_signature_holds_until_a_character_changes() -
 
 
 def test_every_test_is_reported_with_its_interval_and_status() -> None:
-    lab = laboratory()
+    # Of everything something, so that every product's tests have what they look for.
+    bone = amounts(precursor=1e6, pre_osteoblast=2e6, osteoblast=3e6, calcium_ug=20.0)
+    lab = laboratory(content=3.0 * PRODUCT + bone)
     lab.order("B1", "S1", list(TESTS), 0.0)
     found = results(lab)
     assert set(found) == set(TESTS)

@@ -3,6 +3,7 @@
 
 from ..bioreactor.instruments import LIFE_SUPPORT, PERFUSION, builder
 from ..module import Module, Phase
+from .differentiate import differentiate_cells
 from .phases import condition_chamber, expand_culture, harvest_culture, perfuse_culture
 
 ERROR_BASE = 400
@@ -14,6 +15,7 @@ MODULE = Module(
         Phase("ConditionChamber", condition_chamber, lambda goal: goal.timeout_h * 3600.0),
         Phase("ExpandCulture", expand_culture, lambda goal: goal.duration_h * 3600.0),
         Phase("PerfuseCulture", perfuse_culture, lambda goal: goal.duration_h * 3600.0),
+        Phase("DifferentiateCells", differentiate_cells, lambda goal: goal.duration_d * 86400.0),
         Phase("HarvestCulture", harvest_culture, lambda goal: 600.0),
     ),
     actuators=(*LIFE_SUPPORT, PERFUSION),

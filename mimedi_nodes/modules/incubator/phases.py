@@ -25,6 +25,10 @@ class IncubatorCode(IntEnum):
     """The liquid did not reach its temperature in time."""
     RANGE = 411
     """Times of the goal that do not go together."""
+    STIMULATION = 412
+    """The stimulation asked for is outside what the vessel is qualified for."""
+    NO_MEDIUM = 413
+    """A change of medium did not come to its end: the bag is empty, or the perfusion stands."""
 
 
 def _readings(state: BioreactorState, log: Log, ctx: PhaseContext) -> dict[str, float]:

@@ -111,7 +111,7 @@ class _Events:
 
 async def _run(run: HeadlessRun) -> HeadlessResult:
     clock = LoopClock()
-    plant = Plant(run.site, donor=run.donor, seed=run.seed, scenario=run.scenario)
+    plant = Plant(run.site, donor=run.donor, seed=run.seed, scenario=run.scenario, product=run.recipe.product)
     at_start = {name: volume_ul for name in run.site.vessels if (volume_ul := plant.ledger.volume_ul(name)) > 0.0}
     record = BatchRecord(run.record_folder, run.signer or Signer.ephemeral(), batch_id=run.batch.batch_id)
     events = _Events()

@@ -307,7 +307,7 @@ class Chip:
 
 _IS_LIQUID = np.array([
     name in ("volume_ul", "vector_tu", "glucose_mmol", "lactate_mmol", "il2_iu", "base_mmol", "plasma_ul",
-             "buffer_ul", "medium_ul", "excipient_ul", "cfu", "endotoxin_eu")
+             "buffer_ul", "medium_ul", "excipient_ul", "cfu", "endotoxin_eu", "osteogenic_ul")
     for name in QUANTITIES
 ])
 """What follows the liquid: solutes, virus and bacteria (below the streaming limit, PHYSICS §2)."""

@@ -30,6 +30,10 @@ QUANTITIES: tuple[str, ...] = (
     # where the liquid came from [uL]: evaporation leaves these as they are
     "plasma_ul", "buffer_ul", "medium_ul", "excipient_ul",
     "cfu", "endotoxin_eu",
+    # beads of the selection after transduction, free and on marked cells
+    "selection_free", "selection_bound",
+    # the bone lineage, and what it carries: days in differentiation [cell d], mineral; medium with its additives [uL]
+    "precursor", "pre_osteoblast", "osteoblast", "commitment_cell_d", "calcium_ug", "osteogenic_ul",
 )
 """Every quantity the ledger knows; the first is the volume in uL."""
 
@@ -37,10 +41,13 @@ INDEX: Mapping[str, int] = {name: i for i, name in enumerate(QUANTITIES)}
 VOLUME = 0
 T_VIABLE = ("t_free", "t_bead", "t_act_neg", "t_act_pos")
 T_ACTIVATED = ("t_act_neg", "t_act_pos")
-VIABLE = (*T_VIABLE, "lymphocyte", "monocyte")
+VIABLE = (*T_VIABLE, "lymphocyte", "monocyte", "precursor", "pre_osteoblast", "osteoblast")
 DEAD = ("dead", "dead_bead")
 NUCLEATED = (*VIABLE, *DEAD)
-PARTICLES = (*NUCLEATED, "rbc", "bead_free", "bead_bound")
+PARTICLES = (
+    *NUCLEATED, "rbc", "bead_free", "bead_bound", "selection_free", "selection_bound", "commitment_cell_d",
+    "calcium_ug",
+)
 WITH_ACTIVATED_T = ("activation_cell_h", "copies", "car_expressed")
 SOLUTES = tuple(
     name for name in QUANTITIES[1:] if name not in PARTICLES and name not in WITH_ACTIVATED_T

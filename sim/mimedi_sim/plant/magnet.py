@@ -26,10 +26,11 @@ def retained(part: FloatArray, flow_ul_min: float) -> FloatArray:
     lost = 1.0 - (1.0 - DEPLETION_PASS_CELL_LOSS) ** STAGES
     held = np.zeros(len(QUANTITIES))
     cells = float(sum(part[INDEX[name]] for name in _BEADABLE))
-    beaded = -math.expm1(-float(part[INDEX["bead_bound"]]) / cells) if cells > 0.0 else 0.0
+    bound = float(part[INDEX["bead_bound"]] + part[INDEX["selection_bound"]])
+    beaded = -math.expm1(-bound / cells) if cells > 0.0 else 0.0
     for name in (*NUCLEATED, *WITH_ACTIVATED_T):
         with_bead = beaded if name in _BEADABLE or name in WITH_ACTIVATED_T else 0.0
         held[INDEX[name]] = part[INDEX[name]] * (with_bead * caught + (1.0 - with_bead * caught) * lost)
-    for name in ("bead_free", "bead_bound"):
+    for name in ("bead_free", "bead_bound", "selection_free", "selection_bound"):
         held[INDEX[name]] = part[INDEX[name]] * caught
     return held

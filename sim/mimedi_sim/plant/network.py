@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from mimedi_sim.plant import magnet
+from mimedi_sim.plant import magnet, selection
 from mimedi_sim.plant.chip import Chip, ChipRun
 from mimedi_sim.plant.ledger import LOST, QUANTITIES, VOLUME, FloatArray, Ledger
 from mimedi_sim.plant.settling import Settling
@@ -142,6 +142,13 @@ class Network:
             held = magnet.retained(part, -flow.rate_ul_s * 60.0)
             self.ledger.transfer(source, MAGNET_COLUMN, held)
             part = part - held
+        if flow.vessel == selection.UNSELECTED:
+            held = selection.retained(part, -flow.rate_ul_s * 60.0)
+            self.ledger.transfer(source, selection.COLUMN, held)
+            part = part - held
+        if flow.vessel == selection.SELECTED:
+            flushed = selection.eluted(self.ledger.row(selection.COLUMN), float(part[VOLUME]))
+            self.ledger.transfer(selection.COLUMN, flow.vessel, flushed)
         if flow.vessel in FLOW_CELLS and flow.vessel not in self._fed:
             self.ledger.move(flow.vessel, WASTE, self.ledger.volume_ul(flow.vessel))
         self._give(source, flow.vessel, part)

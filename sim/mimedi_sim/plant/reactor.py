@@ -27,7 +27,7 @@ from mimedi_sim.models.tcell import (
     TCellParameters,
 )
 from mimedi_sim.models.transduction import vector_viability_factor
-from mimedi_sim.plant import biology
+from mimedi_sim.plant import biology, osteoculture
 from mimedi_sim.plant.climate import ROOM_C, STORE_EVERY_S, Climate
 from mimedi_sim.plant.contaminant import DENSE_PER_ML, Contaminant
 from mimedi_sim.plant.fault_effects import ReactorFaults
@@ -48,7 +48,8 @@ SURFACE_TRANSFER_PER_H = 0.3
 _HOUR_S = 3600.0
 _CONTACT_S = 1800.0
 _MIXED_BY_FLOW = [i for name, i in INDEX.items() if name in (
-    "vector_tu", "base_mmol", "plasma_ul", "buffer_ul", "medium_ul", "excipient_ul", "cfu", "endotoxin_eu")]
+    "vector_tu", "base_mmol", "plasma_ul", "buffer_ul", "medium_ul", "excipient_ul", "cfu", "endotoxin_eu",
+    "osteogenic_ul")]
 _GLUCOSE, _LACTATE, _IL2 = INDEX["glucose_mmol"], INDEX["lactate_mmol"], INDEX["il2_iu"]
 
 
@@ -85,9 +86,12 @@ class ReactorState:
 class Reactor:
     """One bioreactor vessel with its chamber."""
 
-    def __init__(self, vessel: str, medium: str, waste: str, donor: Donor, time_s: float, seed: int = 0) -> None:
+    def __init__(self, vessel: str, medium: str, waste: str, donor: Donor, time_s: float, seed: int = 0,
+                 dividing_only: bool = False) -> None:
         self.vessel, self._medium, self._waste = vessel, medium, waste
         self._donor = donor
+        self._dividing_only = dividing_only
+        """Whether the vector integrates in dividing cells only (retroviral)."""
         self._parameters = donor.culture_parameters(TCellParameters())
         self.set_points = SetPoints()
         self.climate = Climate(time_s)
@@ -176,10 +180,18 @@ class Reactor:
         self._grow(time_s, row, ledger)
         react = ledger.react
         start_h, end_h = self._time_s / _HOUR_S, time_s / _HOUR_S
-        react(self.vessel, biology.vector_uptake(row, self._donor, self.climate.liquid_c, start_h, end_h, self._still))
+        donor = self._donor
+        if self._dividing_only and row[INDEX["vector_tu"]] > 0.0:
+            donor = replace(donor, susceptibility=donor.susceptibility * self._dividing_share())
+        react(self.vessel, biology.vector_uptake(row, donor, self.climate.liquid_c, start_h, end_h, self._still))
         react(self.vessel, biology.bystander_death(row, hours))
         ledger.convert(self.vessel, "bead_bound", "bead_free", biology.bead_release(
             row, self.stirring_rpm, duration_s, DEPLETION_UNBINDING_TIME_S))
+        if row[INDEX["selection_bound"]] > 0.0:
+            share = biology.release_share(self.stirring_rpm, duration_s, DEPLETION_UNBINDING_TIME_S)
+            ledger.convert(self.vessel, "selection_bound", "selection_free", row[INDEX["selection_bound"]] * share)
+        if osteoculture.cells(row) > 0.0:
+            react(self.vessel, osteoculture.change(row, hours / 24.0, self.climate.liquid_c, self.stirring_rpm))
         shown = np.zeros(len(QUANTITIES))
         shown[INDEX["car_expressed"]] = biology.expression(row, hours)
         react(self.vessel, shown)
@@ -189,6 +201,12 @@ class Reactor:
         water[VOLUME] = evaporated_ml(row[VOLUME] * 1e-3, HUMIDITY, duration_s) * 1e3
         ledger.transfer(self.vessel, LOST, water)
         self._stimulate(time_s, row, ledger)
+
+    def _dividing_share(self) -> float:
+        """Return the share of the activated cells that go through mitosis while the vector holds: those in cycle."""
+        if self.culture is None:
+            return 0.0
+        return min(1.0, self.culture.state.growth_per_h / self._parameters.growth_per_h)
 
     def _grow(self, time_s: float, row: FloatArray, ledger: Ledger) -> None:
         """Carry culture and perfusion to time_s: what came in, went out, was made and used up."""
@@ -332,7 +350,7 @@ class Reactor:
         oxygen = CONTROLLED_OXYGEN_MM if self.culture is None else self.culture.conditions.oxygen_mm
         if row[VOLUME] > 1.0:
             millilitres = float(row[VOLUME]) * 1e-3
-            others = float(row[INDEX["lymphocyte"]] + row[INDEX["monocyte"]])
+            others = float(row[INDEX["lymphocyte"]] + row[INDEX["monocyte"]]) + osteoculture.cells(row)
             if self.culture is not None:
                 now = copy.copy(self.culture).at(time_s / _HOUR_S)
                 cells, dead = now.viable_cells + others, now.dead_cells

@@ -24,22 +24,23 @@ from mimedi_sim.firmware.faulty_line import FaultyLine
 from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings
 from mimedi_sim.laboratory import Laboratory
 from mimedi_sim.models.donors import Donor
-from mimedi_sim.plant import biology
+from mimedi_sim.plant import biology, selection
 from mimedi_sim.plant.camera_station import CameraFrame, CameraStation
 from mimedi_sim.plant.chip import Chip
 from mimedi_sim.plant.climate import ROOM_C
 from mimedi_sim.plant.fault_board import Act, FaultBoard
 from mimedi_sim.plant.imaging import ImagingStation
 from mimedi_sim.plant.instruments import REACTOR_VESSELS, Instruments, Sensing
+from mimedi_sim.plant.kits import RETROVIRAL_PRODUCTS, kit
 from mimedi_sim.plant.ledger import INDEX, QUANTITIES, FloatArray, Ledger
 from mimedi_sim.plant.liquid_sensors import LineFlow, line_of
-from mimedi_sim.plant.materials import supplies
 from mimedi_sim.plant.network import ASSAY_CELL, CHIP, IMAGING_CELL, MAGNET_COLUMN, WASTE, Flows, Network
 from mimedi_sim.plant.occlusion import Occlusions
 from mimedi_sim.plant.reactor import Reactor
 from mimedi_sim.plant.sensors import AnalyserSensor, ReactorSensors, ScaleSensor
 from mimedi_sim.plant.settling import Settling
 from mimedi_sim.plant.sorter_view import SorterStation
+from mimedi_sim.plant.station_faults import CHANGES as STATION_CHANGES
 from mimedi_sim.plant.stations import Stations
 from mimedi_sim.plant.truth import truth_of
 from mimedi_sim.random_streams import stream
@@ -63,12 +64,13 @@ class Plant:
 
     Args:
         site: the site file's content. donor: whose batch. seed: of every noise. scenario: faults to come.
-        start_s: process time at which everything stands ready.
+        start_s: process time at which everything stands ready. product: whose kit is in place (plant.kits).
     Raises: SiteError on a site that the plant cannot build, FaultError on a scenario that does not fit it.
     """
 
     def __init__(
-        self, site: Site, *, donor: Donor, seed: int, scenario: Scenario | None = None, start_s: float = 0.0
+        self, site: Site, *, donor: Donor, seed: int, scenario: Scenario | None = None, start_s: float = 0.0,
+        product: str = "",
     ) -> None:
         self.site, self.donor, self.seed = site, donor, seed
         self._start_s = self._now_s = self._stored_s = float(start_s)
@@ -77,15 +79,16 @@ class Plant:
             site, Sensing(self._mass_g, self._at_rest, self._impedance, self._reactor_readings), self.stations
         )
         syringes = {pump: f"syringe {pump}" for pump in self._instruments.pumps}
-        self.ledger = Ledger((*site.vessels, *syringes.values(), CHIP, MAGNET_COLUMN, LABORATORY))
-        for vessel, content in supplies(donor).items():
+        self.ledger = Ledger((*site.vessels, *syringes.values(), CHIP, MAGNET_COLUMN, selection.COLUMN, LABORATORY))
+        for vessel, content in kit(product, donor).items():
             self.ledger.put(vessel, content)
         self._chip = Chip(start_s, donor.acoustic_efficiency, donor.lamella_width)
         capacity = {name: vessel.capacity_ul for name, vessel in site.vessels.items()}
         settling = Settling({k: v for k, v in _SETTLING_HEIGHT_M_PER_UL.items() if k in site.vessels})
         self._network = Network(self.ledger, syringes, capacity, settling, self._chip)
         self._reactors = {
-            vessel: Reactor(vessel, MEDIUM, WASTE, donor, start_s, seed) for vessel in self._instruments.controllers
+            vessel: Reactor(vessel, MEDIUM, WASTE, donor, start_s, seed, product in RETROVIRAL_PRODUCTS)
+            for vessel in self._instruments.controllers
         }
         self._scales = {vessel: ScaleSensor(seed, vessel) for vessel in self._instruments.weighed.values()}
         self._probes = {vessel: ReactorSensors(seed, vessel) for vessel in self._reactors}
@@ -268,6 +271,8 @@ class Plant:
                 change = biology.bead_binding(row, self.donor, duration_s)
                 if change is not None:
                     ledger.react(vessel, change)
+            if row[INDEX["selection_free"]] > 0.0 and (bound := selection.binding(row, duration_s)) is not None:
+                ledger.react(vessel, bound)
 
     # -- faults -----------------------------------------------------------------------------------------
 
@@ -315,6 +320,8 @@ class Plant:
         match act.quantity:
             case "power":
                 self._instruments.power_cycle(act.target, self._now_s)
+            case fault if fault in STATION_CHANGES:
+                STATION_CHANGES[fault](self.stations, self._now_s, act.values, act.active)
             case "air":
                 self._network.air_ahead_ul[act.target] += act.amount
             case "all":

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The products besides CAR-T, headless to their provisional certificates, and the biology that they rest on."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+from typing import Any
+
+import pytest
+
+from mimedi_nodes.modules.goal_store import GoalStore
+from mimedi_nodes.modules.registry import config_folder, manifests
+from mimedi_nodes.modules.site import SiteError, load_site
+from mimedi_nodes.process.batch import Batch
+from mimedi_nodes.process.identity import make_identifier
+from mimedi_nodes.process.operator import ScriptedOperator
+from mimedi_nodes.process.recipe import ParameterError
+from mimedi_nodes.process.recipe_loader import load_recipe
+from mimedi_nodes.process.release import evaluate
+from mimedi_nodes.records.review import Review, review
+from mimedi_nodes.records.specification import product_file, read_specification
+from mimedi_sim.headless import HeadlessResult, HeadlessRun, run_batch
+from mimedi_sim.headless.virtual_loop import run_virtual
+from mimedi_sim.models.donors import donor
+from mimedi_sim.models.osteoblast import mature_fraction
+from mimedi_sim.plant import osteoculture, selection
+from mimedi_sim.plant.kits import kit
+from mimedi_sim.plant.ledger import INDEX, amounts
+
+from .workbench import HEADER, Workbench
+
+CONFIG = config_folder()
+PATIENT, DONOR = make_identifier("F1234", 26, 1), make_identifier("F1234", 26, 2)
+
+
+def made(name: str, seed: int = 1, giver: str = PATIENT, **parameters: float) -> tuple[HeadlessResult, Review]:
+    recipe = load_recipe(CONFIG / "recipes" / f"{name}.yaml", manifests()).with_parameters(parameters)
+    site = load_site(CONFIG / "site" / "demo.yaml")
+    operator = ScriptedOperator(CONFIG / "operators" / "default.yaml")
+    run = HeadlessRun(recipe, Batch("B-1", PATIENT, giver, 70.0), site, donor("nominal"), seed, operator)
+    result = run_batch(run)
+    return result, review(
+        result.events, read_specification(product_file(CONFIG / "products", recipe.product)), evaluate
+    )
+
+
+def measured(result: HeadlessResult, name: str) -> Any:
+    return [e.data["value"] for e in result.events if e.kind == "measurement" and e.data["name"] == name][-1]
+
+
+# -- iCasp9 / delta-CD19 --------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def icasp9() -> tuple[HeadlessResult, Review]:
+    return made("icasp9_dcd19", giver=DONOR)
+
+
+def test_switchable_t_cells_reach_their_provisional_certificate(icasp9: tuple[HeadlessResult, Review]) -> None:
+    result, reviewed = icasp9
+    assert reviewed.verdict == "meets_provisionally", (result.outcome, [r for r in reviewed.rows if r.reason])
+    assert {row.id for row in reviewed.rows} >= {"kill", "integrity", "marker", "rcr"}
+    assert 8.0 < result.process_time_s / 86400.0 < 15.0
+
+
+def test_the_selection_makes_marked_cells_of_a_mixture(icasp9: tuple[HeadlessResult, Review]) -> None:
+    result, reviewed = icasp9
+    before = measured(result, "transduced_before_selection")
+    after = next(row.value for row in reviewed.rows if row.id == "marker")
+    assert 0.30 < before < 0.60, "FIELD C3: 30 to 60 % before selection"
+    assert after > 0.90
+    passed = result.truth["vessels"]["unselected"]["amounts"]
+    assert passed["t_act_neg"] > 10.0 * passed["car_expressed"]
+
+
+def test_a_retroviral_vector_needs_dividing_cells(icasp9: tuple[HeadlessResult, Review]) -> None:
+    early, _ = made("icasp9_dcd19", giver=DONOR, activation_h=24.0)
+    assert measured(early, "transduced_before_selection") < 0.75 * measured(icasp9[0], "transduced_before_selection")
+
+
+def test_a_donor_is_wanted_for_a_pair_and_refused_for_an_autologous_product() -> None:
+    with pytest.raises(ParameterError, match="allogeneic"):
+        made("icasp9_dcd19")
+    with pytest.raises(ParameterError, match="autologous"):
+        made("osteoblast_graft", giver=DONOR)
+
+
+def test_beads_find_only_marked_cells_and_the_column_conserves() -> None:
+    row = amounts(volume_ul=1e5, t_act_pos=1e8, t_act_neg=2e8, copies=1.3e8, car_expressed=9e7, selection_free=6e8)
+    bound = selection.binding(row, 1800.0)
+    assert bound is not None
+    row += bound
+    assert row[INDEX["selection_bound"]] == pytest.approx(2.7e8, rel=0.05)
+    held = selection.retained(row, 10_000.0)
+    assert ((held >= 0.0) & (held <= row + 1e-6)).all()
+    assert 0.7 < held[INDEX["car_expressed"]] / row[INDEX["car_expressed"]] < 0.95
+    assert held[INDEX["t_act_neg"]] == pytest.approx(0.02 * 2e8)
+    assert selection.retained(row, 40_000.0)[INDEX["t_act_pos"]] < held[INDEX["t_act_pos"]]
+    assert selection.eluted(held, 40_000.0)[INDEX["t_act_pos"]] > 0.99 * held[INDEX["t_act_pos"]]
+
+
+# -- osteoblast graft -----------------------------------------------------------------------------------
+
+
+def test_a_graft_reaches_its_certificate_and_stimulation_saves_days() -> None:
+    rest, at_rest = made("osteoblast_graft")
+    fast, stimulated = made("osteoblast_graft", stimulation=1.6)
+    assert at_rest.verdict == stimulated.verdict == "meets_provisionally", [r for r in at_rest.rows if r.reason]
+    assert measured(rest, "graft_day") == pytest.approx(21.0, abs=2.5)
+    assert measured(rest, "graft_day") - measured(fast, "graft_day") > 4.0
+    assert measured(fast, "days_saved") == pytest.approx(21.0 - measured(fast, "graft_day"))
+    changes = [e for e in rest.events if e.kind == "medium_changed"]
+    assert len(changes) >= 6
+    assert all(event.data["complete"] for event in changes)
+
+
+def test_differentiation_follows_bateman_where_nothing_grows_or_dies(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(osteoculture, "GROWTH_PER_DAY", 0.0)
+    monkeypatch.setattr(osteoculture, "DEATH_PER_DAY", 0.0)
+    monkeypatch.setattr(osteoculture, "ADDITIVE_HALF_LIFE_D", 1e9)
+    row = amounts(volume_ul=1e5, precursor=1e8, osteogenic_ul=1e5)
+    row += osteoculture.change(row, 21.0, 37.0, 30.0)
+    share = row[INDEX["osteoblast"]] / osteoculture.cells(row)
+    assert share == pytest.approx(mature_fraction(0.10, 0.06, 21.0), rel=1e-3)
+    assert osteoculture.cells(row) == pytest.approx(1e8)
+
+
+def test_without_additives_commitment_falls_to_a_fifth_and_strong_shear_kills() -> None:
+    fed = amounts(volume_ul=1e5, precursor=1e8, osteogenic_ul=1e5)
+    starved = amounts(volume_ul=1e5, precursor=1e8)
+    committed = [
+        osteoculture.change(row, 0.1, 37.0, 30.0)[INDEX["pre_osteoblast"]] for row in (fed, starved)
+    ]
+    assert committed[1] / committed[0] == pytest.approx(0.2, rel=0.02)
+    gentle, torn = (osteoculture.change(fed, 1.0, 37.0, rpm)[INDEX["dead"]] for rpm in (120.0, 200.0))
+    assert torn > 20.0 * gentle
+    assert osteoculture.shear_factor(30.0) == 1.0
+    assert osteoculture.shear_factor(120.0) == osteoculture.shear_factor(150.0) == 1.6
+
+
+def test_how_often_the_vessel_is_looked_at_does_not_matter() -> None:
+    whole = amounts(volume_ul=1e5, precursor=1e8, osteogenic_ul=1e5)
+    parts = whole.copy()
+    whole += osteoculture.change(whole, 2.0, 37.0, 60.0)
+    for _ in range(48):
+        parts += osteoculture.change(parts, 2.0 / 48.0, 37.0, 60.0)
+    assert parts == pytest.approx(whole, rel=2e-3)
+
+
+def test_differentiation_killed_anywhere_goes_on_and_changes_medium_once() -> None:
+    goal = {"medium_change_every_d": 1.0, "duration_d": 2.5, "stimulation_factor": 1.2}
+
+    async def main(kills_s: list[float]) -> tuple[float, float]:
+        bench, store = Workbench(), GoalStore(":memory:")
+        service = await bench.service("fluidics")
+        fill = {"source": "medium", "destination": "culture_vessel", "volume_ul": 1e5, "flow_rate_ul_min": 4e4}
+        assert (await service.run("TransferFluid", fill, HEADER, "0" * 32)).status == "succeeded"
+        for wait_s in [*kills_s, math.inf]:
+            incubator = await bench.service("incubator", store)
+            task = asyncio.ensure_future(incubator.run("DifferentiateCells", goal, HEADER, "a" * 32))
+            if wait_s < math.inf:
+                await asyncio.sleep(wait_s)
+                task.cancel()
+                await asyncio.gather(task, return_exceptions=True)
+                await asyncio.sleep(60.0)
+                continue
+            outcome = await task
+            assert outcome.status == "succeeded", outcome.error_msg
+            changed = [d["volume_ul"] for kind, _, d in bench.events if kind == "medium_changed"]
+            assert len(changed) == 2
+            return float(outcome.result["duration_d"]), sum(changed)
+        raise AssertionError
+
+    duration_d, changed_ul = run_virtual(main([]))
+    assert duration_d == pytest.approx(2.5, abs=0.02)
+    for kills_s in ([3600.0], [87000.0], [50000.0, 40000.0, 600.0]):
+        again_d, again_ul = run_virtual(main(kills_s))
+        assert again_d == pytest.approx(duration_d, abs=0.05)
+        assert again_ul == pytest.approx(changed_ul, rel=0.15)
+
+
+def test_a_stimulation_beyond_the_qualification_is_refused() -> None:
+    async def main() -> Any:
+        bench = Workbench()
+        service = await bench.service("incubator")
+        return await service.run("DifferentiateCells", {"stimulation_factor": 3.0, "duration_d": 1.0}, HEADER, "b" * 32)
+
+    outcome = run_virtual(main())
+    assert (outcome.status, outcome.error_code) == ("aborted", 412)
+
+
+def test_every_product_has_its_kit_and_no_port_leads_to_two_vessels(tmp_path: Any) -> None:
+    assert kit("car_t_cd19", donor("nominal"))["vector"][INDEX["vector_tu"]] > 0.0
+    assert kit("icasp9_dcd19", donor("nominal"))["selection_beads"][INDEX["selection_free"]] > 0.0
+    assert kit("osteoblast_graft", donor("nominal"))["apheresis"][INDEX["precursor"]] > 0.0
+    text = (CONFIG / "site" / "demo.yaml").read_text(encoding="utf-8")
+    path = tmp_path / "site.yaml"
+    path.write_text(text.replace("ports: {destination_valve: 14}", "ports: {destination_valve: 15}"), encoding="utf-8")
+    with pytest.raises(SiteError, match="both on port 15 of destination_valve"):
+        load_site(path)
