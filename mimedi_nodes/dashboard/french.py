@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 FRENCH: dict[str, str] = {
+    "{low} to {high}": "{low} à {high}",
     "The alarm {alarm} is not heard until it comes back by itself.": (
         "L’alarme {alarm} se tait jusqu’à son retour automatique."
     ),

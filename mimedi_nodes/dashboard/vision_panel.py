@@ -128,5 +128,5 @@ class VisionPanel(Panel):
             wording.interval(wording.percent(low), wording.percent(high)),
             wording.interval(wording.powers(low_c), wording.powers(high_c)),
         ]
-        known = "  and  ".join(filter(None, intervals))
+        known = "  /  ".join(filter(None, intervals))
         self.details.set_whole("  ·  ".join(filter(None, (self._details, f"95 %: {known}" if known else ""))))

@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import math
 
+from .language import tr
+
 UNKNOWN = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -49,7 +51,7 @@ def seconds(value_s: float) -> str:
 
 def interval(low: str, high: str) -> str:
     """Return the two ends of a 95 % interval, or nothing when one of them is unknown."""
-    return "" if UNKNOWN in (low, high) else f"{low} to {high}"
+    return "" if UNKNOWN in (low, high) else tr("{low} to {high}", low=low, high=high)
 
 
 def phases(joined: str) -> str:
