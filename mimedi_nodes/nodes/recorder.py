@@ -28,6 +28,7 @@ from .bridge import result_in_executor
 from .conversion import message_fields
 from .managed_node import ManagedNode
 from .parameters import Parameter, ParameterError, declare
+from .picture_keeper import PictureKeeper
 from .record_keeper import RecordKeeper
 from .recorder_alarms import RecorderAlarms
 from .running import run_node
@@ -64,6 +65,7 @@ class RecorderNode(ManagedNode):
         self._closers: list[Callable[[], object]] = []
         self._keeper: RecordKeeper | None = None
         self._recording: BatchRecording | None = None
+        self._pictures: PictureKeeper | None = None
         self._mending: Future[None] | None = None
         self._taken = 0
         self._alarms = RecorderAlarms(self)
@@ -192,6 +194,9 @@ class RecorderNode(ManagedNode):
         if keeper is None or not event.batch_id:
             return
         if self._recording is not None and self._recording.batch_id == event.batch_id:
+            picture = self._pictures.take(event) if self._pictures is not None else None
+            if picture is not None and self._pictures is not None:
+                self._worker.submit(self._pictures.keep, keeper, event.batch_id, *picture)
             if event.kind == "batch_ended":
                 self._finish_recording(event.process_time_s)
         elif event.kind != "batch_ended" and keeper.in_production(event.batch_id):
@@ -213,6 +218,7 @@ class RecorderNode(ManagedNode):
                 least_period_s={TRACKS: self.settings["tracks_period_s"]},
                 on_error=self._recording_failed,
             )
+            self._pictures = PictureKeeper(self, self._keeper.folder(batch_id))
         except (OSError, RecordError) as error:
             self._alarms.topics_not_recorded(batch_id, str(error))
 
@@ -227,6 +233,9 @@ class RecorderNode(ManagedNode):
     def _finish_recording(self, process_time_s: float | None = None) -> None:
         recording, keeper = self._recording, self._keeper
         self._recording = None
+        if self._pictures is not None:
+            self._pictures.close()
+            self._pictures = None
         if recording is None or keeper is None:
             return
         recording.close()
