@@ -3,13 +3,15 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from mimedi_nodes.modules.goal_store import GoalStore
-from mimedi_nodes.modules.registry import load_module
+from mimedi_nodes.modules.module import Module
+from mimedi_nodes.modules.registry import load_module, module_table
 from mimedi_nodes.modules.service import ModuleService, ServiceHooks
 from mimedi_nodes.modules.site import load_site
 from mimedi_nodes.process.clock import LoopClock
@@ -21,6 +23,15 @@ from mimedi_sim.models.donors import donor
 from mimedi_sim.plant.twin import Plant
 
 SITE = load_site(Path(__file__).parents[2] / "config" / "site" / "demo.yaml")
+
+
+def module_of(name: str) -> Module:
+    """Return a module by name, of the workcell's table or not yet in it."""
+    if name in module_table():
+        return load_module(name)
+    found = importlib.import_module(f"mimedi_nodes.modules.{name}").MODULE
+    assert isinstance(found, Module)
+    return found
 
 
 class Workbench:
@@ -41,7 +52,7 @@ class Workbench:
 
     async def service(self, name: str, store: GoalStore | None = None) -> ModuleService:
         """Return a service on connected instruments, recovered from `store`."""
-        module = load_module(name)
+        module = module_of(name)
         links = {line: self.links[line] for line in SITE.lines_of(name)}
         cameras = {camera: PlantCamera(self.plant, self.clock, camera) for camera in self.plant.cameras}
         instruments = module.build(SITE, links, cameras)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mimedi_nodes.modules.site import Site
-from mimedi_sim.plant.fault_catalogue import CATALOGUE
+from mimedi_sim.plant.fault_catalogue import CATALOGUE, STATIONS
 from mimedi_sim.plant.fault_effects import CameraFaults, LineFaults, Overrides, ReactorFaults
 from mimedi_sim.plant.faults import Values, checked_name, checked_target, checked_values
 from mimedi_sim.scenarios import Scenario
@@ -21,13 +21,15 @@ WORKCELL = "workcell"
 
 @dataclass(frozen=True)
 class Act:
-    """A single change: of a vessel's quantity ("all": emptied) by a factor and an amount, of a pump's air, or of the
-    power of a line."""
+    """A single change: of a vessel's quantity ("all": emptied) by a factor and an amount, of a pump's air, of the power
+    of a line, or of a station by the fault that comes or goes."""
 
     target: str
     quantity: str
     factor: float = 1.0
     amount: float = 0.0
+    values: Values = field(default_factory=dict)
+    active: bool = True
 
 
 @dataclass(order=True)
@@ -40,6 +42,11 @@ class _Planned:
     active: bool = field(compare=False)
 
 
+def lines_of(site: Site, protocol: str) -> tuple[str, ...]:
+    """Return the lines of a site that speak a protocol."""
+    return tuple(name for name, line in site.instruments.items() if line.protocol == protocol)
+
+
 class FaultBoard:
     """Active faults by (fault, target) with their parameters, and the scenario's plan."""
 
@@ -49,7 +56,9 @@ class FaultBoard:
         self.targets: Mapping[str, tuple[str, ...]] = {
             "vessel": tuple(site.vessels), "pump": pumps, "valve": valves, "reactor": reactors,
             "line": lines, "chip": ("chip",), "camera": cameras, "supply": (*lines, WORKCELL),
-            "generator": tuple(n for n, line in site.instruments.items() if line.protocol == "scpi_generator"),
+            "enclosure": tuple("enclosure" for _ in lines_of(site, "modbus_enclosure")),
+            "photon_counter": tuple("photon_counter" for _ in lines_of(site, "photon_counter")),
+            "generator": lines_of(site, "scpi_generator"),
         }
         """Names that there are, by what faults act on."""
         self.active: dict[tuple[str, str], Values] = {}
@@ -103,6 +112,8 @@ class FaultBoard:
         """Put a fault in or take it away; harmless when it is so already. Raises FaultError."""
         values = self.checked(fault, target, parameters, active=active)
         self._overrides = None
+        if fault in STATIONS:
+            self._acts.append(Act(target, fault, values=values, active=active))
         if not active:
             self.active.pop((fault, target), None)
             if fault == "leak":

@@ -156,8 +156,46 @@ WIRE: Mapping[str, FaultKind] = {
         "set points with the perfusion off", _HOLDS),
 }
 
+STATIONS: Mapping[str, FaultKind] = {
+    "particle_burst": FaultKind(
+        "enclosure", "particles come free at once (a torn glove, a broken vial)",
+        "counts of the particle counter jump and decay with the air changes",
+        "VerifyGrade: `enclosure.grade_lost`, held until the grade is recovered",
+        {"particles": Parameter(1e6, "count of 0.5 um and more", 1.0, 1e12),
+         "large": Parameter(1e4, "count of 5 um and more", 0.0, 1e12)}, once=True),
+    "hepa_leak": FaultKind(
+        "enclosure", "a hole in the filter: it keeps back `efficiency` of the particles instead of 0.99995",
+        "counts settle at the room's share that comes through",
+        "VerifyGrade measures fifteen times the particles, still grade A; from 0.95 on `enclosure.grade_lost`, held",
+        {"efficiency": Parameter(0.99, "1", 0.0, 1.0)}),
+    "fan_stopped": FaultKind(
+        "enclosure", "the fans stand", "fault bit 0 (fan), no overpressure, no air changes",
+        "`enclosure.air_failed` and `enclosure.pressure_low`, held"),
+    "seal_leak": FaultKind(
+        "enclosure", "a seal is torn: `hourly_leak_rate` of the volume in an hour at 250 Pa",
+        "the leak test's pressure falls faster", "TestLeaks measures the decay; above its limit the test fails",
+        {"hourly_leak_rate": Parameter(0.5, "1/h", 0.0, 100.0)}),
+    "enclosure_door": FaultKind(
+        "enclosure", "a door is forced open past its lock", "door bit, overpressure gone, particles of the room",
+        "`enclosure.door_open` and `enclosure.pressure_low`, held",
+        {"door": Parameter("main", "-", choices=("main", "hatch_inner", "hatch_outer"))}),
+    "photon_saturated": FaultKind(
+        "photon_counter", "light falls on the detector through an open cover",
+        "gates are flagged saturated, the cover's bit is set",
+        "CalibrateBackground aborts with code 710, naming the cover",
+        {"light_per_s": Parameter(1e8, "photons/s", 1e5, 1e12)}),
+    "photon_dead": FaultKind(
+        "photon_counter", "the detector counts nothing", "gates of zero counts",
+        "CalibrateBackground aborts with code 710, or 711 when it dies after the dark was counted"),
+    "photon_dark_high": FaultKind(
+        "photon_counter", "the detector's dark rate is `dark_per_s` at 20 degC", "dark gates count more",
+        "CalibrateBackground aborts with code 710: look at cooler and shutter",
+        {"dark_per_s": Parameter(5000.0, "counts/s", 0.0, 1e6)}),
+}
+
 GROUPS: Mapping[str, Mapping[str, FaultKind]] = {
     "Liquid": LIQUID, "Sorter": SORTER, "Cultures": CULTURE, "Cameras": CAMERA, "Wires and supply": WIRE,
+    "Enclosure and screening": STATIONS,
 }
 CATALOGUE: Mapping[str, FaultKind] = {name: kind for kinds in GROUPS.values() for name, kind in kinds.items()}
 """All faults by name."""
