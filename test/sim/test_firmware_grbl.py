@@ -77,6 +77,12 @@ def test_lines_are_answered_by_the_page(line: str, answer: str) -> None:
     assert grbl.receive(line.encode() + b"\n", 100.0) == answer.encode() + b"\r\n"
 
 
+def test_every_line_end_ends_a_line() -> None:
+    """GRBL takes CR and LF alike: CR LF is a line and an empty one."""
+    grbl, _ = controller()
+    assert grbl.receive(b"G21\r\n", 100.0) == b"ok\r\nok\r\n"
+
+
 def test_locked_until_homed_or_unlocked() -> None:
     grbl, _ = controller(home=False)
     assert grbl.receive(b"G0X-1\n", 0.0) == b"error:9\r\n"

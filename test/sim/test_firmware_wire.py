@@ -204,6 +204,29 @@ def test_no_bytes_whatever_break_an_instrument(data: list[bytes]) -> None:
         firmware.advance_to(1.0)
 
 
+def test_sics_level_0_by_the_manual() -> None:
+    load = {"g": 12.345, "rest": True}
+    balance = SicsBalance(lambda _: load["g"], is_stable=lambda _: load["rest"], capacity_g=200.0, resolution_g=0.001)
+
+    def ask(command: str) -> list[str]:
+        return balance.receive(command.encode() + b"\r\n", 0.0).decode().split("\r\n")[:-1]
+
+    listed = ask("I0")
+    assert listed[0] == 'I0 B 0 "@"'
+    assert listed[-1] == 'I0 A 0 "ZI"'
+    assert ask("I1")[0].startswith('I1 A "0"')
+    assert ask("I2") == ['I2 A "WKC 200.000 g"']
+    assert ask("I3")[0].startswith('I3 A "2.30')
+    assert ask("@") == ask("I4") == ['I4 A "B000000000"']
+    assert ask("S") == ["S S     12.345 g"]
+    load["rest"] = False
+    assert (ask("S"), ask("SI"), ask("Z")) == (["S I"], ["S D     12.345 g"], ["Z I"])
+    assert (ask("ZI"), ask("SI")) == (["ZI D"], ["S D      0.000 g"])
+    load.update(g=150.0, rest=True)
+    assert ask("Z") == ["Z +"]
+    assert (ask("SIX"), ask("")) == (["ES"], ["ES"])
+
+
 def rtu(text: str) -> bytes:
     """Return a frame from hexadecimal text, its CRC computed bit by bit as in the serial line standard,
     appendix B.

@@ -57,10 +57,9 @@ class GrblFirmware(GrblProgram):
             if byte in b"?!~" or byte in (_RESET, _DOOR, _JOG_CANCEL) or byte >= 0x80:
                 self._real_time(byte)
             elif byte in b"\r\n":
-                if self._partial or byte == 0x0A:
-                    self._lines.append(self._partial.decode("ascii", "replace"))
-                    self._partial = b""
-                    self._carry_out_lines()
+                self._lines.append(self._partial.decode("ascii", "replace"))  # an empty one is answered too
+                self._partial = b""
+                self._carry_out_lines()
             elif self._waiting_bytes() < RX_BYTES:
                 self._partial += bytes((byte,))
         return self.take_unasked(now_s)

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A balance that speaks MT-SICS level 0.
+"""A balance that speaks MT-SICS level 0 (SIR, a continuous output, is not there).
 
-Source: Mettler Toledo, Reference Manual MT-SICS (11780711), section 3.2 and commands @, I2, I4, S, SI, Z.
+Source: Mettler Toledo, Reference Manual MT-SICS (11780711), section 3.2 and commands @, I0 to I5, S, SI, Z, ZI.
 """
 
 from __future__ import annotations
@@ -10,6 +10,10 @@ import math
 from collections.abc import Callable
 
 _LONGEST_LINE = 80
+_COMMANDS = ("@", "I0", "I1", "I2", "I3", "I4", "I5", "S", "SI", "Z", "ZI")
+_SOFTWARE = "2.30 10.28.0.493.142"
+_ZERO_RANGE = 0.3
+"""Share of the capacity up to which a load may be taken as zero: beyond it Z answers + or -."""
 
 
 class SicsBalance:
@@ -60,16 +64,25 @@ class SicsBalance:
     def _answer(self, command: str, now_s: float) -> str:
         if command in ("@", "I4"):
             return f'I4 A "{self._serial_number}"'
+        if command == "I0":
+            return "\r\n".join(f'I0 {"A" if name == _COMMANDS[-1] else "B"} 0 "{name}"' for name in _COMMANDS)
+        if command == "I1":
+            return 'I1 A "0" "2.30" "" "" ""'
+        if command in ("I3", "I5"):
+            return f'{command} A "{_SOFTWARE}"'
         if command == "I2":
             return f'I2 A "WKC {self._capacity_g:.{self._digits}f} g"'
         if command in ("S", "SI"):
             return self._weigh(command, now_s)
-        if command == "Z":
+        if command in ("Z", "ZI"):
             mass_g = self._read_mass_g(now_s)
-            if math.isnan(mass_g) or not self._stable(now_s):
-                return "Z I"
+            stable = self._stable(now_s)
+            if math.isnan(mass_g) or not (stable or command == "ZI"):
+                return f"{command} I"
+            if abs(mass_g) > _ZERO_RANGE * self._capacity_g:
+                return f"{command} {'+' if mass_g > 0.0 else '-'}"
             self._zero_g = mass_g
-            return "Z A"
+            return "Z A" if command == "Z" else f"ZI {'S' if stable else 'D'}"
         return "ES"
 
     def _weigh(self, command: str, now_s: float) -> str:
