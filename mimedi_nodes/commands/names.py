@@ -3,7 +3,7 @@
 
 WITH_ROS = (
     "demo", "produce", "status", "watch", "alarms", "answer", "pause", "resume", "hold", "restart", "stop", "abort",
-    "replay", "dashboard", "sim",
+    "replay", "dashboard", "web", "sim",
 )  # fmt: skip
 """Commands that need the built interfaces."""
 WITHOUT_ROS = (
