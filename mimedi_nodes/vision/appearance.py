@@ -198,6 +198,15 @@ class Appearances:
             self._reach[slot] = max(self._reach[slot], self._reach[_MEAN])
         return np.array(slots, np.int32), np.array(known, np.uint8)
 
+    def lights(self, ids: NDArray[np.int64], side_px: int) -> NDArray[np.float64]:
+        """Mean light of these cells' cores over `side_px` in each fluorescence channel (N, C - 1); NaN for whom no
+        patch is kept."""
+        slots = np.array([self._slots.get(i, _STRETCHED) for i in ids.tolist()], int)
+        kept = (self._seen[slots] > 0) | self._learnt[slots]
+        reach, half = self.size // 2, side_px // 2
+        cores = self._patches[slots, 1:, reach - half:reach + half + 1, reach - half:reach + half + 1]
+        return np.where(kept[:, None], cores.mean(axis=(2, 3), dtype=np.float64), np.nan)
+
     def _place(self) -> int:
         if not self._free:
             self._grow(2 * len(self._seen))

@@ -117,9 +117,9 @@ static int far_from_all(cells c, int n, double x, double y, double apart)
 }
 
 /* Cells in overlaps: of n blobs (box, label, area; seeded: somebody is expected in it), the first `owners` cells are
-   expected ones (`blob` they are in, x, y, spread, slot, what that slot shows of it: as `put` says, 3: to be learnt from
-   now on, hits, diameter or 0), the next `seeds` unknown ones at x, y. See overlaps.py. out: x, y, amplitude, a row each,
-   owners first. Returns the number of rows. */
+   expected ones (`blob` they are in, x, y, spread, slot, what that slot shows of it: as `put` says, 3: to be learnt
+   from now on, hits, diameter or 0), the next `seeds` unknown ones at x, y. See overlaps.py. out: x, y, amplitude, a
+   row each, owners first. Returns the number of rows. */
 int solve_overlaps(const frame *f, int n, const int *box, const int *label, const double *area, const int *seeded,
                    int owners, int seeds, const int *blob, const double *x, const double *y, const double *spread,
                    const int *slot, const uint8_t *known, const int *hits, const double *diameter, double *out)

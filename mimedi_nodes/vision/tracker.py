@@ -230,6 +230,10 @@ class CellTracker:
         if channels == 0:
             return np.zeros(len(tracks), int)
         light = tracks["fluorescence"][:, :channels]
+        if self._appearances is not None and self._appearances.channels == channels + 1:
+            # What the cell itself gives, without what its neighbours add.
+            own = self._appearances.lights(tracks["id"], self._side_px())
+            light = np.where(np.isnan(own), light, own)
         noise = np.array([channel.noise_of_mean(self._side_px()) for channel in self._channels[:channels]])
         # Lit: well above noise, and not only the tail of what a bright neighbour or another dye adds.
         limit = np.maximum(_LIT * noise, 0.2 * self._lit_levels[:channels])
