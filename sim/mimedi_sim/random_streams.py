@@ -22,6 +22,7 @@ from scipy.special import bdtrik, ndtri, pdtrik
 
 _BLOCK_SIZE = 256
 _BLOCKS_KEPT = 8
+_SPARSE_TOUCHES = 4
 _PHILOX_WORDS_PER_COUNTER = 4
 # Above this variance a rounded normal quantile is closer to the discrete law than the iterative inverse
 # of the incomplete gamma/beta functions is in double precision.
@@ -57,7 +58,7 @@ class RandomStream:
         digest = hashlib.blake2b(text, digest_size=16).digest()
         self._key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
         self._key_words = (int(self._key[0]), int(self._key[1]))
-        self._touched = -1  # block of which one number was asked
+        self._touched, self._touches = -1, 0  # the block asked of last, and how often
         self._uniform_blocks: dict[int, list[float]] = {}
         self._normal_blocks: dict[int, list[float]] = {}
 
@@ -70,6 +71,12 @@ class RandomStream:
         raw = np.random.Philox(key=self._key, counter=counter).random_raw(blocks * _BLOCK_SIZE)
         # 53 significant bits, shifted by half a step: strictly inside (0, 1) so that quantiles are finite.
         return ((raw >> np.uint64(11)).astype(np.float64) + 0.5) * 2.0**-53
+
+    def _is_sparse(self, block: int) -> bool:
+        """Tell whether a block has been asked of too rarely to be worth drawing whole."""
+        self._touches = self._touches + 1 if block == self._touched else 1
+        self._touched = block
+        return self._touches <= _SPARSE_TOUCHES
 
     def _one(self, index: int) -> float:
         """Return one uniform by itself: cheaper than its block, which a slow sensor would leave unused."""
@@ -95,8 +102,7 @@ class RandomStream:
         if index < 0:
             raise ValueError(f"index is {index}; sample indices count from 0")
         block = index >> 8
-        if block not in self._uniform_blocks and block != self._touched:
-            self._touched = block
+        if block not in self._uniform_blocks and self._is_sparse(block):
             return self._one(index)
         return self._block(self._uniform_blocks, block, normal=False)[index & 255]
 
@@ -108,8 +114,7 @@ class RandomStream:
         if index < 0:
             raise ValueError(f"index is {index}; sample indices count from 0")
         block = index >> 8
-        if block not in self._normal_blocks and block != self._touched:
-            self._touched = block
+        if block not in self._normal_blocks and self._is_sparse(block):
             return mean + standard_deviation * float(ndtri(self._one(index)))
         return mean + standard_deviation * self._block(self._normal_blocks, block, normal=True)[index & 255]
 

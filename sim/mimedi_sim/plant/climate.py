@@ -147,13 +147,18 @@ class Climate:
 
     def co2(self, time_s: float) -> float:
         """Return the CO2 fraction of dry gas at or after the last event."""
-        ahead = replace(self._gas)
-        ahead.advance_to(max(time_s, ahead.time_s))
+        if time_s <= self._gas.time_s:
+            return self._gas.fraction
+        ahead = copy.copy(self._gas)
+        ahead.advance_to(time_s)
         return ahead.fraction
 
-    def pco2_mmhg(self, time_s: float) -> float:
-        """Return the CO2 pressure that the liquid sees: the injector's sawtooth averages out within minutes."""
-        fraction = self.co2(time_s)
+    def pco2_mmhg(self, time_s: float, fraction: float | None = None) -> float:
+        """Return the CO2 pressure that the liquid sees: the injector's sawtooth averages out within minutes.
+
+        Args: fraction: of dry gas at time_s, where it is known already.
+        """
+        fraction = self.co2(time_s) if fraction is None else fraction
         if abs(fraction - self._gas.set_point) < 0.02 * self._gas.set_point:
             fraction = self._gas.set_point
         return max(0.1, co2_partial_pressure_mmhg(fraction))

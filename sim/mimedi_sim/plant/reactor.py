@@ -344,7 +344,7 @@ class Reactor:
     def state_at(self, time_s: float, volume_ul: float, ledger: Ledger) -> ReactorState:
         """Return the true values at time_s (>= the last event) for the volume then in the vessel."""
         row = ledger.row(self.vessel)
-        nodes = self.climate.temperatures(time_s)
+        nodes, co2 = self.climate.temperatures(time_s), self.climate.co2(time_s)
         nan = math.nan
         viable = viability = glucose = lactate = il2 = ph = nan
         oxygen = CONTROLLED_OXYGEN_MM if self.culture is None else self.culture.conditions.oxygen_mm
@@ -352,7 +352,7 @@ class Reactor:
             millilitres = float(row[VOLUME]) * 1e-3
             others = float(row[INDEX["lymphocyte"]] + row[INDEX["monocyte"]]) + osteoculture.cells(row)
             if self.culture is not None:
-                now = copy.copy(self.culture).at(time_s / _HOUR_S)
+                now = self.culture.at(time_s / _HOUR_S)  # stores grid points only: changes no bit of what comes
                 cells, dead = now.viable_cells + others, now.dead_cells
                 glucose, lactate, il2 = now.glucose_mm, now.lactate_mm, now.il2_iu_ml
             else:
@@ -362,10 +362,10 @@ class Reactor:
             viable = cells / millilitres
             viability = cells / (cells + dead) if cells + dead > 0.0 else nan
             base = float(row[INDEX["base_mmol"]]) / millilitres * 1e3
-            ph = medium_ph(base, lactate, self.climate.pco2_mmhg(time_s))
+            ph = medium_ph(base, lactate, self.climate.pco2_mmhg(time_s, co2))
         return ReactorState(
             air_c=nodes.air_c, liquid_c=nodes.liquid_c, heater_w=self.climate.heater_w,
-            co2_fraction=self.climate.co2(time_s), volume_ul=volume_ul, viable_per_ml=viable, viability=viability,
+            co2_fraction=co2, volume_ul=volume_ul, viable_per_ml=viable, viability=viability,
             glucose_mm=glucose, lactate_mm=lactate, il2_iu_ml=il2, ph=ph,
             oxygen_saturation=oxygen / OXYGEN_SATURATION_MM,
             stirring_rpm=self.stirring_rpm, perfusion_ul_min=self.perfusion_ul_min,
