@@ -27,6 +27,10 @@ from std_srvs.srv import Trigger
 from mimedi_msgs.msg import Alarm, AlarmList
 from mimedi_msgs.srv import AcknowledgeAlarm
 from mimedi_nodes.nodes import qos
+from mimedi_nodes.process.credentials import Person, seal, unseal
+from mimedi_nodes.process.maintenance import MaintenanceBook
+from mimedi_nodes.process.roles import read_roles
+from mimedi_nodes.records.heads import Signer
 from mimedi_nodes.records.outbox import Outbox
 
 pytestmark = pytest.mark.ros
@@ -34,6 +38,7 @@ pytestmark = pytest.mark.ros
 NAMES = ("recorder", "fluidics")  # the second publishes a heartbeat, as every module does
 TINY = Path(__file__).with_name("tiny_node.py")
 DEADLINE_S = 30.0
+PASSWORD = "a phrase for this test"
 SUPERVISOR = "import sys; from mimedi_nodes.nodes.supervisor import main; main()"
 
 
@@ -270,6 +275,29 @@ def test_alarms_outlive_the_supervisor_and_running_nodes_are_taken_over(workcell
     workcell.wait_phase("active")
     workcell.wait(lambda: len(workcell.alarms) == 2, "alarms from disk")
     assert workcell.transitions() == before
+
+
+def test_maintenance_takes_a_modules_alarms_out_of_service_and_back(workcell: Workcell) -> None:
+    roles = read_roles(Path(__file__).resolve().parents[2] / "config" / "users" / "roles.yaml")
+    key = unseal("mia", PASSWORD, seal("mia", PASSWORD, roles.policy))
+    assert key is not None
+    mia = Person("mia", "Mia", ("maintenance",), key)
+    beside = workcell.folder / ".workcell"
+    book = MaintenanceBook(beside / "maintenance", Signer.load_or_create(beside / "keys"), roles, NAMES)
+    for name in NAMES:
+        workcell.start(name)
+    workcell.supervise(f"users_dir:={beside / 'users'}")
+    gap = ("fluidics.balance_gap", "fluidics")
+    workcell.wait(lambda: workcell.alarm_state(*gap) == Alarm.UNACKNOWLEDGED, "the module's alarm")
+    book.begin("fluidics", mia, "new syringe")
+    workcell.wait(lambda: workcell.alarm_state(*gap) == Alarm.OUT_OF_SERVICE, "out of service")
+    book.end("fluidics", mia, "primed and weighed")
+    workcell.wait(lambda: workcell.alarm_state(*gap) == Alarm.UNACKNOWLEDGED, "back in service")
+    assert workcell.end()["supervisor"] == 0
+    outbox = Outbox(workcell.folder / "state" / "supervisor.outbox.sqlite", "supervisor")
+    told = [(event.kind, event.what) for event in outbox.pending() if event.what == "fluidics.*"]
+    outbox.close()
+    assert told == [("alarm_removed", "fluidics.*"), ("alarm_restored", "fluidics.*")]
 
 
 def test_a_supervisor_that_cannot_start_says_why_and_fails(workcell: Workcell) -> None:
