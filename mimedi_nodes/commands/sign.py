@@ -14,10 +14,10 @@ from rich.console import Console
 from ..modules.registry import config_folder
 from ..nodes.batch_review import review_batch
 from ..nodes.signature_check import specification_of
+from ..process.accounts import read_accounts, signer_keys
 from ..process.errors import WorkcellError
 from ..process.release import evaluate
 from ..process.signing import Content, SigningError, sign
-from ..process.users import read_accounts, signer_keys
 from ..records.attachments import registered
 from ..records.disposition import Disposition, disposition
 from ..records.errors import RecordError

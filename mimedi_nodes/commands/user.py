@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from ..process.errors import WorkcellError
-from ..process.users import UserRegistry, check_session
+from ..process.users import UserRegistry
 from ..records.errors import RecordError
 from .people import (
     Place,
@@ -145,12 +145,6 @@ def _keep(path: Path, token: str) -> None:
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(handle, "w", encoding="utf-8") as stream:
         stream.write(token)
-
-
-def session_user(place: Place, users: UserRegistry) -> str:
-    """Return who is logged in on this host; raises LoginError when nobody is."""
-    token = place.session.read_text(encoding="utf-8") if place.session.is_file() else ""
-    return check_session(token, users.accounts(), time.time()).user
 
 
 if __name__ == "__main__":

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mimedi_nodes.process.users import read_accounts, signer_keys
+from mimedi_nodes.process.accounts import read_accounts, signer_keys
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.heads import PUBLIC_KEY_FILE, load_public_key
-from mimedi_nodes.records.verify import VerifyReport, verify
+from mimedi_nodes.records.verify import verify
+from mimedi_nodes.records.verify_report import VerifyReport
 
 EXIT = {"intact": 0, "altered": 1, "unverifiable": 2}
 TEXT = {

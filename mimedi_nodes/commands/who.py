@@ -9,8 +9,8 @@ import os
 import sys
 import time
 
+from ..process.accounts import LoginError, check_session, read_accounts
 from ..process.errors import WorkcellError
-from ..process.users import LoginError, check_session, read_accounts
 from ..records.errors import RecordError
 from .people import Place, add_person_options, add_runs_option, authenticate, registry
 

@@ -20,7 +20,7 @@ from ..nodes.signature_check import specification_of
 from ..process.errors import WorkcellError
 from ..process.release import evaluate
 from ..process.signing import sign
-from ..process.users import read_accounts, signer_keys
+from ..process.accounts import read_accounts, signer_keys
 from ..records.chain import DATABASE_FILE
 from ..records.disposition import disposition
 from ..records.errors import RecordError

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..modules.registry import config_folder
+from ..process.accounts import check_session, read_accounts
 from ..process.errors import WorkcellError
 from ..process.roles import read_roles
-from ..process.users import check_session, read_accounts
 from ..records.errors import RecordError
 
 

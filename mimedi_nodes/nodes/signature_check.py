@@ -7,10 +7,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from ..process.accounts import read_accounts
 from ..process.errors import WorkcellError
 from ..process.roles import read_roles
 from ..process.signing import refusal
-from ..process.users import read_accounts
 from ..records.errors import RecordError
 from ..records.events import RecordEvent
 from ..records.specification import product_file, read_specification

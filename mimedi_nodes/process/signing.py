@@ -11,11 +11,11 @@ from ..records.disposition import objections, stage_of
 from ..records.events import RecordEvent, wall_time
 from ..records.facts import gather_facts
 from ..records.signatures import Signature, Statement, check_signature, read_signature
+from .accounts import Account, signer_keys
 from .credentials import Person
 from .errors import WorkcellError
 from .release import evaluate
 from .roles import Roles
-from .users import Account, signer_keys
 
 
 class SigningError(WorkcellError):

@@ -14,22 +14,16 @@ import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
-
-from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from ..records.batch_record import BatchRecord
 from ..records.errors import RecordError
 from ..records.events import RecordEvent, wall_time
-from ..records.heads import Signer, key_id
-from ..records.signatures import SignerKey
-from ..records.summary import read_events
+from ..records.heads import Signer
+from .accounts import Account, LoginError, check_session, read_accounts, replay
 from .credentials import (
     Credential,
-    CredentialError,
     Person,
     decode_token,
     encode_token,
@@ -50,104 +44,6 @@ _USER = re.compile(r"[a-z][a-z0-9_.-]{1,31}\Z")
 
 class UserError(WorkcellError):
     """An account cannot be made or changed; says why and what is allowed."""
-
-
-class LoginError(WorkcellError):
-    """Somebody was not let in; says no more than she may know."""
-
-
-@dataclass
-class Account:
-    """One account as the record leaves it."""
-
-    user: str
-    name: str
-    roles: tuple[str, ...]
-    enabled: bool = True
-    must_change: bool = True
-    changed_s: float = 0.0
-    failures: int = 0
-    failed_s: float = 0.0
-    credentials: list[Credential] = field(default_factory=list)
-    keys: list[str] = field(default_factory=list)
-    ended_sessions: set[str] = field(default_factory=set)
-
-
-@dataclass(frozen=True)
-class Principal:
-    """Who stands behind a session token."""
-
-    user: str
-    name: str
-    roles: tuple[str, ...]
-
-
-def replay(events: Sequence[RecordEvent]) -> dict[str, Account]:
-    """Return the accounts that a record of accounts leaves."""
-    accounts: dict[str, Account] = {}
-    for event in events:
-        data, user = event.data, event.what
-        if event.kind == "user_added":
-            accounts[user] = Account(user, str(data["name"]), tuple(data["roles"]))
-        account = accounts.get(user)
-        if account is None:
-            continue
-        if event.kind in ("user_added", "password_changed"):
-            credential = Credential.from_fields(data["credential"])
-            account.credentials.append(credential)
-            account.keys += [credential.public_key] if credential.public_key not in account.keys else []
-            account.must_change = bool(data["must_change"])
-            account.changed_s, account.failures = float(data["at_s"]), 0
-        elif event.kind == "user_changed":
-            account.enabled = bool(data.get("enabled", account.enabled))
-            account.roles = tuple(data.get("roles", account.roles))
-        elif event.kind == "login_failed":
-            account.failures, account.failed_s = account.failures + 1, float(data["at_s"])
-        elif event.kind == "login":
-            account.failures = 0
-        elif event.kind == "session_ended":
-            account.ended_sessions.add(str(data["session"]))
-    return accounts
-
-
-def signer_keys(accounts: Mapping[str, Account]) -> dict[str, SignerKey]:
-    """Return every key that an account has or had, by its short name."""
-    keys = {}
-    for account in accounts.values():
-        for text in account.keys:
-            key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(text))
-            keys[key_id(key)] = SignerKey(account.user, key)
-    return keys
-
-
-def read_accounts(folder: Path) -> dict[str, Account]:
-    """Return the accounts in a folder without taking it from its writer; none when there is no record yet."""
-    return replay(read_events(folder)) if (folder / "record.sqlite").is_file() else {}
-
-
-def check_session(token: str, accounts: Mapping[str, Account], now_s: float) -> Principal:
-    """Return who stands behind a session token.
-
-    Raises:
-        LoginError: forged, expired, ended, of an account that is disabled or whose password was changed since.
-    """
-    try:
-        text, payload, signature = decode_token(token)
-        user, session = str(payload["user"]), str(payload["session"])
-        issued_s, expires_s = float(payload["issued_s"]), float(payload["expires_s"])
-    except (CredentialError, KeyError, TypeError, ValueError) as error:
-        raise LoginError(f"session: {error}") from error
-    account = accounts.get(user)
-    if account is None or not account.enabled or session in account.ended_sessions:
-        raise LoginError("session: it has ended; log in again")
-    try:
-        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(account.keys[-1]))
-        key.verify(bytes.fromhex(signature), text)
-    except (InvalidSignature, ValueError) as error:
-        raise LoginError("session: the token was not issued to this account") from error
-    if not issued_s <= now_s < expires_s or issued_s < account.changed_s:
-        raise LoginError("session: it has expired; log in again")
-    return Principal(user, account.name, account.roles)
 
 
 class UserRegistry:

@@ -5,9 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -30,61 +29,8 @@ from .events import RecordEvent
 from .heads import Head, key_id
 from .signatures import SignerKey, check_signature, read_signature
 from .sqlite import open_database, storage_error
-
-Verdict = Literal["intact", "altered", "unverifiable"]
-
-MAX_ROWS_NAMED = 20
-"""Altered rows that are named one by one; the rest are counted."""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that is not as it was written.
-
-    Args:
-        code: what kind of finding.
-        message: what is wrong, and where.
-        row: number of the row concerned, 0 when it concerns none.
-    """
-
-    code: str
-    message: str
-    row: int = 0
-
-
-@dataclass
-class VerifyReport:
-    """What the verification of one run found."""
-
-    batch_id: str
-    rows: int = 0
-    heads: int = 0
-    attachments: int = 0
-    signatures: int = 0
-    head_hash: str = ""
-    head_wall_time: str = ""
-    key_id: str = ""
-    findings: list[Finding] = field(default_factory=list)
-    """What was altered; empty when nothing was."""
-    missing: list[str] = field(default_factory=list)
-    """What is needed to tell and is not there."""
-    notes: list[str] = field(default_factory=list)
-    """What is worth knowing and no alteration."""
-
-    @property
-    def verdict(self) -> Verdict:
-        """`altered` when anything was found, `unverifiable` when something to compare with is missing."""
-        if self.findings:
-            return "altered"
-        return "unverifiable" if self.missing else "intact"
-
-    def find(self, code: str, message: str, row: int = 0) -> None:
-        """Add a finding."""
-        self.findings.append(Finding(code, message, row))
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the report as JSON-able values."""
-        return {"verdict": self.verdict, **vars(self), "findings": [vars(finding) for finding in self.findings]}
+from .verify_heads import check_heads, compare_heads, read_heads
+from .verify_report import MAX_ROWS_NAMED, VerifyReport
 
 
 def verify(
@@ -109,8 +55,8 @@ def verify(
     keys = [public_key] if isinstance(public_key, Ed25519PublicKey) else list(public_key)
     batch_id = "" if folder.name == JOURNAL else folder.name
     report = VerifyReport(batch_id=batch_id)
-    ledger = _read_heads(heads_folder / f"{folder.name}.jsonl", "ledger", report)
-    copy = _read_heads(folder / HEADS_FILE, "heads.jsonl", report)
+    ledger = read_heads(heads_folder / f"{folder.name}.jsonl", "ledger", report)
+    copy = read_heads(folder / HEADS_FILE, "heads.jsonl", report)
     database_file = folder / DATABASE_FILE
     if not database_file.is_file():
         if ledger:
@@ -127,8 +73,8 @@ def verify(
     by_key = {key_id(key): key for key in keys}
     for name, heads in (("record", stored), ("ledger", ledger), ("heads.jsonl", copy)):
         if heads is not None:
-            _check_heads(batch_id, name, heads, hashes, by_key, report)
-    _compare_heads(stored, ledger, copy, len(rows), folder, heads_folder, report)
+            check_heads(batch_id, name, heads, hashes, by_key, report)
+    compare_heads(stored, ledger, copy, len(rows), folder, heads_folder, report)
     events = _events(rows, report)
     _check_attachments(folder, events, report)
     _check_signatures(rows, hashes, signer_keys, report)
@@ -213,99 +159,6 @@ def _note_clock(rows: Sequence[tuple[Any, ...]], report: VerifyReport) -> None:
     if back:
         more = f" and {len(back) - 3} more" if len(back) > 3 else ""
         report.notes.append(f"wall time was set back at {', '.join(back[:3])}{more}; process time and order are kept")
-
-
-def _read_heads(path: Path, name: str, report: VerifyReport) -> list[Head] | None:
-    """Return the heads of a file; None when there is no such file."""
-    try:
-        text = path.read_text(encoding="utf-8")
-    except FileNotFoundError:
-        return None
-    except (OSError, UnicodeDecodeError) as error:
-        report.find("head_altered", f"{name}: {path} cannot be read: {error}")
-        return []
-    heads = []
-    *lines, torn = text.split("\n")
-    for index, line in enumerate(lines, start=1):
-        try:
-            heads.append(Head.from_line(line))
-        except RecordError as error:
-            report.find("head_altered", f"{name}, line {index}: {error}")
-    if torn:
-        report.notes.append(f"{name}: the last line was torn by a crash; the recorder mends it at its next start")
-    return heads
-
-
-def _check_heads(
-    batch_id: str,
-    name: str,
-    heads: Sequence[Head],
-    hashes: Sequence[str],
-    keys: Mapping[str, Ed25519PublicKey],
-    report: VerifyReport,
-) -> None:
-    """Signatures, numbering, and that the rows are still those that each head was signed over."""
-    due = 1
-    left = len(hashes) - 1
-    replaced = cut = False
-    unsigned = []
-    for head in heads:
-        key = keys.get(head.key_id)
-        if key is None or not head.signed_by(key):
-            unsigned.append(head.number)
-            continue
-        if head.batch_id != batch_id:
-            report.find("other_batch", f"{name}: head {head.number} is of batch {head.batch_id!r}, not {batch_id!r}")
-            continue
-        if head.number != due:
-            report.find("heads_removed", f"{name}: head {head.number} stands where head {due} should")
-        due = head.number + 1
-        if head.count > left:
-            cut = True
-        elif hashes[head.count] != head.hash and not replaced:
-            replaced = True
-            message = f"{name}: the rows up to {head.count} are not those that head {head.number} was signed over"
-            report.find("rows_replaced", message, head.count)
-    if cut:
-        signed = max(head.count for head in heads)
-        report.find("tail_cut", f"{name}: {signed} rows were signed, {left} are left", left + 1)
-    if unsigned:
-        named = ", ".join(str(number) for number in unsigned[:MAX_ROWS_NAMED])
-        report.find("bad_signature", f"{name}: not signed by the recorder's key: head {named}")
-
-
-def _compare_heads(
-    stored: Sequence[Head],
-    ledger: Sequence[Head] | None,
-    copy: Sequence[Head] | None,
-    rows: int,
-    folder: Path,
-    heads_folder: Path,
-    report: VerifyReport,
-) -> None:
-    report.heads = len(stored)
-    signed = stored[-1].count if stored else 0
-    if rows > signed:
-        report.find("unsigned_rows", f"rows {signed + 1} to {rows} were never signed", signed + 1)
-    if stored:
-        report.head_wall_time, report.key_id = stored[-1].wall_time, stored[-1].key_id
-    if ledger is None:
-        report.missing.append(
-            f"{heads_folder / (folder.name + '.jsonl')}: the heads outside the run are missing; without them a cut "
-            "tail cannot be excluded: give their folder"
-        )
-    for name, heads in (("ledger", ledger), ("heads.jsonl", copy)):
-        if heads is None:
-            continue
-        behind = len(stored) - len(heads)
-        if behind == 1:
-            report.notes.append(f"{name}: the last head is not there yet: the recorder is writing, or was cut off")
-        elif behind > 1:
-            report.find("heads_removed", f"{name}: has {len(heads)} heads, the record {len(stored)}")
-        pairs = zip(stored, heads, strict=False)
-        differing = next((ours.number for ours, theirs in pairs if ours != theirs), None)
-        if differing is not None:
-            report.find("heads_disagree", f"{name}: head {differing} is not the one in the record")
 
 
 def _events(rows: Sequence[tuple[Any, ...]], report: VerifyReport) -> list[RecordEvent]:

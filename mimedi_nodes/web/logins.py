@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from ..process.errors import WorkcellError
 from ..process.roles import ACTS
-from ..process.users import LoginError, UserRegistry, check_session
+from ..process.accounts import LoginError, check_session
+from ..process.users import UserRegistry
 
 
 class NotLoggedIn(WorkcellError):

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp import WSMsgType, web
 
 from ..nodes.workcell_client import Outcome, WorkcellClient
-from ..process.users import LoginError
+from ..process.accounts import LoginError
 from .logins import Logins, NotLoggedIn, Visitor
 from .state import PageState
 

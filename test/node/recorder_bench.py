@@ -26,7 +26,8 @@ from mimedi_msgs.srv import AppendEvents, ReviewBatch
 from mimedi_nodes.nodes.conversion import fill_message
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.heads import PUBLIC_KEY_FILE, load_public_key
-from mimedi_nodes.records.verify import VerifyReport, verify
+from mimedi_nodes.records.verify import verify
+from mimedi_nodes.records.verify_report import VerifyReport
 
 ROOT = Path(__file__).resolve().parents[2]
 NAMESPACE = "/cell_under_test"

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from mimedi_nodes.process.accounts import Account, signer_keys
 from mimedi_nodes.process.credentials import Person, seal, unseal
 from mimedi_nodes.process.maintenance import MaintenanceBook, MaintenanceError, under_maintenance
 from mimedi_nodes.process.roles import Roles, read_roles
-from mimedi_nodes.process.users import Account, signer_keys
 from mimedi_nodes.records.heads import Signer
 from mimedi_nodes.records.verify import verify
 

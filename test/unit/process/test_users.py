@@ -9,17 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from mimedi_nodes.process.accounts import LoginError, check_session, read_accounts, signer_keys
 from mimedi_nodes.process.credentials import Person, decode_token, encode_token
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.roles import Policy, Roles, read_roles
-from mimedi_nodes.process.users import (
-    LoginError,
-    UserError,
-    UserRegistry,
-    check_session,
-    read_accounts,
-    signer_keys,
-)
+from mimedi_nodes.process.users import UserError, UserRegistry
 from mimedi_nodes.records.heads import Signer
 from mimedi_nodes.records.verify import verify
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mimedi_nodes.records.heads import Signer
-from mimedi_nodes.records.verify import VerifyReport, verify
+from mimedi_nodes.records.verify import verify
+from mimedi_nodes.records.verify_report import VerifyReport
 
 
 @dataclass

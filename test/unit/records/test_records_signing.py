@@ -21,9 +21,10 @@ from mimedi_nodes.commands.people import Place
 from mimedi_nodes.nodes import desk
 from mimedi_nodes.nodes.record_keeper import RecordKeeper
 from mimedi_nodes.nodes.signature_check import signature_check
+from mimedi_nodes.process.accounts import read_accounts, signer_keys
 from mimedi_nodes.process.roles import Roles, read_roles
 from mimedi_nodes.process.signing import Content
-from mimedi_nodes.process.users import UserRegistry, read_accounts, signer_keys
+from mimedi_nodes.process.users import UserRegistry
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.disposition import disposition
 from mimedi_nodes.records.errors import RecordError
@@ -32,7 +33,8 @@ from mimedi_nodes.records.heads import Signer
 from mimedi_nodes.records.outbox import Outbox
 from mimedi_nodes.records.signatures import signatures
 from mimedi_nodes.records.summary import read_events
-from mimedi_nodes.records.verify import VerifyReport, verify
+from mimedi_nodes.records.verify import verify
+from mimedi_nodes.records.verify_report import VerifyReport
 
 ROOT = Path(__file__).resolve().parents[3]
 PRODUCTS = ROOT / "config" / "products"
