@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .exchange import QUERY_RETRIES, REPLY_TIMEOUT_S, check_range
@@ -24,6 +25,7 @@ FEED_MM_MIN = (10.0, 30_000.0)
 WRIST_DEG = (-95.0, 95.0)
 _WRIST_DEG_S = 86.0
 _QUICK_S = 0.3
+_LOOK_S, _WAY_PATIENCE_S = 0.05, 30.0
 _SETTLE_S = 0.25
 """Pause of GRBL at each limit switch ($26)."""
 _STATUS = re.compile(rb"<([A-Z][a-z]+)(?::(\d))?\|([^<>\r\n]*)>\r\n")
@@ -34,6 +36,7 @@ _VERSION = re.compile(rb"\[VER:([^\]\r\n]*)\]\r\n")
 _FIELD = re.compile(r"-?\d+\.\d{3},-?\d+\.\d{3},-?\d+\.\d{3}")
 _NEEDED = {24, 25, 27, 30, 31, *range(110, 113), *range(120, 123), *range(130, 133)}
 """Settings that this driver reckons with: homing speeds and pull-off, servo range, speeds, accelerations, travels."""
+_PAIR = re.compile(r"\d+(,\d+)?")
 _BUSY = ("Run", "Jog", "Home")
 _MAYBE_GARBLED = (1, 2, 3, 4, 11, 20, 21, 23, 24, 25, 26, 28, 31, 36)
 """Errors that one wrong character of a good line can cause: it is said once more."""
@@ -67,6 +70,8 @@ class GantryState:
     """Letters of the axes whose limit switch is closed."""
     gripped: bool
     """The gripper feels a cassette."""
+    free_blocks: int
+    """Moves that the planner can still take."""
 
 
 class Gantry:
@@ -178,13 +183,9 @@ class Gantry:
             InstrumentRefused: locked by an alarm.
         """
         values = await self.settings()
-        travel = await self.travel_mm()
-        for axis, place, most in zip("xyz", target, travel, strict=True):
-            check_range(self.name, f"{axis}_mm", place, -most, 0.0, "mm")
-        check_range(self.name, "feed_mm_min", feed_mm_min, *FEED_MM_MIN, "mm/min")
+        self._check_way(target, feed_mm_min, await self.travel_mm())
         start = (await self.state()).position_mm
-        x, y, z = target
-        await self._line(f"G90G21G94G53G1X{x:.3f}Y{y:.3f}Z{z:.3f}F{feed_mm_min:.1f}")
+        await self._go(target, feed_mm_min)
         return _duration_s(start, target, feed_mm_min, values)
 
     async def move_to(self, target: Position, feed_mm_min: float, pace: Pace) -> None:
@@ -196,11 +197,58 @@ class Gantry:
         """
         expected_s = await self.start_move(target, feed_mm_min)
         await settle(self, pace, expected_s=expected_s)
+        await self._arrived(target)
+
+    def _check_way(self, target: Position, feed_mm_min: float, travel: Position) -> None:
+        for axis, place, most in zip("xyz", target, travel, strict=True):
+            check_range(self.name, f"{axis}_mm", place, -most, 0.0, "mm")
+        check_range(self.name, "feed_mm_min", feed_mm_min, *FEED_MM_MIN, "mm/min")
+
+    async def _go(self, target: Position, feed_mm_min: float) -> None:
+        x, y, z = target
+        await self._line(f"G90G21G94G53G1X{x:.3f}Y{y:.3f}Z{z:.3f}F{feed_mm_min:.1f}")
+
+    async def _arrived(self, target: Position) -> None:
         state = await self.state()
         if state.state != "Idle" or math.dist(state.position_mm, target) > ARRIVED_MM:
             raise InstrumentError(
                 self.name, f"is {state.state} at {state.position_mm} mm after being sent to {target} mm"
             )
+
+    async def follow(self, path: Sequence[tuple[Position, float]], pace: Pace) -> None:
+        """Run along straight ways (end, feed [mm/min]) without stopping between them, wait and confirm the end.
+
+        The controller rounds no corner: it takes it as fast as its junction deviation allows.
+
+        Raises:
+            OutOfRange: a place or feed is not possible; nothing was sent.
+            InstrumentRefused, InstrumentError: as `move_to`.
+        """
+        travel = await self.travel_mm()
+        for place, feed_mm_min in path:
+            self._check_way(place, feed_mm_min, travel)
+        free, expected_s = 0, 0.0
+        start = (await self.state()).position_mm
+        for place, feed_mm_min in path:
+            deadline_s = pace.now_s() + _WAY_PATIENCE_S
+            while free == 0:
+                if (state := await self.state()).state not in ("Idle", "Run"):
+                    raise self._in_alarm() if state.state == "Alarm" else InstrumentError(
+                        self.name, f"is {state.state} at {state.position_mm} mm on its path"
+                    )
+                free = max(0, state.free_blocks - 1)
+                if free == 0:
+                    if pace.now_s() > deadline_s:
+                        raise InstrumentError(self.name, f"takes no further move for {_WAY_PATIENCE_S:g} s")
+                    await pace.sleep(_LOOK_S)
+            await self._go(place, feed_mm_min)
+            free -= 1
+            expected_s += math.dist(start, place) / feed_mm_min * 60.0
+            start = place
+        if not path:
+            return
+        await settle(self, pace, every_s=_LOOK_S, patience_s=expected_s + _WAY_PATIENCE_S)
+        await self._arrived(path[-1][0])
 
     async def hold(self) -> None:
         """Come to rest on the way (!): the position is kept, `resume` goes on. Harmless at rest."""
@@ -299,13 +347,14 @@ class Gantry:
             label, _, content = part.partition(":")
             fields[label] = content
         position, speeds, pins = fields.get("MPos", ""), fields.get("FS", fields.get("F", "")), fields.get("Pn", "")
-        if not _FIELD.fullmatch(position) or not re.fullmatch(r"\d+(,\d+)?", speeds):
-            raise GarbledReply(self.name, f"status {data[:80]!r}; is $10 = 1 (machine position)?")
+        free = fields.get("Bf", "")
+        if not (_FIELD.fullmatch(position) and _PAIR.fullmatch(speeds) and _PAIR.fullmatch(free)):
+            raise GarbledReply(self.name, f"status {data[:80]!r}; is $10 = 3 (machine position and buffer)?")
         x, y, z = (float(value) for value in position.split(","))
         substate = int(found[2]) if found[2] is not None else None
         return GantryState(
             found[1].decode("ascii"), substate, (x, y, z), float(speeds.split(",")[0]),
-            "".join(letter for letter in pins if letter in "XYZ"), "P" in pins,
+            "".join(letter for letter in pins if letter in "XYZ"), "P" in pins, int(free.split(",")[0]),
         )
 
     def _note_alarm(self, data: bytes) -> None:

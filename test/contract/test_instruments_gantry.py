@@ -66,6 +66,29 @@ async def test_move_takes_the_time_of_its_trapezoid(bench: Bench) -> None:
     assert mechanics.position[0] == pytest.approx(-700.0)
 
 
+async def test_path_is_followed_without_stopping(bench: Bench) -> None:
+    gantry, _, mechanics = await homed(bench)
+    places = [
+        (-200.0 + 50.0 * math.cos(math.pi * k / 18), -200.0 + 50.0 * math.sin(math.pi * k / 18), -20.0)
+        for k in range(37)
+    ]
+    await gantry.move_to(places[0], 9000.0, bench)
+    start_s = bench.now_s()
+    await gantry.follow([(place, 1800.0) for place in places[1:]], bench)
+    # 314 mm at 30 mm/s and corners of 10 degrees at 36 mm/s or less: hardly longer than the way itself.
+    assert bench.now_s() - start_s == pytest.approx(math.pi * 100.0 / 30.0, abs=0.5)
+    assert mechanics.position == pytest.approx(places[-1], abs=0.002)
+    await gantry.follow([], bench)
+    with pytest.raises(OutOfRange, match="y_mm"):
+        await gantry.follow([(places[0], 1800.0), ((-10.0, 10.0, -10.0), 1800.0)], bench)
+    assert mechanics.position == pytest.approx(places[-1], abs=0.002)
+    mechanics.slip[0] = 0.5
+    await gantry.follow([((-600.0, -150.0, -20.0), 6000.0)], bench)
+    mechanics.slip[0] = 0.0
+    with pytest.raises(InstrumentRefused, match="alarm"):
+        await gantry.follow([(place, 6000.0) for place in [(-2.0 - k, -150.0, -20.0) for k in range(20)]], bench)
+
+
 async def test_cassette_is_carried_from_dock_to_dock(bench: Bench) -> None:
     gantry, _, mechanics = await homed(bench)
     mechanics.cassettes.pop("B")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import threading
 import time
@@ -15,7 +16,7 @@ from pygrbl_streamer import GrblStreamer
 from scipy.integrate import quad
 
 from mimedi_sim.firmware.grbl import GrblFirmware
-from mimedi_sim.firmware.grbl_motion import Profile, braking
+from mimedi_sim.firmware.grbl_motion import Profile, junction_speed_mm_s
 from mimedi_sim.plant.gantry import GantryMechanics
 from mimedi_sim.pty_server import PtyServer
 
@@ -236,20 +237,95 @@ def test_motion_does_not_depend_on_who_looks(looks: list[float], text: str, hold
     assert looked.state == alone.state == "Idle"
 
 
-@given(length=st.floats(0.01, 900.0), speed=st.floats(0.1, 200.0), acceleration=st.floats(1.0, 1000.0))
-def test_profile_is_the_integral_of_its_speed(length: float, speed: float, acceleration: float) -> None:
-    profile = Profile(length, speed, acceleration)
-    total = profile.duration_s
+@given(
+    length=st.floats(0.01, 900.0), speed=st.floats(0.1, 200.0), acceleration=st.floats(1.0, 1000.0),
+    ends=st.tuples(st.floats(0.0, 1.0), st.floats(0.0, 1.0)),
+)
+def test_profile_is_the_integral_of_its_speed(
+    length: float, speed: float, acceleration: float, ends: tuple[float, float]
+) -> None:
+    entry = ends[0] * speed
+    low = math.sqrt(max(0.0, entry**2 - 2.0 * acceleration * length))
+    high = min(speed, math.sqrt(entry**2 + 2.0 * acceleration * length))
+    profile = Profile(length, speed, acceleration, entry, low + ends[1] * (high - low))
+    total, top = profile.duration_s, profile.top_mm_s
+    ramps = ((top - entry) / acceleration, total - (top - profile.exit_mm_s) / acceleration)
+    assert profile.at(0.0)[1] == pytest.approx(entry, abs=1e-6)
+    assert profile.at(total) == pytest.approx((length, profile.exit_mm_s), rel=1e-9, abs=1e-6)
     for share in (0.1, 0.45, 0.8, 1.0):
-        ramp = profile.top_mm_s / acceleration
-        expected, _ = quad(
-            lambda t: profile.at(t)[1], 0.0, share * total,
-            points=[t for t in (ramp, total - ramp) if 0.0 < t < share * total] or None,
-        )
+        points = [t for t in ramps if 0.0 < t < share * total]
+        expected, _ = quad(lambda t: profile.at(t)[1], 0.0, share * total, points=points or None)
         assert profile.at(share * total)[0] == pytest.approx(expected, rel=1e-6, abs=1e-9)
         assert profile.time_at(profile.at(share * total)[0]) == pytest.approx(share * total, rel=1e-5, abs=1e-5)
-    stop = braking(speed, acceleration)
-    assert stop.at(stop.duration_s) == pytest.approx((stop.length_mm, 0.0), abs=1e-9)
+
+
+def test_corners_by_their_angle() -> None:
+    """90 degrees at 500 mm/s2 with a deviation of 0.01 mm: sqrt(5 x 0.7071/0.2929) = 3.47 mm/s."""
+    east, north, west = (1.0, 0.0, 0.0), (0.0, 1.0, 0.0), (-1.0, 0.0, 0.0)
+    assert junction_speed_mm_s(east, north, 500.0, 0.01) == pytest.approx(3.474, abs=0.001)
+    assert junction_speed_mm_s(east, east, 500.0, 0.01) == math.inf
+    assert junction_speed_mm_s(east, west, 500.0, 0.01) == 0.0
+
+
+def arc(points: int) -> list[tuple[float, float]]:
+    return [
+        (-200.0 + 50.0 * math.cos(2.0 * math.pi * k / points), -200.0 + 50.0 * math.sin(2.0 * math.pi * k / points))
+        for k in range(points + 1)
+    ]
+
+
+def test_a_path_of_short_ways_is_run_without_stopping() -> None:
+    """A circle of 50 mm radius in 36 ways at 50 mm/s: the corners of 10 degrees are taken at about that speed."""
+    grbl, _ = controller()
+    x, y = arc(36)[0]
+    grbl.receive(f"G0X{x:.3f}Y{y:.3f}\n".encode(), 100.0)
+    grbl.advance_to(120.0)
+    grbl.receive(b"".join(f"G1X{x:.3f}Y{y:.3f}F3000\n".encode() for x, y in arc(36)[1:6]), 120.0)
+    slowest = 1e9
+    oks, at_s, sent = 5, 120.0, 6
+    while sent <= 36 or grbl.moving:
+        at_s += 0.02
+        oks += grbl.take_unasked(at_s).count(b"ok")
+        if sent <= 36 and sent - oks < 4:
+            x, y = arc(36)[sent]
+            oks += grbl.receive(f"G1X{x:.3f}Y{y:.3f}F3000\n".encode(), at_s).count(b"ok")
+            sent += 1
+        speed = float(grbl.receive(b"?", at_s).split(b"FS:")[1].split(b",")[0])
+        if 121.0 < at_s < 124.0:
+            slowest = min(slowest, speed)
+    assert slowest > 600.0
+    assert at_s - 120.0 == pytest.approx(2.0 * math.pi * 50.0 / 50.0, rel=0.35)
+    assert grbl.position(at_s) == pytest.approx((-150.0, -200.0, -2.0), abs=1e-6)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    steps=st.lists(st.tuples(st.floats(-20.0, 20.0), st.floats(-20.0, 20.0)), min_size=2, max_size=12),
+    feed=st.integers(100, 12_000), hold_s=st.floats(0.0, 3.0),
+)
+def test_speed_never_jumps_and_no_acceleration_is_exceeded(
+    steps: list[tuple[float, float]], feed: int, hold_s: float
+) -> None:
+    grbl, mechanics = controller()
+    grbl.receive(b"G0X-300Y-250\n", 100.0)
+    grbl.advance_to(110.0)
+    held, speed, at_s = False, 0.0, 110.0
+    for x, y in steps:
+        grbl.receive(f"G91G1X{x:.3f}Y{y:.3f}F{feed}\n".encode(), at_s)
+    while grbl.moving or not held:
+        at_s += 0.002
+        if not held and at_s >= 110.0 + hold_s:
+            grbl.receive(b"!", at_s)
+            held = True
+        grbl.advance_to(at_s)
+        now = grbl._move.speed_at(at_s) if grbl._move is not None else 0.0
+        assert abs(now - speed) <= 707.2 * 0.002 + 1e-6 + (speed if now == 0.0 and speed < 2.0 else 0.0)
+        speed = now
+    grbl.receive(b"~", at_s)
+    grbl.advance_to(at_s + 1e4)
+    expected = -300.0 + sum(round(x, 3) for x, _ in steps), -250.0 + sum(round(y, 3) for _, y in steps), -2.0
+    assert grbl.position(at_s + 1e4) == pytest.approx(expected, abs=1e-6)
+    assert mechanics.position == pytest.approx(expected, abs=1e-6)
 
 
 class Machine:

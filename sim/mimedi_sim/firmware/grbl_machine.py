@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """What moves in a GRBL controller: planner, holds, limits, homing, alarms; exact at any time.
 
-Every block ends at rest (no cornering at speed); overrides act from the next block on.
-Source: gnea/grbl v1.1, doc/markdown/interface.md (states), doc/csv/alarm_codes_en_US.csv.
+Overrides act on the blocks that are planned after them, which GRBL does at once.
+Source: gnea/grbl v1.1, doc/markdown/interface.md (states), doc/csv/alarm_codes_en_US.csv, grbl/planner.c (look-ahead).
 """
 
 from __future__ import annotations
@@ -15,18 +15,37 @@ from dataclasses import dataclass
 from mimedi_sim.firmware import grbl_gcode as gcode
 from mimedi_sim.firmware.grbl_gcode import GcodeError
 from mimedi_sim.firmware.grbl_homing import HomingCycle
-from mimedi_sim.firmware.grbl_motion import Mechanics, Move, Profile, Vector, along, braking, difference, limited
+from mimedi_sim.firmware.grbl_motion import (
+    Mechanics,
+    Move,
+    Profile,
+    Vector,
+    along,
+    difference,
+    junction_speed_mm_s,
+    limited,
+)
 from mimedi_sim.firmware.grbl_settings import Settings
 
 PLANNER_BLOCKS = 15
 HARD_LIMIT, SOFT_LIMIT, ABORTED, HOMING_RESET, HOMING_NO_SWITCH = 1, 2, 3, 6, 9
 
 
-@dataclass(frozen=True)
-class _Planned:
+@dataclass
+class _Block:
+    """One straight way of the plan."""
+
     target: Vector
+    unit: Vector
+    length_mm: float
     speed_mm_s: float
-    rapid: bool
+    acceleration_mm_s2: float
+    entry_limit_mm_s: float
+    entry_mm_s: float = 0.0
+
+    def reachable_mm_s(self, speed_mm_s: float) -> float:
+        """Return the speed at the other end when one end has speed_mm_s and everything is given."""
+        return math.sqrt(speed_mm_s**2 + 2.0 * self.acceleration_mm_s2 * self.length_mm)
 
 
 class GrblMachine:
@@ -42,12 +61,12 @@ class GrblMachine:
         self._come_to_rest()
 
     def _come_to_rest(self) -> None:
-        self._queue: deque[_Planned] = deque()
+        self._queue: deque[_Block] = deque()
         self._move: Move | None = None
         self._limit_s = math.inf
-        self._held_target: _Planned | None = None
-        self._current: _Planned | None = None
+        self._current: _Block | None = None
         self._hold_complete = True
+        self._cancelling = False
         self._homing: HomingCycle | None = None
         self._dwell_until_s = math.inf
         self._reset_needed = False
@@ -112,35 +131,48 @@ class GrblMachine:
     def _feed_hold(self, state: str) -> None:
         if self.state in ("Run", "Jog") and self._move is not None:
             speed = self._move.speed_at(self._now_s)
-            jogging = self.state == "Jog"
-            if jogging:
-                self._queue.clear()
-                self._current = None
-            self._held_target = self._current
-            self.state = "Jog" if jogging else state
+            self._cancelling = self.state == "Jog"
+            self.state = "Jog" if self._cancelling else state
             self._hold_complete = False
-            self._brake(speed)
+            self._commit()
+            self._slow_down(speed)
         elif self.state == "Idle" or (self.state == "Hold" and state == "Door"):
             self.state, self._hold_complete = state, True
 
-    def _brake(self, speed_mm_s: float) -> None:
-        assert self._move is not None
-        length = self._move.length_mm
-        profile = braking(max(speed_mm_s, 1e-9), self._move.profile.acceleration_mm_s2)
-        left = difference(along(self._move.start, self._move.delta, 1.0), self._move.position_at(self._now_s))
-        share = min(1.0, profile.length_mm / max(math.hypot(*left), 1e-12)) if length else 0.0
-        self._commit()
-        delta = (left[0] * share, left[1] * share, left[2] * share)
+    def _slow_down(self, speed_mm_s: float) -> None:
+        """Brake along the present block, and into the next ones when it is too short."""
+        block = self._current
+        assert block is not None
+        delta = difference(block.target, self._position)
+        left = math.hypot(*delta)
+        acceleration = block.acceleration_mm_s2
+        needed = speed_mm_s**2 / (2.0 * acceleration)
+        if needed > left and self._queue:
+            out = math.sqrt(speed_mm_s**2 - 2.0 * acceleration * left)
+            profile = Profile(left, speed_mm_s, acceleration, speed_mm_s, out)
+        else:
+            share = min(1.0, needed / left) if left > 0.0 else 0.0
+            delta = (delta[0] * share, delta[1] * share, delta[2] * share)
+            profile = Profile(min(needed, left), speed_mm_s, acceleration, speed_mm_s, 0.0)
         self._launch(Move(self._position, delta, profile, self._now_s))
+
+    def _held(self) -> None:
+        """Everything has come to rest after a hold or a jog's cancellation."""
+        block, self._current = self._current, None
+        self._hold_complete = True
+        if self._cancelling:
+            self._cancelling = False
+            self._queue.clear()
+            self._planned = self._position
+            self.state = "Idle"
+        elif block is not None and math.dist(block.target, self._position) > 1e-9:
+            self._queue.appendleft(block)
 
     def _resume(self) -> None:
         if self.state not in ("Hold", "Door") or not self._hold_complete:
             return
-        held, self._held_target = self._held_target, None
-        if held is not None:
-            self._queue.appendleft(held)
         self.state = "Idle"
-        self._begin_next()
+        self._begin_next(0.0)
         self._carry_out_lines()
 
     # -- motion -------------------------------------------------------------------------------------------
@@ -159,34 +191,78 @@ class GrblMachine:
             return
         if self.state == "Check" or target == self._planned:
             return
+        before = self._queue[-1] if self._queue else self._current
+        self._queue.append(self._block(target, speed_mm_s, before))
         self._planned = target
-        self._queue.append(_Planned(target, speed_mm_s, speed_mm_s == math.inf))
         if self.state in ("Idle", "Run", "Jog"):
             self.state = "Jog" if jog else "Run"
             if self._move is None:
-                self._begin_next()
+                self._begin_next(0.0)
+            else:
+                self._plan_again()
 
-    def _begin_next(self) -> None:
-        """Start the next block; with none left the machine is idle."""
+    def _block(self, target: Vector, speed_mm_s: float, before: _Block | None) -> _Block:
+        """Return a block from the end of the plan to a target (inf: a rapid), after another one or from rest."""
+        delta = difference(target, self._planned)
+        length = math.hypot(*delta)
+        rapid = speed_mm_s == math.inf
+        override = self.overrides[1 if rapid else 0] / 100.0
+        fastest = limited(math.inf, delta, self.settings.max_rate_mm_s)
+        speed = fastest * override if rapid else min(speed_mm_s * override, fastest)
+        acceleration = limited(math.inf, delta, self.settings.acceleration_mm_s2)
+        unit = (delta[0] / length, delta[1] / length, delta[2] / length)
+        entry = 0.0
+        if before is not None:
+            slower = min(acceleration, before.acceleration_mm_s2)
+            corner = junction_speed_mm_s(before.unit, unit, slower, self.settings[11])
+            entry = min(corner, speed, before.speed_mm_s)
+        return _Block(target, unit, length, speed, acceleration, entry)
+
+    def _look_ahead(self, first_mm_s: float) -> float:
+        """Plan the speeds between the waiting blocks; the first may begin with first_mm_s at most. Return its speed."""
+        after = 0.0
+        for block in reversed(self._queue):
+            block.entry_mm_s = after = min(block.entry_limit_mm_s, block.reachable_mm_s(after))
+        before = first_mm_s
+        for block in self._queue:
+            block.entry_mm_s = min(block.entry_mm_s, before)
+            before = block.reachable_mm_s(block.entry_mm_s)
+        return self._queue[0].entry_mm_s if self._queue else 0.0
+
+    def _begin_next(self, speed_mm_s: float) -> None:
+        """Start the next block at the speed that there is; with none left the machine is idle."""
         while self._queue:
-            self._current = self._queue.popleft()
-            delta = difference(self._current.target, self._position)
-            length = math.hypot(*delta)
-            if length < 1e-9:
+            block = self._current = self._queue.popleft()
+            delta = difference(block.target, self._position)
+            block.length_mm = math.hypot(*delta)
+            if block.length_mm < 1e-9:
                 continue
-            override = self.overrides[1 if self._current.rapid else 0] / 100.0
-            wanted = self._current.speed_mm_s * override
-            if self._current.rapid:
-                wanted = math.inf
-            speed = limited(wanted, delta, self.settings.max_rate_mm_s) * (override if self._current.rapid else 1.0)
-            acceleration = limited(math.inf, delta, self.settings.acceleration_mm_s2)
             if self.state == "Idle":
                 self.state = "Run"
-            self._launch(Move(self._position, delta, Profile(length, speed, acceleration), self._now_s))
+            self._run(block, delta, speed_mm_s)
             return
         self._current = None
         if self.state in ("Run", "Jog"):
             self.state = "Idle"
+
+    def _run(self, block: _Block, delta: Vector, speed_mm_s: float) -> None:
+        length, acceleration = math.hypot(*delta), block.acceleration_mm_s2
+        braked = math.sqrt(max(0.0, speed_mm_s**2 - 2.0 * acceleration * length))
+        out = max(braked, self._look_ahead(math.sqrt(speed_mm_s**2 + 2.0 * acceleration * length)))
+        profile = Profile(length, block.speed_mm_s, acceleration, speed_mm_s, out)
+        self._launch(Move(self._position, delta, profile, self._now_s))
+
+    def _plan_again(self) -> None:
+        """Let the running block end faster when what follows allows it."""
+        move, block = self._move, self._current
+        assert move is not None
+        assert block is not None
+        speed = move.speed_at(self._now_s)
+        left = move.profile.length_mm - move.profile.at(self._now_s - move.begun_s)[0]
+        reachable = math.sqrt(speed**2 + 2.0 * block.acceleration_mm_s2 * max(0.0, left))
+        if left > 1e-9 and self._look_ahead(reachable) > move.profile.exit_mm_s + 1e-9:
+            self._commit()
+            self._run(block, difference(block.target, self._position), speed)
 
     def _launch(self, move: Move) -> None:
         self._move, self._limit_s = move, math.inf
@@ -197,23 +273,23 @@ class GrblMachine:
                 self._limit_s = move.begun_s + move.profile.time_at(way)
 
     def _end_move(self) -> None:
+        assert self._move is not None
+        speed = self._move.profile.exit_mm_s
         self._commit()
-        if self.state in ("Hold", "Door"):
-            self._hold_complete = True
-            return
-        if self.state == "Jog" and not self._hold_complete:  # a jog that was cancelled
-            self._hold_complete = True
-            self._planned = self._position
-        self._begin_next()
+        if self._hold_complete:
+            self._begin_next(speed)
+        elif speed > 1e-9 and self._queue:
+            self._current = self._queue.popleft()
+            self._slow_down(speed)
+        else:
+            self._held()
 
     def _commit(self) -> None:
         """Make what the motors have done up to now final."""
         if self._move is None:
             return
-        share = self._move.share_at(self._now_s)
-        whole = self._move.end_s <= self._now_s and self._move.profile.braking_from_mm_s == 0.0
-        share = 1.0 if whole or self._move.end_s <= self._now_s else share
         delta = self._move.delta
+        share = 1.0 if self._move.end_s <= self._now_s else self._move.share_at(self._now_s)
         self._mechanics.moved((delta[0] * share, delta[1] * share, delta[2] * share), self._now_s)
         self._position = along(self._move.start, delta, share)
         self._move, self._limit_s = None, math.inf
@@ -225,8 +301,8 @@ class GrblMachine:
             self._homing = None
         self._commit()
         self._queue.clear()
-        self._current = self._held_target = None
-        self._hold_complete = True
+        self._current = None
+        self._hold_complete, self._cancelling = True, False
         self._dwell_until_s = math.inf
         self._planned = self._position
 

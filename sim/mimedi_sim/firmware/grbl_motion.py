@@ -55,71 +55,77 @@ def along(start: Vector, delta: Vector, share: float) -> Vector:
 
 @dataclass(frozen=True)
 class Profile:
-    """Speed over time of a way: from rest with constant acceleration, at top speed, to rest; or braking only.
+    """Speed over time of a way: constant acceleration from the entry speed, top speed, braking to the exit speed.
 
-    Args: length_mm of the way; speed_mm_s at most; acceleration_mm_s2; braking_from_mm_s: begin at that speed and only
-    brake (the length is then what braking takes).
+    Args: length_mm of the way; speed_mm_s at most; acceleration_mm_s2; entry_mm_s and exit_mm_s at its ends, which the
+    way must be long enough for: |exit² - entry²| <= 2 acceleration length.
     """
 
     length_mm: float
     speed_mm_s: float
     acceleration_mm_s2: float
-    braking_from_mm_s: float = 0.0
+    entry_mm_s: float = 0.0
+    exit_mm_s: float = 0.0
 
     @property
     def top_mm_s(self) -> float:
         """Speed that is reached: the way may be too short for the wanted one."""
-        return min(self.speed_mm_s, math.sqrt(self.length_mm * self.acceleration_mm_s2))
+        ends = 0.5 * (self.entry_mm_s**2 + self.exit_mm_s**2)
+        reachable = math.sqrt(self.length_mm * self.acceleration_mm_s2 + ends)
+        return min(max(self.speed_mm_s, self.entry_mm_s, self.exit_mm_s), reachable)
+
+    def _parts(self) -> tuple[float, float, float, float, float, float]:
+        """Return times and ways of speeding up, cruising, braking."""
+        top, a = self.top_mm_s, self.acceleration_mm_s2
+        up_s, down_s = (top - self.entry_mm_s) / a, (top - self.exit_mm_s) / a
+        up, down = 0.5 * (top + self.entry_mm_s) * up_s, 0.5 * (top + self.exit_mm_s) * down_s
+        cruise = max(0.0, self.length_mm - up - down)
+        return up_s, cruise / top if top > 0.0 else 0.0, down_s, up, cruise, down
 
     @property
     def duration_s(self) -> float:
-        """Time from start to rest."""
-        if self.braking_from_mm_s > 0.0:
-            return self.braking_from_mm_s / self.acceleration_mm_s2
-        if self.length_mm <= 0.0:
-            return 0.0
-        top = self.top_mm_s
-        return self.length_mm / top + top / self.acceleration_mm_s2
+        """Time from start to end."""
+        up_s, cruise_s, down_s, *_ = self._parts()
+        return up_s + cruise_s + down_s
 
     def at(self, time_s: float) -> tuple[float, float]:
         """Return (way gone, speed) [mm, mm/s] a time after the start."""
-        a, total = self.acceleration_mm_s2, self.duration_s
-        t = min(max(time_s, 0.0), total)
-        if self.braking_from_mm_s > 0.0:
-            return self.braking_from_mm_s * t - 0.5 * a * t * t, self.braking_from_mm_s - a * t
-        if total == 0.0:
-            return self.length_mm, 0.0
-        top = self.top_mm_s
-        ramp = top / a
-        if t < ramp:
-            return 0.5 * a * t * t, a * t
-        if t <= total - ramp:
-            return 0.5 * a * ramp * ramp + top * (t - ramp), top
-        left = total - t
-        return self.length_mm - 0.5 * a * left * left, a * left
+        up_s, cruise_s, down_s, up, _, _ = self._parts()
+        a, t = self.acceleration_mm_s2, max(time_s, 0.0)
+        if t < up_s:
+            return self.entry_mm_s * t + 0.5 * a * t * t, self.entry_mm_s + a * t
+        if t < up_s + cruise_s:
+            return up + self.top_mm_s * (t - up_s), self.top_mm_s
+        left = max(0.0, up_s + cruise_s + down_s - t)
+        return self.length_mm - self.exit_mm_s * left - 0.5 * a * left * left, self.exit_mm_s + a * left
 
     def time_at(self, way_mm: float) -> float:
         """Return when a way is gone [s]; raises ValueError beyond the end."""
         if not 0.0 <= way_mm <= self.length_mm * (1.0 + 1e-12):
             raise ValueError(f"way_mm is {way_mm}; allowed: 0..{self.length_mm}")
+        up_s, cruise_s, down_s, up, cruise, _ = self._parts()
         a = self.acceleration_mm_s2
-        if self.braking_from_mm_s > 0.0:
-            root = max(0.0, self.braking_from_mm_s**2 - 2.0 * a * way_mm)
-            return (self.braking_from_mm_s - math.sqrt(root)) / a
-        top = self.top_mm_s
-        ramp_mm = 0.5 * top * top / a
-        if way_mm <= ramp_mm:
-            return math.sqrt(2.0 * way_mm / a)
-        if way_mm <= self.length_mm - ramp_mm:
-            return top / a + (way_mm - ramp_mm) / top
-        return self.duration_s - math.sqrt(2.0 * max(0.0, self.length_mm - way_mm) / a)
+        if way_mm < up:
+            return (math.sqrt(self.entry_mm_s**2 + 2.0 * a * way_mm) - self.entry_mm_s) / a
+        if way_mm < up + cruise:
+            return up_s + (way_mm - up) / self.top_mm_s
+        left = max(0.0, self.length_mm - way_mm)
+        return up_s + cruise_s + down_s - (math.sqrt(self.exit_mm_s**2 + 2.0 * a * left) - self.exit_mm_s) / a
 
 
-def braking(speed_mm_s: float, acceleration_mm_s2: float) -> Profile:
-    """Return the profile of braking to rest."""
-    return Profile(
-        speed_mm_s**2 / (2.0 * acceleration_mm_s2), speed_mm_s, acceleration_mm_s2, braking_from_mm_s=speed_mm_s
-    )
+def junction_speed_mm_s(before: Vector, after: Vector, acceleration_mm_s2: float, deviation_mm: float) -> float:
+    """Return the speed at which a corner between two unit vectors may be taken; inf straight on, 0 straight back.
+
+    v² = a d sin(t/2)/(1 - sin(t/2)), t the angle between the ways. Source: S. K. Jeon, grbl/planner.c (junction
+    deviation).
+    """
+    cosine = -sum(a * b for a, b in zip(before, after, strict=True))
+    if cosine > 0.999999:
+        return 0.0
+    if cosine < -0.999999:
+        return math.inf
+    half = math.sqrt(0.5 * (1.0 - cosine))
+    return math.sqrt(acceleration_mm_s2 * deviation_mm * half / (1.0 - half))
 
 
 @dataclass(frozen=True)
