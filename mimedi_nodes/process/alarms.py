@@ -1,162 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The workcell's alarms: nine states, moved by one table.
-
-Source: ANSI/ISA-18.2-2016, state transition diagram; letters A to I there are the values 0 to 8 here.
-"""
+"""The workcell's alarms on one board: what is shown, shelved, suppressed and out of service."""
 
 from __future__ import annotations
 
-import enum
 import math
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
 from .alarm_delays import AlarmDelays
-from .alarm_table import AlarmEntry, AlarmTable, Priority
-from .errors import WorkcellError
+from .alarm_states import CAUSE_STANDS, HIDDEN, Alarm, AlarmAct, AlarmError, AlarmState, next_state
+from .alarm_table import AlarmTable, Priority
 
 MAX_SHELVE_H = 24.0
 """Longest time [h] for which an operator may shelve an alarm."""
-
-
-class AlarmError(WorkcellError):
-    """An act on an alarm that its state does not allow; says what is allowed."""
-
-
-class AlarmState(enum.IntEnum):
-    """States of an alarm, numbered as in mimedi_msgs/Alarm."""
-
-    NORMAL = 0
-    UNACKNOWLEDGED = 1
-    ACKNOWLEDGED = 2
-    RETURNED_UNACKNOWLEDGED = 3
-    LATCHED_UNACKNOWLEDGED = 4
-    LATCHED_ACKNOWLEDGED = 5
-    SHELVED = 6
-    SUPPRESSED_BY_DESIGN = 7
-    OUT_OF_SERVICE = 8
-
-
-class AlarmAct(enum.Enum):
-    """What moves an alarm: the process raises and clears, people and design do the rest."""
-
-    RAISE = "raise"
-    CLEAR = "clear"
-    ACKNOWLEDGE = "acknowledge"
-    RESET = "reset"
-    SHELVE = "shelve"
-    UNSHELVE = "unshelve"
-    SUPPRESS = "suppress"
-    UNSUPPRESS = "unsuppress"
-    REMOVE = "remove"
-    RESTORE = "restore"
-
-
-_S, _A = AlarmState, AlarmAct
-
-TRANSITIONS: Mapping[tuple[AlarmState, AlarmAct], tuple[AlarmState, AlarmState]] = {
-    (_S.NORMAL, _A.RAISE): (_S.UNACKNOWLEDGED, _S.UNACKNOWLEDGED),
-    (_S.NORMAL, _A.CLEAR): (_S.NORMAL, _S.NORMAL),
-    (_S.UNACKNOWLEDGED, _A.RAISE): (_S.UNACKNOWLEDGED, _S.UNACKNOWLEDGED),
-    (_S.UNACKNOWLEDGED, _A.CLEAR): (_S.RETURNED_UNACKNOWLEDGED, _S.LATCHED_UNACKNOWLEDGED),
-    (_S.UNACKNOWLEDGED, _A.ACKNOWLEDGE): (_S.ACKNOWLEDGED, _S.ACKNOWLEDGED),
-    (_S.ACKNOWLEDGED, _A.RAISE): (_S.ACKNOWLEDGED, _S.ACKNOWLEDGED),
-    (_S.ACKNOWLEDGED, _A.CLEAR): (_S.NORMAL, _S.LATCHED_ACKNOWLEDGED),
-    (_S.RETURNED_UNACKNOWLEDGED, _A.RAISE): (_S.UNACKNOWLEDGED, _S.UNACKNOWLEDGED),
-    (_S.RETURNED_UNACKNOWLEDGED, _A.CLEAR): (_S.RETURNED_UNACKNOWLEDGED, _S.RETURNED_UNACKNOWLEDGED),
-    (_S.RETURNED_UNACKNOWLEDGED, _A.ACKNOWLEDGE): (_S.NORMAL, _S.NORMAL),
-    (_S.LATCHED_UNACKNOWLEDGED, _A.RAISE): (_S.UNACKNOWLEDGED, _S.UNACKNOWLEDGED),
-    (_S.LATCHED_UNACKNOWLEDGED, _A.CLEAR): (_S.LATCHED_UNACKNOWLEDGED, _S.LATCHED_UNACKNOWLEDGED),
-    (_S.LATCHED_UNACKNOWLEDGED, _A.ACKNOWLEDGE): (_S.LATCHED_ACKNOWLEDGED, _S.LATCHED_ACKNOWLEDGED),
-    (_S.LATCHED_ACKNOWLEDGED, _A.RAISE): (_S.UNACKNOWLEDGED, _S.UNACKNOWLEDGED),
-    (_S.LATCHED_ACKNOWLEDGED, _A.CLEAR): (_S.LATCHED_ACKNOWLEDGED, _S.LATCHED_ACKNOWLEDGED),
-    (_S.LATCHED_ACKNOWLEDGED, _A.RESET): (_S.NORMAL, _S.NORMAL),
-}
-"""State and act → next state of an alarm that does not latch, and of one that does; the visible six states."""
-
-HIDING: Mapping[AlarmAct, tuple[AlarmAct, AlarmState]] = {
-    AlarmAct.SHELVE: (AlarmAct.UNSHELVE, AlarmState.SHELVED),
-    AlarmAct.SUPPRESS: (AlarmAct.UNSUPPRESS, AlarmState.SUPPRESSED_BY_DESIGN),
-    AlarmAct.REMOVE: (AlarmAct.RESTORE, AlarmState.OUT_OF_SERVICE),
-}
-"""Act that hides an alarm → act that shows it again, state meanwhile.
-
-A hidden alarm goes on moving underneath, so that what happened is seen when it comes back.
-"""
-
-_CAUSE_STANDS = (AlarmState.UNACKNOWLEDGED, AlarmState.ACKNOWLEDGED)
-
-_HIDDEN = {state: (hide, show) for hide, (show, state) in HIDING.items()}
-
-
-def next_state(state: AlarmState, act: AlarmAct, latched: bool) -> AlarmState:
-    """Return the next of the six visible states; raises AlarmError naming the acts that are allowed."""
-    try:
-        return TRANSITIONS[state, act][int(latched)]
-    except KeyError:
-        allowed = sorted(a.value for s, a in TRANSITIONS if s == state and a not in (AlarmAct.RAISE, AlarmAct.CLEAR))
-        allowed += [hide.value for hide in HIDING]
-        raise AlarmError(f"an alarm that is {state.name} cannot {act.value}; allowed: {', '.join(allowed)}") from None
-
-
-@dataclass
-class Alarm:
-    """One alarm of one source.
-
-    Args:
-        alarm_id: key of the rationalised table.
-        source: module or component that raised it.
-        entry: its entry in the table.
-        state: ISA-18.2 state.
-        message: what was seen last, with value and limit.
-        changed_s: process time of the last change of state [s]; NaN when it was not known.
-        beneath: state that it has while it is hidden; the same as `state` otherwise.
-        until_s: process time at which a shelved alarm comes back [s]; infinite when it is not shelved.
-    """
-
-    alarm_id: str
-    source: str
-    entry: AlarmEntry
-    state: AlarmState = AlarmState.NORMAL
-    message: str = ""
-    changed_s: float = math.nan
-    beneath: AlarmState = AlarmState.NORMAL
-    until_s: float = math.inf
-
-    def act(self, act: AlarmAct, time_s: float) -> bool:
-        """Carry an act out at process time `time_s` [s]; return whether the state shown changed.
-
-        Raises:
-            AlarmError: the state does not allow it.
-        """
-        before = self.state
-        if act in HIDING:
-            self._hide(act)
-        elif self.state in _HIDDEN:
-            self._act_hidden(act)
-        else:
-            self.state = self.beneath = next_state(self.state, act, self.entry.latched)
-        if self.state != before:
-            self.changed_s = time_s
-        return self.state != before
-
-    def _hide(self, act: AlarmAct) -> None:
-        if self.state in _HIDDEN:
-            raise AlarmError(
-                f"an alarm that is {self.state.name} cannot {act.value}; allowed: {_HIDDEN[self.state][1].value}"
-            )
-        self.state = HIDING[act][1]
-
-    def _act_hidden(self, act: AlarmAct) -> None:
-        show = _HIDDEN[self.state][1]
-        if act == show:
-            self.state = self.beneath
-            self.until_s = math.inf
-        elif act in (AlarmAct.RAISE, AlarmAct.CLEAR):
-            self.beneath = next_state(self.beneath, act, self.entry.latched)
-        else:
-            raise AlarmError(f"an alarm that is {self.state.name} cannot {act.value}; allowed: {show.value}")
 
 
 @dataclass
@@ -189,7 +46,7 @@ class AlarmBoard:
             time_s: process time [s].
         """
         known = self._alarms.get((alarm_id, source))
-        is_raised = known is not None and known.beneath in _CAUSE_STANDS
+        is_raised = known is not None and known.beneath in CAUSE_STANDS
         entry = known.entry if known is not None else self.table.entry(alarm_id)
         if not self._delays.take((alarm_id, source), entry, active, is_raised, message, time_s):
             return None
@@ -287,7 +144,7 @@ class AlarmBoard:
 
     def _hide_by_design(self, time_s: float) -> None:
         """Bring out of service, suppress and show again what maintenance and the table say."""
-        raised = {alarm.alarm_id for alarm in self if alarm.beneath in _CAUSE_STANDS}
+        raised = {alarm.alarm_id for alarm in self if alarm.beneath in CAUSE_STANDS}
         for alarm in self:
             removed = alarm.alarm_id.split(".", 1)[0] in self._out_of_service
             explained = not removed and any(name in raised for name in alarm.entry.suppressed_while)
@@ -295,7 +152,7 @@ class AlarmBoard:
                 alarm.act(AlarmAct.RESTORE, time_s)
             if alarm.state == AlarmState.SUPPRESSED_BY_DESIGN and not explained:
                 alarm.act(AlarmAct.UNSUPPRESS, time_s)
-            if alarm.state not in _HIDDEN and (removed or explained):
+            if alarm.state not in HIDDEN and (removed or explained):
                 alarm.act(AlarmAct.REMOVE if removed else AlarmAct.SUPPRESS, time_s)
 
     def standing(self, alarm_id: str, source: str) -> Alarm | None:
