@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from scipy.special import chdtri
 
 from mimedi_nodes.process.errors import WorkcellError
+from mimedi_sim.models.cryopreservation import viability_after_thaw
 from mimedi_sim.plant import biology
 from mimedi_sim.plant.ledger import DEAD, INDEX, NUCLEATED, VIABLE, VOLUME, FloatArray
 from mimedi_sim.random_streams import RandomStream
@@ -109,6 +110,14 @@ def _viability(content: FloatArray, draw: RandomStream) -> Result:
     return _fraction(viable, viable + _sum(content, DEAD), 2_000, 0.01, draw)
 
 
+def _after_thaw(content: FloatArray, draw: RandomStream) -> Result:
+    """Viability a day after a vial of the sample was frozen at 1 K/min in 10 % DMSO and thawed."""
+    viable = _sum(content, VIABLE)
+    whole = viable + _sum(content, DEAD)
+    kept = viability_after_thaw(viable / whole, hours_after=24.0) if whole > 0.0 else 0.0
+    return _fraction(kept * whole, whole, 2_000, 0.015, draw)
+
+
 def _copies(content: FloatArray, draw: RandomStream) -> Result:
     positive = float(content[INDEX["t_act_pos"]])
     return _relative(float(content[INDEX["copies"]]) / positive, 0.08, draw) if positive > 0.0 else _UNKNOWN
@@ -174,6 +183,7 @@ TESTS: dict[str, Test] = {
     "rcl": Test(6.0, 200.0, "result", "VSV-G quantitative PCR", _absent),
     "potency_ifng_pg_ml": Test(6.0, 200.0, "pg/mL", "IFN-gamma release on CD19+ targets, ELISA", _potency),
     "sterility": Test(2.0, 300.0, "result", "Gram stain, culture under way, Ph.Eur. 2.6.27", _sterility),
+    "viability_after_thaw": Test(28.0, 300.0, "1", "frozen, thawed, dye exclusion after 24 h", _after_thaw),
     "microbes": Test(4.0, 200.0, "result", "rapid: nucleic acid amplification, Ph.Eur. 5.1.6", _microbes),
     "identity_hla": Test(4.0, 100.0, "result", "HLA typing against the donor", _identity),
 }

@@ -23,6 +23,7 @@ from mimedi_nodes.process.recipe_loader import load_recipe
 from mimedi_nodes.process.release import evaluate
 from mimedi_nodes.records.review import Review, review
 from mimedi_nodes.records.specification import product_file, read_specification
+from mimedi_nodes.records.summary import canonical_rows
 from mimedi_sim.headless import HeadlessResult, HeadlessRun, run_batch
 from mimedi_sim.models.donors import donor
 from mimedi_sim.scenarios import find_scenario
@@ -119,6 +120,14 @@ def test_a_day_without_its_node_keeps_the_culture_warm() -> None:
     assert plant.truth()["vessels"]["culture_vessel"]["cells"]["viable_cells"] > before
     answer = plant.receive("culture_controller", b"\x01\x03\x00\x00\x00\x05\x85\xc9", since_s + 25 * 3600.0)
     assert answer, "the line speaks again after its day"
+
+
+def test_two_runs_of_a_seed_make_the_same_record() -> None:
+    """The canonical rows: without wall-clock stamps, UUIDs and hashes, sorted by process time, source and sequence."""
+    first, again = carry_out(3), carry_out(3)
+    assert canonical_rows(first[0].events) == canonical_rows(again[0].events)
+    other = carry_out(4)
+    assert canonical_rows(first[0].events) != canonical_rows(other[0].events)
 
 
 Reported = Mapping[str, list[tuple[float, float, float, float]]]
