@@ -93,6 +93,7 @@ class Expected(NamedTuple):
     blob_px: NDArray[np.float64]
     contrast: NDArray[np.float64]
     spread_px: NDArray[np.float64]
+    apart: NDArray[np.bool_]
     appearances: Appearances
     images: list[FloatImage]
     weights: list[float]

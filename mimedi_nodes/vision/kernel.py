@@ -38,7 +38,7 @@ _SIGNATURES: dict[str, tuple[str, Any]] = {
     "move_tracks": ("ipppppd" + "pppppp", ctypes.c_int),
     "update_tracks": ("ippppppp" + "dd", None),
     "flow_learn": ("ippddipddppp", ctypes.c_double),
-    "solve_overlaps": ("pi" + "pppp" + "ii" + "pppppppp" + "p", ctypes.c_int),
+    "solve_overlaps": ("pi" + "pppp" + "ii" + "ppppppppp" + "p", ctypes.c_int),
     "one_or_two": ("pp" + "dddddd" + "p", None),
 }
 

@@ -9,7 +9,7 @@ typedef struct {
     float *pool; const int *reach; const short *labels;
     float *residual; double *work; float *plane_a, *plane_b; unsigned char *bytes_a, *bytes_b; int *stack;
     double diameter, contrast, level, limit, blur, tolerated, seed_spread, known_spread, unknown_spread;
-    double least_remains, unexplained, learnt_spread, learn_rate, twins, twin_mass, max_step, still; int sweeps;
+    double least_remains, unexplained, learnt_spread, learn_rate, twins, twin_mass, twin_slope, max_step, still; int sweeps;
 } frame;
 
 /* How much brighter than the mean cell's (slot 0) the light of each channel is at (x, y): an unknown cell's class. */
@@ -118,11 +118,12 @@ static int far_from_all(cells c, int n, double x, double y, double apart)
 
 /* Cells in overlaps: of n blobs (box, label, area; seeded: somebody is expected in it), the first `owners` cells are
    expected ones (`blob` they are in, x, y, spread, slot, what that slot shows of it: as `put` says, 3: to be learnt
-   from now on, hits, diameter or 0), the next `seeds` unknown ones at x, y. See overlaps.py. out: x, y, amplitude, a
+   from now on, hits, ever apart from others, diameter or 0), the next `seeds` unknown ones at x, y. See overlaps.py. out: x, y, amplitude, a
    row each, owners first. Returns the number of rows. */
 int solve_overlaps(const frame *f, int n, const int *box, const int *label, const double *area, const int *seeded,
                    int owners, int seeds, const int *blob, const double *x, const double *y, const double *spread,
-                   const int *slot, const uint8_t *known, const int *hits, const double *diameter, double *out)
+                   const int *slot, const uint8_t *known, const int *hits, const uint8_t *been_apart,
+                   const double *diameter, double *out)
 {
     const double PI = 3.14159265358979324;
     int most = f->most, count = owners + seeds;
@@ -180,10 +181,13 @@ int solve_overlaps(const frame *f, int n, const int *box, const int *label, cons
     for (int k = 0; k < count; ++k) mass[k] = c.slot[k] ? absorbed(f, c.slot[k]) / one : 1;
     for (int i = 0; i < count; ++i) for (int j = i + 1; j < count; ++j) {
         double dx = c.x[i] - c.x[j], dy = c.y[i] - c.y[j], mi = c.a[i] * mass[i], mj = c.a[j] * mass[j];
-        if (dx * dx + dy * dy >= f->twins * f->twins * f->diameter * f->diameter || mi + mj >= f->twin_mass
-            || !(c.a[i] > 0 && c.a[j] > 0)) continue;
+        /* The nearer, the more they may absorb: one large dark cell is likelier than two in nearly one place. */
+        double apart = sqrt(dx * dx + dy * dy) / f->diameter;
         int younger = (i < owners ? hits[i] : 0) < (j < owners ? hits[j] : 0) ? i : j, older = i + j - younger;
-        if (older < owners && known[older] == 1 && sqrt(dx * dx + dy * dy) >= 0.35 * f->diameter) continue;
+        double most_mass = younger < owners && been_apart[younger] ? 0 : f->twin_mass - f->twin_slope * apart;
+        if (most_mass < 1.25) most_mass = 1.25;
+        if (apart >= f->twins || mi + mj >= most_mass || !(c.a[i] > 0 && c.a[j] > 0)) continue;
+        if (older < owners && known[older] == 1 && (apart >= 0.35 || mi + mj >= 1.5)) continue;
         c.x[older] = (mi * c.x[i] + mj * c.x[j]) / (mi + mj); c.y[older] = (mi * c.y[i] + mj * c.y[j]) / (mi + mj);
         c.a[younger] = 0; c.a[older] = mi + mj;
         if (older < owners && known[older] == 2) relearn[older] = 1;

@@ -22,6 +22,7 @@ TRACK = np.dtype([
     ("contrast", "f8"), ("sharpness", "f8"), ("shapes", "i4"), ("edge", "?"),
     ("dye", "f8"), ("dye_frames", "i4"),         # mean dead-dye signal, grey levels above background
     ("fluorescence", "f8", (2,)), ("fluorescence_frames", "i4"),
+    ("apart", "?"),                              # was once well away from every other track
 ], align=True)
 Tracks = NDArray[np.void]
 

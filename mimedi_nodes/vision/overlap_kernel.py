@@ -31,7 +31,7 @@ class _Frame(ctypes.Structure):
         *((name, ctypes.c_double) for name in (
             "diameter", "contrast", "level", "limit", "blur", "tolerated", "seed_spread", "known_spread",
             "unknown_spread", "least_remains", "unexplained", "learnt_spread", "learn_rate", "twins", "twin_mass",
-            "max_step", "still")),
+            "twin_slope", "max_step", "still")),
         ("sweeps", ctypes.c_int)]
 
 
@@ -90,11 +90,12 @@ class OverlapKernel:
         if seeds:
             places[:, count:] = np.array(seeds).T
         spread, diameter = expected.spread_px[rows], expected.blob_px[rows]
+        apart = expected.apart[rows]
         row = places.ctypes.data
         found = self._solve(
             self._address, len(blobs), box.ctypes.data, label.ctypes.data, area.ctypes.data, seeded.ctypes.data, count,
             len(seeds), blob_of.ctypes.data, row, row + 8 * places.shape[1], spread.ctypes.data, slots.ctypes.data,
-            known.ctypes.data, hits.ctypes.data, diameter.ctypes.data, self._out.ctypes.data)
+            known.ctypes.data, hits.ctypes.data, apart.ctypes.data, diameter.ctypes.data, self._out.ctypes.data)
         return [(x, y, amplitude, owners[k] if k < count else -1)
                 for k, (x, y, amplitude) in enumerate(self._out[:found].tolist())]
 

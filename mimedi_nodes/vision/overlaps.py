@@ -23,7 +23,7 @@ _LEAST_AMPLITUDE = 0.4
 _LEAST_REMAINS = 0.37
 _TOLERATED = 0.3
 _UNEXPLAINED = 0.7
-_TWINS, _TWIN_MASS = 0.45, 1.25
+_TWINS, _TWIN_MASS, _TWIN_SLOPE = 0.45, 2.35, 3.0
 _PAIR_IS_BETTER = 0.75
 _OPEN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
@@ -35,7 +35,7 @@ class OverlapSolver:
         self.typical = typical
         self._kernel = OverlapKernel(
             blur=BLUR_SIGMA_PX, tolerated=_TOLERATED, seed_spread=_SEED_SPREAD_PX, least_remains=_LEAST_REMAINS,
-            unexplained=_UNEXPLAINED, twins=_TWINS, twin_mass=_TWIN_MASS) if kernel.prepare() else None
+            unexplained=_UNEXPLAINED, twins=_TWINS, twin_mass=_TWIN_MASS, twin_slope=_TWIN_SLOPE) if kernel.prepare() else None
 
     def is_pair(self, blob: Blob, expected: Expected, level: float) -> bool:
         """Compare one stretched mean cell with two mean cells along the blob's long axis; keep the two's places."""

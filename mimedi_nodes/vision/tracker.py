@@ -29,6 +29,7 @@ _DYE_MEMORY = 400
 _WARM_FRAMES, _FOLLOW_EVERY = 40, 3
 _LIT = 6.0
 _LIGHT_ERROR = 0.4
+_APART = 0.7
 
 
 class CellTracker:
@@ -159,15 +160,27 @@ class CellTracker:
         if not (self._appearances.ready() and self.flow.known and len(tracks)):
             return None
         x, y = self._linker.predict(stamp_s)
+        self._note_who_is_apart(tracks)
         # Fluorescence differs from the remembered patch by more than noise: focus and neighbours change it.
         noises = [self.detector.pixel_noise] + [
             math.hypot(channel.pixel_noise, _LIGHT_ERROR * float(level))
             for channel, level in zip(self._channels[:len(images) - 1], self._lit_levels, strict=False)]
         spread = np.where(tracks["hits"] > 3, 1.0, 2.0) + 0.3 * tracks["missed"]
         return Expected(tracks["id"], x, y, tracks["hits"], tracks["sized"],
-                        np.where(tracks["shapes"] > 1, tracks["blob_px"], 0.0), tracks["contrast"], spread,
+                        np.where(tracks["shapes"] > 1, tracks["blob_px"], 0.0), tracks["contrast"], spread, tracks["apart"].copy(),
                         self._appearances, images, [1.0 / noise for noise in noises],
                         self._lit_levels[:len(images) - 1].tolist())
+
+    def _note_who_is_apart(self, tracks: Tracks) -> None:
+        """Who was once well away from every other track is a cell of its own, whoever it meets later."""
+        doubtful = np.flatnonzero(~tracks["apart"])
+        if not len(doubtful):
+            return
+        dx = tracks["x"][doubtful, None] - tracks["x"][None]
+        dy = tracks["y"][doubtful, None] - tracks["y"][None]
+        far = dx * dx + dy * dy
+        far[np.arange(len(doubtful)), doubtful] = np.inf
+        tracks["apart"][doubtful] = far.min(axis=1) > (_APART * self.detector.typical.diameter_px) ** 2
 
     def _remember(self, tracks: Tracks, found: Detections, images: list[FloatImage]) -> None:
         if self._appearances is None:
