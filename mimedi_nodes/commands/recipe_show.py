@@ -16,6 +16,7 @@ from rich.tree import Tree
 from ..process.recipe import (
     AwaitResultsStep,
     CallStep,
+    ControlStep,
     DecideStep,
     IfStep,
     LaboratoryStep,
@@ -155,6 +156,8 @@ def text_of(step: Step) -> str:
         return f"sub-recipe {step.part} with {dict(step.arguments)}"
     if isinstance(step, LoopStep):
         return f"{'until' if step.until else 'while'} {step.condition}, at most {step.limit} times"
+    if isinstance(step, ControlStep):
+        return f"rule {step.rule} within {dict(step.limits)}" + (", signed" if step.sign else "")
     if isinstance(step, IfStep):
         return f"if {step.condition}"
     if isinstance(step, DecideStep):

@@ -15,6 +15,7 @@ from .phase_runner import PhaseRunner
 from .recipe import (
     AwaitResultsStep,
     CallStep,
+    ControlStep,
     DecideStep,
     IfStep,
     LaboratoryStep,
@@ -138,6 +139,10 @@ class Procedure:
             return await scope.run(self._steps.wait(step, key))
         if isinstance(step, NotYetStep):
             return self._steps.not_yet(step, key)
+        if isinstance(step, ControlStep):
+            from .control_runner import control  # NumPy only where a recipe has such a rule
+
+            return await scope.run(control(step, key, self._context))
         if isinstance(step, TimerStep):
             return await scope.run(self._timers.start(step, key, self._context))
         if isinstance(step, StopTimerStep):

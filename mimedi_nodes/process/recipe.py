@@ -302,6 +302,22 @@ class CallStep(Step):
 
 
 @dataclass(frozen=True)
+class ControlStep(Step):
+    """A rule of in-process control: what it is given, how far it may go, and whether its proposal is signed.
+
+    Args:
+        rule: culture (feed and harvest, by the soft sensor) or moi.
+        fields: what the rule is given, by name.
+        limits: name → [low, high], or one number.
+    """
+
+    rule: str
+    fields: Mapping[str, Any]
+    limits: Mapping[str, Any]
+    sign: bool = False
+
+
+@dataclass(frozen=True)
 class SubRecipe:
     """A part that recipes share: parameters without values, steps, results."""
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+from .control_rules import RULES
 from .diagnostics import Diagnostic
 from .expressions import ExpressionError, parse, references, single_expression, template_expressions
 from .goals import check_value, describe
@@ -15,6 +16,7 @@ from .interfaces import Action, Field, InterfaceError, Interfaces
 from .recipe import (
     AwaitResultsStep,
     CallStep,
+    ControlStep,
     DecideStep,
     IfStep,
     LaboratoryStep,
@@ -204,6 +206,18 @@ class _Check:
             self._hours(step.path + ".hours", step.hours, known)
         elif isinstance(step, CallStep):
             self._call(step, known)
+        elif isinstance(step, ControlStep):
+            for part, values in (("with", step.fields), ("limits", step.limits)):
+                for name, value in values.items():
+                    place = f"{step.path}.{part}.{name}"
+                    self._template(place, value, known)
+                    text = isinstance(value, str) and single_expression(value) is None
+                    if text or isinstance(value, bool | dict) or value is None or isinstance(value, list) != (
+                        part == "limits" and step.rule in RULES and RULES[step.rule].limits.get(name, False)
+                    ):
+                        self.wrong(place, value, "not what the rule is given there", "number or ${…}, or [low, high]")
+            for name, unit in (RULES[step.rule].results if step.rule in RULES else {}).items():
+                known[f"{step.id}.{name}"] = Known(unit)
 
     def _hours(self, place: str, hours: Any, known: Mapping[str, Known]) -> None:
         self._template(place, hours, known)

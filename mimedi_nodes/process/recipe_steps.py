@@ -7,11 +7,13 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from .control_rules import RULES
 from .interfaces import snake_to_camel
 from .recipe import (
     AnswerType,
     AwaitResultsStep,
     CallStep,
+    ControlStep,
     DecideStep,
     IdentityExpectation,
     IfStep,
@@ -55,6 +57,7 @@ KINDS: Mapping[str, tuple[str, ...]] = {
     "timer": (),
     "stop_timer": (),
     "wait_timer": ("hours",),
+    "control": ("with", "limits", "sign"),
     "decide": ("when", "cause", "ask"),
     "not_yet": (),
 }
@@ -134,6 +137,7 @@ class StepReader:
             "stop_timer": self._stop_timer,
             "wait_timer": self._wait_timer,
             "decide": self._decide,
+            "control": self._control,
         }
         return (readers[kind](items, name, path, tree.line),)
 
@@ -352,6 +356,22 @@ class StepReader:
             reader.text(items.get("cause")),
             reader.text(items.get("ask")),
         )
+
+    def _control(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
+        rule = self.reader.text(items["control"], tuple(RULES))
+        needs = RULES.get(rule)
+        fields, limits = (self.reader.mapping(items.get(k), optional=None) for k in ("with", "limits"))
+        if needs is not None:
+            for word, given, wanted in (("with", fields, needs.fields), ("limits", limits, needs.limits)):
+                if set(given) != set(wanted):
+                    place = items.get(word, items["control"])
+                    said = f"rule {rule} is given {word} {', '.join(sorted(given)) or 'nothing'}"
+                    self.reader.wrong(place, said, ", ".join(wanted), value=word)
+        for key, item in limits.items():
+            if needs is not None and needs.limits.get(key):
+                self.range(item)
+        sign = self.reader.flag(items.get("sign"))
+        return ControlStep(name, path, line, rule, plain_mapping(fields), plain_mapping(limits), sign)
 
     def _not_yet(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:
         parts = self.reader.mapping(items["not_yet"], ("step", "module", "reason"))
