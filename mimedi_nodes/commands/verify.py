@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mimedi_nodes.process.accounts import read_accounts, signer_keys
+from mimedi_nodes.process.errors import WorkcellError
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.heads import PUBLIC_KEY_FILE, load_public_key
 from mimedi_nodes.records.verify import verify
@@ -51,8 +52,13 @@ def main(argv: Sequence[str]) -> int:
         report = VerifyReport(batch_id=run.name, missing=[str(error)])
     else:
         users = options.users or run.parent.parent / ".workcell" / "users"
-        accounts = read_accounts(users)
+        try:
+            accounts, forged = read_accounts(users), ""
+        except WorkcellError as error:
+            accounts, forged = {}, str(error)
         report = verify(run, heads_folder, keys, options.head, signer_keys(accounts) if accounts else None)
+        if forged:
+            report.find("accounts_forged", forged)
     if options.json:
         print(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
     else:

@@ -10,6 +10,7 @@ from pathlib import Path
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from ..records.canonical import canonical_json
 from ..records.events import RecordEvent
 from ..records.heads import key_id
 from ..records.signatures import SignerKey
@@ -20,6 +21,21 @@ from .errors import WorkcellError
 
 class LoginError(WorkcellError):
     """Somebody was not let in; says no more than she may know."""
+
+
+class ForgedAccountsError(WorkcellError):
+    """The record of accounts holds an act that no administrator signed."""
+
+
+def administration_text(row: int, kind: str, user: str, why: str, data: Mapping[str, object]) -> bytes:
+    """Return the bytes that an administrator signs when she makes or changes an account.
+
+    Args:
+        row: number of the row that the act stands in.
+        data: of the event, without key_id and signature.
+    """
+    signed = {name: value for name, value in data.items() if name not in ("key_id", "signature")}
+    return b"mimedi administration 1\n" + canonical_json([row, kind, user, why, signed]).encode()
 
 
 @dataclass
@@ -49,10 +65,15 @@ class Principal:
 
 
 def replay(events: Sequence[RecordEvent]) -> dict[str, Account]:
-    """Return the accounts that a record of accounts leaves."""
+    """Return the accounts that a record of accounts leaves.
+
+    Raises:
+        ForgedAccountsError: an account was made or changed by nobody: not the first one, nor by its owner, nor signed.
+    """
     accounts: dict[str, Account] = {}
-    for event in events:
+    for row, event in enumerate(events, start=1):
         data, user = event.data, event.what
+        _check_administration(row, event, accounts)
         if event.kind == "user_added":
             accounts[user] = Account(user, str(data["name"]), tuple(data["roles"]))
         account = accounts.get(user)
@@ -74,6 +95,29 @@ def replay(events: Sequence[RecordEvent]) -> dict[str, Account]:
         elif event.kind == "session_ended":
             account.ended_sessions.add(str(data["session"]))
     return accounts
+
+
+def _check_administration(row: int, event: RecordEvent, accounts: Mapping[str, Account]) -> None:
+    """An administrator's act is signed by her; a person changes nothing but her own password, and keeps her key."""
+    data, user = event.data, event.what
+    if event.kind not in ("user_added", "user_changed", "password_changed") or not accounts:
+        return  # not an act on accounts, or the first account
+    known = accounts.get(user)
+    if event.kind == "password_changed" and "signature" not in data:
+        if known is not None and Credential.from_fields(data["credential"]).public_key == known.keys[-1]:
+            return
+        raise ForgedAccountsError(f"accounts, row {row}: the key of {user} was replaced by nobody; run `workcell verify`")
+    by = accounts.get(event.who)
+    try:
+        if by is None or not by.enabled:
+            raise InvalidSignature
+        key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(by.keys[-1]))
+        text = administration_text(row, event.kind, user, event.why, data)
+        key.verify(bytes.fromhex(str(data.get("signature"))), text)
+    except (InvalidSignature, ValueError) as error:
+        raise ForgedAccountsError(
+            f"accounts, row {row}: {event.kind} of {user} is not signed by {event.who}; run `workcell verify`"
+        ) from error
 
 
 def signer_keys(accounts: Mapping[str, Account]) -> dict[str, SignerKey]:

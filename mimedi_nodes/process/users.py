@@ -21,7 +21,7 @@ from ..records.batch_record import BatchRecord
 from ..records.errors import RecordError
 from ..records.events import RecordEvent, wall_time
 from ..records.heads import Signer
-from .accounts import Account, LoginError, check_session, read_accounts, replay
+from .accounts import Account, LoginError, administration_text, check_session, read_accounts, replay
 from .credentials import (
     Credential,
     Person,
@@ -231,7 +231,7 @@ class UserRegistry:
         data = {**data, "at_s": self._now_s()}
         if by is not None:
             # An administrator's act carries her own signature: access to the files alone makes no accounts.
-            text = f"mimedi administration 1\n{record.count}\n{kind}\n{user}\n{data['at_s']!r}".encode()
+            text = administration_text(record.count + 1, kind, user, why, data)
             data |= {"key_id": by.key_id, "signature": by.sign_text(text)}
         number = record.last_sequences.get(FOLDER, 0) + 1
         try:

@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mimedi_nodes.process.accounts import LoginError, check_session, read_accounts, signer_keys
-from mimedi_nodes.process.credentials import Person, decode_token, encode_token
+from mimedi_nodes.process.accounts import ForgedAccountsError, LoginError, check_session, read_accounts, signer_keys
+from mimedi_nodes.process.credentials import Person, decode_token, encode_token, seal
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.roles import Policy, Roles, read_roles
 from mimedi_nodes.process.users import UserError, UserRegistry
+from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.heads import Signer
+from mimedi_nodes.records.summary import read_events
 from mimedi_nodes.records.verify import verify
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -219,6 +221,36 @@ def test_the_accounts_are_a_record_that_verifies_and_tells_its_forgery(users: Us
     assert verify(tmp_path / "users", tmp_path / ".heads", key).verdict == "altered"
     with pytest.raises(UserError, match="verify"):
         users.authenticate("ben", SECOND)
+
+
+def forge(users: UserRegistry, tmp_path: Path, change: dict[str, object], kind: str, what: str, who: str) -> None:
+    """Write a row as somebody would who has the recorder's key, but nobody's password."""
+    record = BatchRecord(users.folder, Signer.load_or_create(tmp_path / "keys"), batch_id="users")
+    last = list(record.events())[-1]
+    row = dataclasses.replace(last, sequence=last.sequence + 1, kind=kind, what=what, who=who, why="x", data=change)
+    record.append([row])
+    record.close()
+
+
+@pytest.mark.parametrize("what", ["promotion", "new account", "new key", "signature of another act"])
+def test_who_has_the_recorders_key_alone_makes_no_accounts(users: UserRegistry, tmp_path: Path, what: str) -> None:
+    with_ben(users)
+    added = [event for event in read_events(users.folder) if event.kind == "user_added"][-1].data
+    own = seal("ben", OTHER, ROLES.policy).as_fields()
+    if what == "promotion":
+        forge(users, tmp_path, {"roles": ["administrator"], "at_s": 1.8e9}, "user_changed", "ben", "anna")
+    elif what == "new account":
+        forge(users, tmp_path, {**added, "credential": own, "name": "Mallory"}, "user_added", "mal", "anna")
+    elif what == "new key":
+        changed = {"credential": own, "must_change": False, "at_s": 1.8e9}
+        forge(users, tmp_path, changed, "password_changed", "ben", "ben")
+    else:
+        forge(users, tmp_path, {**added, "roles": ["administrator"]}, "user_changed", "ben", "anna")
+    key = Signer.load_or_create(tmp_path / "keys").public_key
+    assert verify(tmp_path / "users", tmp_path / ".heads", key).verdict == "intact"
+    for attempt in (lambda: users.authenticate("ben", SECOND), users.accounts, lambda: read_accounts(users.folder)):
+        with pytest.raises(ForgedAccountsError, match="run `workcell verify`"):
+            attempt()
 
 
 def test_no_password_and_no_key_lies_open(users: UserRegistry, tmp_path: Path) -> None:
