@@ -106,14 +106,15 @@ def _check_administration(row: int, event: RecordEvent, accounts: Mapping[str, A
     if event.kind == "password_changed" and "signature" not in data:
         if known is not None and Credential.from_fields(data["credential"]).public_key == known.keys[-1]:
             return
-        raise ForgedAccountsError(f"accounts, row {row}: the key of {user} was replaced by nobody; run `workcell verify`")
+        text = f"accounts, row {row}: the key of {user} was replaced by nobody; run `workcell verify`"
+        raise ForgedAccountsError(text)
     by = accounts.get(event.who)
     try:
         if by is None or not by.enabled:
             raise InvalidSignature
         key = Ed25519PublicKey.from_public_bytes(bytes.fromhex(by.keys[-1]))
-        text = administration_text(row, event.kind, user, event.why, data)
-        key.verify(bytes.fromhex(str(data.get("signature"))), text)
+        signed = administration_text(row, event.kind, user, event.why, data)
+        key.verify(bytes.fromhex(str(data.get("signature"))), signed)
     except (InvalidSignature, ValueError) as error:
         raise ForgedAccountsError(
             f"accounts, row {row}: {event.kind} of {user} is not signed by {event.who}; run `workcell verify`"
