@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from mimedi_nodes.modules.site import InstrumentLine, Site, SiteError
 from mimedi_sim.firmware.base import Firmware, PowerCycled, Talkative
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from mimedi_sim.plant.gantry import GantryMechanics
     from mimedi_sim.plant.photon_counter import ScreeningStation
 
-GANTRY_TRAVEL_MM = (380.0, 1520.0, 360.0)
+GANTRY_TRAVEL_MM = (345.0, 1470.0, 360.0)
 """Of X, Y and the telescope Z (urdf/gantry.xacro); machine position 0 is the upper end of each joint."""
 GANTRY_SETTINGS: Mapping[int, float] = {
     100: 50.0, 101: 50.0, 102: 50.0, 110: 30_000.0, 111: 30_000.0, 112: 18_000.0, 120: 1500.0, 121: 1500.0, 122: 800.0,
@@ -96,6 +96,7 @@ class Stations:
         """Sensors of the liquid lines; told of every change by the plant."""
         self.senses_lines = False
         """Whether the site has such sensors."""
+        self._on_chain: list[Callable[[float, bool], None]] = []
 
     def build(self, name: str, line: InstrumentLine) -> LazyLine:
         """Return a line's firmware, made at its first use. Raises SiteError for devices that do not exist."""
@@ -202,12 +203,26 @@ class Stations:
 
         return ScreeningStation(self._seed, self._start_s)
 
+    @property
+    def released(self) -> bool:
+        """Whether the emergency stop chain is closed: what moves liquid, carries cassettes or makes sound has power."""
+        enclosure: Enclosure | None = self.__dict__.get("enclosure")
+        return enclosure is None or enclosure.chain_closed
+
+    def on_chain(self, told: Callable[[float, bool], None]) -> None:
+        """Have `told` called with process time and whether it is closed when the emergency stop chain changes."""
+        self._on_chain.append(told)
+
     def _emergency_stop(self, now_s: float) -> None:
         self.mechanics.powered = False
         self.gantry.emergency_stop(now_s)
+        for told in self._on_chain:
+            told(now_s, False)
 
     def _restore_power(self, now_s: float) -> None:
         self.mechanics.powered = True
+        for told in self._on_chain:
+            told(now_s, True)
 
     # -- told by the plant ----------------------------------------------------------------------------------
 
@@ -222,3 +237,27 @@ class Stations:
             name: line.take_unasked(now_s) for name, line in self.lines.items() if line.made is not None and hears(name)
         }
         return {name: data for name, data in said.items() if data}
+
+    def truth(self, now_s: float) -> dict[str, Any]:
+        """Return the truth of the stations that are in use, JSON-able."""
+        found: dict[str, Any] = {}
+        made = self.__dict__
+        if "enclosure" in made:
+            air = self.enclosure
+            air.advance_to(now_s)
+            found["enclosure"] = {
+                "particles_per_m3": {f"{size:g} um": n for size, n in air.particles_per_m3(now_s).items()},
+                "pressure_pa": air.pressure_pa(now_s), "doors_open": int(air.doors_open),
+                "peroxide_ppm": air.vhp.peroxide_ppm(now_s), "log_reduction": air.vhp.log_reduction(now_s),
+                "chain_closed": air.chain_closed,
+            }
+        if "gantry" in made:
+            self.gantry.advance_to(now_s)
+            found["gantry"] = {
+                "position_mm": list(self.mechanics.position), "believed_mm": list(self.gantry.position(now_s)),
+                "wrist_deg": self.mechanics.wrist_deg(now_s), "gripper_open": self.mechanics.gripper_open,
+                "cassettes": dict(self.mechanics.cassettes),
+            }
+        if "screening" in made:
+            found["screening"] = {"light_per_s": self.screening.light_per_s()}
+        return found
