@@ -14,6 +14,7 @@ from mimedi_sim.models.donors import NOMINAL
 from mimedi_sim.plant.twin import Plant
 
 from .plant_bench import SITE, Bench
+from .test_plant_reactor import culture
 
 _READING = b"\x01\x04\x00\x00\x00\x12\x70\x07"  # Modbus: all 18 input registers of unit 1
 
@@ -57,6 +58,26 @@ def test_a_watched_plant_does_exactly_what_an_unwatched_one_does(unwatched: tupl
     assert truth == unwatched[0]
     assert readings == unwatched[1]
     assert len(readings[-1]) > 40  # the controller did answer
+
+
+def test_a_growing_culture_that_is_watched_grows_as_an_unwatched_one_does() -> None:
+    """Controllers are asked every half hour between the events of a batch: not one bit of the culture may notice."""
+    found = []
+    for looks in (0, 1, 7):
+        bench = Bench(seed=5)
+        culture(bench, age_h=72.0)
+        bench.set_points("culture_controller", perfusion_ul_min=100.0)
+        for _ in range(12):
+            start_s = bench.now_s
+            for look in range(1, looks + 1):
+                bench.now_s = start_s + 3600.0 * look / (looks + 1)
+                bench.plant.receive("culture_controller", _READING, bench.now_s)
+            bench.now_s = start_s + 3600.0
+            bench.plant.advance_to(bench.now_s)
+        found.append(everything(bench))
+    assert found[0] == found[1] == found[2]
+    cells = json.loads(found[0][0])["vessels"]["culture_vessel"]["cells"]["viable_cells"]
+    assert cells > 1.2 * 2e8
 
 
 @settings(max_examples=15, deadline=None)

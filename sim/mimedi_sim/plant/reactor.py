@@ -352,7 +352,7 @@ class Reactor:
             millilitres = float(row[VOLUME]) * 1e-3
             others = float(row[INDEX["lymphocyte"]] + row[INDEX["monocyte"]]) + osteoculture.cells(row)
             if self.culture is not None:
-                now = self.culture.at(time_s / _HOUR_S)  # stores grid points only: changes no bit of what comes
+                now = copy.copy(self.culture).at(time_s / _HOUR_S)  # what is booked runs from the stored state on
                 cells, dead = now.viable_cells + others, now.dead_cells
                 glucose, lactate, il2 = now.glucose_mm, now.lactate_mm, now.il2_iu_ml
             else:
