@@ -160,6 +160,38 @@ async def test_emergency_stop_takes_the_gantrys_power_and_the_grip_stays() -> No
     assert stations.mechanics.cassettes == {"CASSETTE-1": "incubator"}
 
 
+async def test_emergency_stop_takes_the_power_of_pumps_and_sound_and_keeps_the_culture_warm() -> None:
+    bench = Bench()
+    relay = SafetyRelay(await opened(bench, "enclosure"), 4, "relay")
+    bench.drive(2.0e6, 5.0)
+    bench.turn("fluidics_pumps", "source_valve", "buffer")
+    bench.turn("fluidics_pumps", "destination_valve", "waste")
+    bench.wait(1.0)
+    bench.device("fluidics_pumps", "pump", "V9600IA48000V960OA0")
+    bench.wait(15.0)
+    culture = bench.plant.truth()["reactors"]["culture_vessel"]["liquid_c"]
+    assert bench.plant.truth()["flows"]
+    await relay.trip()
+    before = bench.plant.truth()
+    assert not before["flows"]
+    assert before["chip"]["drive_vpp"] == 0.0
+    assert not before["stations"]["enclosure"]["chain_closed"]
+    bench.wait(600.0)
+    assert bench.volume_ul("waste") == before["vessels"]["waste"]["volume_ul"]
+    assert bench.plant.truth()["reactors"]["culture_vessel"]["liquid_c"] >= culture
+    assert ord(bench.send("fluidics_pumps", "/1Q\r")[2]) & 0x0F == 7  # not initialized
+    assert bench.send("sorter_generator", "OUTP?\n") == "0\n"
+    await relay.reset()
+    bench.device("fluidics_pumps", "pump", "ZN2")
+    bench.wait(5.0)
+    for name in ("source_valve", "destination_valve"):
+        bench.device("fluidics_pumps", name, "Z")
+    bench.wait(2.0)
+    volume = bench.volume_ul("waste")
+    bench.transfer("buffer", "waste", 5_000.0)
+    assert bench.volume_ul("waste") - volume == pytest.approx(5_000.0, rel=0.02)
+
+
 async def test_power_loss_reaches_the_stations_and_alarms_are_pushed() -> None:
     bench = Bench()
     gantry = Gantry(await opened(bench, "gantry"), "gantry")

@@ -122,6 +122,13 @@ class Instruments:
         elif isinstance(firmware, LazyLine):
             firmware.power_cycle(now_s)
 
+    def emergency_stop(self, time_s: float) -> None:
+        """Take the power from what moves liquid and makes sound; heat, gas, stirring and scales keep theirs."""
+        self.advance_to(time_s)
+        for name, line in self.lines.items():
+            if isinstance(line, (CavroBus, ScpiGenerator)):
+                self.power_cycle(name, time_s)
+
     def stall(self, pump: str) -> None:
         """Let a pump's drive stall: plunger overload."""
         self.pumps[pump].fail(PLUNGER_OVERLOAD)
@@ -158,6 +165,8 @@ class Instruments:
 
     def flows(self, overrides: Overrides, leaks: Mapping[str, float]) -> Flows:
         """Return what the pumps do now."""
+        if not self._stations.released:
+            return Flows(leaks=dict(leaks))
         pumps = {}
         sample = []
         for name, pump in self.pumps.items():
@@ -189,7 +198,7 @@ class Instruments:
     def drive(self, overrides: Overrides) -> Drive:
         """Return what really reaches the transducer."""
         generator = self.generator
-        if generator is None or not generator.output_on or overrides.generator_dead:
+        if generator is None or not generator.output_on or overrides.generator_dead or not self._stations.released:
             return Drive()
         return Drive(generator.frequency_hz + overrides.generator_offset_hz, generator.amplitude_vpp)
 

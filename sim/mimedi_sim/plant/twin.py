@@ -78,6 +78,7 @@ class Plant:
         self._instruments = Instruments(
             site, Sensing(self._mass_g, self._at_rest, self._impedance, self._reactor_readings), self.stations
         )
+        self.stations.on_chain(self._emergency_chain)
         syringes = {pump: f"syringe {pump}" for pump in self._instruments.pumps}
         self.ledger = Ledger((*site.vessels, *syringes.values(), CHIP, MAGNET_COLUMN, selection.COLUMN, LABORATORY))
         for vessel, content in kit(product, donor).items():
@@ -214,6 +215,13 @@ class Plant:
             for name, pump in self._instruments.pumps.items() if pump.rate_ul_s < 0.0
         }
         self.stations.sensors.adopt(time_s, pushed, overrides.resistances)
+
+    def _emergency_chain(self, time_s: float, closed: bool) -> None:
+        """The emergency stop has tripped, or was reset."""
+        self.advance_to(max(time_s, self._now_s))
+        if not closed:
+            self._instruments.emergency_stop(self._now_s)
+        self._adopt_controls(self._now_s)
 
     def _watch_occlusions(self, time_s: float) -> None:
         factors = self._faults.overrides.resistances
@@ -428,7 +436,8 @@ class Plant:
             ahead.sink(duration_s)
             self._bind_beads(ahead.ledger, duration_s)
             ahead.step(self._flows, self._stored_s, duration_s)
-        return truth_of(
+        found = truth_of(
             now, ahead.ledger, tuple(self.site.vessels), states, self._chip, self._flows, self.donor,
             self._faults.active,
         )
+        return {**found, "stations": self.stations.truth(now)}
