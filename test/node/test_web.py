@@ -259,10 +259,10 @@ async def test_an_operator_works_with_the_page_in_a_browser(client, staffed, wor
             await asyncio.sleep(0.6)
         await browser.until("document.querySelectorAll('#trends svg').length === 4", "curves")
         workcell.prompt.publish(
-            Prompt(batch_id="B1", prompt_id="p1", question="<b>Go</b> on?", answers=["Yes", "No"], open=True)
+            Prompt(batch_id="B1", prompt_id="p1", question="Lactate is <b>above</b> 8 mM. Raise the perfusion?", answers=["Yes", "No"], open=True)
         )
         await browser.until("!document.getElementById('prompt').hidden", "question")
-        assert await browser.run("question.textContent") == "<b>Go</b> on?"  # text, never markup
+        assert await browser.run("question.textContent") == "Lactate is <b>above</b> 8 mM. Raise the perfusion?"  # text, never markup
         if folder := os.environ.get("WORKCELL_PICTURES"):
             await browser.picture(Path(folder) / "web.png")
         await browser.run("answers.querySelectorAll('button')[1].click()")

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The documentation: generated pages are up to date, links lead somewhere, every command in it exists."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+HAND_WRITTEN = [path for path in PAGES if path.parent.name != "reference"]
+LINK = re.compile(r"\]\(([^)#\s]+)[^)]*\)")
+
+
+def load_generator() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("generate", ROOT / "docs" / "generate.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+GENERATOR = load_generator()
+
+
+@pytest.mark.parametrize("name", GENERATOR.PAGES)
+def test_a_generated_page_is_what_the_source_says(name: str) -> None:
+    path = ROOT / "docs" / "reference" / f"{name}.md"
+    found = path.read_text(encoding="utf-8") if path.is_file() else ""
+    assert found == GENERATOR.page(name), "old: ./workcell exec python docs/generate.py writes it again"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_links_lead_somewhere(page: Path) -> None:
+    text = re.sub(r"```.*?```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL)
+    missing = [
+        target for target in LINK.findall(text)
+        if "://" not in target and not (page.parent / target).exists()
+    ]  # fmt: skip
+    assert missing == []
+
+
+# --- commands ---
+
+
+def commands_in(text: str) -> list[str]:
+    """Every `./workcell …` of a page's code blocks, without the remark behind two blanks, and of its text."""
+    found = []
+    for block in re.findall(r"```\w*\n(.*?)```", text, flags=re.DOTALL):
+        for line in block.splitlines():
+            stripped = line.strip()
+            if stripped.startswith("./workcell "):
+                found.append(re.split(r"\s{2,}|\s+#\s", stripped)[0])
+    prose = re.sub(r"```.*?```", "", text, flags=re.DOTALL)
+    return found + re.findall(r"`(\./workcell [^`…]+)`", prose)
+
+
+def all_commands() -> list[tuple[str, str]]:
+    return sorted(
+        {(str(page.relative_to(ROOT)), line) for page in HAND_WRITTEN for line in commands_in(page.read_text("utf-8"))}
+    )
+
+
+def launch_arguments() -> set[str]:
+    """Names of the launch file's arguments, without importing it."""
+    for node in ast.walk(ast.parse((ROOT / "launch" / "workcell.launch.py").read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "ARGUMENTS":
+            assert isinstance(node.value, ast.Tuple)
+            return {ast.literal_eval(item.elts[0]) for item in node.value.elts if isinstance(item, ast.Tuple)}
+    raise AssertionError("workcell.launch.py has no ARGUMENTS")
+
+
+@pytest.mark.parametrize(("page", "line"), all_commands())
+def test_every_command_in_the_docs_is_one_that_the_parser_takes(page: str, line: str, capsys: Any) -> None:
+    words = shlex.split(line.replace("<", "").replace(">", ""))[1:]
+    command, arguments = words[0], [word for word in words[1:] if word not in ("…", "CMD…")]
+    if command == "up":
+        assert {word.partition(":=")[0] for word in arguments if ":=" in word} <= launch_arguments()
+    elif command == "test":
+        assert all((ROOT / word).exists() for word in arguments if word.startswith("test/"))
+    elif command in GENERATOR.COMMANDS:
+        parser = GENERATOR.parser_of(command)
+        assert parser is not None, f"{command} is not there"
+        if "--help" in arguments or line.endswith(command):
+            return  # the command by itself, as a name
+        try:
+            parser.parse_args([*arguments, *(["--meaning", "released"] if command == "release" else [])])
+        except SystemExit:
+            pytest.fail(capsys.readouterr().err)
+    else:
+        assert command in ("setup", "exec", "clean", "lock", "COMMAND", "--help"), command
+
+
+QUICK = (
+    "recipe list",
+    "recipe validate car_t_cd19",
+    "recipe show car_t_cd19",
+    "alarms explain incubator.co2_low",
+    "completion bash",
+    "user --help",
+)
+"""Commands of the docs that are quick and change nothing: these really run."""
+
+
+@pytest.mark.parametrize("line", QUICK)
+def test_quick_commands_of_the_docs_run(line: str, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mimedi_nodes.commands", *line.split()]
+    env = {"PYTHONPATH": f"{ROOT}:{ROOT / 'sim'}", "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, timeout=120, check=False)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert done.stdout.strip()
+
+
+def test_the_tutorials_recipe_is_valid(tmp_path: Path) -> None:
+    from mimedi_nodes.modules.registry import manifests
+    from mimedi_nodes.process.recipe_loader import load_recipe
+
+    text = (ROOT / "docs" / "tutorial" / "2_write_a_recipe.md").read_text(encoding="utf-8")
+    (recipe,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)
+    path = tmp_path / "my_wash.yaml"
+    path.write_text(recipe, encoding="utf-8")
+    assert load_recipe(path, manifests()).name == "my_wash"
+
+
+def test_foxgloves_layout_shows_topics_and_fields_that_exist() -> None:
+    from mimedi_nodes.process.interfaces import Interfaces
+
+    messages = Interfaces(ROOT / "mimedi_msgs").messages
+    kinds = {"state": "ModuleState", "telemetry": "Telemetry", "batch_status": "BatchStatus", "prompt": "Prompt",
+             "population": "PopulationSummary", "alarms": "AlarmList"}  # fmt: skip
+    layout = json.loads((ROOT / "config" / "foxglove" / "workcell.json").read_text(encoding="utf-8"))
+    panels = layout["configById"]
+    shown = json.dumps(layout["layout"])
+    assert all(f'"{name}"' in shown for name in panels)
+    paths = [path["value"] for panel in panels.values() for path in panel.get("paths", ())]
+    paths += [panel["topicPath"] for panel in panels.values() if "topicPath" in panel]
+    assert paths
+    for path in paths:
+        topic, _, field = path.partition(".")
+        message = messages[kinds[topic.rsplit("/", 1)[-1]]]
+        name = re.split(r"[.\[{]", field)[0]
+        assert not name or name in message.fields, path
