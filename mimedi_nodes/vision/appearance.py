@@ -207,6 +207,23 @@ class Appearances:
         cores = self._patches[slots, 1:, reach - half:reach + half + 1, reach - half:reach + half + 1]
         return np.where(kept[:, None], cores.mean(axis=(2, 3), dtype=np.float64), np.nan)
 
+    def relative_sizes(self, ids: NDArray[np.int64], core_px: float) -> NDArray[np.float64]:
+        """Diameter of each of these cells over the mean cell's, from what was learnt in overlaps (N,); else NaN.
+
+        The area in which a patch is darker than half of its own core, `core_px` in diameter.
+        """
+        slots = np.array([self._slots.get(i, _STRETCHED) for i in ids.tolist()], int)
+        kept = np.flatnonzero(self._learnt[slots] | (self._seen[slots] > 0))
+        sizes = np.full(len(ids), np.nan)
+        if not len(kept):
+            return sizes
+        patches = self._patches[np.concatenate([[_MEAN], slots[kept]]), 0]
+        inside = (self._dx**2 + self._dy**2 <= 0.25 * core_px**2).astype(np.float32)
+        half = 0.5 * np.tensordot(patches, inside, axes=2) / inside.sum()
+        area = (patches > half[:, None, None]).sum(axis=(1, 2))
+        sizes[kept] = np.sqrt(area[1:] / max(area[0], 1))
+        return sizes
+
     def _place(self) -> int:
         if not self._free:
             self._grow(2 * len(self._seen))

@@ -9,7 +9,8 @@ typedef struct {
     float *pool; const int *reach; const short *labels;
     float *residual; double *work; float *plane_a, *plane_b; unsigned char *bytes_a, *bytes_b; int *stack;
     double diameter, contrast, level, limit, blur, tolerated, seed_spread, known_spread, unknown_spread;
-    double least_remains, unexplained, learnt_spread, learn_rate, twins, twin_mass, twin_slope, max_step, still; int sweeps;
+    double least_remains, unexplained, learnt_spread, learn_rate, twins, twin_mass, twin_slope, max_step, still;
+    int sweeps;
 } frame;
 
 /* How much brighter than the mean cell's (slot 0) the light of each channel is at (x, y): an unknown cell's class. */
@@ -118,8 +119,8 @@ static int far_from_all(cells c, int n, double x, double y, double apart)
 
 /* Cells in overlaps: of n blobs (box, label, area; seeded: somebody is expected in it), the first `owners` cells are
    expected ones (`blob` they are in, x, y, spread, slot, what that slot shows of it: as `put` says, 3: to be learnt
-   from now on, hits, ever apart from others, diameter or 0), the next `seeds` unknown ones at x, y. See overlaps.py. out: x, y, amplitude, a
-   row each, owners first. Returns the number of rows. */
+   from now on, hits, ever apart from the others, diameter or 0), the next `seeds` unknown ones at x, y. out: x, y,
+   amplitude, a row each, owners first. Returns the number of rows. See overlaps.py. */
 int solve_overlaps(const frame *f, int n, const int *box, const int *label, const double *area, const int *seeded,
                    int owners, int seeds, const int *blob, const double *x, const double *y, const double *spread,
                    const int *slot, const uint8_t *known, const int *hits, const uint8_t *been_apart,
@@ -231,7 +232,11 @@ void one_or_two(const frame *f, int *reach, double x, double y, double ax, doubl
         } else put(f, c, 0, x, y, 1, 0, f->seed_spread);
         fit(f, c, 1 + two, 0, f->sweeps);
         double sum = 0;
-        for (long k = 0; k < plane; ++k) { double r = f->residual[k] - f->level; sum += r * r; }
+        for (int i = 0; i < f->channels; ++i) {
+            double zero = i ? 0 : f->level, part = 0;
+            for (long k = 0; k < plane; ++k) { double r = f->residual[i * plane + k] - zero; part += r * r; }
+            sum += f->weight[i] * part;
+        }
         out[6 + two] = sum;
     }
     for (int k = 0; k < 2; ++k) { out[3 * k] = c.x[k]; out[3 * k + 1] = c.y[k]; out[3 * k + 2] = c.a[k]; }

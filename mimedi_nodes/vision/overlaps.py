@@ -35,7 +35,8 @@ class OverlapSolver:
         self.typical = typical
         self._kernel = OverlapKernel(
             blur=BLUR_SIGMA_PX, tolerated=_TOLERATED, seed_spread=_SEED_SPREAD_PX, least_remains=_LEAST_REMAINS,
-            unexplained=_UNEXPLAINED, twins=_TWINS, twin_mass=_TWIN_MASS, twin_slope=_TWIN_SLOPE) if kernel.prepare() else None
+            unexplained=_UNEXPLAINED, twins=_TWINS, twin_mass=_TWIN_MASS,
+            twin_slope=_TWIN_SLOPE) if kernel.prepare() else None
 
     def is_pair(self, blob: Blob, expected: Expected, level: float) -> bool:
         """Compare one stretched mean cell with two mean cells along the blob's long axis; keep the two's places."""
@@ -73,7 +74,9 @@ class OverlapSolver:
         two = expected.appearances.fit(
             images, expected.weights, np.array([-1, -1]), np.array([x - apart[0], x + apart[0]]),
             np.array([y - apart[1], y + apart[1]]), np.full(2, _SEED_SPREAD_PX))
-        left_one, left_two = (cv2.norm(fit.residual[0] - level, cv2.NORM_L2SQR) for fit in (one, two))
+        left_one, left_two = (sum(weight**2 * cv2.norm(layer - (0.0 if k else level), cv2.NORM_L2SQR)
+                                  for k, (weight, layer) in enumerate(zip(expected.weights, fit.residual, strict=True)))
+                              for fit in (one, two))
         return np.column_stack([two.x, two.y, two.amplitude]), left_one, left_two
 
     def solve(self, expected: Expected, overlaps: list[Blob], level: float, threshold: float,

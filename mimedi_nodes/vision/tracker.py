@@ -56,6 +56,7 @@ class CellTracker:
         self._dye_limit = math.inf
         self._dye_due = 0
         self._sharpness = 0.0
+        self._usual_px = 0.0
         self._lit_levels = np.zeros(2)
 
     def prime(self, frames: Sequence[NDArray[Any]]) -> None:
@@ -167,7 +168,8 @@ class CellTracker:
             for channel, level in zip(self._channels[:len(images) - 1], self._lit_levels, strict=False)]
         spread = np.where(tracks["hits"] > 3, 1.0, 2.0) + 0.3 * tracks["missed"]
         return Expected(tracks["id"], x, y, tracks["hits"], tracks["sized"],
-                        np.where(tracks["shapes"] > 1, tracks["blob_px"], 0.0), tracks["contrast"], spread, tracks["apart"].copy(),
+                        np.where(tracks["shapes"] > 1, tracks["blob_px"], 0.0), tracks["contrast"], spread,
+                        tracks["apart"].copy(),
                         self._appearances, images, [1.0 / noise for noise in noises],
                         self._lit_levels[:len(images) - 1].tolist())
 
@@ -265,10 +267,18 @@ class CellTracker:
             self._sharpness = best if self._sharpness == 0.0 else 0.98 * self._sharpness + 0.02 * best
         focus = np.where(sized, np.minimum(tracks["sharpness"] / max(self._sharpness, 1e-9), 1.0), np.nan)
         classes = self._classes(tracks, channels)
+        diameter_px = np.where(sized, tracks["diameter_px"], np.nan)
+        if sized.any():
+            size = median(tracks["diameter_px"][sized])
+            self._usual_px = size if self._usual_px == 0.0 else 0.98 * self._usual_px + 0.02 * size
+            unknown = np.flatnonzero(~sized)
+            if self._appearances is not None and len(unknown):
+                diameter_px[unknown] = self._usual_px * self._appearances.relative_sizes(
+                    tracks["id"][unknown], 0.5 * self.detector.typical.diameter_px)
         dye = np.where((tracks["dye_frames"] > 0) & with_dye, tracks["dye"], np.nan)
         columns: Iterable[tuple[Any, ...]] = zip(
             tracks["id"].tolist(), tracks["x"].tolist(), tracks["y"].tolist(), tracks["vx"].tolist(),
-            tracks["vy"].tolist(), np.where(sized, tracks["diameter_px"] * px, np.nan).tolist(),
+            tracks["vy"].tolist(), (diameter_px * px).tolist(),
             np.where(alone, tracks["deformation"], np.nan).tolist(),
             np.where(alone, tracks["area_px2"] * px * px, np.nan).tolist(),
             np.where(alone, tracks["aspect"], np.nan).tolist(), focus.tolist(),
