@@ -2,11 +2,15 @@
 """How fast the simulated plant is, and what the time goes into.
 
     ./workcell exec python bench/plant.py [--seed 1] [--repeat 3] [--json]
+    ./workcell exec python bench/plant.py --graph --many 40 --jobs 2
 
-Measures the nominal batch headless (simulated days per second), a 14-day culture alone, and frames per second of the
-microscope (640×128 px, 100 cells; each frame is a bright-field and a dye image). One profiled batch tells the shares
-of model, rendering, image analysis and the rest of Python, by the file in which time is spent; what NumPy, SciPy and
-OpenCV spend counts for the file that calls them. Profiling slows calls down: shares, not seconds, are to be read.
+Measures the nominal batch headless (simulated days per second), a 14-day culture alone, and images per second of the
+microscope (640×128 px, 100 cells; each frame is a bright-field and a dye image). With --graph also the whole workcell
+in the ROS graph (./workcell demo: all nodes, one batch at full speed), with --many N batches of healthy donors in
+--jobs processes, extrapolated to 1,000. Each has its share of model, rendering, image analysis and Python overhead, by
+the file in which time is spent; what NumPy, SciPy and OpenCV spend counts for the file that calls them. Profiling slows
+calls down: shares, not seconds, are to be read. The ROS graph is measured in processor time of all its processes, not
+profiled. Processor time of a busy machine is longer than that of an idle one: a loop of plain Python is timed beside.
 """
 
 from __future__ import annotations
@@ -16,8 +20,11 @@ import cProfile
 import json
 import os
 import pstats
+import resource
 import statistics
+import subprocess
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -89,6 +96,15 @@ def seconds_of(work: Callable[[], Any], repeat: int) -> float:
     return min(times)
 
 
+def plain_loop_ms() -> float:
+    """Return the processor time [ms] of a loop of plain Python: how fast this machine is just now."""
+    begun_s, seen, total = time.process_time(), {}, 0
+    for number in range(600_000):
+        total += number * number % 7
+        seen[number & 255] = total
+    return 1e3 * (time.process_time() - begun_s)
+
+
 def bench_batch(seed: int, repeat: int) -> dict[str, Any]:
     """Measure the nominal batch, and where its time goes."""
     from mimedi_nodes.commands.batch_options import recipe_path
@@ -105,13 +121,53 @@ def bench_batch(seed: int, repeat: int) -> dict[str, Any]:
 
     one()  # imports, caches
     batch_s = seconds_of(one, repeat)
+    shares = profiled(one, 1)
+    day = statistics.median(days)
+    return {"batch_s": batch_s, "days": day, "days_per_s": day / batch_s, "aim_batch_s": AIM_BATCH_S, "shares": shares}
+
+
+def profiled(work: Callable[[], Any], times: int) -> dict[str, float]:
+    """Return the shares of the time of some runs by category."""
     profile = cProfile.Profile()
     profile.enable()
-    one()
+    for _ in range(times):
+        work()
     profile.disable()
-    day = statistics.median(days)
-    return {"batch_s": batch_s, "days": day, "days_per_s": day / batch_s, "aim_batch_s": AIM_BATCH_S,
-            "shares": shares_of(profile)}
+    return shares_of(profile)
+
+
+def bench_graph(seed: int) -> dict[str, Any]:
+    """Measure one batch through the whole ROS graph: all processes that ./workcell demo launches and waits for."""
+    with tempfile.TemporaryDirectory() as folder:
+        result = Path(folder) / "result.json"
+        before, begun_s = resource.getrusage(resource.RUSAGE_CHILDREN), time.monotonic()
+        done = subprocess.run(
+            [sys.executable, "-m", "mimedi_nodes.commands", "demo", "--seed", str(seed), "--runs", folder, "--json",
+             str(result)], capture_output=True, text=True, check=False, cwd=ROOT,
+        )
+        wall_s, after = time.monotonic() - begun_s, resource.getrusage(resource.RUSAGE_CHILDREN)
+        if not result.is_file():
+            raise SystemExit(f"the demonstration could not run ({done.returncode}): {done.stderr.strip()[-500:]}")
+        days = json.loads(result.read_text(encoding="utf-8"))["duration_d"]
+    cpu_s = after.ru_utime - before.ru_utime + after.ru_stime - before.ru_stime
+    return {"wall_s": wall_s, "cpu_s": cpu_s, "days": days, "days_per_s": days / wall_s}
+
+
+def bench_many(seed: int, number: int, jobs: int) -> dict[str, Any]:
+    """Measure many batches of healthy donors in some processes, and what 1,000 would take."""
+    from mimedi_nodes.commands.batch_options import recipe_path
+    from mimedi_sim.population import Campaign, run_campaign
+
+    first = run_campaign(Campaign(recipe_path("car_t_cd19"), jobs, seed, "healthy"), jobs)  # what starting costs
+    started_s = time.monotonic()
+    rows = run_campaign(Campaign(recipe_path("car_t_cd19"), number, seed, "healthy"), jobs)
+    wall_s = time.monotonic() - started_s
+    failed = [row for row in (*first, *rows) if row.error]
+    if failed:
+        raise SystemExit(f"seed {failed[0].seed}: {failed[0].error}")
+    busy_s = sum(row.wall_s for row in rows) / jobs
+    return {"number": number, "jobs": jobs, "wall_s": wall_s, "batch_s": busy_s * jobs / number,
+            "thousand_s": wall_s - busy_s + busy_s * 1000.0 / number, "extrapolated": number != 1000}
 
 
 def bench_culture(repeat: int) -> dict[str, Any]:
@@ -125,7 +181,7 @@ def bench_culture(repeat: int) -> dict[str, Any]:
 
     grow()
     culture_s = seconds_of(grow, 5 * repeat)
-    return {"culture_ms": 1e3 * culture_s, "days_per_s": 14.0 / culture_s}
+    return {"culture_ms": 1e3 * culture_s, "days_per_s": 14.0 / culture_s, "shares": profiled(grow, 20)}
 
 
 def bench_images(seed: int, repeat: int) -> dict[str, Any]:
@@ -145,8 +201,8 @@ def bench_images(seed: int, repeat: int) -> dict[str, Any]:
     film()
     film_s = seconds_of(film, repeat)
     seen = statistics.mean(len(sample.truth_in_view(n / 50.0).x_px) for n in range(0, FRAMES, 10))
-    return {"frames_per_s": FRAMES / film_s, "images_per_s": 2 * FRAMES / film_s, "cells_in_view": seen,
-            "picture_px": list(PICTURE_PX), "aim_images_per_s": AIM_IMAGES_PER_S}
+    return {"shares": profiled(film, 1), "frames_per_s": FRAMES / film_s, "images_per_s": 2 * FRAMES / film_s,
+            "cells_in_view": seen, "picture_px": list(PICTURE_PX), "aim_images_per_s": AIM_IMAGES_PER_S}
 
 
 def main() -> int:
@@ -154,25 +210,51 @@ def main() -> int:
     parser = argparse.ArgumentParser(description="Speed of the simulated plant, in processor time of one core.")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--repeat", type=int, default=3, help="runs of which the fastest counts (default 3)")
+    parser.add_argument("--graph", action="store_true", help="also one batch through the whole ROS graph")
+    parser.add_argument("--many", type=int, default=0, metavar="N", help="also N batches, extrapolated to 1,000")
+    parser.add_argument("--jobs", type=int, default=2, help="processes of --many (default 2)")
     parser.add_argument("--json", action="store_true", help="print the figures as JSON")
     options = parser.parse_args()
-    figures = {
+    figures: dict[str, Any] = {
+        "plain_loop_ms": plain_loop_ms(),
         "batch": bench_batch(options.seed, options.repeat),
         "culture": bench_culture(options.repeat),
         "images": bench_images(options.seed, options.repeat),
     }
+    if options.graph:
+        figures["graph"] = bench_graph(options.seed)
+    if options.many:
+        figures["many"] = bench_many(options.seed, options.many, options.jobs)
     if options.json:
         print(json.dumps(figures, indent=1))
         return 0
+    print(f"plain loop               {figures['plain_loop_ms']:8.1f} ms  (this machine just now)")
     batch, culture, images = figures["batch"], figures["culture"], figures["images"]
     print(f"nominal batch headless   {batch['batch_s']:8.2f} s   {batch['days_per_s']:10.1f} simulated days/s"
           f"   aim {AIM_BATCH_S:g} s")
-    for name, share in batch["shares"].items():
-        print(f"    {name:21}{100.0 * share:8.1f} %")
+    show_shares(batch["shares"])
     print(f"14-day culture alone     {culture['culture_ms']:8.2f} ms  {culture['days_per_s']:10.0f} simulated days/s")
+    show_shares(culture["shares"])
     print(f"microscope 640x128       {images['frames_per_s']:8.0f} frames/s, {images['images_per_s']:.0f} images/s "
           f"with {images['cells_in_view']:.0f} cells   aim {AIM_IMAGES_PER_S:g} images/s")
+    show_shares(images["shares"])
+    if options.graph:
+        graph = figures["graph"]
+        print(f"batch in the ROS graph   {graph['wall_s']:8.1f} s   {graph['days_per_s']:10.2f} simulated days/s"
+              f"   {graph['cpu_s']:.1f} s of processor time, launch and end included")
+    if options.many:
+        many = figures["many"]
+        how = "extrapolated" if many["extrapolated"] else "measured"
+        print(f"1,000 batches, {many['jobs']} processes {many['thousand_s']:8.0f} s   {how} from {many['number']} in "
+              f"{many['wall_s']:.1f} s; {many['batch_s']:.2f} s a batch")
     return 0
+
+
+def show_shares(shares: dict[str, float]) -> None:
+    """Print where time goes, what is above a hundredth of it."""
+    for name, share in shares.items():
+        if share >= 0.01:
+            print(f"    {name:21}{100.0 * share:8.1f} %")
 
 
 if __name__ == "__main__":
