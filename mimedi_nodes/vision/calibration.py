@@ -11,7 +11,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from transforms3d import affines, euler
 
 MIN_MARKS = 4
 MAX_RESIDUAL_PX = 1.0
@@ -85,6 +84,9 @@ class CameraCalibration:
 
     def frame(self) -> NDArray[np.float64]:
         """Chip (x, y, z in µm) to image (x, y in px; z in px of the mean scale) as a homogeneous matrix (4, 4)."""
+        # Takes a tenth of a second to import: not for everyone who measures.
+        from transforms3d import affines, euler
+
         root = math.sqrt(1.0 + self.anisotropy)
         scale = np.array([root, 1.0 / root, 1.0]) / self.um_per_px
         return np.asarray(affines.compose([self.origin_x_px, self.origin_y_px, 0.0],
@@ -155,6 +157,8 @@ def calibrate(camera: str, marks_px: NDArray[np.float64], marks_um: NDArray[np.f
         CalibrationError: fewer than four marks, marks too close together or in line, a mirrored image, or a fit that
             must not be measured with.
     """
+    from transforms3d import affines, euler
+
     px, um = np.asarray(marks_px, float), np.asarray(marks_um, float)
     if px.shape != um.shape or px.ndim != 2 or px.shape[1] != 2 or len(px) < MIN_MARKS:
         raise CalibrationError(f"marks are {px.shape} and {um.shape}; allowed: two tables (N, 2), N >= {MIN_MARKS}. "
