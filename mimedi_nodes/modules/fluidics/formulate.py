@@ -71,6 +71,8 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
                 source=source,
                 destination=destination,
                 volume_ul=moved.moved_ul,
+                weighed_source_ul=moved.source_ul,
+                weighed_destination_ul=moved.destination_ul,
             )
         checkpoint[label] = asdict(move)
         moved_ul[label] = move.moved_ul
