@@ -146,6 +146,7 @@ class _Parts:
         reader = steps.reader
         tree = reader.load(text)
         top = reader.mapping(tree, ("sub_recipe", "version", "phases"), ("description", "parameters", "results"))
+        reader.text(top.get("description"))
         part = None
         if top:
             if reader.text(top.get("sub_recipe")) not in ("", name):
@@ -264,6 +265,7 @@ def _parameter(steps: StepReader, name: str, tree: Tree, valued: bool) -> Parame
     steps.lines[f"parameters.{name}"] = tree.line
     required = ("value",) if valued else ("unit",)
     items = reader.mapping(tree, required, ("unit", "range", "choices", "description") if valued else ("range",))
+    reader.text(items.get("description"))
     unit = reader.text(items.get("unit"))
     if not valued:
         low, high = steps.range(items.get("range")) if "range" in items else (None, None)

@@ -390,6 +390,7 @@ class StepReader:
         """Return a point of the sampling plan."""
         wanted = ("container", "destination", "volume_ul", "of_ul")
         parts = self.reader.mapping(tree, wanted, ("tests", "purpose", "most", "reason"))
+        self.reader.text(parts.get("reason"))
         volume = parts.get("volume_ul")
         text = volume is not None and isinstance(volume.value, str)
         return SamplePlan(

@@ -54,6 +54,33 @@ ENABLED = {
 }
 
 
+def test_the_codes_are_those_of_the_standard() -> None:
+    """VDI/VDE/NAMUR 2658-4; resetting is 32768, for which an open implementation has a typing error."""
+    states = {
+        "STOPPED": 4, "STARTING": 8, "IDLE": 16, "PAUSED": 32, "EXECUTE": 64, "STOPPING": 128, "ABORTING": 256,
+        "ABORTED": 512, "HOLDING": 1024, "HELD": 2048, "UNHOLDING": 4096, "PAUSING": 8192, "RESUMING": 16384,
+        "RESETTING": 32768, "COMPLETING": 65536, "COMPLETED": 131072,
+    }  # fmt: skip
+    commands = {
+        "RESET": 2, "START": 4, "STOP": 8, "HOLD": 16, "UNHOLD": 32, "PAUSE": 64, "RESUME": 128, "ABORT": 256,
+        "RESTART": 512, "COMPLETE": 1024,
+    }  # fmt: skip
+    assert {state.name: int(state) for state in ServiceState} == states
+    assert {command.name: int(command) for command in ServiceCommand} == commands
+
+
+@pytest.mark.parametrize("state", ServiceState)
+def test_every_command_in_every_state_is_taken_or_refused_as_the_table_says(state: ServiceState) -> None:
+    for command in ServiceCommand:
+        machine = ServiceStateMachine(state)
+        if command.name in ENABLED[state.name]:
+            assert machine.command(command) is TRANSITIONS[state][command] is machine.state
+        else:
+            with pytest.raises(CommandRefused, match=command.name):
+                machine.command(command)
+            assert machine.state is state
+
+
 @pytest.mark.parametrize("state", ServiceState)
 def test_the_commands_of_each_state(state: ServiceState) -> None:
     assert {command.name for command in allowed_commands(state)} == ENABLED[state.name]
