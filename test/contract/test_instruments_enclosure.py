@@ -171,6 +171,24 @@ async def test_emergency_stop_ends_dosing_and_must_be_reset(bench: Bench) -> Non
     assert not (await relay.state()).chain_closed
 
 
+async def test_power_cut_ends_what_was_going_on_and_keeps_what_is_held(bench: Bench) -> None:
+    link, enclosure = await ready(bench)
+    counter, controller = ParticleCounter(link, 1, "counter"), EnclosureController(link, 2, "controller")
+    vhp = VhpGenerator(link, 3, "vhp")
+    await counter.ensure_sampling(rolling_samples=10)
+    await controller.ensure_air(0.36, 40.0)
+    await vhp.start(target_ppm=700.0, hold_s=1200.0, dry_to_humidity=0.40, residue_ppm=0.1)
+    await bench.sleep(1200.0)
+    line = bench.lines["enclosure"].firmware
+    assert isinstance(line, EnclosureLine)
+    line.power_cycle(bench.now_s())
+    assert not (await counter.state()).sampling
+    assert await vhp.is_off()
+    assert VhpFault.INTERLOCK in (await vhp.state()).faults
+    assert (await controller.held())["air_speed_m_s"] == pytest.approx(0.36)
+    assert enclosure.chain_closed
+
+
 async def test_weak_generator_is_aborted_with_its_fault(bench: Bench) -> None:
     link, enclosure = await ready(bench)
     enclosure.vhp.output = 0.5

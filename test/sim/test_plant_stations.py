@@ -89,6 +89,21 @@ async def test_occlusion_shows_as_pressure_before_the_drive_stalls() -> None:
     bench.device("fluidics_pumps", "pump", "V960OA0")
     bench.wait(5.0)
     assert await pressure.pressure_pa() == pytest.approx(20.0 * 2_750.0, rel=0.02)
+    bench.plant.inject("occlusion", "pump", {}, False, bench.now_s)
+    bench.wait(60.0)
+    assert abs(await pressure.pressure_pa()) < 300.0
+    bench.device("fluidics_pumps", "pump", "V9600IA48000")
+    bench.wait(6.0)
+    bench.plant.inject("occlusion", "pump", {"factor": 1e5}, True, bench.now_s)
+    bench.device("fluidics_pumps", "pump", "V960OA0")
+    bench.wait(0.35)
+    rising = await pressure.pressure_pa()
+    assert 1e5 < rising < 7e5
+    bench.wait(20.0)  # the drive has stalled; the pressure leaves through the blockage, time constant 55 s
+    assert ord(bench.send("fluidics_pumps", "/1Q\r")[2]) & 0x0F == 9
+    stood = await pressure.pressure_pa()
+    bench.wait(55.0)
+    assert await pressure.pressure_pa() == pytest.approx(stood / 2.718, rel=0.05)
 
 
 async def test_photon_counter_sees_the_aliquot_that_was_brought() -> None:

@@ -87,6 +87,10 @@ class EnclosureProcess(Protocol):
         """Return the emergency stop chain's state, by the names of the relay's map."""
         ...
 
+    def power_cycle(self, now_s: float) -> None:
+        """Lose and regain power: what the devices were doing ends, what they hold stays."""
+        ...
+
     def trip(self, now_s: float) -> None:
         """Open the emergency stop chain."""
         ...
@@ -234,6 +238,12 @@ class EnclosureLine(ModbusLine):
         unknown = sorted(set(addresses) - set(kinds))
         if unknown:
             raise ValueError(f"enclosure devices {', '.join(unknown)} are unknown; known: {', '.join(kinds)}")
+        self._process = process
         super().__init__({address: kinds[name](process) for name, address in addresses.items()})
+
+    def power_cycle(self, now_s: float) -> None:
+        """Lose and regain power: all four devices on their common supply."""
+        self.forget()
+        self._process.power_cycle(now_s)
 
 

@@ -303,6 +303,15 @@ class Enclosure:
             "reset_required": float(not self.chain_closed), "trips": float(self._trips),
         }
 
+    def power_cycle(self, now_s: float) -> None:
+        """Lose and regain power: dosing, counting and a leak test end; set points, locks and the chain stay."""
+        self.advance_to(now_s)
+        self._sampling.switch(now_s, False)
+        self.vhp.stop(now_s, VhpFault.INTERLOCK if self.vhp.running else None)
+        if self.leak_test_pa > 0.0:
+            self.leak_test_pa = 0.0
+            self._changed(now_s)
+
     def trip(self, now_s: float) -> None:
         """Open the emergency stop chain: no vapour, no motion; the air goes on."""
         self.advance_to(now_s)

@@ -119,9 +119,8 @@ class LiquidSensors:
         """The lines by name, as they are after everything that was adopted."""
         for time_s, pushed, occlusions in self._noted:
             for name, line in self._lines.items():
-                mine = [pump for pump in pushed if line_of(pump) == name]
-                factor = max((occlusions.get(pump, 1.0) for pump in mine), default=1.0)
-                line.push(time_s, sum(pushed[pump] for pump in mine), factor)
+                factor = max((found for pump, found in occlusions.items() if line_of(pump) == name), default=1.0)
+                line.push(time_s, sum(rate for pump, rate in pushed.items() if line_of(pump) == name), factor)
         self._noted.clear()
         return self._lines
 
