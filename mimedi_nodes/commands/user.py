@@ -14,6 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from ..process.accounts import LoginError
 from ..process.errors import WorkcellError
 from ..process.users import UserRegistry
 from ..records.errors import RecordError
@@ -90,6 +91,8 @@ def _act(options: argparse.Namespace, place: Place, users: UserRegistry) -> int:
     if options.act == "list":
         return _list(users, options.json)
     if options.act == "logout":
+        if not place.session.is_file():
+            raise LoginError("nobody is logged in on this host")
         users.end_session(place.session.read_text(encoding="utf-8"))
         place.session.unlink()
     elif options.act == "login":

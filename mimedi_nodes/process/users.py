@@ -212,6 +212,12 @@ class UserRegistry:
     def _record(self) -> Iterator[tuple[BatchRecord, dict[str, Account]]]:
         """Open the record of accounts for writing; waits for another command that has it."""
         deadline_s = time.monotonic() + PATIENCE_S
+        try:
+            # Sealed keys are nobody else's to guess at.
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.chmod(0o700)
+        except OSError as error:
+            raise UserError(f"{self.folder}: {error.strerror}; give a folder of your own") from error
         while True:
             try:
                 record = BatchRecord(self.folder, self._signer, batch_id=FOLDER)

@@ -4,11 +4,16 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import sqlite3
+import time
 from pathlib import Path
 
 import pytest
 
+from mimedi_nodes.commands import people
+from mimedi_nodes.commands.people import Place
+from mimedi_nodes.commands.user import main as user_command
 from mimedi_nodes.process.accounts import ForgedAccountsError, LoginError, check_session, read_accounts, signer_keys
 from mimedi_nodes.process.credentials import Person, decode_token, encode_token, seal
 from mimedi_nodes.process.diagnostics import DiagnosticError
@@ -256,6 +261,7 @@ def test_who_has_the_recorders_key_alone_makes_no_accounts(users: UserRegistry, 
 def test_no_password_and_no_key_lies_open(users: UserRegistry, tmp_path: Path) -> None:
     with_ben(users)
     private = users.authenticate("ben", SECOND).key.private_bytes_raw()
+    assert users.folder.stat().st_mode & 0o077 == 0
     everything = b"".join(path.read_bytes() for path in tmp_path.rglob("*") if path.is_file())
     for secret in (FIRST.encode(), SECOND.encode(), private, private.hex().encode()):
         assert secret not in everything
@@ -266,6 +272,46 @@ def test_accounts_outlive_their_process(users: UserRegistry, tmp_path: Path) -> 
     again = UserRegistry(tmp_path / "users", Signer.load_or_create(tmp_path / "keys"), ROLES, users._now_s)
     assert again.authenticate("ben", SECOND).roles == ("operator",)
     assert list(read_accounts(tmp_path / "users")) == ["anna", "ben"]
+
+
+def test_accounts_are_kept_at_the_terminal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("WORKCELL_KEYS", raising=False)
+    monkeypatch.setattr(people, "read_roles", lambda path: ROLES)
+    (tmp_path / "first").write_text(FIRST)
+    (tmp_path / "second").write_text(SECOND)
+    runs = ["--runs", str(tmp_path / "runs")]
+    anna = ["--user", "anna", "--password-file", str(tmp_path / "first"), *runs]
+    given = ["--new-password-file", str(tmp_path / "first")]
+
+    def done(*words: str) -> str:
+        assert user_command(list(words)) == 0, capsys.readouterr().err
+        return capsys.readouterr().out
+
+    def refused(*words: str) -> str:
+        assert user_command(list(words)) == 1
+        return capsys.readouterr().err
+
+    assert "No accounts yet" in done("list", *runs)
+    done("add", "anna", "--name", "Anna Ruiz", "--role", "administrator", *given, *runs)
+    assert "passwd ben" in done("add", "ben", "--name", "Ben Ode", "--role", "operator", *given, *anna)
+    old, new = ["--password-file", str(tmp_path / "first")], ["--new-password-file", str(tmp_path / "second")]
+    assert "change it" in refused("login", "ben", *old, *runs)
+    done("passwd", "ben", *old, *new, *runs)
+    assert "logged in for 8 h" in done("login", "ben", "--password-file", str(tmp_path / "second"), *runs)
+    token = Place(tmp_path / "runs").session
+    assert token.stat().st_mode & 0o777 == 0o600
+    assert check_session(token.read_text(), read_accounts(tmp_path / ".workcell" / "users"), time.time()).user == "ben"
+    done("logout", *runs)
+    assert "nobody is logged in" in refused("logout", *runs)
+    done("disable", "ben", "--why", "has left", *anna)
+    states = {row["user"]: row["state"] for row in json.loads(done("list", "--json", *runs))}
+    assert states == {"anna": "active", "ben": "disabled"}
+    done("enable", "ben", "--why", "is back", *anna)
+    assert "one of the last" in refused("reset", "ben", "--why", "forgotten", *given, *anna)
+    assert "user or password is wrong" in refused("reset", "ben", "--why", "x", *given, "--user", "anna",
+                                                  "--password-file", str(tmp_path / "second"), *runs)  # fmt: skip
 
 
 # -- the file of roles ----------------------------------------------------------------------------------
