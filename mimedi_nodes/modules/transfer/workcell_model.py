@@ -87,6 +87,8 @@ class WorkcellModel:
                 rgb1=[0.97, 0.97, 0.97], rgb2=[0.97, 0.97, 0.97], width=64, height=384,
             )
         self.model = spec.compile()
+        self.standing: frozenset[str] | None = None
+        """Docks at which cassettes count as obstacles; None: as they were made."""
         self.data = mujoco.MjData(self.model)
         self._address = {self.model.joint(k).name: int(self.model.jnt_qposadr[k]) for k in range(self.model.njnt)}
         mujoco.mj_forward(self.model, self.data)
@@ -102,7 +104,7 @@ class WorkcellModel:
                 found[joint.attrib["name"]] = JointLimit(values["lower"], values["upper"], values["velocity"])
         return found
 
-    @property
+    @cached_property
     def docks(self) -> tuple[str, ...]:
         """Names of the cassette docks."""
         names = (self.model.body(k).name for k in range(self.model.nbody))

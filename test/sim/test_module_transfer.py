@@ -1,0 +1,244 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Moving cassettes on the plant's gantry: driver, GRBL firmware, mechanics, label camera; faults while carrying."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from mimedi_nodes.modules.transfer import MODULE
+from mimedi_nodes.modules.transfer.codes import TransferCode
+from mimedi_nodes.modules.transfer.instruments import TransferInstruments
+from mimedi_nodes.modules.transfer.motion import GRIP_HEIGHT_M
+from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
+from mimedi_sim.firmware.grbl import GrblFirmware
+from mimedi_sim.headless.virtual_loop import run_virtual
+from mimedi_sim.plant.gantry import GantryMechanics
+from mimedi_sim.plant.label_camera import LabelCamera, LabelCameraDriver
+from mimedi_sim.plant.stations import GANTRY_SETTINGS, GANTRY_TRAVEL_MM
+
+from .module_bench import ModuleBench
+from .workbench import SITE
+
+MOVE = {"cassette": "CASSETTE-1", "source": "store", "destination": "fluidics"}
+
+
+class Cell:
+    """The module's bench with the gantry behind it."""
+
+    def __init__(self, cassettes: dict[str, str]) -> None:
+        self.bench = ModuleBench(MODULE)
+        self.mechanics = GantryMechanics(GANTRY_TRAVEL_MM, SITE.docks, cassettes, start=(-190.0, -760.0, -40.0))
+        self.firmware = GrblFirmware(self.mechanics, GANTRY_SETTINGS)
+        self.camera = LabelCamera(self.mechanics, 1)
+
+    async def start(self) -> None:
+        from mimedi_nodes.instruments.gantry import Gantry
+
+        link = self.bench.link("gantry", self.firmware)
+        driver = LabelCameraDriver(self.camera, self.bench.clock.now_s, self.firmware.advance_to)
+        known = {dock: label for label, dock in self.mechanics.cassettes.items()}
+        await self.bench.start(TransferInstruments(link, Gantry(link, "gantry"), driver, known))
+
+    def now_s(self) -> float:
+        return self.bench.clock.now_s()
+
+
+async def ready(cassettes: dict[str, str] | None = None) -> Cell:
+    cell = Cell({"CASSETTE-1": "store"} if cassettes is None else cassettes)
+    await cell.start()
+    return cell
+
+
+async def while_carrying(cell: Cell, **goal) -> asyncio.Task:
+    """Start a move and return its task when the cassette is in the air over another place."""
+    task = cell.bench.begin("MoveCassette", **{**MOVE, **goal})
+    dock = SITE.docks["store"]
+    while cell.mechanics.held() is None or abs(cell.firmware.position(cell.now_s())[1] - dock[1]) < 20.0:
+        assert not task.done(), task.result()
+        await asyncio.sleep(0.05)
+        cell.firmware.advance_to(cell.now_s())
+    assert cell.firmware.moving
+    return task
+
+
+def test_the_docks_of_the_site_are_those_of_the_robot_model():
+    async def run():
+        cell = await ready()
+        kinematics = cell.bench.service.instruments.kinematics
+        assert set(SITE.docks) == set(kinematics.model.docks)
+        for dock, position in SITE.docks.items():
+            assert kinematics.at_dock(dock, GRIP_HEIGHT_M).position_mm == pytest.approx(position, abs=0.01)
+
+    run_virtual(run())
+
+
+def test_a_cassette_goes_from_dock_to_dock_and_back_turned():
+    async def run():
+        cell = await ready()
+        ways = (("store", "hatch"), ("hatch", "contamination_watch"), ("contamination_watch", "store"))
+        for source, destination in ways:
+            goal = {**MOVE, "source": source, "destination": destination}
+            outcome = await cell.bench.run("MoveCassette", **goal)
+            assert outcome.status == "succeeded", outcome.error_msg
+            assert outcome.result["label_read"] == "CASSETTE-1"
+            assert outcome.result["duration_s"] < 120.0
+            assert cell.mechanics.cassettes == {"CASSETTE-1": destination}
+        assert max(cell.bench.measured("label_displacement_mm")) < 1.5
+        moved = [data for kind, _, data in cell.bench.events if kind == "material_moved"]
+        assert [data["destination"] for data in moved] == ["hatch", "contamination_watch", "store"]
+
+    run_virtual(run())
+
+
+def test_homing_parking_and_scanning():
+    async def run():
+        cell = await ready()
+        assert (await cell.bench.run("HomeGantry")).result["duration_s"] > 1.0
+        assert (await cell.bench.run("HomeGantry")).result["duration_s"] == 0.0
+        assert (await cell.bench.run("HomeGantry", force=True)).result["duration_s"] > 1.0
+        scan = await cell.bench.run("ScanLabel", dock="store", expected="CASSETTE-1")
+        assert (scan.result["label_read"], scan.result["matches"]) == ("CASSETTE-1", True)
+        wrong = await cell.bench.run("ScanLabel", dock="store", expected="CASSETTE-2")
+        assert not wrong.result["matches"]
+        empty = await cell.bench.run("ScanLabel", dock="incubator")
+        assert (empty.result["label_read"], empty.result["matches"]) == ("", False)
+        assert (await cell.bench.run("Park")).status == "succeeded"
+        assert cell.mechanics.position == pytest.approx((-170.0, -760.0, -5.0), abs=0.05)
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(
+    ("goal", "cassettes", "code", "words"),
+    [
+        ({"cassette": "CASSETTE-2"}, None, TransferCode.LABEL, "shows CASSETTE-1"),
+        ({"source": "incubator"}, None, TransferCode.LABEL, "no label"),
+        ({"destination": "moon"}, None, TransferCode.DOCK, "there are hatch"),
+        ({"destination": "store"}, None, TransferCode.DOCK, "both store"),
+        ({}, {"CASSETTE-1": "store", "CASSETTE-9": "fluidics"}, TransferCode.OCCUPIED, "CASSETTE-9 stands at fluidics"),
+    ],
+)
+def test_what_must_not_be_moved_is_refused_and_nothing_is_gripped(goal, cassettes, code, words):
+    async def run():
+        cell = await ready(cassettes)
+        before = dict(cell.mechanics.cassettes)
+        outcome = await cell.bench.run("MoveCassette", **{**MOVE, **goal})
+        assert outcome.error_code == code, outcome.error_msg
+        assert words in outcome.error_msg
+        assert cell.mechanics.cassettes == before
+
+    run_virtual(run())
+
+
+def test_what_is_not_in_the_site_file_but_stands_there_is_seen():
+    async def run():
+        cell = await ready({"CASSETTE-1": "store", "CASSETTE-9": "fluidics"})
+        cell.bench.service.instruments.occupied.clear()
+        outcome = await cell.bench.run("MoveCassette", **MOVE)
+        assert outcome.error_code == TransferCode.OCCUPIED
+
+    run_virtual(run())
+
+
+def test_an_emergency_stop_while_carrying_keeps_the_cassette_and_homing_finishes_the_job():
+    async def run():
+        cell = await ready()
+        task = await while_carrying(cell)
+        cell.mechanics.powered = False
+        cell.firmware.emergency_stop(cell.now_s())
+        await cell.bench.until(ServiceState.HELD, 60.0)
+        assert "transfer.gantry_fault" in cell.bench.standing
+        assert cell.mechanics.held() == "CASSETTE-1"
+        cell.mechanics.powered = True
+        await cell.bench.unhold()
+        outcome = await task
+        assert outcome.status == "succeeded", outcome.error_msg
+        assert cell.mechanics.cassettes == {"CASSETTE-1": "fluidics"}
+        assert any(kind == "gantry_homed" and data["gripped"] for kind, _, data in cell.bench.events)
+
+    run_virtual(run())
+
+
+def test_a_power_cut_while_carrying_drops_nothing():
+    async def run():
+        cell = await ready()
+        task = await while_carrying(cell)
+        cell.firmware.power_cycle(cell.now_s())
+        await cell.bench.until(ServiceState.HELD, 60.0)
+        assert cell.mechanics.held() == "CASSETTE-1"
+        await cell.bench.unhold()
+        assert (await task).status == "succeeded"
+        assert cell.mechanics.cassettes == {"CASSETTE-1": "fluidics"}
+
+    run_virtual(run())
+
+
+def test_a_hold_brakes_and_going_on_brings_it_to_the_end():
+    async def run():
+        cell = await ready()
+        task = await while_carrying(cell, speed_factor=0.3)
+        await cell.bench.service.command(ServiceCommand.HOLD, "test", "")
+        await cell.bench.until(ServiceState.HELD, 60.0)
+        await asyncio.sleep(5.0)
+        still = cell.mechanics.position
+        await asyncio.sleep(5.0)
+        assert cell.mechanics.position == still
+        assert "transfer.not_safe" not in cell.bench.standing
+        await cell.bench.unhold()
+        assert (await task).status == "succeeded"
+
+    run_virtual(run())
+
+
+def test_a_stalled_axis_is_noticed_by_where_the_label_is_seen():
+    async def run():
+        cell = await ready()
+        await cell.bench.run("HomeGantry")
+        cell.mechanics.slip[1] = 0.01  # a hundredth of the steps in y is lost
+        cell.bench.begin("MoveCassette", **MOVE)
+        await cell.bench.until(ServiceState.HELD, 300.0)
+        assert {"transfer.position_lost"} <= cell.bench.standing or "transfer.grip_failed" in cell.bench.standing
+        assert cell.mechanics.cassettes == {"CASSETTE-1": "store"}
+
+    run_virtual(run())
+
+
+def test_a_blocked_axis_cannot_be_homed_and_holds():
+    async def run():
+        cell = await ready()
+        cell.mechanics.blocked.add(0)
+        cell.bench.begin("MoveCassette", **MOVE)
+        await cell.bench.until(ServiceState.HELD, 300.0)
+        assert "home" in cell.bench.said("transfer.gantry_fault")
+        assert cell.mechanics.cassettes == {"CASSETTE-1": "store"}
+
+    run_virtual(run())
+
+
+def test_a_cassette_that_vanishes_from_the_gripper_is_told_at_once():
+    async def run():
+        cell = await ready()
+        await while_carrying(cell)
+        cell.mechanics.cassettes["CASSETTE-1"] = "dropped"
+        await cell.bench.until(ServiceState.HELD, 60.0)
+        assert "transfer.cassette_lost" in cell.bench.standing
+        await cell.bench.unhold()
+        await asyncio.sleep(1.0)
+        await cell.bench.until(ServiceState.HELD, 200.0)
+        assert "neither in the gripper" in cell.bench.said("transfer.cassette_lost")
+
+    run_virtual(run())
+
+
+def test_a_frozen_camera_reads_no_false_label():
+    async def run():
+        cell = await ready()
+        await cell.bench.run("ScanLabel", dock="incubator")
+        cell.camera.frozen = True
+        outcome = await cell.bench.run("MoveCassette", **MOVE)
+        assert outcome.error_code == TransferCode.LABEL
+        assert cell.mechanics.cassettes == {"CASSETTE-1": "store"}
+
+    run_virtual(run())

@@ -1,0 +1,166 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Kinematics, jerk-limited trajectories, collision checks and hand-eye calibration of the gantry."""
+
+import random
+from itertools import pairwise
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from transforms3d.affines import compose
+from transforms3d.euler import euler2mat
+
+from mimedi_nodes.modules.transfer.hand_eye import CalibrationError, LabelOptics, Sighting, calibrate
+from mimedi_nodes.modules.transfer.kinematics import Kinematics, Pose
+from mimedi_nodes.modules.transfer.motion import GRIP_HEIGHT_M, TRAVEL_Z_MM, approach
+from mimedi_nodes.modules.transfer.planning import (
+    ACCELERATION,
+    JERK,
+    CollisionChecker,
+    PathError,
+    dock_plate,
+    plan,
+    transfer_way,
+)
+from mimedi_nodes.modules.transfer.workcell_model import RobotModelError, WorkcellModel
+
+
+@pytest.fixture(scope="module")
+def kinematics():
+    return Kinematics(WorkcellModel())
+
+
+SHARES = st.tuples(*(st.floats(0.0, 1.0) for _ in range(4)))
+
+
+def pose_of(kinematics, shares):
+    return Pose.of_array(kinematics.lower + np.array(shares) * (kinematics.upper - kinematics.lower))
+
+
+@given(shares=SHARES)
+@settings(max_examples=100, deadline=None)
+def test_inverse_kinematics_undo_forward_kinematics(kinematics, shares):
+    pose = pose_of(kinematics, shares)
+    tool = kinematics.forward(pose)
+    yaw = float(np.arctan2(tool[1, 0], tool[0, 0]))
+    assert kinematics.inverse(tool[:3, 3], yaw).as_array() == pytest.approx(pose.as_array(), abs=1e-9)
+
+
+def test_what_is_out_of_reach_is_refused_with_how_far(kinematics):
+    with pytest.raises(RobotModelError, match="out of reach by"):
+        kinematics.inverse(np.array([0.0, 1.0, 1.0]))
+    with pytest.raises(RobotModelError, match="there are hatch"):
+        kinematics.dock_frame("moon")
+
+
+@given(first=SHARES, second=SHARES, factor=st.floats(0.05, 1.0), turns=st.booleans())
+@settings(max_examples=60, deadline=None)
+def test_trajectories_keep_every_limit_and_stay_on_the_line(kinematics, first, second, factor, turns):
+    second = (*second[:3], first[3] if turns is False else second[3])
+    start, end = pose_of(kinematics, first), pose_of(kinematics, second)
+    move = plan(start, end, kinematics, factor)
+    times = np.linspace(0.0, move.duration_s, 200)
+    samples = [move.at(float(t)) for t in times]
+    position, velocity, acceleration = (np.array([s[k] for s in samples]) for k in range(3))
+    assert (np.abs(velocity) <= kinematics.speed * factor + 1e-6).all()
+    assert (np.abs(acceleration) <= ACCELERATION * factor + 1e-6).all()
+    if move.duration_s > 1e-3:
+        step = times[1]
+        assert (np.abs(np.diff(acceleration, axis=0)) / step <= JERK + 1e-3).all()
+    assert (position >= kinematics.lower - 1e-6).all()
+    assert (position <= kinematics.upper + 1e-6).all()
+    assert position[0] == pytest.approx(start.as_array(), abs=1e-9)
+    assert position[-1] == pytest.approx(end.as_array(), abs=1e-6)
+    way = end.as_array() - start.as_array()
+    length = float(np.linalg.norm(way))
+    if length > 1e-3 and start.wrist_rad == end.wrist_rad:  # phases turn the wrist by itself
+        off = position - start.as_array()
+        across = off - np.outer(off @ way / length**2, way)
+        assert np.abs(across).max() < 1e-6
+
+
+def test_random_transfers_collide_with_nothing(kinematics):
+    """Any dock to any free dock, other cassettes anywhere, from any pose at travel height before the modules."""
+    chance = random.Random(1)
+    docks = kinematics.model.docks
+    for _ in range(40):
+        source, destination = chance.sample(docks, 2)
+        others = [d for d in docks if d not in (source, destination) and chance.random() < 0.5]
+        way = transfer_way(source, destination, GRIP_HEIGHT_M, TRAVEL_Z_MM, kinematics)
+        start = Pose(chance.uniform(-60.0, 0.0), chance.uniform(-1470.0, 0.0), TRAVEL_Z_MM)
+        empty = CollisionChecker([*others, source], carried=False)
+        carrying = CollisionChecker(others, carried=True, may_touch=[dock_plate(source), dock_plate(destination)])
+        leaving = CollisionChecker([*others, destination], carried=False)
+        for checker, poses in (
+            (empty, [*approach(start, way["pick"][0]), way["pick"][1]]),
+            (carrying, way["carry"]),
+            (leaving, way["leave"]),
+        ):
+            for first, second in pairwise(poses):
+                checker.check(plan(first, second, kinematics))
+
+
+@pytest.mark.parametrize(
+    ("poses", "touched"),
+    [
+        ((Pose(-10.0, -475.0, -5.0), Pose(-170.0, -475.0, -5.0)), "incubator_link"),
+        ((Pose(-10.0, -744.0, -5.0), Pose(-10.0, -744.0, -350.0)), "cassette_transduction"),
+        ((Pose(-10.0, -1152.0, -330.0), Pose(-10.0, -1002.0, -330.0)), "cassette_dock_store"),
+    ],
+)
+def test_ways_into_things_are_refused_with_their_name(kinematics, poses, touched):
+    standing = ("transduction",) if "transduction" in touched else ()
+    carried = "dock" in touched or "incubator" in touched
+    with pytest.raises(PathError, match=touched):
+        CollisionChecker(standing, carried=carried).check(plan(*poses, kinematics))
+
+
+
+# -- hand-eye ---------------------------------------------------------------------------------------------------
+
+
+def sightings(optics, camera, noise_px, seed=0):
+    random_ = np.random.default_rng(seed)
+    found = []
+    for fiducial in ((0.2, -0.5, 0.06), (0.2, 0.1, 0.06), (0.2, 0.5, 0.06)):
+        for _ in range(5):
+            carriage = np.array(fiducial) - camera[:3, 3]
+            carriage[:2] += random_.uniform(-0.06, 0.06, 2)
+            carriage[2] = 0.55
+            pixel = optics.project((np.array(fiducial) - carriage)[None, :], camera)[0]
+            found.append(Sighting(fiducial, tuple(carriage), tuple(pixel + random_.normal(0.0, noise_px, 2))))
+    return found
+
+
+def true_camera():
+    drawn = compose([0.115, 0.0, -0.15], euler2mat(np.pi, 0.0, -np.pi / 2), np.ones(3))
+    off = compose([0.001, -0.0007, 0.0004], euler2mat(0.004, -0.003, 0.006), np.ones(3))
+    return drawn, drawn @ off
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_camera_is_found_where_it_sits(seed):
+    optics = LabelOptics()
+    drawn, camera = true_camera()
+    found = calibrate(sightings(optics, camera, 0.2, seed), optics)
+    assert found.residual_px < 0.5
+    label = np.array([[0.115, 0.0, -0.49]])
+    assert optics.project(label, found.pose) == pytest.approx(optics.project(label, camera), abs=0.5)
+    shift, turn = found.deviation(drawn)
+    assert 0.0005 < shift < 0.006
+    assert turn == pytest.approx(np.sqrt(0.004**2 + 0.003**2 + 0.006**2), rel=0.4)
+
+
+def test_mixed_up_fiducials_and_too_few_views_are_refused():
+    optics = LabelOptics()
+    _, camera = true_camera()
+    good = sightings(optics, camera, 0.2)
+    with pytest.raises(CalibrationError, match="at least 8"):
+        calibrate(good[:5], optics)
+    swapped = [Sighting(s.fiducial_m, s.carriage_m, good[-1 - k].pixel) for k, s in enumerate(good)]
+    with pytest.raises(CalibrationError, match="residual"):
+        calibrate(swapped, optics)
+    same = [Sighting(s.fiducial_m, good[0].carriage_m, s.pixel) for s in good[:1]] * 9
+    with pytest.raises(CalibrationError, match="line"):
+        calibrate(same, optics)
