@@ -7,7 +7,7 @@ the record takes it: the recorder of a running workcell, or else the command its
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,14 +28,18 @@ def producer_of(run_name: str) -> str:
     return f"{FOLDER}/{run_name}"
 
 
-def outboxes(runs_dir: Path) -> Iterator[Outbox]:
-    """Yield the outbox of each batch that has one, open; the caller closes it.
-
-    Raises:
-        RecordError: one cannot be opened.
-    """
+def stamps(runs_dir: Path) -> dict[Path, tuple[int, ...]]:
+    """Return the files of all outboxes with what changes when something is put into one."""
+    found = {}
     for path in sorted(folder_of(runs_dir).glob(f"*{_SUFFIX}")):
-        yield Outbox(path, producer_of(path.name.removesuffix(_SUFFIX)))
+        sides = [side for side in (path, Path(f"{path}-wal")) if side.exists()]
+        found[path] = tuple(number for side in sides for number in (side.stat().st_mtime_ns, side.stat().st_size))
+    return found
+
+
+def open_outbox(path: Path) -> Outbox:
+    """Return the outbox in a file of `stamps`; raises RecordError when it cannot be opened."""
+    return Outbox(path, producer_of(path.name.removesuffix(_SUFFIX)))
 
 
 def leave(

@@ -49,6 +49,7 @@ class RecordKeeper:
         if keys_dir.resolve().is_relative_to(runs_dir.resolve()) and not "".join(inside[:1]).startswith("."):
             raise RecordError(f"keys_dir {keys_dir} lies in a run folder of {runs_dir}; keep them outside of the runs")
         self._lock = threading.RLock()
+        self._desk_seen: dict[Path, tuple[int, ...]] = {}
         self._in_production: dict[str, bool] = {}
         self._times_s: dict[str, float] = {}
         self._outbox = Outbox(state_dir / f"{producer}.outbox.sqlite", producer)
@@ -89,7 +90,10 @@ class RecordKeeper:
             RecordError: it cannot be read or written now; it stays where it is.
         """
         taken: list[RecordEvent] = []
-        for outbox in desk.outboxes(self.runs_dir):
+        for path, stamp in desk.stamps(self.runs_dir).items():
+            if self._desk_seen.get(path) == stamp:
+                continue  # nothing was put there since
+            outbox = desk.open_outbox(path)
             try:
                 while pending := outbox.pending():
                     acknowledged, fresh = self.take(pending)
@@ -97,6 +101,8 @@ class RecordKeeper:
                     taken += fresh
             finally:
                 outbox.close()
+            # Stamped before it was read: what came meanwhile is seen at the next look.
+            self._desk_seen[path] = stamp
         return taken
 
     def _with_signatures_checked(
