@@ -80,11 +80,11 @@ def test_trajectories_keep_every_limit_and_stay_on_the_line(kinematics, first, s
         assert np.abs(across).max() < 1e-6
 
 
-def test_random_transfers_collide_with_nothing(kinematics):
+def test_a_thousand_random_transfers_collide_with_nothing(kinematics):
     """Any dock to any free dock, other cassettes anywhere, from any pose at travel height before the modules."""
     chance = random.Random(1)
     docks = kinematics.model.docks
-    for _ in range(40):
+    for _ in range(1000):
         source, destination = chance.sample(docks, 2)
         others = [d for d in docks if d not in (source, destination) and chance.random() < 0.5]
         way = transfer_way(source, destination, GRIP_HEIGHT_M, TRAVEL_Z_MM, kinematics)
