@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The terminal's commands on a real ROS graph, and the playback of recordings."""
 
+import contextlib
 import io
 import json
 import os
@@ -12,16 +13,26 @@ import time
 import dashboard_scene as scene
 import domain_coordinator
 import pytest
+import rclpy
 from builtin_interfaces.msg import Time
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from small_workcell import DEADLINE_S, NAMESPACE, SmallWorkcell
 
 from mimedi_msgs.msg import Alarm, AlarmList, BatchStatus, Measurement, ModuleState, Prompt, Telemetry
-from mimedi_nodes.commands import alarms, answer, procedure, replay, status, watch
+from mimedi_nodes.commands import alarms, answer, procedure, replay, status, user, watch
+from mimedi_nodes.commands.people import Place, registry
+from mimedi_nodes.modules.registry import config_folder
+from mimedi_nodes.nodes.alarm_keeper import AlarmKeeper
+from mimedi_nodes.nodes.doorkeeper import Doorkeeper
 from mimedi_nodes.nodes.mcap_writer import McapRecording, is_whole, mend
 from mimedi_nodes.nodes.message_schemas import schema_text
 from mimedi_nodes.nodes.replay import RecordingError, read_recording, recorded_namespace
 from mimedi_nodes.nodes.workcell_client import WorkcellClient
+from mimedi_nodes.process.alarm_table import read_alarm_table
+from mimedi_nodes.process.alarms import AlarmBoard
+from mimedi_nodes.records.outbox import Outbox
 
 pytestmark = pytest.mark.ros
 HERE = ["--namespace", NAMESPACE]
@@ -178,6 +189,66 @@ def test_explain_needs_no_workcell_and_knows_patterns(capsys):
     (entry,) = json.loads(capsys.readouterr().out)
     assert entry["response"].startswith("Look at power")
     assert alarms.main(["explain", "no_such_thing"]) == 1
+
+
+# --- people ---
+
+
+class Supervising:
+    """A supervisor's alarm board behind its service, with accounts."""
+
+    def __init__(self, folder, users_dir):
+        self.context = rclpy.Context()
+        rclpy.init(context=self.context, args=[])
+        self.node = Node("supervisor", namespace=NAMESPACE, context=self.context)
+        self.outbox = Outbox(folder / "outbox.sqlite", "supervisor")
+        board = AlarmBoard(read_alarm_table(config_folder() / "alarms.yaml"))
+        self.keeper = AlarmKeeper(self.node, board, folder / "alarms.json", self.outbox, Doorkeeper(users_dir))
+        self.keeper.report("supervisor.node_lost", "supervisor/fluidics", "fluidics is lost", True)
+        self.executor = SingleThreadedExecutor(context=self.context)
+        self.executor.add_node(self.node)
+        self.thread = threading.Thread(target=self._spin, daemon=True)
+        self.thread.start()
+
+    def _spin(self):
+        with contextlib.suppress(ExternalShutdownException):
+            self.executor.spin()
+
+    def close(self):
+        self.executor.shutdown()
+        self.thread.join(5.0)
+        self.keeper.close()
+        self.node.destroy_node()
+        self.context.try_shutdown()
+        self.outbox.close()
+
+
+def test_with_accounts_an_alarm_is_acknowledged_by_a_session_and_goes_on_record_as_its_person(tmp_path, capsys):
+    place = Place(tmp_path / "runs")
+    users = registry(place)
+    first, ben, eva = "phrase of the first day", "correct horse battery", "a third one, longer"
+    users.add("anna", "Anna Ruiz", ["administrator"], first, None)
+    anna = users.authenticate("anna", first)
+    for name, role, password in (("ben", "operator", ben), ("eva", "quality_assurance", eva)):
+        users.add(name, name, [role], first, anna)
+        users.change_password(name, first, password)
+        (tmp_path / name).write_text(password)
+    made = Supervising(tmp_path, place.users)
+    ack = ["ack", "supervisor.node_lost", *HERE, "--runs", str(place.runs)]
+    try:
+        assert alarms.main([*ack, "--who", "Ben"]) == 2  # nobody is logged in, a name is not enough
+        assert "user login" in capsys.readouterr().err
+        assert alarms.main([*ack, "--user", "eva", "--password-file", str(tmp_path / "eva")]) == 1
+        assert "may not acknowledge; roles that may: operator" in capsys.readouterr().err
+        assert user.main(["login", "ben", "--runs", str(place.runs), "--password-file", str(tmp_path / "ben")]) == 0
+        assert alarms.main(ack) == 0
+        (event,) = [e for e in made.outbox.pending() if e.kind == "alarm_acknowledged"]
+        assert (event.who, event.what) == ("ben", "supervisor.node_lost")
+        shelve = ["shelve", "supervisor.node_lost", "--why", "x", *HERE, "--runs", str(place.runs)]
+        assert alarms.main(shelve) == 1
+        assert "ben (operator) may not shelve" in capsys.readouterr().err
+    finally:
+        made.close()
 
 
 # --- recordings ---

@@ -9,6 +9,7 @@ import string
 import sys
 import time
 from pathlib import Path
+from xml.etree import ElementTree
 
 import dashboard_scene as scene
 import pytest
@@ -18,7 +19,7 @@ from mimedi_nodes.dashboard import boards, forecast, language, theme
 from mimedi_nodes.dashboard.alarm_board import FloodMeter
 from mimedi_nodes.dashboard.french import FRENCH
 from mimedi_nodes.dashboard.gantt import Timeline
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
+from mimedi_nodes.dashboard.qt import QtCore, QtWidgets, Signal
 from mimedi_nodes.dashboard.run_history import history_of, plan_of
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
@@ -527,3 +528,51 @@ def test_an_empty_runs_folder_says_so(show, tmp_path):
     board = show("record")
     until(lambda: "No records in" in text(board, "record_name"), "list of runs")
     assert not board.buttons["verify"].isEnabled()
+
+
+# --- rqt and the session ---
+
+
+def test_every_plugin_of_the_manifest_is_a_class_for_one_of_the_boards():
+    """rqt itself is not on a plain machine: what it reads is held to the source."""
+    root = SOURCES.parents[1]
+    classes = {}
+    for node in ast.parse((SOURCES / "plugin.py").read_text(encoding="utf-8")).body:
+        if isinstance(node, ast.ClassDef):
+            names = [i.value.value for i in node.body if isinstance(i, ast.Assign) and i.targets[0].id == "NAME"]
+            classes[node.name] = names[0] if names else ""
+    manifest = ElementTree.parse(root / "plugin.xml").getroot()
+    found = [entry.attrib["type"].rsplit(".", 1) for entry in manifest.iter("class")]
+    assert {module for module, _ in found} == {"mimedi_nodes.dashboard.plugin"}
+    assert sorted(classes[name] for _, name in found) == sorted(["overview", *boards.SIX])
+    assert all(entry.attrib["base_class_type"] == "rqt_gui_py::Plugin" for entry in manifest.iter("class"))
+
+
+@pytest.mark.ros
+def test_an_act_goes_under_the_session_of_the_person_that_it_names(runs, tmp_path, monkeypatch):
+    from mimedi_nodes.dashboard.live import Live
+
+    place = Place(runs)
+    users = registry(place)
+    token = users.open_session(users.authenticate("ben", BEN))
+    place.session.write_text(token)
+    sent = []
+
+    class Bridge(QtCore.QObject):
+        arrived = Signal()
+
+        def send(self, request, who=""):
+            sent.append(who)
+
+        def take(self):
+            return []
+
+        def close(self):
+            return None
+
+    monkeypatch.setattr("mimedi_nodes.dashboard.live.RosBridge", lambda *_: Bridge())
+    live = Live("", scene.MODULES, [], None, place.session)
+    live.send(Request(RequestKind.COMMAND, "", "hold", "ben", "x"))
+    live.send(Request(RequestKind.COMMAND, "", "hold", "somebody else", "x"))
+    assert sent == [token, "somebody else"]
+    live.close()
