@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from .exchange import QUERY_RETRIES, REPLY_TIMEOUT_S, check_range
-from .link import GarbledReply, InstrumentError, InstrumentRefused, Link, ReplyTimeout
+from .link import GarbledReply, InstrumentError, InstrumentRefused, Link, Overhears, ReplyTimeout
 from .pacing import Pace, settle
 
 Position = tuple[float, float, float]
@@ -358,7 +358,8 @@ class Gantry:
         )
 
     def _note_alarm(self, data: bytes) -> None:
-        for code in _ALARM.findall(data):
+        pushed = self._link.take_unasked() if isinstance(self._link, Overhears) else b""
+        for code in _ALARM.findall(pushed + data):
             self.last_alarm = int(code)
 
     def _in_alarm(self) -> InstrumentRefused:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 FrameEnd = Callable[[bytes], int | None]
 """Given the bytes received so far, the length of the first complete reply, or None while more are needed."""
@@ -54,4 +54,13 @@ class Link(Protocol):
             LinkLost: the line is not there.
             ReplyTimeout: nothing complete within `timeout_s` [s] of steady time.
         """
+        ...
+
+
+@runtime_checkable
+class Overhears(Protocol):
+    """A link that keeps what came though nobody had asked, for instruments that push messages."""
+
+    def take_unasked(self) -> bytes:
+        """Return the last bytes that came outside of a reply, and forget them."""
         ...

@@ -149,8 +149,9 @@ def _block_span(data: bytes) -> tuple[int, int] | None:
 
 
 def _block_end(data: bytes) -> int | None:
+    """Return where a block and its end of line end. What is no whole block has no end: the rest of it must first have
+    passed, or it would be taken for the next answer.
+    """
     span = _block_span(data)
-    if span is not None:
-        return span[1] + 1 if len(data) > span[1] else None
-    # Not a block at all: an end of line ends it, so that it can be refused at once.
-    return None if b"#" in data else _line_end(data)
+    whole = span is not None and data[span[1] : span[1] + 1] == b"\n"
+    return span[1] + 1 if span is not None and whole else None

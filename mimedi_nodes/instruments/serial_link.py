@@ -18,9 +18,12 @@ from .capture import TrafficCapture
 from .link import FrameEnd, LinkLost, ReplyTimeout
 
 _QUIET_S = 0.02
-"""After an unanswered request the line must be silent this long before the next one goes out."""
+"""After an unanswered request, or an answer with more behind it, the line must be silent this long before the next."""
 _QUIET_LIMIT_S = 0.5
 """A line that chatters longer than this gets the request anyway."""
+
+_UNASKED_LIMIT = 1024
+"""Bytes kept of what came outside of a reply."""
 
 _LOST = (serial.SerialException, OSError, termios.error)
 
@@ -54,7 +57,8 @@ class SerialLink:
         self._capture = TrafficCapture(capture, name) if capture is not None else None
         self._worker: ThreadPoolExecutor | None = None
         self._serial: serial.Serial | None = None
-        self._unanswered = False
+        self._unsettled = False
+        self._unasked = b""
 
     async def open(self) -> None:
         """Open the port for this program alone; harmless when open.
@@ -98,6 +102,11 @@ class SerialLink:
             if self._on_busy is not None:
                 self._on_busy(False)
 
+    def take_unasked(self) -> bytes:
+        """Return the last bytes that came outside of a reply, and forget them."""
+        found, self._unasked = self._unasked, b""
+        return found
+
     # in the worker thread -------------------------------------------------------------------------
     def _open_port(self) -> serial.Serial:
         if self._serial is None:
@@ -110,7 +119,7 @@ class SerialLink:
                 ) from error
             except ValueError as error:
                 raise LinkLost(self.name, f"port {self.port} refuses {self._baud} baud: {error}") from error
-            self._unanswered = False
+            self._unsettled = False
         return self._serial
 
     def _close_port(self) -> None:
@@ -124,7 +133,7 @@ class SerialLink:
         try:
             return self._converse(port, request, reply_end, timeout_s)
         except ReplyTimeout:
-            self._unanswered = True
+            self._unsettled = True
             raise
         except _LOST as error:
             self._note("!", str(error).encode())
@@ -132,10 +141,11 @@ class SerialLink:
             raise LinkLost(self.name, f"port {self.port} was lost ({_words(error)}); check cable and power") from error
 
     def _converse(self, port: serial.Serial, request: bytes, reply_end: FrameEnd | None, timeout_s: float) -> bytes:
-        if self._unanswered:  # a late answer to the last request must not be taken for the answer to this one
+        if self._unsettled:  # a late answer to an earlier request must not be taken for the answer to this one
             self._wait_for_silence(port)
-            self._unanswered = False
-        port.reset_input_buffer()
+            self._unsettled = False
+        while port.in_waiting:
+            self._drop(self._read(port))
         self._note(">", request)
         deadline_s = time.monotonic() + timeout_s
         port.write(request)
@@ -151,6 +161,8 @@ class SerialLink:
             size = reply_end(data)
             if size is not None:
                 self._note("<", data)
+                self._unasked = (self._unasked + data[size:])[-_UNASKED_LIMIT:]
+                self._unsettled = len(data) > size  # more may be on its way
                 return data[:size]
 
     def _read(self, port: serial.Serial) -> bytes:
@@ -162,7 +174,12 @@ class SerialLink:
     def _wait_for_silence(self, port: serial.Serial) -> None:
         limit_s = time.monotonic() + _QUIET_LIMIT_S
         while select.select([port], [], [], _QUIET_S)[0] and time.monotonic() < limit_s:
-            self._note("~", self._read(port))
+            self._drop(self._read(port))
+
+    def _drop(self, data: bytes) -> None:
+        """Put aside what is no answer to the coming request."""
+        self._note("~", data)
+        self._unasked = (self._unasked + data)[-_UNASKED_LIMIT:]
 
     def _note(self, direction: str, data: bytes) -> None:
         if self._capture is not None:

@@ -43,9 +43,8 @@ async def test_flow_sensor_reads_flow_temperature_and_air(bench: Bench) -> None:
 
 
 async def test_flow_sensor_that_is_not_there_is_a_timeout(bench: Bench) -> None:
-    await ready_flow(bench, {"sample": FlowSample(0.0, 20.0)})
-    link = bench.memory["flow"] if bench.kind == "memory" else bench.line("flow", bench.lines["flow"].firmware)
-    await link.open()
+    sensor, _ = await ready_flow(bench, {"sample": FlowSample(0.0, 20.0)})
+    link = sensor._link
     with pytest.raises(ReplyTimeout, match="nobody: no answer"):
         await FlowSensor(link, 9, "nobody").identify()
     with pytest.raises(ValueError, match="SHDLC address 255 refused"):

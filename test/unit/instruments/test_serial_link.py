@@ -25,7 +25,7 @@ def line_end(data: bytes) -> int | None:
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[PtyServer]:
-    made = PtyServer(tmp_path / "ports", lambda line, data: data.upper() if data != b"quiet\n" else b"")
+    made = PtyServer(tmp_path / "ports", lambda line, data: data.upper().replace(b"QUIET\n", b""))
     made.plug("echo")
     yield made
     made.close()
@@ -70,6 +70,22 @@ async def test_late_answer_is_not_taken_for_the_next_one(server: PtyServer) -> N
         await link.transact(b"first\n", line_end, 0.09)
     server.delay("echo", 0.0)
     assert await link.transact(b"second\n", line_end, 1.0) == b"SECOND\n"
+
+
+async def test_what_came_unasked_is_kept_and_is_no_answer(server: PtyServer) -> None:
+    link = await opened(server)
+    server.send("echo", b"ALARM:1\r\n")
+    deadline_s = time.monotonic() + 5.0
+    heard = b""
+    while b"ALARM:1\r\n" not in heard:  # a push may also come between a request and its answer
+        assert time.monotonic() < deadline_s
+        heard += await link.transact(b"x\n", lambda data: data.find(b"X\n") + 2 if b"X\n" in data else None, 1.0)
+        heard += link.take_unasked()
+    assert link.take_unasked() == b""
+    for k in range(300):
+        server.send("echo", b"%08d\r\n" % k)
+    await link.transact(b"y\n", lambda data: data.find(b"Y\n") + 2 if b"Y\n" in data else None, 1.0)
+    assert len(link.take_unasked()) <= 1024
 
 
 async def test_unplugged_port_is_lost_and_comes_back(server: PtyServer) -> None:
