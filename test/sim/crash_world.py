@@ -100,6 +100,9 @@ class CrashWorld:
         self.restarts = 0
         self.unsafe: list[str] = []
         self.on_event: Callable[[RecordEvent], None] = lambda event: None
+        self.stop_after: str | None = None
+        """Phase after which the batch is left alone: what comes then has nothing to do with the crash any more."""
+        self.reached = asyncio.Event()
         self._sequences: dict[str, int] = {}
         self._pending: set[asyncio.Task[Any]] = set()
 
@@ -113,6 +116,8 @@ class CrashWorld:
         )
         self.events.append(event)
         self.on_event(event)
+        if kind == "phase_ended" and data["phase_id"] == self.stop_after and data["status"] == "succeeded":
+            self.reached.set()
 
     # -- modules ----------------------------------------------------------------------------------------
 
@@ -216,7 +221,11 @@ class CrashWorld:
         """Wait for the end; a held batch is looked at, its actuators too, and restarted some times."""
         while True:
             assert self.run is not None
-            await asyncio.wait({self.run}, timeout=1800.0)
+            reached = asyncio.ensure_future(self.reached.wait())
+            await asyncio.wait({self.run, reached}, timeout=1800.0, return_when=asyncio.FIRST_COMPLETED)
+            reached.cancel()
+            if self.reached.is_set():
+                return "goes on", ""
             if self.run.done():
                 outcome = self.run.result()
                 return outcome.state, outcome.reason
