@@ -126,6 +126,8 @@ def _release(signer: str, events: Sequence[RecordEvent], given: Sequence[Signatu
         found.append(f"it does not meet its specification (verdict: {verdict}); reject it, or supply it on request")
     if any(s.statement.meaning == "released" and s.statement.stage in (stage, "final") for s in given):
         found.append(f"it is released already ({stage})")
+    if signer in _of(given, "performed"):
+        found.append(f"{signer} performed it; another person releases")
     approvals = [s.statement for s in given if s.statement.meaning == "approved"]
     if not approvals:
         found.append("nobody has approved it")
