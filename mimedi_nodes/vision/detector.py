@@ -182,6 +182,8 @@ class CellDetector:
 
     def _split(self, blob: Blob, edge: bool) -> list[tuple[Any, ...]]:
         """Take a blob apart at its peaks, while it is not yet known what a cell looks like."""
+        if blob.diameter > _LARGEST_OVERLAP * self._max_px:
+            return []
         cells = self._solver.peaks(blob)
         if len(cells) <= 1:
             return [part_row(blob.x, blob.y, blob.contrast, edge)] if blob.diameter <= self._max_px else []
