@@ -141,7 +141,11 @@ class BatchBoard(Board):
         self.chart.update()
 
     def _show_history(self, history: HistoryView) -> None:
-        self.chart.timeline.take_history(history)
+        timeline = self.chart.timeline
+        timeline.take_history(history)
+        points = history.curves.get((self._culture, "viable_cells", "cells"), ())
+        if history.batch_id == timeline.batch_id:
+            self.cells.precede(points, timeline.now_s)
         self.chart.update()
 
     def _measured(self, item: MeasurementView) -> None:

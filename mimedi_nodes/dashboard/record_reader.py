@@ -17,10 +17,10 @@ from ..commands.sign import deliver, read_content
 from ..commands.verify import default_key
 from ..modules.registry import config_folder
 from ..nodes.signature_check import specification_of
+from ..process.accounts import read_accounts, signer_keys
 from ..process.errors import WorkcellError
 from ..process.release import evaluate
 from ..process.signing import sign
-from ..process.accounts import read_accounts, signer_keys
 from ..records.chain import DATABASE_FILE
 from ..records.disposition import disposition
 from ..records.errors import RecordError

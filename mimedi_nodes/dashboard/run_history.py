@@ -59,10 +59,11 @@ def plan_of(recipe: Recipe) -> PlanView:
 
 
 def history_of(batch_id: str, events: Sequence[RecordEvent]) -> HistoryView:
-    """Return a batch's phases and alarms by its record."""
+    """Return a batch's phases, alarms and measurements by its record."""
     started: dict[str, float] = {}
     spans: list[SpanView] = []
     alarms: list[tuple[float, str, str, str]] = []
+    curves: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for event in events:
         if event.kind == "phase_intended":
             started[event.what] = event.process_time_s
@@ -71,8 +72,14 @@ def history_of(batch_id: str, events: Sequence[RecordEvent]) -> HistoryView:
             spans.append(SpanView(event.what, started.pop(event.what), event.process_time_s, failed))
         elif event.kind in _ALARM_KINDS:
             alarms.append((event.process_time_s, event.kind.removeprefix("alarm_"), event.what, event.who))
+        elif event.kind == "measurement":
+            value = event.data.get("value")
+            if isinstance(value, int | float) and math.isfinite(value) and math.isfinite(event.process_time_s):
+                key = (event.producer, event.what, str(event.data.get("unit", "")))
+                curves.setdefault(key, []).append((event.process_time_s, float(value)))
     spans += [SpanView(path, start_s) for path, start_s in started.items()]
-    return HistoryView(batch_id, tuple(spans), tuple(alarms))
+    measured = {key: tuple(sorted(points)) for key, points in curves.items()}
+    return HistoryView(batch_id, tuple(spans), tuple(alarms), measured)
 
 
 class RunHistory:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 
 class Series:
@@ -15,6 +16,7 @@ class Series:
     def __init__(self, limit: int = 2000) -> None:
         self._limit = limit
         self._spacing_s = 0.0
+        self._preceding = 0
         self._last: tuple[float, float] = (math.nan, math.nan)
         self.times_s: list[float] = []
         self.values: list[float] = []
@@ -24,7 +26,7 @@ class Series:
         if not math.isfinite(time_s) or time_s == self._last[0]:
             return False
         if time_s < self._last[0]:
-            self.times_s, self.values, self._spacing_s = [], [], 0.0
+            self.times_s, self.values, self._spacing_s, self._preceding = [], [], 0.0, 0
         self._last = (time_s, value)
         if self.times_s and time_s - self.times_s[-1] < self._spacing_s:
             return True
@@ -33,6 +35,23 @@ class Series:
         if len(self.times_s) >= self._limit:
             self.times_s, self.values = self.times_s[::2], self.values[::2]
             self._spacing_s = 2.0 * (self.times_s[-1] - self.times_s[0]) / self._limit
+        return True
+
+    def precede(self, points: Sequence[tuple[float, float]], until_s: float) -> bool:
+        """Put what a record has measured before what was heard; return whether the curve has changed.
+
+        Args:
+            points: (process time [s], value), in order of time.
+            until_s: the present: a batch that is played back has a record of later times too.
+        """
+        known = [point for point in points if not point[0] > until_s]
+        if not known or len(known) <= self._preceding:
+            return False
+        heard = [p for p in zip(self.times_s, self.values, strict=True) if p[0] > known[-1][0]]
+        self.times_s, self.values, self._spacing_s, self._last = [], [], 0.0, (math.nan, math.nan)
+        for time_s, value in (*known, *heard):
+            self.add(time_s, value)
+        self._preceding = len(known)
         return True
 
     def latest(self) -> float:

@@ -15,7 +15,7 @@ from .parts import Panel, label
 from .qt import QtCore, QtGui, QtWidgets, pyqtgraph
 from .series import Series
 from .trend_panel import DecadeAxis
-from .views import BatchSnapshot, MeasurementView
+from .views import BatchSnapshot, HistoryView, MeasurementView
 
 DAY_S = 86400.0
 PENS = (
@@ -51,7 +51,8 @@ class TrendBoard(Board):
     ) -> None:
         super().__init__("trend_board", tr("Trends"), now_s)
         self._limits = {**LIMITS, **(limits or {})}
-        self._start_s = math.nan
+        self._start_s = self._now_s = math.nan
+        self._batch_id = ""
         self.series: dict[str, Series] = {}
         self.units: dict[str, str] = {}
         self._changed: set[str] = set()
@@ -81,7 +82,11 @@ class TrendBoard(Board):
         self._curves: dict[str, pyqtgraph.PlotDataItem] = {}
         self._lay_out()
         self.rescale()
-        self.handlers = {MeasurementView: self._measured, BatchSnapshot: self._batch}
+        self.handlers = {
+            MeasurementView: self._measured,
+            BatchSnapshot: self._batch,
+            HistoryView: self._history,
+        }
 
     def _lay_out(self) -> None:
         row = QtWidgets.QHBoxLayout(self)
@@ -137,6 +142,7 @@ class TrendBoard(Board):
         return [key for key in self._wanted if key in self._items]
 
     def _batch(self, batch: BatchSnapshot) -> None:
+        self._batch_id, self._now_s = batch.batch_id, batch.time_s
         if batch.batch_id and math.isfinite(batch.process_day):
             start_s = batch.time_s - batch.process_day * DAY_S
             if not abs(start_s - self._start_s) < 60.0:
@@ -146,13 +152,26 @@ class TrendBoard(Board):
     def _measured(self, item: MeasurementView) -> None:
         if not math.isfinite(item.value):
             return
-        key = f"{item.module}/{item.name}"
-        if key not in self.series:
-            self.series[key] = Series()
-            self.units[key] = item.unit if item.unit != "1" else ""
-            self._add(item.module, item.name, key)
+        key = self._key(item.module, item.name, item.unit)
         if self.series[key].add(item.time_s, item.value):
             self._changed.add(key)
+
+    def _history(self, history: HistoryView) -> None:
+        if history.batch_id != self._batch_id:
+            return
+        for (module, name, unit), points in history.curves.items():
+            key = self._key(module, name, unit)
+            if self.series[key].precede(points, self._now_s):
+                self._changed.add(key)
+
+    def _key(self, module: str, name: str, unit: str) -> str:
+        """Return the key of a quantity, which is offered from now on."""
+        key = f"{module}/{name}"
+        if key not in self.series:
+            self.series[key] = Series()
+            self.units[key] = unit if unit != "1" else ""
+            self._add(module, name, key)
+        return key
 
     def _add(self, module: str, name: str, key: str) -> None:
         self.tree.blockSignals(True)

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
 
 from ..process.batch import BatchSnapshot
@@ -189,11 +190,16 @@ class PlanView:
 
 @dataclass(frozen=True)
 class HistoryView:
-    """What a batch's record tells: its phases so far, and its alarms as (time [s], kind, id, who)."""
+    """What a batch's record tells: its phases so far, its alarms as (time [s], kind, id, who), and its measurements.
+
+    Args:
+        curves: (module, quantity, unit) → (process time [s], value), in order of time.
+    """
 
     batch_id: str
     spans: tuple[SpanView, ...]
     alarms: tuple[tuple[float, str, str, str], ...] = ()
+    curves: Mapping[tuple[str, str, str], tuple[tuple[float, float], ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

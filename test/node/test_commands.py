@@ -4,11 +4,13 @@
 import contextlib
 import io
 import json
+import math
 import os
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import dashboard_scene as scene
 import domain_coordinator
@@ -334,6 +336,21 @@ def test_what_is_no_recording_is_refused(tmp_path, capsys):
     assert recorded_namespace(["/a/b/coordinator/batch_status", "/x"]) == "/a/b"
     assert recorded_namespace(["/x"]) == ""
     assert mend.__doc__
+
+
+def test_the_notebook_analyses_a_recording(recording, monkeypatch, capsys):
+    monkeypatch.setenv("WORKCELL_RECORDING", str(recording))
+    monkeypatch.setenv("MPLBACKEND", "agg")
+    notebook = json.loads((Path(__file__).parents[2] / "docs" / "notebooks" / "recording.ipynb").read_text())
+    names = {}
+    for cell in notebook["cells"]:
+        if cell["cell_type"] == "code":
+            exec(compile("".join(cell["source"]), cell["id"], "exec"), names)
+    told = capsys.readouterr().out
+    # The recording's cells grow by 3 % in each tenth of a day.
+    assert names["rate"] == pytest.approx(math.log(1.03) / 0.1, rel=1e-6)
+    assert "100 counts" in told
+    assert "between phases" in told
 
 
 # --- completion ---

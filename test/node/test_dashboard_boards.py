@@ -458,6 +458,26 @@ def test_trends_offer_what_was_heard_and_draw_up_to_four(show):
     assert days[0] == pytest.approx(2.0, abs=0.01)
 
 
+def test_a_window_that_opens_late_draws_what_the_record_has_up_to_now(show):
+    points = tuple((DAY_S * k / 10, 1e8 * 1.02**k) for k in range(100))
+    history = HistoryView("B2026-0117", (), (), {("incubator", "viable_cells", "cells"): points})
+    board = show("trends")
+    board.show_items([scene.batch(), MeasurementView("incubator", "viable_cells", 9e8, "cells", 6.41 * DAY_S), history])
+    series = board.series["incubator/viable_cells"]
+    assert series.times_s[0] == 0.0
+    assert series.times_s[-2:] == [6.4 * DAY_S, 6.41 * DAY_S]  # nothing from after now, and what was heard stays
+    assert series.latest() == 9e8
+    board.show_items([history])
+    assert len(series.times_s) == 66
+    other = HistoryView("OTHER", (), (), {("incubator", "ph", "1"): points})
+    board.show_items([other])
+    assert "incubator/ph" not in board.series
+    batch = show("batch")
+    batch.show_items([scene.batch(), history])
+    batch.refresh()
+    assert text(batch, "forecast").startswith("Forecast: day")
+
+
 def test_an_unknown_value_is_no_point(show):
     board = show("trends")
     board.show_items([MeasurementView("m", "ph", math.nan, "1", 1.0)])
