@@ -20,7 +20,9 @@ from mimedi_nodes.modules.registry import config_folder, manifests
 from mimedi_nodes.modules.site import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.operator import ScriptedOperator
+from mimedi_nodes.process.recipe_approval import Approvals
 from mimedi_nodes.process.recipe_loader import load_recipe
+from mimedi_nodes.process.supplies import read_supplies, start_facts, supplies_file
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.heads import load_public_key
 from mimedi_nodes.records.summary import canonical_rows, read_events
@@ -127,14 +129,21 @@ def headless(recipe: str = "short", seed: int = 1, batch_id: str = "REHEARSAL") 
     from mimedi_sim.scenarios import find_scenario
 
     config = config_folder()
+    site_file = config / "site" / "demo.yaml"
+    site, batch = load_site(site_file), Batch(batch_id, PATIENT, PATIENT, 70.0)
+    loaded = load_recipe(TESTS / "recipes" / f"{recipe}.yaml", manifests())
+    standing = Approvals(TESTS / "recipes").require(loaded, batch)
+    calibrations = {name: line.calibration_due for name, line in site.instruments.items()}
+    lots = read_supplies(supplies_file(site_file, site.site))
     return run_batch(
         HeadlessRun(
-            load_recipe(TESTS / "recipes" / f"{recipe}.yaml", manifests()),
-            Batch(batch_id, PATIENT, PATIENT, 70.0),
-            load_site(config / "site" / "demo.yaml"),
+            loaded,
+            batch,
+            site,
             donor("nominal", seed),
             seed,
             ScriptedOperator(config / "operators" / "default.yaml"),
             find_scenario("nominal", config / "scenarios"),
+            at_start=(standing.fact(loaded), *start_facts(lots, calibrations)),
         )
     )
