@@ -53,6 +53,8 @@ EXECUTABLES = {
     "transduction": "mimedi_nodes.nodes.transduction",
     "incubator": "mimedi_nodes.nodes.incubator",
     "vision_qc": "mimedi_nodes.nodes.vision_qc",
+    "enclosure": "mimedi_nodes.nodes.enclosure",
+    "contamination_watch": "mimedi_nodes.nodes.contamination_watch",
     "coordinator": "mimedi_nodes.nodes.coordinator",
     "supervisor": "mimedi_nodes.nodes.supervisor",
     "recorder": "mimedi_nodes.nodes.recorder",
