@@ -47,6 +47,7 @@ class BatchBoard(Board):
         self._culture = culture
         self._known = False
         self._start_s = math.nan
+        self._harvest: tuple[tuple[float, float, float, float], ...] = ()
         self._present: frozenset[Source] = frozenset()
         self.cells = Series()
         self.batch, self.prompt, self.commands = BatchPanel(), PromptPanel(), CommandPanel()
@@ -127,6 +128,8 @@ class BatchBoard(Board):
 
     def _show_batch(self, batch: BatchSnapshot) -> None:
         self._known = bool(batch.batch_id)
+        if batch.batch_id != self.chart.timeline.batch_id:
+            self._harvest = ()
         if batch.batch_id and math.isfinite(batch.process_day):
             self._start_s = batch.time_s - batch.process_day * DAY_S
         self.batch.show_batch(batch)
@@ -145,6 +148,7 @@ class BatchBoard(Board):
         timeline.take_history(history)
         points = history.curves.get((self._culture, "viable_cells", "cells"), ())
         if history.batch_id == timeline.batch_id:
+            self._harvest = history.harvest
             self.cells.precede(points, timeline.now_s)
         self.chart.update()
 
@@ -153,6 +157,17 @@ class BatchBoard(Board):
             self.cells.add(item.time_s, item.value)
 
     def _show_forecast(self, *_: object) -> None:
+        known = [told for told in self._harvest if not told[0] > self.chart.timeline.now_s]
+        if known:
+            time_s, day, low, high = known[-1]
+            self.forecast.set_whole(
+                tr(
+                    "Soft sensor, day {now}: harvest on day {at}, 95 % {early} to {late}",
+                    now=wording.number((time_s - self._start_s) / DAY_S, 1), at=wording.number(day, 1),
+                    early=wording.number(low, 1), late=wording.number(high, 1),
+                )
+            )  # fmt: skip
+            return
         target = float(self.target.currentData())
         found = reaches(self.cells.times_s, self.cells.values, target)
         if self.cells.latest() >= target:

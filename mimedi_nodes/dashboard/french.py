@@ -4,6 +4,9 @@
 from __future__ import annotations
 
 FRENCH: dict[str, str] = {
+    "Soft sensor, day {now}: harvest on day {at}, 95 % {early} to {late}": (
+        "Capteur logiciel, jour {now} : récolte au jour {at}, 95 % {early} à {late}"
+    ),
     "{low} to {high}": "{low} à {high}",
     "The alarm {alarm} is not heard until it comes back by itself.": (
         "L’alarme {alarm} se tait jusqu’à son retour automatique."

@@ -63,6 +63,7 @@ def history_of(batch_id: str, events: Sequence[RecordEvent]) -> HistoryView:
     started: dict[str, float] = {}
     spans: list[SpanView] = []
     alarms: list[tuple[float, str, str, str]] = []
+    harvest: list[tuple[float, float, float, float]] = []
     curves: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
     for event in events:
         if event.kind == "phase_intended":
@@ -72,6 +73,8 @@ def history_of(batch_id: str, events: Sequence[RecordEvent]) -> HistoryView:
             spans.append(SpanView(event.what, started.pop(event.what), event.process_time_s, failed))
         elif event.kind in _ALARM_KINDS:
             alarms.append((event.process_time_s, event.kind.removeprefix("alarm_"), event.what, event.who))
+        elif event.kind == "control_decision":
+            harvest += _forecast(event)
         elif event.kind == "measurement":
             value = event.data.get("value")
             if isinstance(value, int | float) and math.isfinite(value) and math.isfinite(event.process_time_s):
@@ -79,7 +82,15 @@ def history_of(batch_id: str, events: Sequence[RecordEvent]) -> HistoryView:
                 curves.setdefault(key, []).append((event.process_time_s, float(value)))
     spans += [SpanView(path, start_s) for path, start_s in started.items()]
     measured = {key: tuple(sorted(points)) for key, points in curves.items()}
-    return HistoryView(batch_id, tuple(spans), tuple(alarms), measured)
+    return HistoryView(batch_id, tuple(spans), tuple(alarms), measured, tuple(harvest))
+
+
+def _forecast(event: RecordEvent) -> list[tuple[float, float, float, float]]:
+    """The harvest that a decision of in-process control expected; nothing where it is about something else."""
+    day = event.data.get("forecast", {}).get("harvest_day")
+    if not isinstance(day, dict):
+        return []
+    return [(event.process_time_s, float(day["median"]), float(day["low"]), float(day["high"]))]
 
 
 class RunHistory:

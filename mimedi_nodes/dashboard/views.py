@@ -194,12 +194,14 @@ class HistoryView:
 
     Args:
         curves: (module, quantity, unit) → (process time [s], value), in order of time.
+        harvest: forecasts of the soft sensor as (time [s], median day, lower day, upper day), in order.
     """
 
     batch_id: str
     spans: tuple[SpanView, ...]
     alarms: tuple[tuple[float, str, str, str], ...] = ()
     curves: Mapping[tuple[str, str, str], tuple[tuple[float, float], ...]] = field(default_factory=dict)
+    harvest: tuple[tuple[float, float, float, float], ...] = ()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 """The six boards' real widgets, drawn off-screen and clicked, without ROS."""
 
 import ast
+import dataclasses
 import math
 import os
 import sqlite3
@@ -259,6 +260,20 @@ def test_history_is_read_from_the_events_of_a_record():
     assert [(s.path, s.failed) for s in history.spans] == [("a.b.c", False), ("a.b.d", True), ("a.b.e", False)]
     assert math.isnan(history.spans[-1].end_s)
     assert history.alarms == ((20.0, "raised", "x.y", "coordinator"),)
+
+
+def test_the_soft_sensors_forecast_goes_before_our_own(show):
+    day = {"median": 9.1, "low": 8.6, "high": 9.8}
+    decision = RecordEvent(
+        "coordinator", 1, "B2026-0117", 5.0 * DAY_S, "2026-01-01T00:00:00Z", "control_decision", "coordinator", "x", "",
+        {"forecast": {"harvest_day": day}},
+    )  # fmt: skip
+    other = dataclasses.replace(decision, sequence=2, data={"forecast": {}})
+    later = dataclasses.replace(decision, sequence=3, process_time_s=8.0 * DAY_S)
+    board = show("batch")
+    board.show_items([scene.batch(), history_of("B2026-0117", [decision, other, later])])
+    board.refresh()
+    assert text(board, "forecast") == "Soft sensor, day 5.0: harvest on day 9.1, 95 % 8.6 to 9.8"
 
 
 def test_commands_of_the_batch_board_are_those_of_the_state(show):
