@@ -103,7 +103,8 @@ class _Setting:
         begun_s = time.perf_counter()
         milestones = Milestones()
         identity = make_identifier("F1234", 26, seed % 1_000_000)
-        batch = Batch(f"{self.recipe.name}-{seed}", identity, identity, self.campaign.weight_kg, "operator")
+        giver = make_identifier("F1234", 27, seed % 1_000_000) if self.recipe.is_allogeneic else identity
+        batch = Batch(f"{self.recipe.name}-{seed}", identity, giver, self.campaign.weight_kg, "operator")
         who = donor(self.scenario.donor or self.campaign.donors, seed)
         result = run_batch(HeadlessRun(
             self._recipe_for(who), batch, self.site, who, seed, ScriptedOperator(self.script), self.scenario,
