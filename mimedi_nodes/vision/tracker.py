@@ -30,6 +30,7 @@ _WARM_FRAMES, _FOLLOW_EVERY = 40, 3
 _LIT = 6.0
 _LIGHT_ERROR = 0.4
 _APART = 0.7
+_SIZE_EVERY = 4
 
 
 class CellTracker:
@@ -57,6 +58,7 @@ class CellTracker:
         self._dye_due = 0
         self._sharpness = 0.0
         self._usual_px = 0.0
+        self._sizes: dict[int, float] = {}
         self._lit_levels = np.zeros(2)
 
     def prime(self, frames: Sequence[NDArray[Any]]) -> None:
@@ -273,8 +275,11 @@ class CellTracker:
             self._usual_px = size if self._usual_px == 0.0 else 0.98 * self._usual_px + 0.02 * size
             unknown = np.flatnonzero(~sized)
             if self._appearances is not None and len(unknown):
-                diameter_px[unknown] = self._usual_px * self._appearances.relative_sizes(
-                    tracks["id"][unknown], 0.5 * self.detector.typical.diameter_px)
+                ids = tracks["id"][unknown]
+                if self._index % _SIZE_EVERY == 0:
+                    sizes = self._appearances.relative_sizes(ids, 0.5 * self.detector.typical.diameter_px)
+                    self._sizes = dict(zip(ids.tolist(), sizes.tolist(), strict=True))
+                diameter_px[unknown] = [self._usual_px * self._sizes.get(track, math.nan) for track in ids.tolist()]
         dye = np.where((tracks["dye_frames"] > 0) & with_dye, tracks["dye"], np.nan)
         columns: Iterable[tuple[Any, ...]] = zip(
             tracks["id"].tolist(), tracks["x"].tolist(), tracks["y"].tolist(), tracks["vx"].tolist(),
