@@ -69,7 +69,7 @@ of_scenario = cache(carry_out)
         ("sorter_detuned", "acoustic_sorter.*frequency"),
         ("weak_donor", "starting material|donor"),
         ("hidden_leak", r"changed by -\d\.\d mL by weight.*leak"),
-        ("contamination", "contamination.*microbes"),
+        ("contamination", "contamination.*(photon|microbes)"),
         ("day5_hold", "no answer.*culture_controller"),
         ("power_cut", "no answer.*culture_controller"),
     ],
