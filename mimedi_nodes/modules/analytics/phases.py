@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The phases of the analytics: every result with its interval and how it was got.
+
+A measurement that was interrupted is made again: the sample is still there.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from ...instruments.spr_reader import Analyte, Valve
+from ...process.context import PhaseContext
+from ...process.errors import PhaseError
+from .binding import fit_sensorgram
+from .codes import AnalyticsCode
+from .copies import copy_number
+from .gating import gate
+from .immunoassay import fit_standards, sample_concentration
+from .instruments import AnalyticsInstruments
+from .stiffness import LEAST_CELLS, ModulusFit, fit_force_curve, median_interval
+
+BASELINE_S, DISSOCIATION_S, REGENERATION_S = 60.0, 300.0, 30.0
+ANALYTES = {"il2": Analyte.IL2, "il-2": Analyte.IL2, "ifn_gamma": Analyte.IFN_GAMMA, "ifng": Analyte.IFN_GAMMA}
+MOST_EVENTS = 30_000
+
+
+def _analyte(text: str) -> Analyte:
+    try:
+        return ANALYTES[text.lower()]
+    except KeyError:
+        raise PhaseError(
+            AnalyticsCode.ANALYTE, f"analyte {text!r}; there are {', '.join(sorted(ANALYTES))}"
+        ) from None
+
+
+async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
+    """Take a force curve on each of so many cells; tell the median modulus and each cell's ratio to it."""
+    wanted = min(int(goal.cells_wanted), await instruments.microscope.cells())
+    cantilever = await instruments.microscope.cantilever()
+    fits: dict[int, ModulusFit] = {}
+    for cell in range(1, wanted + 1):
+        ctx.feedback((cell - 1) / max(1, wanted), f"cell {cell} of {wanted}")
+        curve = await instruments.microscope.curve(cell, ctx)
+        try:
+            fit = fit_force_curve(curve.position_m, curve.force_n, cantilever.radius_m)
+        except ValueError:
+            continue  # no contact: a curve beside the cell, told by the count of cells
+        if fit.is_good:
+            fits[cell] = fit
+    least = min(LEAST_CELLS, int(goal.cells_wanted))
+    if len(fits) < least:
+        raise PhaseError(AnalyticsCode.TOO_FEW, f"{len(fits)} good curves on {wanted} cells; at least {least} needed")
+    median, low, high = median_interval([fit.modulus_pa for fit in fits.values()])
+    ctx.measured("modulus_median_pa", median, "Pa", low, high)
+    ctx.record(
+        "analysis", goal.sample_id, "moduli by cell, relative to the median",
+        cells=list(fits), relative=[round(fit.modulus_pa / median, 4) for fit in fits.values()],
+        sd_pa=[round(fit.sd_pa, 2) for fit in fits.values()], rejected=wanted - len(fits),
+    )
+    method = f"AFM, Hertz sphere {1e6 * cantilever.radius_m:.1f} um, {len(fits)} of {wanted} cells, k ± 10 %"
+    return {"modulus_median_pa": median, "modulus_low_pa": low, "modulus_high_pa": high, "method": method}
+
+
+async def measure_binding(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
+    """Inject the sample, wash, fit the sensorgram, regenerate."""
+    await instruments.spr.select(_analyte(goal.analyte))
+    kinetics = await instruments.spr.kinetics()
+    try:
+        await instruments.spr.ensure_flow(Valve.BUFFER)
+        first = await instruments.spr.second()
+        ctx.feedback(0.0, "baseline")
+        await ctx.sleep(BASELINE_S)
+        await instruments.spr.ensure_flow(Valve.SAMPLE)
+        injected = await instruments.spr.second()
+        ctx.feedback(0.2, "association")
+        await ctx.sleep(goal.association_s)
+        await instruments.spr.ensure_flow(Valve.BUFFER)
+        washed = await instruments.spr.second()
+        ctx.feedback(0.6, "dissociation")
+        await ctx.sleep(DISSOCIATION_S)
+        run = await instruments.spr.sensorgram(first, int(await instruments.spr.second()) - first + 1)
+        await instruments.spr.ensure_flow(Valve.REGENERATION)
+        await ctx.sleep(REGENERATION_S)
+    finally:
+        await instruments.spr.ensure_flow(Valve.BUFFER)
+    seconds = first + np.arange(len(run.ligand_ru), dtype=np.float64)
+    try:
+        fit = fit_sensorgram(seconds, run.ligand_ru - run.reference_ru, injected + 0.5, washed + 0.5)
+    except ValueError as error:
+        raise PhaseError(AnalyticsCode.NO_FIT, str(error)) from error
+    value_m, sd_m = fit.concentration_m(kinetics.association_per_m_s, kinetics.capacity_ru)
+    kd_nm = 1e9 * fit.dissociation_per_s / kinetics.association_per_m_s
+    kd_sd = 1e9 * fit.dissociation_sd / kinetics.association_per_m_s
+    low_m, high_m = value_m - 1.96 * sd_m, value_m + 1.96 * sd_m
+    ctx.measured("concentration_nm", 1e9 * value_m, "nmol/L", 1e9 * low_m, 1e9 * high_m)
+    ctx.measured("kd_nm", kd_nm, "nmol/L", kd_nm - 1.96 * kd_sd, kd_nm + 1.96 * kd_sd)
+    limited = fit.is_transport_limited(kinetics.association_per_m_s, kinetics.capacity_ru)
+    method = f"SPR 1:1, k_d {fit.dissociation_per_s:.1e} /s, residual {fit.residual_ru:.2f} RU" + (
+        ", transport limited: rates are lower limits" if limited else ""
+    )
+    return {"concentration_nm": 1e9 * value_m, "kd_nm": kd_nm, "method": method}
+
+
+async def measure_cytokine(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
+    """Read a plate, fit its standards, read the sample's dilutions back."""
+    plate = await instruments.plates.read(_analyte(goal.analyte), ctx)
+    try:
+        curve = fit_standards(np.repeat(plate.standards_pg_ml, 2), plate.absorbance[:, :2].ravel())
+    except ValueError as error:
+        raise PhaseError(AnalyticsCode.NO_FIT, str(error)) from error
+    value, low, high = sample_concentration(curve, plate.absorbance[:, 2:4].ravel(), np.repeat(plate.dilutions, 2))
+    if math.isnan(value):
+        raise PhaseError(AnalyticsCode.TOO_FEW, "no dilution of the sample lies on the curve; dilute or concentrate it")
+    ctx.measured("concentration_pg_ml", value, "pg/mL", low, high)
+    method = f"ELISA, 4PL, C50 {curve.middle:.0f} pg/mL, slope {curve.slope:.2f}"
+    return {"concentration_pg_ml": value, "low_pg_ml": low, "high_pg_ml": high, "method": method}
+
+
+async def measure_copy_number(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
+    """Count droplets; tell copies per cell, or per cell that has any."""
+    counts = await instruments.droplets.count(ctx)
+    try:
+        found = copy_number(counts)
+    except ValueError as error:
+        raise PhaseError(AnalyticsCode.TOO_FEW, str(error)) from error
+    if goal.denominator == "transduced_cell":
+        found = found.per_transduced_cell()
+    ctx.measured("copies", found.copies, "1", found.low, found.high)
+    method = f"ddPCR, {counts.accepted} droplets, reference gene 2 per cell" + (
+        ", copies Poisson among cells" if goal.denominator == "transduced_cell" else ""
+    )
+    return {
+        "copies": found.copies, "copies_low": found.low, "copies_high": found.high, "denominator": goal.denominator,
+        "method": method,
+    }
+
+
+async def analyze_cytometry(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
+    """Acquire events and gate them: leukocytes, living, CD3+, CAR+."""
+    if goal.events_wanted > MOST_EVENTS:
+        raise PhaseError(AnalyticsCode.TOO_FEW, f"events_wanted = {goal.events_wanted}: at most {MOST_EVENTS} a run")
+    measured = await instruments.cytometer.acquire(int(goal.events_wanted), ctx)
+    try:
+        gated = gate({name: measured.channel(name) for name in measured.channels})
+    except (KeyError, ValueError) as error:
+        raise PhaseError(AnalyticsCode.TOO_FEW, str(error)) from error
+    for name, share in (("viability", gated.viability), ("cd3_fraction", gated.cd3), ("car_fraction", gated.car)):
+        ctx.measured(name, share.value, "1", *share.interval)
+    cuts = ", ".join(f"{name} {value:.0f}" for name, value in gated.cuts.items())
+    return {
+        "cd3_fraction": gated.cd3.value, "car_fraction": gated.car.value, "viability": gated.viability.value,
+        "events": gated.events, "method": f"FCS 3.1, gates at {cuts}",
+    }

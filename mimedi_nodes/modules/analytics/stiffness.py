@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Young's modulus of cells from force curves: Hertz' sphere on a half-space.
+
+Source: Sneddon 1965, Int. J. Eng. Sci. 3:47 (sphere, shallow: Hertz); PHYSICS §9 (window, rejection). The spring
+constant is known to 10 % for each cantilever: moduli are compared with the batch's median, not between cantilevers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+POISSON_RATIO = 0.5
+WINDOW_N = 0.5e-9
+DEEPEST_OVER_RADIUS = 0.2
+"""Beyond this Hertz' parabola leaves the sphere (4 % at 0.4)."""
+LEAST_R_SQUARED = 0.95
+LEAST_CELLS = 20
+SMALLEST_PA, LARGEST_PA = 20.0, 5.0e4
+"""Stiffer is no cell but the dish below it."""
+
+
+@dataclass(frozen=True)
+class ModulusFit:
+    """Modulus with its standard error [Pa], contact point [m], baseline [N], R² of the fit."""
+
+    modulus_pa: float
+    sd_pa: float
+    contact_m: float
+    baseline_n: float
+    r_squared: float
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the curve is one of a cell."""
+        return self.r_squared >= LEAST_R_SQUARED and SMALLEST_PA <= self.modulus_pa <= LARGEST_PA
+
+
+def fit_force_curve(tip_m: Array, force_n: Array, radius_m: float) -> ModulusFit:
+    """Return the least-squares fit with free modulus, contact point and baseline.
+
+    Args:
+        tip_m: tip positions towards the cell, shape (N,), N ≥ 50. force_n: forces, shape (N,).
+
+    Raises:
+        ValueError: too short, not finite, or no contact in it.
+    """
+    if len(tip_m) < 50 or tip_m.shape != force_n.shape or not (np.isfinite(tip_m).all() and np.isfinite(force_n).all()):
+        raise ValueError(f"force curve of {len(tip_m)} points; at least 50 finite ones are needed")
+    quiet = float(np.median(force_n[: len(force_n) // 10]))
+    within = force_n <= quiet + WINDOW_N
+    z, f = tip_m[within], force_n[within]
+    spread = float(z[-1] - z[0])
+    scale = 4.0 / 3.0 / (1.0 - POISSON_RATIO**2) * math.sqrt(radius_m)
+
+    def solve(contact_m: float) -> tuple[float, Array, Array]:
+        """For a contact point the model is linear in modulus and baseline."""
+        depth = np.clip(z - contact_m, 0.0, DEEPEST_OVER_RADIUS * radius_m)
+        design = np.column_stack([scale * depth**1.5, np.ones_like(z)])
+        found, *_ = np.linalg.lstsq(design * (1.0, 1e-10), f, rcond=None)
+        values: Array = np.asarray(found * (1.0, 1e-10), dtype=np.float64)
+        return float(np.sum((design @ values - f) ** 2)), values, design
+
+    candidates = z[0] + spread * np.linspace(0.02, 0.98, 60)
+    best = min(candidates, key=lambda c: solve(float(c))[0])
+    from scipy.optimize import minimize_scalar
+
+    step = spread / 50.0
+    contact = float(minimize_scalar(lambda c: solve(c)[0], bounds=(best - step, best + step), method="bounded",
+                                    options={"xatol": 1e-11}).x)  # fmt: skip
+    squares, values, design = solve(contact)
+    modulus, baseline = float(values[0]), float(values[1])
+    if not modulus > 0.0:
+        raise ValueError("no contact in the force curve: there is no cell under the tip")
+    total = float(np.sum((f - f.mean()) ** 2))
+    depth = np.clip(z - contact, 0.0, None)
+    jacobian = np.column_stack([design, -1.5 * scale * modulus * np.sqrt(depth)])
+    sizes = np.linalg.norm(jacobian, axis=0)
+    covariance = np.linalg.pinv((jacobian / sizes).T @ (jacobian / sizes)) * squares / max(1, len(f) - 3)
+    return ModulusFit(modulus, math.sqrt(covariance[0, 0]) / float(sizes[0]), contact, baseline, 1.0 - squares / total)
+
+
+def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
+    """Return a median with the ends of its 95 % interval, by order statistics (binomial); free of any distribution."""
+    from scipy.special import bdtrik
+
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    n = len(ordered)
+    if n < 6:
+        return float(np.median(ordered)) if n else math.nan, -math.inf, math.inf
+    k = max(1, math.ceil(float(bdtrik(0.025, n, 0.5))))
+    return float(np.median(ordered)), float(ordered[k - 1]), float(ordered[n - k])
