@@ -77,6 +77,7 @@ static void learn(const frame *f, cells c, int k, int slot, int fresh)
         }
     int fx = (int)floor(c.x[k]), fy = (int)floor(c.y[k]);
     float u = (float)(c.x[k] - fx), v = (float)(c.y[k] - fy), one = fresh ? 1.0f : (float)e;
+    float most = 1.7f * (float)(f->limit - f->level);
     if (!(one > 0.2f)) return;
     for (int i = 0; i < f->channels; ++i) {
         float *own = f->pool + (slot * f->channels + i) * layer;
@@ -95,6 +96,8 @@ static void learn(const frame *f, cells c, int k, int slot, int fresh)
                 float whole = (1 - v) * ((1 - u) * image[at] + u * image[at + 1])
                             + v * ((1 - u) * image[at + f->w] + u * image[at + f->w + 1]) - r;
                 float mine = one * p[dx], share = mine > 0 && whole > 0 ? mine / (whole > mine ? whole : mine) : 0;
+                /* What is darker than a cell's own doubt belongs to somebody not found yet. */
+                if (!i && r > most) continue;
                 p[dx] += (float)f->learn_rate * share * r / one;
             }
         }
