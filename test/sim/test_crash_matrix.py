@@ -294,8 +294,11 @@ def test_every_batch_is_finished_or_held_with_its_reason(matrix: Matrix) -> None
     assert sum(isinstance(e, Ended) and e.state == "completed" for _, e in matrix[1]) >= 25
     held = [f"{crash.kind} in {crash.phase}: {ended.reason}" for crash, ended in matrix[1]
             if isinstance(ended, Ended) and ended.state == "held"]  # fmt: skip
-    # An operator who restarts three times gets nearly every batch to its end.
-    assert len(held) <= 0.05 * len(matrix[1]), held
+    # An operator who restarts three times gets nearly every batch to its end. What stays held are parts that were away
+    # for hours, and pumps that lost their power between vessels that nobody weighs: what has moved is not known then.
+    assert len(held) <= 0.12 * len(matrix[1]), held
+    known = [text for text in held if not text.startswith(("power", "instruments"))]
+    assert len(known) <= 0.03 * len(matrix[1]), known
 
 
 def test_no_volume_is_lost_or_counted_twice(matrix: Matrix) -> None:

@@ -86,6 +86,7 @@ async def carry_out(
     if await instruments.ready_pump(ctx) and move.plan is not None:
         # It has lost its power: its plunger tells nothing of the strokes any more, only the weights do.
         move.plan, move.starting = None, True
+        await ctx.checkpoint(**{label: asdict(move)})
     scales = instruments.scales
     if move.source_before_ul is None and move.destination_before_ul is None and move.plan is None and not move.starting:
         await instruments.check_room(move.destination, move.volume_ul, ctx)
