@@ -14,7 +14,7 @@ from ...process.context import PhaseContext
 from ...process.errors import PhaseError
 from .codes import SorterCode
 from .instruments import SorterInstruments
-from .tune import find_resonance
+from .tune import find_resonance, watch_quality
 
 ASPIRATE_FACTOR = 4.0
 """The filling syringe draws this much faster than the other delivers."""
@@ -161,6 +161,7 @@ async def _drive(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseConte
         fit = await find_resonance(
             instruments, min(frequency_hz - half_hz, 1.94e6), frequency_hz + half_hz, RETUNE_POINTS
         )
+        watch_quality(fit, ctx)
         frequency_hz = fit.channel_hz
         await instruments.generator.ensure_output(frequency_hz, plan.amplitude_vpp)
         ctx.measured("channel_resonance_hz", fit.channel_hz, "Hz")

@@ -16,6 +16,22 @@ EXPECTED_CHANNEL_HZ = 2.009e6
 """Half wave of the 375 µm channel in PBS at 25 °C (PHYSICS §2); the start of the fit."""
 
 
+LEAST_CHANNEL_Q = 60.0
+"""A sound channel has about 100; a film of air, a layer that comes off or dirt take from it before it is dry."""
+Q_LOW = "acoustic_sorter.q_low"
+
+
+def watch_quality(fit: TransducerFit, ctx: PhaseContext) -> None:
+    """Alarm while the channel's quality is low: the same drive then gives less sound."""
+    if fit.channel_q < LEAST_CHANNEL_Q:
+        ctx.alarm(
+            Q_LOW,
+            f"the channel's Q is {fit.channel_q:.0f}, at least {LEAST_CHANNEL_Q:.0f} is sound; look for bubbles",
+        )
+    else:
+        ctx.clear_alarm(Q_LOW)
+
+
 async def find_resonance(instruments: SorterInstruments, start_hz: float, stop_hz: float, points: int) -> TransducerFit:
     """Sweep with the drive off and fit; raises PhaseError for a dry channel or an impedance that does not fit."""
     await instruments.generator.output_off()
@@ -34,6 +50,7 @@ async def tune_transducer(goal: Any, instruments: SorterInstruments, ctx: PhaseC
         raise PhaseError(SorterCode.NO_FIT, f"stop_hz = {goal.stop_hz:g} must be above start_hz = {goal.start_hz:g}")
     ctx.feedback(0.1, "impedance sweep")
     fit = await find_resonance(instruments, goal.start_hz, goal.stop_hz, goal.points)
+    watch_quality(fit, ctx)
     half_width_hz = 1.96 * fit.channel_sd_hz
     ctx.measured(
         "channel_resonance_hz", fit.channel_hz, "Hz", fit.channel_hz - half_width_hz, fit.channel_hz + half_width_hz
