@@ -110,6 +110,7 @@ class FoxgloveEndpoint:
         self._server.stop()
         self._node.destroy_node()
         self._context.try_shutdown()
+        self._context.destroy()
 
     def _failed(self, error: Exception) -> None:
         self._node.get_logger().error(f"topics are no longer sent: {error}")

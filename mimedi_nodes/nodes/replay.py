@@ -149,6 +149,7 @@ class Replay:
     def __exit__(self, *error: object) -> None:
         self.node.destroy_node()
         self._context.try_shutdown()
+        self._context.destroy()
 
     def span_s(self) -> tuple[float, float]:
         """Return how long it took by the wall clock and in process time [s]."""

@@ -124,6 +124,7 @@ class WorkcellClient:
             self._thread.join(5.0)
         self.node.destroy_node()
         self._context.try_shutdown()
+        self._context.destroy()
 
     def wait_seen(self, enough: Callable[[Seen], bool], timeout_s: float) -> bool:
         """Return when `enough` has been heard, or False after `timeout_s` [s]; asked at every message."""

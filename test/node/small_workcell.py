@@ -3,7 +3,6 @@
 
 import threading
 
-import dashboard_scene as scene
 import rclpy
 from builtin_interfaces.msg import Time
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -12,9 +11,11 @@ from sensor_msgs.msg import Image
 
 from mimedi_msgs.msg import AlarmList, BatchStatus, ModuleState, PopulationSummary, Prompt, Telemetry
 from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
+from mimedi_nodes.modules.registry import module_table
 from mimedi_nodes.nodes import qos
 
 NAMESPACE = "cell_a"
+MODULES = tuple(module_table())
 DEADLINE_S = 20.0
 
 
@@ -28,7 +29,7 @@ class SmallWorkcell:
         self.asked = []
         self.answer_at_all = threading.Event()
         self.answer_at_all.set()
-        self.state = {m: self.node.create_publisher(ModuleState, f"{m}/state", qos.STATE) for m in scene.MODULES}
+        self.state = {m: self.node.create_publisher(ModuleState, f"{m}/state", qos.STATE) for m in MODULES}
         self.telemetry = self.node.create_publisher(Telemetry, "incubator/telemetry", qos.TELEMETRY)
         self.results = self.node.create_publisher(Telemetry, "vision_qc/telemetry", qos.TELEMETRY)
         self.population = self.node.create_publisher(PopulationSummary, "vision_qc/population", qos.TELEMETRY)

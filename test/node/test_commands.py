@@ -12,7 +12,6 @@ import threading
 import time
 from pathlib import Path
 
-import dashboard_scene as scene
 import domain_coordinator
 import pytest
 import rclpy
@@ -20,7 +19,7 @@ from builtin_interfaces.msg import Time
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
-from small_workcell import DEADLINE_S, NAMESPACE, SmallWorkcell
+from small_workcell import DEADLINE_S, MODULES, NAMESPACE, SmallWorkcell
 
 from mimedi_msgs.msg import Alarm, AlarmList, BatchStatus, Measurement, ModuleState, Prompt, Telemetry
 from mimedi_nodes.commands import alarms, answer, procedure, replay, status, user, watch
@@ -53,7 +52,7 @@ def domain():
 @pytest.fixture
 def workcell():
     made = SmallWorkcell()
-    for number, module in enumerate(scene.MODULES):
+    for number, module in enumerate(MODULES):
         made.state[module].publish(ModuleState(module=module, state=64 if number else 16, progress=0.5, step="at work"))
     made.publish_batch(phases_done=3, phases_total=46)
     made.alarms.publish(AlarmList())
@@ -103,7 +102,7 @@ def test_watch_follows_a_batch_to_its_end_in_lines_of_json(workcell, capsys):
 def test_the_watched_screen_shows_all_there_is(workcell):
     from rich.console import Console
 
-    client = WorkcellClient(NAMESPACE, scene.MODULES)
+    client = WorkcellClient(NAMESPACE, MODULES)
     client.listen_to_values()
     client.start()
     try:
@@ -111,7 +110,7 @@ def test_the_watched_screen_shows_all_there_is(workcell):
 
         def heard(seen):
             workcell.telemetry.publish(Telemetry(module="incubator", values=values))
-            return bool(seen.measured) and seen.batch is not None and len(seen.modules) == 5
+            return bool(seen.measured) and seen.batch is not None and len(seen.modules) == len(MODULES)
 
         end_s = time.monotonic() + DEADLINE_S
         while not client.wait_seen(heard, 0.2):
@@ -123,10 +122,10 @@ def test_the_watched_screen_shows_all_there_is(workcell):
         workcell.prompt.publish(Prompt(batch_id="B1", prompt_id="p", question="Go on?", answers=["Yes"], open=True))
         assert client.wait_seen(lambda s: s.prompt and s.alarms and s.batch.state == "held", DEADLINE_S)
         console = Console(width=110, record=True, file=io.StringIO())
-        console.print(watch.screen(client.seen, scene.MODULES, watch.CellHistory(), time.monotonic()))
+        console.print(watch.screen(client.seen, MODULES, watch.CellHistory(), time.monotonic()))
         text = console.export_text()
         silent = Console(width=110, record=True, file=io.StringIO())
-        silent.print(watch.screen(client.seen, scene.MODULES, watch.CellHistory(), time.monotonic() + 9.0))
+        silent.print(watch.screen(client.seen, MODULES, watch.CellHistory(), time.monotonic() + 9.0))
     finally:
         client.close()
     for part in ("HELD", "line silent", "EXECUTE", "culture 36.9 °C", "a.b", "cool it", "Go on?", "64%"):

@@ -8,13 +8,12 @@ import subprocess
 from pathlib import Path
 
 import aiohttp
-import dashboard_scene as scene
 import domain_coordinator
 import pytest
 import yarl
 from aiohttp import web
 from browser import CHROMIUM, Browser
-from small_workcell import DEADLINE_S, NAMESPACE, SmallWorkcell
+from small_workcell import DEADLINE_S, MODULES, NAMESPACE, SmallWorkcell
 
 from mimedi_msgs.msg import Alarm, AlarmList, Measurement, ModuleState, Prompt, Telemetry
 from mimedi_nodes.commands.people import Place, registry
@@ -54,7 +53,7 @@ def staffed(tmp_path_factory):
 @pytest.fixture
 def workcell():
     made = SmallWorkcell()
-    for number, module in enumerate(scene.MODULES):
+    for number, module in enumerate(MODULES):
         made.state[module].publish(ModuleState(module=module, state=64 if number else 16, progress=0.5, step="at work"))
     made.publish_batch(phases_done=3, phases_total=46, phase_id="expansion.grow.expand", expected_remaining_h=87.4)
     made.alarms.publish(AlarmList(alarms=[ALARM]))
@@ -64,10 +63,10 @@ def workcell():
 
 @pytest.fixture
 def client(workcell):
-    made = WorkcellClient(NAMESPACE, scene.MODULES)
+    made = WorkcellClient(NAMESPACE, MODULES)
     made.listen_to_values()
     made.start()
-    assert made.wait_seen(lambda seen: seen.batch and seen.alarms and len(seen.modules) == 5, DEADLINE_S)
+    assert made.wait_seen(lambda seen: seen.batch and seen.alarms and len(seen.modules) == len(MODULES), DEADLINE_S)
     yield made
     made.close()
 
@@ -76,7 +75,7 @@ class Served:
     """The page, served on a port of its own."""
 
     def __init__(self, client, users, tls=None):
-        self._page = PageServer(client, scene.MODULES, Logins(users), secure=tls is not None)
+        self._page = PageServer(client, MODULES, Logins(users), secure=tls is not None)
         self._tls = tls
 
     async def __aenter__(self):
@@ -252,7 +251,7 @@ async def test_an_operator_works_with_the_page_in_a_browser(client, staffed, wor
         await browser.run(f"user.value = 'ben'; password.value = '{BEN}'; login.requestSubmit()")
         await browser.until("document.getElementById('state').textContent === 'RUNNING'", "batch")
         assert await browser.run("day.textContent + ' ' + cells.textContent") == "6.4 2.31 × 10⁹"
-        assert await browser.run("document.querySelectorAll('.tile').length") == 5
+        assert await browser.run("document.querySelectorAll('.tile').length") == len(MODULES)
         assert await browser.run("command_restart.disabled && !command_hold.disabled")
         assert "CO2 3.9 %" in await browser.run("alarms.textContent")
         for second in range(4):
