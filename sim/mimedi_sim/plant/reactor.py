@@ -101,6 +101,7 @@ class Reactor:
         self._time_s = time_s
         self._vector_seen_tu = 0.0
         self._still: StillContact | None = None
+        self._growth_per_h = 0.0
         self._contaminant = Contaminant(seed, vessel)
 
     def copy(self) -> Reactor:
@@ -153,11 +154,11 @@ class Reactor:
             return math.inf if self.climate.settled else self._next_on(STORE_EVERY_S)
         resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
         living = resting + biology.t_activated(row)
-        unsteady = living > 0.0 and abs(self.climate.liquid_c - self.set_points.temperature_c) > 0.05
+        unsteady = living > 0.0 and not self.climate.settled
         contact = row[INDEX["vector_tu"]] > 0.01 * living
         shearing = self.stirring_rpm >= biology.BEAD_SHEAR_RPM
         turbid = row[INDEX["cfu"]] > DENSE_PER_ML * row[VOLUME] * 1e-3
-        fast = unsteady or resting > 0.0 or shearing or turbid
+        fast = unsteady or resting >= 1.0 or shearing or turbid  # less than a cell is rounding
         return self._next_on(STORE_EVERY_S if fast else _CONTACT_S if contact else _HOUR_S)
 
     def _next_on(self, grid_s: float) -> float:
@@ -303,9 +304,17 @@ class Reactor:
         """Return the dissolved oxygen that the control reaches [mM]: its set point, or what transfer leaves."""
         if self.culture is None:
             return CONTROLLED_OXYGEN_MM
-        uptake = self.culture.oxygen_uptake_mmol_cell_h(self.culture.state.growth_per_h)
-        demand_mm_h = uptake * biology.t_activated(row) / (float(row[VOLUME]) * 1e-3) * 1e3
-        reached = OXYGEN_SATURATION_MM - demand_mm_h / self._transfer_per_h
+        state, half = self.culture.state, self._parameters.oxygen_half_mm
+        if state.oxygen_mm > 0.0:  # what growth would be with oxygen in plenty; without any, as it was last
+            self._growth_per_h = state.growth_per_h * (half + state.oxygen_mm) / state.oxygen_mm
+        cells_per_l = biology.t_activated(row) / (float(row[VOLUME]) * 1e-6)
+        floor = cells_per_l * self.culture.oxygen_uptake_mmol_cell_h(0.0)
+        growing = cells_per_l * self.culture.oxygen_uptake_mmol_cell_h(self._growth_per_h) - floor
+        # kLa (C* - C) = floor + growing C/(K + C): the positive root.
+        transfer = self._transfer_per_h
+        linear = transfer * (half - OXYGEN_SATURATION_MM) + floor + growing
+        constant = half * (floor - transfer * OXYGEN_SATURATION_MM)
+        reached = (math.sqrt(max(0.0, linear * linear - 4.0 * transfer * constant)) - linear) / (2.0 * transfer)
         return min(CONTROLLED_OXYGEN_MM, max(0.0, round(reached, 4)))
 
     def _conditions(self, row: FloatArray, ledger: Ledger) -> CultureConditions:
