@@ -73,6 +73,11 @@ STATIONS = (
     ),
     Station("vision_qc", 470, 300, 210, 110, (("viability", 0, "% viable", 100.0),)),
 )  # fmt: skip
+GUESTS = (
+    Station("contamination_watch", 740, 300, 240, 100),
+    Station("analytics", 1070, 452, 190, 100),
+)
+"""Modules that not every workcell has: drawn once they are heard of."""
 VESSELS = (
     Vessel("apheresis", 20, 96, "fluidics/apheresis_ul", 3e5),
     Vessel("buffer", 20, 196, "fluidics/buffer_ul", 6e6),
@@ -155,7 +160,7 @@ class Mimic(QtWidgets.QWidget):
         self._enclosure(painter)
         for line in LINES:
             self._line(painter, line)
-        for station in STATIONS:
+        for station in (*STATIONS, *(guest for guest in GUESTS if guest.name in self._states)):
             self._station(painter, station)
         for vessel in VESSELS:
             self._vessel(painter, vessel)

@@ -16,6 +16,7 @@ from .views import ModuleView
 SILENT_S = 5.0
 """Steady time [s] without a sign of life after which a module's state is stale; modules repeat it every second."""
 
+MOST_IN_A_ROW = 5
 _HELD = {ServiceState.PAUSING, ServiceState.PAUSED, ServiceState.HOLDING, ServiceState.HELD}
 _WORKING = frozenset(ServiceState) - {
     ServiceState.IDLE,
@@ -59,6 +60,10 @@ class ModuleTile(Panel):
         self._heard_s = -math.inf
         self._view: ModuleView | None = None
 
+    def compact(self, compact: bool) -> None:
+        """Leave out what the phase is doing, where modules stand in two rows; the tool tip has it."""
+        self.action.setVisible(not compact)
+
     def show_view(self, view: ModuleView, now_s: float) -> None:
         """Show a state heard at steady time `now_s` [s]."""
         self._heard_s, self._view = now_s, view
@@ -94,7 +99,7 @@ class ModuleTile(Panel):
 
 
 class ModulePanel(QtWidgets.QWidget):
-    """A row of modules in the order given; one that nobody named is added when it is heard of.
+    """Modules side by side in the order given; one that nobody named is added when it is heard of.
 
     Args:
         modules: names of the modules that should be there.
@@ -104,9 +109,9 @@ class ModulePanel(QtWidgets.QWidget):
     def __init__(self, modules: Sequence[str], now_s: Callable[[], float]) -> None:
         super().__init__()
         self._now_s = now_s
-        self._row = QtWidgets.QHBoxLayout(self)
-        self._row.setContentsMargins(0, 0, 0, 0)
-        self._row.setSpacing(8)
+        self._grid = QtWidgets.QGridLayout(self)
+        self._grid.setContentsMargins(0, 0, 0, 0)
+        self._grid.setSpacing(6)
         self.tiles: dict[str, ModuleTile] = {}
         for module in modules:
             self._add(module)
@@ -114,7 +119,13 @@ class ModulePanel(QtWidgets.QWidget):
 
     def _add(self, module: str) -> ModuleTile:
         tile = self.tiles[module] = ModuleTile(module)
-        self._row.addWidget(tile, 1)
+        # Side by side up to what a window of 1280 columns holds, then in two rows.
+        columns = len(self.tiles) if len(self.tiles) <= MOST_IN_A_ROW else math.ceil(len(self.tiles) / 2)
+        for number, each in enumerate(self.tiles.values()):
+            each.compact(columns < len(self.tiles))
+            self._grid.addWidget(each, number // columns, number % columns)
+        for column in range(self._grid.columnCount()):
+            self._grid.setColumnStretch(column, int(column < columns))
         return tile
 
     def show_module(self, view: ModuleView) -> None:

@@ -20,6 +20,7 @@ from mimedi_nodes.dashboard import boards, forecast, language, theme
 from mimedi_nodes.dashboard.alarm_board import FloodMeter
 from mimedi_nodes.dashboard.french import FRENCH
 from mimedi_nodes.dashboard.gantt import Timeline
+from mimedi_nodes.dashboard.overview import Overview
 from mimedi_nodes.dashboard.qt import QtCore, QtWidgets, Signal
 from mimedi_nodes.dashboard.run_history import history_of, plan_of
 from mimedi_nodes.dashboard.views import (
@@ -38,7 +39,7 @@ from mimedi_nodes.dashboard.views import (
     RequestKind,
     SpanView,
 )
-from mimedi_nodes.modules.registry import config_folder, manifests
+from mimedi_nodes.modules.registry import config_folder, manifests, module_table
 from mimedi_nodes.process.recipe_loader import load_recipe
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_nodes.records.batch_record import BatchRecord
@@ -193,8 +194,11 @@ def test_the_mimic_says_states_contents_and_what_is_stale(show):
     assert board.mimic.boxes["medium"] == "5.25 L"
     assert board.mimic.boxes["sorted"] == "9.8 mL"
     assert "not measured" in board.mimic.boxes["enclosure"]
+    assert "analytics" not in board.mimic.boxes
+    board.show_items([ModuleView("analytics", ServiceState.IDLE)])
     board.clock.now_s += 6.0
     board.grab()
+    assert board.mimic.boxes["analytics"] == "IDLE?"
     assert board.mimic.boxes["incubator"] == "EXECUTE?"
     board.show_items([ModuleView("enclosure", ServiceState.EXECUTE), ModuleView("incubator", ServiceState.HELD)])
     quantities = {"grade": 1.0, "particles_05_per_m3": 812.0, "doors_open": 1.0}
@@ -211,6 +215,17 @@ def test_a_vessel_that_nobody_weighs_has_no_content(show):
     board.show_items(scene.modules())
     board.grab()
     assert board.mimic.boxes["dose_bag"] == "–"
+
+
+def test_the_overview_of_every_module_of_the_site_fits_a_small_screen(application):
+    board = Overview(tuple(module_table()))
+    board.resize(1280, 800)
+    board.show()
+    board.show_items(scene.everything())
+    QtWidgets.QApplication.processEvents()
+    hint = board.minimumSizeHint()
+    assert (hint.width() <= 1280, hint.height() <= 800) == (True, True), hint
+    board.close()
 
 
 # --- batch ---
