@@ -7,9 +7,9 @@ import secrets
 import time
 from dataclasses import dataclass
 
+from ..process.accounts import LoginError, check_session
 from ..process.errors import WorkcellError
 from ..process.roles import ACTS
-from ..process.accounts import LoginError, check_session
 from ..process.users import UserRegistry
 
 
