@@ -71,6 +71,7 @@ without ROS, in seconds
                                        a signed maintenance mode
   ./workcell track movie.npz --out tracks.csv
                                        follow the cells of a movie (npz, video, folder of images)
+  ./workcell chip --width-um 375       resonance, throughput and cut files of an acoustic chip
   ./workcell view --out workcell.png   the robot model, off screen; without --out in a window
   ./workcell segment images.npz --out cells.csv --labels labels.npz
 
