@@ -96,7 +96,7 @@ def test_the_picture_shows_where_the_gantry_is(tmp_path):
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--joints", "gantry_y=2"], "from -0.76 to 0.76"),
+        (["--joints", "gantry_y=2"], "from -0.74 to 0.73"),
         (["--joints", "gantry_y"], "NAME=VALUE"),
         (["--cassettes", "moon"], "there are hatch"),
         (["--size", "big"], "1280x800"),
