@@ -9,6 +9,7 @@ percentile after the first frames, and then follows the pixels that no cell cove
 from __future__ import annotations
 
 import bisect
+import math
 from collections.abc import Sequence
 from typing import Any
 
@@ -25,6 +26,8 @@ PERCENTILE = 70.0
 # A slow cell looks like dirt until it has moved on: the guess from one frame serves first.
 _WARM_FRAMES = (15, 40, 100)
 _WARM_STRIDE = (1, 2, 4)
+# A lamp that varies by more than this (ln units) over at least so many first frames is followed frame by frame.
+_FLICKER, _FLICKER_FRAMES = 0.004, 5
 _FOLLOW_RATE = 0.03
 _CREEP = 4e-4
 _MAX_SHIFT_PX = 6.0
@@ -45,6 +48,8 @@ class Background:
         self._seen = 0
         self._reference: NDArray[np.float64] | None = None
         self._log: FloatImage | None = None
+        self._flickers = False
+        self._steady_light: float | None = None
         self.shift_px = 0.0
         self._rows: NDArray[np.int_] | None = None
         self._nuisance: NDArray[np.float64] = np.empty((0, 0))
@@ -59,8 +64,16 @@ class Background:
 
         With `settled` it only follows from then on. Without, the percentiles of later frames replace it as usual, and
         the first one is the median: of few frames the high percentile would keep the bright fringes of passing cells.
+        A lamp that flickers shows beyond the walls, in these frames or later; frames are then brought to one light.
         """
+        self._flickers, self._steady_light = False, None
         logs = [self._logarithm(f) for f in frames]
+        light = [self._light(log) for log in logs]
+        if len(logs) >= _FLICKER_FRAMES:
+            self._steady_light = float(np.mean(light))
+            if float(np.std(light)) > _FLICKER:
+                self._flickers = True
+                logs = [cv2.subtract(log, level) for log, level in zip(logs, light, strict=True)]
         self._settle(logs, PERCENTILE if settled else 50.0)
         self._seen = max(self._seen, (_WARM_FRAMES[-1] if settled else _WARM_FRAMES[0]) + 1)
         self._warm = [] if settled else logs
@@ -91,8 +104,31 @@ class Background:
 
     def _logarithm(self, frame: NDArray[Any]) -> FloatImage:
         if frame.dtype == np.uint8:
-            return cv2.LUT(frame, self._log_table)
-        return cv2.log(np.maximum(frame.astype(np.float32), 0.5))
+            log = cv2.LUT(frame, self._log_table)
+        else:
+            log = cv2.log(np.maximum(frame.astype(np.float32), 0.5))
+        if self._steady_light is None and not self._flickers:
+            return log
+        light = self._light(log)
+        if not self._flickers and abs(light - (self._steady_light or 0.0)) > 3.0 * _FLICKER:
+            self._begin_to_follow_light()
+        return cv2.subtract(log, light) if self._flickers else log
+
+    def _begin_to_follow_light(self) -> None:
+        """The lamp was steady and is no more: what was learnt is brought to the light that later frames get."""
+        assert self._steady_light is not None
+        self._flickers = True
+        if self._level is not None:
+            self._level = cv2.subtract(self._level, self._steady_light)
+            self._reference = self._level.mean(axis=1, dtype=np.float64)
+        self._warm = [cv2.subtract(log, self._steady_light) for log in self._warm]
+
+    def _light(self, log: FloatImage) -> float:
+        """Mean of an image's logarithm beyond both walls, where no cell comes; 0 where the picture ends before."""
+        above, below = max(0, math.floor(self._walls[0]) - 1), math.ceil(self._walls[1]) + 2
+        if above < 2 or log.shape[0] - below < 2:
+            return 0.0
+        return float(0.5 * (log[:above].mean() + log[below:].mean()))
 
     def _warm_up(self, log: FloatImage) -> None:
         stage = bisect.bisect_left(_WARM_FRAMES, self._seen)

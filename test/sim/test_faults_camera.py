@@ -106,6 +106,14 @@ def test_a_flickering_lamp_jumps_by_its_standard_deviation() -> None:
     assert all(np.array_equal(a, b) for a, b in zip(frames, again, strict=True))
 
 
+@pytest.mark.parametrize("amplitude", [0.02, 0.10])
+def test_a_flickering_lamp_does_not_count_light_as_cells(amplitude: float) -> None:
+    found = inspect("camera_led_flicker", amplitude=amplitude)
+    assert found.state == ServiceState.COMPLETED
+    assert found.result["concentration_per_ml"] == pytest.approx(PER_ML, rel=0.25)
+    assert found.result["viability"] == pytest.approx(0.9, abs=0.06)
+
+
 def test_the_document_is_made_from_the_catalogue() -> None:
     """`python -m mimedi_sim.plant.fault_docs > docs/faults.md` makes it anew."""
     path = Path(__file__).parents[2] / "docs" / "faults.md"

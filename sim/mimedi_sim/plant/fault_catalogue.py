@@ -132,7 +132,7 @@ CAMERA: Mapping[str, FaultKind] = {
     "camera_led_flicker": FaultKind(
         "camera", "the light of each exposure varies by a relative standard deviation",
         "the mean brightness jumps from frame to frame",
-        "the inspection goes on; the background that it has learnt does not fit, edges of the light count as cells",
+        "the inspection goes on: frames are brought to one light by what lies beyond the channel's walls",
         {"amplitude": Parameter(0.02, "1", 0.0, 0.5)}),
 }
 
