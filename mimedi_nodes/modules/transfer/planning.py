@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Ways between poses: straight, jerk-limited, checked for collisions before anything moves.
 
-Trajectories: Berscheid & Kröger 2021, Jerk-limited real-time trajectory generation (ruckig), synchronised by phase so
-that the way stays straight. The controller drives its own trapezoid over the same line at the trajectory's peak speed.
+Trajectories: Berscheid & Kröger 2021, Jerk-limited real-time trajectory generation (ruckig), for the way along the
+line: it stays straight, and the axis that is nearest to a limit sets the pace. The controller drives its own trapezoid
+over the same line at the trajectory's peak speed.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from ruckig import InputParameter, Result, Ruckig, Synchronization, Trajectory
+from ruckig import InputParameter, Result, Ruckig, Trajectory
 
 from ...process.errors import WorkcellError
 from .kinematics import Kinematics, Pose
@@ -54,8 +55,10 @@ class Move:
 
     def at(self, time_s: float) -> tuple[Array, Array, Array]:
         """Return positions, velocities and accelerations [m, rad] at a time [s]."""
-        position, velocity, acceleration = self.trajectory.at_time(time_s)
-        return np.array(position), np.array(velocity), np.array(acceleration)
+        (share,), (rate,), (change,) = self.trajectory.at_time(time_s)
+        start = self.start.as_array()
+        way = self.end.as_array() - start
+        return start + share * way, rate * way, change * way
 
     @property
     def feed_mm_min(self) -> float:
@@ -73,14 +76,18 @@ def plan(start: Pose, end: Pose, kinematics: Kinematics, speed_factor: float = 1
     for name, pose in (("start", start), ("end", end)):
         if not kinematics.is_within(pose):
             raise PathError(f"the {name} {pose} lies beyond the limits of the joints")
-    given = InputParameter(4)
-    given.current_position, given.target_position = list(start.as_array()), list(end.as_array())
-    given.max_velocity = list(kinematics.speed * speed_factor)
-    given.max_acceleration = list(ACCELERATION * speed_factor)
-    given.max_jerk = list(JERK)
-    given.synchronization = Synchronization.Phase
-    trajectory = Trajectory(4)
-    result = Ruckig(4).calculate(given, trajectory)
+    way = np.abs(end.as_array() - start.as_array())
+    moves = way > 1e-9
+    given = InputParameter(1)
+    given.current_position, given.target_position = [0.0], [1.0 if moves.any() else 0.0]
+
+    def most(limit: Array) -> list[float]:
+        return [float(np.min(limit[moves] / way[moves])) if moves.any() else 1.0]
+
+    given.max_velocity = most(kinematics.speed * speed_factor)
+    given.max_acceleration, given.max_jerk = most(ACCELERATION * speed_factor), most(JERK)
+    trajectory = Trajectory(1)
+    result = Ruckig(1).calculate(given, trajectory)
     if result != Result.Working:
         raise PathError(f"no trajectory from {start} to {end}: {result.name}")
     return Move(start, end, trajectory)
