@@ -2,7 +2,7 @@
 """The inner loops of the overlap fit and of the blob features in C, compiled once per machine that has a compiler.
 
 Without a compiler, or with MIMEDI_NO_KERNEL set, callers use their NumPy or OpenCV version of the same. The library is
-kept in the user's cache, named by the hash of its source, so that it is never older than this file.
+kept in the user's cache, named by the hash of its source, so that it is never older than the files in kernel_source.
 """
 
 from __future__ import annotations
@@ -18,13 +18,11 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from mimedi_nodes.vision.kernel_blobs import BLOB_SOURCE
-from mimedi_nodes.vision.kernel_fit import FIT_SOURCE
-from mimedi_nodes.vision.kernel_links import LINK_SOURCE
-from mimedi_nodes.vision.kernel_overlaps import OVERLAP_SOURCE
-from mimedi_nodes.vision.kernel_solve import SOLVE_SOURCE
-
-SOURCE = BLOB_SOURCE + FIT_SOURCE + OVERLAP_SOURCE + SOLVE_SOURCE + LINK_SOURCE
+SOURCE = "\n".join(
+    (Path(__file__).parent / "kernel_source" / f"{part}.c").read_text(encoding="utf-8")
+    for part in ("blobs", "fit", "overlaps", "solve", "links")
+)
+"""One translation unit; each part uses what stands before it."""
 
 # Arguments (i: int, p: pointer, d: double) and result of each function of the source.
 _SIGNATURES: dict[str, tuple[str, Any]] = {

@@ -20,7 +20,7 @@ _SLACK = 64
 
 
 class _Frame(ctypes.Structure):
-    """`frame` of kernel_solve.py."""
+    """`frame` of kernel_source/solve.c."""
 
     _fields_ = [
         *((name, ctypes.c_int) for name in ("channels", "h", "w", "size", "stride", "room", "most")),

@@ -151,11 +151,12 @@ def test_what_the_code_imports_is_declared():
     declared = dependencies(ROOT / "package.xml")
     told = (ROOT / "docs" / "ros_host.md").read_text(encoding="utf-8")
     own = {"mimedi_nodes", "mimedi_sim"}
+    pip_names = {"ruamel": "ruamel.yaml", "mcap_ros2": "mcap-ros2-support", "foxglove": "foxglove-sdk"}
     by_hand = {"PyQt5": "python_qt_binding", "python_qt_binding": "python_qt_binding"}
     for path in [*(ROOT / "mimedi_nodes").rglob("*.py"), *(ROOT / "sim").rglob("*.py")]:
         for name in imported(path) - own - set(sys.stdlib_module_names):
             key = keys.get(name) or by_hand.get(name) or name
-            pip_name = {"ruamel": "ruamel.yaml", "mcap_ros2": "mcap-ros2-support"}.get(name, name)
+            pip_name = pip_names.get(name, name)
             assert key in declared or f"`{pip_name}`" in told, (
                 f"{path.relative_to(ROOT)} imports {name}: declare it in package.xml, or in docs/ros_host.md"
             )

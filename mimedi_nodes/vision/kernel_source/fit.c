@@ -1,7 +1,6 @@
-# SPDX-License-Identifier: Apache-2.0
-"""C source of the overlap fit: what `appearance.py` does with NumPy, cell by cell on vectors of eight pixels."""
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The overlap fit: what `appearance.py` does with NumPy, cell by cell on vectors of eight pixels. */
 
-FIT_SOURCE = r"""
 typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
 
 static double clamp(double v, double lo, double hi) { return v < lo ? lo : (v > hi ? hi : v); }
@@ -209,4 +208,3 @@ int remember_cells(int n, int channels, int size, int stride, int h, int w, floa
     }
     return count;
 }
-"""

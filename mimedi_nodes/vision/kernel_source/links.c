@@ -1,7 +1,6 @@
-# SPDX-License-Identifier: Apache-2.0
-"""C source of the links: what `linker.py` does with NumPy and SciPy, without a call per step."""
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The links: what `linker.py` does with NumPy and SciPy, without a call per step. */
 
-LINK_SOURCE = r"""
 /* The rows of the tables in detections.py and linker.py, field by field. */
 typedef struct {
     double x, y, blob_px, diameter_px, area_px2, deformation, aspect, contrast, sharpness;
@@ -200,4 +199,3 @@ double flow_learn(int n, const double *y, const double *speed, double top, doubl
     }
     return result;
 }
-"""

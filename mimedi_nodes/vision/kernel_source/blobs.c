@@ -1,7 +1,6 @@
-# SPDX-License-Identifier: Apache-2.0
-"""C source of the blob features: what `detector.py` and `sizing.py` do with OpenCV, without a call per step."""
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The blob features: what `detector.py` and `sizing.py` do with OpenCV, without a call per step. */
 
-BLOB_SOURCE = r"""
 #include <math.h>
 #include <stdint.h>
 #include <stdlib.h>
@@ -322,4 +321,3 @@ void size_blobs(int n, const int *row, const double *table, const float *image, 
         size[0] = o[2] * (1 - 2 * boundary * share[0]); size[1] = rise / o[0] / way;
     }
 }
-"""

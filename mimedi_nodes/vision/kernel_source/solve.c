@@ -1,7 +1,6 @@
-# SPDX-License-Identifier: Apache-2.0
-"""C source of the overlap solver: what `overlaps.py` does step by step, and what cells look like learnt on the way."""
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The overlap solver: what `overlaps.py` does step by step, and what cells look like learnt on the way. */
 
-SOLVE_SOURCE = r"""
 /* What `overlaps.py` and `appearance.py` hand over: images of one frame, patches, what is typical, scratch. */
 typedef struct {
     int channels, h, w, size, stride, room, most;
@@ -244,4 +243,3 @@ void one_or_two(const frame *f, int *reach, double x, double y, double ax, doubl
     }
     for (int k = 0; k < 2; ++k) { out[3 * k] = c.x[k]; out[3 * k + 1] = c.y[k]; out[3 * k + 2] = c.a[k]; }
 }
-"""

@@ -1,7 +1,6 @@
-# SPDX-License-Identifier: Apache-2.0
-"""C source of what `overlaps.py` looks for inside overlaps with OpenCV: peaks of depth, and dark remains."""
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What `overlaps.py` looks for inside overlaps with OpenCV: peaks of depth, and dark remains. */
 
-OVERLAP_SOURCE = r"""
 /* Gaussian of 2 * reach + 1 taps, sum 1. */
 static void gaussian(double sigma, int reach, float *taps)
 {
@@ -206,4 +205,3 @@ static int dark_remains(int n, const int *box, const int *label, const short *la
     }
     return count;
 }
-"""
