@@ -91,6 +91,21 @@ def new_batch_id(recipe: str) -> str:
     return f"{recipe}-{time.strftime('%Y%m%d-%H%M%S')}"
 
 
+def add_campaign_options(parser: argparse.ArgumentParser) -> None:
+    """Add the options of a campaign to those of `simulate`."""
+    many = parser.add_argument_group("many batches")
+    many.add_argument("-n", "--number", type=int, metavar="N", help="simulate N batches, seeds SEED … SEED+N-1")
+    many.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1); same results")
+    many.add_argument("--donors", choices=DONORS, help="donor of each batch (default healthy)")
+    many.add_argument(
+        "--harvest", choices=("day10", "target"),
+        help="day10: every batch is harvested on day 10, to compare with PHYSICS §12 (default for nominal and healthy "
+        "donors); target: the recipe's own rule",
+    )
+    many.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another recipe parameter")
+    many.add_argument("--out", type=Path, metavar="FOLDER", help="report folder (default runs/population-…)")
+
+
 def batch_of(options: argparse.Namespace, recipe: str) -> Batch:
     """Return the batch that the options describe; autologous where no donor is named."""
     return Batch(

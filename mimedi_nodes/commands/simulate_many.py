@@ -19,7 +19,7 @@ from rich.table import Table
 from ..modules.registry import manifests
 from ..process.recipe_approval import Approvals
 from ..process.recipe_loader import load_recipe
-from .batch_options import DONORS, batch_of, recipe_path, script_of
+from .batch_options import batch_of, recipe_path, script_of
 
 DAY_10 = {"not_before_day": 10.0, "latest_day": 10.0}
 """Every batch is harvested on day 10, as those of PHYSICS §12 (PROCESS step 11)."""
@@ -27,21 +27,6 @@ DAY_10 = {"not_before_day": 10.0, "latest_day": 10.0}
 
 _WIDTH = 156
 """Columns that the table of distributions needs; a narrower terminal wraps it."""
-
-
-def add_options(parser: argparse.ArgumentParser) -> None:
-    """Add the options of a campaign to those of `simulate`."""
-    many = parser.add_argument_group("many batches")
-    many.add_argument("-n", "--number", type=int, metavar="N", help="simulate N batches, seeds SEED … SEED+N-1")
-    many.add_argument("--jobs", type=int, default=1, metavar="J", help="processes (default 1); same results")
-    many.add_argument("--donors", choices=DONORS, help="donor of each batch (default healthy)")
-    many.add_argument(
-        "--harvest", choices=("day10", "target"),
-        help="day10: every batch is harvested on day 10, to compare with PHYSICS §12 (default for nominal and healthy "
-        "donors); target: the recipe's own rule",
-    )
-    many.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="another recipe parameter")
-    many.add_argument("--out", type=Path, metavar="FOLDER", help="report folder (default runs/population-…)")
 
 
 def parameters_of(settings: Sequence[str]) -> dict[str, float]:
