@@ -26,6 +26,7 @@ from mimedi_nodes.commands.report import main as report_command
 from mimedi_nodes.commands.verify import main as verify_command
 from mimedi_nodes.nodes import desk, qos
 from mimedi_nodes.records.outbox import Outbox
+from mimedi_nodes.records.pdf import lacking
 from mimedi_nodes.records.summary import read_events
 
 pytestmark = pytest.mark.ros
@@ -357,8 +358,9 @@ def test_a_later_review_keeps_the_earlier_files(bench: Bench, recorder: Recorder
     assert json.loads((folder / "summary_1.json").read_text()) == json.loads(first)
     assert json.loads((folder / "summary.json").read_text()) == json.loads(second) != json.loads(first)
     report = recorder.verify("B1")
-    assert (report.verdict, report.attachments) == ("intact", 6)
-    for name in ("report.pdf", "report_1.pdf"):
+    pages = () if lacking() else ("report.pdf", "report_1.pdf")  # a host without Pango makes none
+    assert (report.verdict, report.attachments) == ("intact", 4 + len(pages))
+    for name in pages:
         assert (folder / name).read_bytes().startswith(b"%PDF")
 
 

@@ -26,10 +26,12 @@ from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.facts import gather_facts
 from mimedi_nodes.records.heads import Signer
-from mimedi_nodes.records.pdf import render_pdf
+from mimedi_nodes.records.pdf import lacking, render_pdf
 from mimedi_nodes.records.report import render_report
 from mimedi_nodes.records.review import criterion_text, number_text, review
 from mimedi_nodes.records.summary import canonical_hash, canonical_rows, summarize, write_summary
+
+needs_pages = pytest.mark.skipif(bool(lacking()), reason=lacking())
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +244,7 @@ def test_report_of_the_nominal_batch(events: list[RecordEvent], signer: Signer) 
     assert "<h2>Why</h2>" not in html
 
 
+@needs_pages
 def test_the_report_is_a_pdf_whose_first_page_is_the_summary(events: list[RecordEvent]) -> None:
     data = render_pdf(render_report(review(events, specification(), evaluate_plainly), None))
     pages = PdfReader(io.BytesIO(data)).pages
@@ -252,6 +255,7 @@ def test_the_report_is_a_pdf_whose_first_page_is_the_summary(events: list[Record
     assert f"page 1 of {len(pages)}" in first
 
 
+@needs_pages
 def test_a_pdf_fetches_nothing(events: list[RecordEvent], caplog: pytest.LogCaptureFixture) -> None:
     assert render_pdf('<p>x</p><img src="file:///etc/hostname"><img src="http://127.0.0.1:9/x.png">').startswith(b"%PDF")
     assert len([record for record in caplog.records if "Failed to load image" in record.getMessage()]) == 2
