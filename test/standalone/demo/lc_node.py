@@ -5,6 +5,7 @@ import sys
 
 import rclpy
 from rclpy.executors import ExternalShutdownException
+from rclpy.impl.implementation_singleton import rclpy_implementation
 from rclpy.lifecycle import LifecycleNode, TransitionCallbackReturn
 from std_msgs.msg import String
 
@@ -45,6 +46,10 @@ def main():
         rclpy.spin(node)
     except (KeyboardInterrupt, ExternalShutdownException):
         pass
+    except rclpy_implementation.RCLError:
+        # Told to end while it answered a request: the answer cannot be sent any more.
+        if rclpy.ok():
+            raise
     finally:
         rclpy.try_shutdown()
 

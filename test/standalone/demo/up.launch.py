@@ -54,6 +54,14 @@ def generate_launch_description():
                     entities=[LogInfo(msg='now inactive'), change(Transition.TRANSITION_ACTIVATE)],
                 )
             ),
+            RegisterEventHandler(
+                OnStateTransition(
+                    target_lifecycle_node=node,
+                    start_state='activating',
+                    goal_state='active',
+                    entities=[LogInfo(msg='now active')],
+                )
+            ),
         ],
         condition=IfCondition(LaunchConfiguration('auto')),
     )
