@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -26,15 +25,12 @@ def duration_s(text: str) -> float:
 
 def speed_of(text: str) -> float:
     """Return a speed: inf for max, else a factor above 0; raises Wrong."""
-    if text == "max":
-        return math.inf
+    from mimedi_sim.clock import parse_speed
+
     try:
-        factor = float(text)
-    except ValueError:
-        factor = math.nan
-    if not 0.0 < factor < math.inf:
-        raise Wrong(f"speed is {text!r}; allowed: max, or a factor above 0 such as 1 or 3600")
-    return factor
+        return parse_speed(text)
+    except ValueError as error:
+        raise Wrong(str(error)) from None
 
 
 def parameters_of(words: Sequence[str]) -> dict[str, float | str]:

@@ -24,7 +24,7 @@ from std_srvs.srv import SetBool
 
 from mimedi_msgs.msg import GroundTruth, TimeGrant, TimeRequest
 from mimedi_msgs.srv import InjectFault, OrderTests, SetClock, SubmitLabRecord
-from mimedi_sim.clock import PLANT, Grant, TimeKeeper, token
+from mimedi_sim.clock import PLANT, Grant, TimeKeeper, parse_speed, token
 from mimedi_sim.laboratory import LaboratoryError, SignedRecord
 from mimedi_sim.models.donors import donor
 from mimedi_sim.plant.faults import FaultError
@@ -56,19 +56,6 @@ CLOCK_PERIOD_S = 0.02
 FRAME_PATIENCE_S = 1.0
 """Steady time [s] after which an image that nobody took counts as lost on the way."""
 RESEND_S = 1.0
-
-
-def parse_speed(text: str) -> float:
-    """Return a speed: inf for "max", else a positive factor; raises ValueError saying what is allowed."""
-    if text == "max":
-        return math.inf
-    try:
-        factor = float(text)
-    except ValueError:
-        factor = math.nan
-    if not 0.0 < factor < math.inf:
-        raise ValueError(f"speed is {text!r}; allowed: max, or a factor above 0 such as 1 or 3600")
-    return factor
 
 
 class PlantNode(Node):

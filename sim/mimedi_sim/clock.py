@@ -26,6 +26,19 @@ SLICE_S = 0.5
 """Steady time [s] between grants while time is bound to the wall clock and nobody wants to wake."""
 
 
+def parse_speed(text: str) -> float:
+    """Return a speed: inf for "max", else a positive factor; raises ValueError saying what is allowed."""
+    if text == "max":
+        return math.inf
+    try:
+        factor = float(text)
+    except ValueError:
+        factor = math.nan
+    if not 0.0 < factor < math.inf:
+        raise ValueError(f"speed is {text!r}; allowed: max, or a factor above 0 such as 1 or 3600")
+    return factor
+
+
 @dataclass(frozen=True)
 class Grant:
     """One step of time: its number (from 1) and the process time [s] that is granted."""
