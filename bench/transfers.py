@@ -15,10 +15,11 @@ import sys
 import time
 from itertools import pairwise
 
+from mimedi_nodes.modules.transfer.collision import CollisionChecker
+from mimedi_nodes.modules.transfer.frames import RobotFrames
 from mimedi_nodes.modules.transfer.kinematics import Kinematics, Pose
 from mimedi_nodes.modules.transfer.motion import GRIP_HEIGHT_M, TRAVEL_Z_MM, approach
-from mimedi_nodes.modules.transfer.planning import CollisionChecker, PathError, dock_plate, plan, transfer_way
-from mimedi_nodes.modules.transfer.workcell_model import WorkcellModel
+from mimedi_nodes.modules.transfer.planning import PathError, dock_plate, plan, transfer_way
 
 
 def main() -> int:
@@ -27,7 +28,7 @@ def main() -> int:
     parser.add_argument("--moves", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=1)
     options = parser.parse_args()
-    kinematics, chance = Kinematics(WorkcellModel()), random.Random(options.seed)
+    kinematics, chance = Kinematics(RobotFrames()), random.Random(options.seed)
     docks, begun, way_m, moving_s, segments = kinematics.model.docks, time.process_time(), 0.0, 0.0, 0
     for number in range(options.moves):
         source, destination = chance.sample(docks, 2)

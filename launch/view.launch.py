@@ -13,7 +13,7 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from mimedi_nodes.modules.transfer.workcell_model import robot_description
+from mimedi_nodes.modules.transfer.description import robot_description
 
 SHARE = Path(__file__).resolve().parents[1]
 REMAPPINGS = [("/tf", "tf"), ("/tf_static", "tf_static"), ("/clock", "clock")]

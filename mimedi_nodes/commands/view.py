@@ -61,7 +61,8 @@ def _size(text: str) -> tuple[int, int]:
 
 
 def _model(cassettes: str, joints: str) -> WorkcellModel:
-    from ..modules.transfer.workcell_model import RobotModelError, WorkcellModel
+    from ..modules.transfer.description import RobotModelError
+    from ..modules.transfer.workcell_model import WorkcellModel
 
     docks = WorkcellModel().docks
     chosen = list(docks) if cassettes == "all" else [name for name in cassettes.split(",") if name]

@@ -15,8 +15,8 @@ from sensor_msgs.msg import JointState
 from std_msgs.msg import String
 from tf2_msgs.msg import TFMessage
 
+from ..modules.transfer.description import robot_description
 from ..modules.transfer.frames import Frames, Transform
-from ..modules.transfer.workcell_model import robot_description
 from . import qos
 from .parameters import Parameter, declare
 from .running import run_node

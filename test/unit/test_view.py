@@ -14,13 +14,9 @@ from hypothesis import strategies as st
 from transforms3d.quaternions import quat2mat
 
 from mimedi_nodes.commands.view import main
+from mimedi_nodes.modules.transfer.description import RobotModelError, robot_description
 from mimedi_nodes.modules.transfer.frames import Frames
-from mimedi_nodes.modules.transfer.workcell_model import (
-    MIMICS,
-    RobotModelError,
-    WorkcellModel,
-    robot_description,
-)
+from mimedi_nodes.modules.transfer.workcell_model import MIMICS, WorkcellModel
 
 ROOT = Path(__file__).resolve().parents[2]
 

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Transfer of cassettes between docks by the gantry, with their labels read at both ends.
 
-MuJoCo, ruckig and OpenCV are imported with the phases; the robot model is read when a phase first plans.
+ruckig and OpenCV are imported with the phases; MuJoCo only when a way has to be checked that nobody has checked before.
 """
 
 from ..module import Actuator, Module, Phase, Safe

@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The frames of a robot model as transforms from parent to child: what TF carries. Without ROS."""
+"""The frames of a robot model: transforms from parent to child, as TF has them, and poses in the world; no ROS."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from xml.etree import ElementTree
 
 import numpy as np
-from numpy.typing import NDArray
 from transforms3d.axangles import axangle2mat
 from transforms3d.euler import euler2mat
 from transforms3d.quaternions import mat2quat
 
-Array = NDArray[np.float64]
+from .description import DOCK_PREFIX, Array, RobotModelError, robot_description
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,26 @@ class _Joint:
     origin: Array
     axis: Array
     mimic: tuple[str, float, float] | None
+
+
+@dataclass(frozen=True)
+class JointLimit:
+    """Range [m or rad] and greatest speed [m/s or rad/s] of a joint."""
+
+    lower: float
+    upper: float
+    velocity: float
+
+
+def limits_of(urdf: str) -> dict[str, JointLimit]:
+    """Return the limits of every joint that has some, by name."""
+    found = {}
+    for joint in ElementTree.fromstring(urdf).iter("joint"):
+        limit = joint.find("limit")
+        if limit is not None:
+            values = {key: float(text) for key, text in limit.attrib.items()}
+            found[joint.attrib["name"]] = JointLimit(values["lower"], values["upper"], values["velocity"])
+    return found
 
 
 class Frames:
@@ -65,17 +85,85 @@ class Frames:
         for joint in self._joints:
             if joint.kind == "fixed":
                 continue
-            value = positions.get(joint.name, 0.0)
-            if joint.mimic is not None:
-                leader, factor, offset = joint.mimic
-                value = factor * positions.get(leader, 0.0) + offset
-            motion = np.eye(4)
-            if joint.kind == "prismatic":
-                motion[:3, 3] = value * joint.axis
-            else:
-                motion[:3, :3] = axangle2mat(joint.axis, value, is_normalized=True)
-            found.append(_transform(joint, joint.origin @ motion))
+            found.append(_transform(joint, _moved(joint, positions)))
         return found
+
+    def pose(self, link: str, positions: Mapping[str, float]) -> Array:
+        """Return the pose (4, 4) of a link in the root's frame, at joint positions [m or rad]; 0 for those not named.
+
+        Raises:
+            KeyError: there is no such link.
+        """
+        if link != self._root and link not in self._above:
+            raise KeyError(link)
+        found = np.eye(4)
+        while (joint := self._above.get(link)) is not None:
+            found = _moved(joint, positions) @ found
+            link = joint.parent
+        return found
+
+    @cached_property
+    def _above(self) -> dict[str, _Joint]:
+        return {joint.child: joint for joint in self._joints}
+
+    @cached_property
+    def _root(self) -> str:
+        return next(joint.parent for joint in self._joints if joint.parent not in self._above)
+
+    @property
+    def links(self) -> tuple[str, ...]:
+        """Names of all links."""
+        return (self._root, *self._above)
+
+
+class RobotFrames:
+    """The workcell's links with the gantry at some position, from the URDF alone: what kinematics need."""
+
+    def __init__(self) -> None:
+        self._frames = Frames(robot_description())
+        self._positions: dict[str, float] = {}
+        self.limits = limits_of(robot_description())
+        """Limits of every moving joint by name."""
+
+    @cached_property
+    def docks(self) -> tuple[str, ...]:
+        """Names of the cassette docks."""
+        own = (link.removeprefix(DOCK_PREFIX) for link in self._frames.links if link.startswith(DOCK_PREFIX))
+        return tuple(name for name in own if not name.endswith("_plate"))
+
+    def set_joints(self, positions: Mapping[str, float]) -> None:
+        """Move joints to positions [m or rad], those that follow with them; raises RobotModelError for no joint."""
+        unknown = sorted(set(positions) - set(self._frames.movable))
+        if unknown:
+            raise RobotModelError(
+                f"the robot model has no joint {', '.join(unknown)} to set; there are "
+                f"{', '.join(sorted(self._frames.movable))}"
+            )
+        self._positions.update(positions)
+
+    def pose(self, link: str) -> Array:
+        """Return the pose (4, 4) of a link in workcell_base; raises RobotModelError for no link."""
+        try:
+            return self._frames.pose(link, self._positions)
+        except KeyError as error:
+            raise RobotModelError(f"the robot model has no link {link!r}") from error
+
+
+def _moved(joint: _Joint, positions: Mapping[str, float]) -> Array:
+    """Return the pose of a joint's child in its parent."""
+    if joint.kind == "fixed":
+        return joint.origin
+    value = positions.get(joint.name, 0.0)
+    if joint.mimic is not None:
+        leader, factor, offset = joint.mimic
+        value = factor * positions.get(leader, 0.0) + offset
+    motion = np.eye(4)
+    if joint.kind == "prismatic":
+        motion[:3, 3] = value * joint.axis
+    else:
+        motion[:3, :3] = axangle2mat(joint.axis, value, is_normalized=True)
+    moved: Array = joint.origin @ motion
+    return moved
 
 
 def _read(element: ElementTree.Element) -> _Joint:

@@ -16,7 +16,7 @@ from transforms3d.affines import compose
 from transforms3d.axangles import mat2axangle
 
 from ...process.errors import WorkcellError
-from .workcell_model import Array
+from .description import Array
 
 LEAST_POINTS = 8
 MOST_RESIDUAL_PX = 1.0

@@ -12,9 +12,9 @@ from ...instruments.gantry import Gantry
 from ...instruments.link import Link
 from ..camera import Camera
 from ..site import Site
+from .frames import RobotFrames
 from .hand_eye import HandEye, LabelOptics
 from .kinematics import Kinematics
-from .workcell_model import WorkcellModel
 
 LINE, CAMERA = "gantry", "label_camera"
 
@@ -37,7 +37,7 @@ class TransferInstruments:
     @cached_property
     def kinematics(self) -> Kinematics:
         """Kinematics of the robot model, read when first used."""
-        return Kinematics(WorkcellModel())
+        return Kinematics(RobotFrames())
 
     async def connect(self) -> None:
         """Open the line and identify the controller; moves nothing."""

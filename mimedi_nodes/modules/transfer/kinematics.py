@@ -8,11 +8,14 @@ axis Z is the tool's way: twice the joint's, since its second slide follows the 
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
-from .workcell_model import DOCK_PREFIX, TOOL, Array, RobotModelError, WorkcellModel
+from .description import DOCK_PREFIX, TOOL, Array, RobotModelError
+from .frames import JointLimit
 
 AXES = ("gantry_x", "gantry_y", "gantry_z")
 TELESCOPE = 2.0
@@ -53,10 +56,32 @@ class Pose:
         return Pose(1e3 * x, 1e3 * y, 1e3 * z, wrist)
 
 
+class Posed(Protocol):
+    """A robot model whose joints can be set: `RobotFrames`, or MuJoCo's `WorkcellModel`."""
+
+    @property
+    def limits(self) -> Mapping[str, JointLimit]:
+        """Limits of every moving joint by name."""
+        ...
+
+    @property
+    def docks(self) -> tuple[str, ...]:
+        """Names of the cassette docks."""
+        ...
+
+    def set_joints(self, positions: Mapping[str, float]) -> None:
+        """Move joints to positions [m or rad]."""
+        ...
+
+    def pose(self, link: str) -> Array:
+        """Return the pose (4, 4) of a link in workcell_base."""
+        ...
+
+
 class Kinematics:
     """Kinematics of one model; the model is moved by asking."""
 
-    def __init__(self, model: WorkcellModel) -> None:
+    def __init__(self, model: Posed) -> None:
         self.model = model
         self._upper = np.array([model.limits[axis].upper for axis in AXES])
         span = np.array([model.limits[axis].upper - model.limits[axis].lower for axis in AXES])

@@ -11,12 +11,13 @@ import numpy as np
 
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError, PhaseHold
+from .checked_ways import Surroundings, known_ways
 from .codes import TransferCode
+from .description import RobotModelError
 from .instruments import TransferInstruments
 from .kinematics import Pose
-from .planning import CollisionChecker, Move, PathError, plan, turning
+from .planning import Move, PathError, plan, turning
 from .scanning import SeenCode, find_codes
-from .workcell_model import RobotModelError
 
 TRAVEL_Z_MM = -5.0
 """Height of travel: clear of the home switches."""
@@ -58,13 +59,10 @@ def planned(
     cassettes: Iterable[str], may_touch: Iterable[str] = (),
 ) -> list[Move]:
     """Return the moves through poses, each checked over its whole way; raises PhaseError before anything moves."""
-    checker = CollisionChecker(cassettes, carried=carried, may_touch=may_touch)
-    moves = []
+    around = Surroundings(frozenset(cassettes), carried, frozenset(may_touch))
     try:
-        for start, end in pairwise(poses):
-            move = plan(start, end, instruments.kinematics, speed_factor)
-            checker.check(move)
-            moves.append(move)
+        moves = [plan(start, end, instruments.kinematics, speed_factor) for start, end in pairwise(poses)]
+        known_ways().check(moves, around)
     except (PathError, RobotModelError) as error:
         raise PhaseError(TransferCode.PATH, str(error)) from error
     return moves

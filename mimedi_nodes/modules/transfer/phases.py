@@ -9,6 +9,7 @@ from typing import Any
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError, PhaseHold
 from .codes import TransferCode
+from .description import RobotModelError
 from .instruments import TransferInstruments
 from .motion import (
     GRIP_HEIGHT_M,
@@ -25,7 +26,6 @@ from .motion import (
     where,
 )
 from .planning import dock_plate, transfer_way
-from .workcell_model import RobotModelError
 
 HOMING_S, MOVE_S = 40.0, 60.0
 

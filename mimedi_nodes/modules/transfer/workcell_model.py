@@ -1,28 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The robot model of urdf/: frames, joint limits, and what touches what, by MuJoCo.
+"""The robot model in MuJoCo: what touches what, and pictures. Importing this imports MuJoCo.
 
-The URDF is the only place with dimensions; xacro expands it, MuJoCo reads it. Lengths in m, angles in rad, frame of the
-world: workcell_base.
+Frames, limits and docks without MuJoCo: frames.py. Lengths in m, angles in rad, frame of the world: workcell_base.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import Any
-from xml.etree import ElementTree
 
 import mujoco
 import numpy as np
-import xacro
-from numpy.typing import NDArray
 
-from ...process.errors import WorkcellError
-from ..registry import config_folder
-
-Array = NDArray[np.float64]
+from .description import DOCK_PREFIX, TOOL, Array, RobotModelError, cassette_description, robot_description
+from .frames import JointLimit, limits_of
 
 MIMICS = {"gantry_z2": "gantry_z", "gripper_back": "gripper_front"}
 """Joints that follow another one; MuJoCo's kinematics do not read the mimic elements. A test holds this to the URDF."""
@@ -30,41 +22,6 @@ MOVING_LINKS = (
     "gantry_y_link", "gantry_x_link", "gantry_z_link", "gantry_z2_link", "gantry_wrist_link", "gripper_link",
     "gripper_front_link", "gripper_back_link", "label_camera_link",
 )  # fmt: skip
-TOOL = "gripper_tcp"
-DOCK_PREFIX = "cassette_dock_"
-
-
-class RobotModelError(WorkcellError):
-    """The robot model cannot be read, or has not what was asked for."""
-
-
-@dataclass(frozen=True)
-class JointLimit:
-    """Range [m or rad] and greatest speed [m/s or rad/s] of a joint."""
-
-    lower: float
-    upper: float
-    velocity: float
-
-
-def urdf_folder() -> Path:
-    """Return the folder of the robot model, beside config/ in the source tree and in an installation."""
-    return config_folder().parent / "urdf"
-
-
-def robot_description(cassettes: Iterable[str] = (), prefix: str = "") -> str:
-    """Return the URDF, with a cassette standing at each of the named docks.
-
-    Raises:
-        RobotModelError: xacro cannot expand it.
-    """
-    path = urdf_folder() / "workcell.urdf.xacro"
-    try:
-        document = xacro.process_file(str(path), mappings={"prefix": prefix, "cassettes": " ".join(cassettes)})
-    except (xacro.XacroException, OSError) as error:
-        raise RobotModelError(f"{path}: {error}") from error
-    return str(document.toxml())
-
 
 class WorkcellModel:
     """The workcell with its gantry at some position.
@@ -96,13 +53,7 @@ class WorkcellModel:
     @cached_property
     def limits(self) -> Mapping[str, JointLimit]:
         """Limits of every moving joint by name, from the URDF."""
-        found = {}
-        for joint in ElementTree.fromstring(robot_description()).iter("joint"):
-            limit = joint.find("limit")
-            if limit is not None:
-                values = {key: float(text) for key, text in limit.attrib.items()}
-                found[joint.attrib["name"]] = JointLimit(values["lower"], values["upper"], values["velocity"])
-        return found
+        return limits_of(robot_description())
 
     @cached_property
     def docks(self) -> tuple[str, ...]:
@@ -160,8 +111,7 @@ class WorkcellModel:
 
 def _put_cassette_into_gripper(spec: Any) -> None:
     """Hang a cassette on the tool frame, so that its grip frame lies in it."""
-    path = urdf_folder() / "cassette.urdf.xacro"
-    cassette = mujoco.MjSpec.from_string(xacro.process_file(str(path)).toxml())
+    cassette = mujoco.MjSpec.from_string(cassette_description())
     cassette.compiler.fusestatic = False
     tool = spec.body(TOOL)
     height = next(b.pos[2] for b in cassette.bodies if b.name == "cassette_grip")

@@ -20,9 +20,9 @@ import zxingcpp
 from transforms3d.affines import compose
 from transforms3d.euler import euler2mat
 
+from mimedi_nodes.modules.transfer.frames import RobotFrames
 from mimedi_nodes.modules.transfer.hand_eye import LabelOptics
 from mimedi_nodes.modules.transfer.kinematics import Kinematics, Pose
-from mimedi_nodes.modules.transfer.workcell_model import WorkcellModel
 from mimedi_sim.plant.gantry import GantryMechanics
 
 Image = npt.NDArray[np.uint8]
@@ -44,7 +44,7 @@ class LabelCamera:
     def __init__(self, mechanics: GantryMechanics, seed: int, optics: LabelOptics | None = None) -> None:
         self._mechanics, self.optics = mechanics, optics or LabelOptics()
         self._random = np.random.default_rng(seed)
-        self._kinematics = Kinematics(WorkcellModel())
+        self._kinematics = Kinematics(RobotFrames())
         model = self._kinematics.model
         drawn = np.linalg.inv(model.pose("gantry_x_link")) @ model.pose("label_camera_optical")
         turn = euler2mat(*self._random.normal(0.0, MOUNT_RAD, 3))

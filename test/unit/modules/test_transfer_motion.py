@@ -11,24 +11,21 @@ from hypothesis import strategies as st
 from transforms3d.affines import compose
 from transforms3d.euler import euler2mat
 
+from mimedi_nodes.modules.transfer import checked_ways
+from mimedi_nodes.modules.transfer.checked_ways import CheckedWays, Surroundings
+from mimedi_nodes.modules.transfer.collision import CollisionChecker
+from mimedi_nodes.modules.transfer.description import RobotModelError
+from mimedi_nodes.modules.transfer.frames import RobotFrames
 from mimedi_nodes.modules.transfer.hand_eye import CalibrationError, LabelOptics, Sighting, calibrate
 from mimedi_nodes.modules.transfer.kinematics import Kinematics, Pose
 from mimedi_nodes.modules.transfer.motion import GRIP_HEIGHT_M, TRAVEL_Z_MM, approach
-from mimedi_nodes.modules.transfer.planning import (
-    ACCELERATION,
-    JERK,
-    CollisionChecker,
-    PathError,
-    dock_plate,
-    plan,
-    transfer_way,
-)
-from mimedi_nodes.modules.transfer.workcell_model import RobotModelError, WorkcellModel
+from mimedi_nodes.modules.transfer.planning import ACCELERATION, JERK, PathError, dock_plate, plan, transfer_way
+from mimedi_nodes.modules.transfer.workcell_model import WorkcellModel
 
 
 @pytest.fixture(scope="module")
 def kinematics():
-    return Kinematics(WorkcellModel())
+    return Kinematics(RobotFrames())
 
 
 SHARES = st.tuples(*(st.floats(0.0, 1.0) for _ in range(4)))
@@ -164,3 +161,64 @@ def test_mixed_up_fiducials_and_too_few_views_are_refused():
     same = [Sighting(s.fiducial_m, good[0].carriage_m, s.pixel) for s in good[:1]] * 9
     with pytest.raises(CalibrationError, match="line"):
         calibrate(same, optics)
+
+
+# -- frames without MuJoCo, and ways that were checked before ------------------------------------------------------
+
+
+@given(shares=SHARES)
+@settings(max_examples=20, deadline=None)
+def test_frames_from_the_urdf_are_those_of_mujoco(kinematics, mujoco_kinematics, shares):
+    pose = pose_of(kinematics, shares)
+    for link in ("gripper_tcp", "gantry_x_link", "label_camera_optical", "gripper_back_link", "cassette_dock_store"):
+        for each in (kinematics, mujoco_kinematics):
+            each.model.set_joints(each.joints(pose))
+        assert kinematics.model.pose(link) == pytest.approx(mujoco_kinematics.model.pose(link), abs=1e-12)
+    assert set(kinematics.model.docks) == set(mujoco_kinematics.model.docks)
+
+
+@pytest.fixture(scope="module")
+def mujoco_kinematics():
+    return Kinematics(WorkcellModel())
+
+
+FREE = (Pose(-10.0, -475.0, -5.0), Pose(-10.0, -744.0, -5.0))
+INTO = (Pose(-10.0, -744.0, -5.0), Pose(-10.0, -744.0, -350.0))
+AROUND = Surroundings(frozenset({"transduction"}), False)
+
+
+def test_a_way_is_checked_once_and_then_known(kinematics, tmp_path):
+    for checked in (1, 0):
+        ways = CheckedWays(tmp_path)
+        ways.check([plan(*FREE, kinematics)], AROUND)
+        assert ways.checked == checked
+
+
+def test_another_neighbour_another_end_or_another_model_are_checked_anew(kinematics, tmp_path, monkeypatch):
+    CheckedWays(tmp_path).check([plan(*FREE, kinematics)], AROUND)
+    further = Pose(-10.0, -744.001, -5.0)
+    for ends, around in (
+        (FREE, Surroundings(frozenset({"store"}), False)),
+        (FREE, Surroundings(frozenset({"transduction"}), True)),
+        ((FREE[0], further), AROUND),
+    ):
+        ways = CheckedWays(tmp_path)
+        ways.check([plan(*ends, kinematics)], around)
+        assert ways.checked == 1
+    monkeypatch.setattr(checked_ways, "_basis", lambda: "another model")
+    ways = CheckedWays(tmp_path)
+    ways.check([plan(*FREE, kinematics)], AROUND)
+    assert ways.checked == 1
+
+
+def test_a_way_that_collides_is_refused_every_time_and_a_damaged_file_frees_nothing(kinematics, tmp_path):
+    CheckedWays(tmp_path).check([plan(*FREE, kinematics)], AROUND)
+    (file,) = tmp_path.iterdir()
+    known = file.read_text().split()[0]
+    file.write_bytes(b"\xff\x00 free all\n" + known[:40].encode())
+    for _ in range(2):
+        ways = CheckedWays(tmp_path)
+        with pytest.raises(PathError, match="cassette_transduction"):
+            ways.check([plan(*INTO, kinematics)], AROUND)
+    ways.check([plan(*FREE, kinematics)], AROUND)
+    assert ways.checked == 1
