@@ -446,8 +446,9 @@ class CoordinatorNode(ManagedNode):
         self._engine.submit_laboratory_result(record)
 
     def _on_status(self, snapshot: BatchSnapshot) -> None:
+        changed = self._snapshot is None or snapshot.state != self._snapshot.state
         self._snapshot = snapshot
-        if self.loop.loop.time() - self._shown_s >= DISPLAY_PERIOD_S:
+        if changed or self.loop.loop.time() - self._shown_s >= DISPLAY_PERIOD_S:
             self._publish_status()
 
     def _tick(self) -> None:
