@@ -97,6 +97,8 @@ class Module:
     phases: Sequence[Phase]
     actuators: Sequence[Actuator]
     build: Callable[[Site, Mapping[str, Link], Mapping[str, Any]], Instruments]
+    not_ready: Callable[[Any], str] = lambda instruments: ""
+    """Why a held phase cannot go on yet, by its instruments; empty when it can. UNHOLD is refused with it."""
 
     def phase(self, action: str) -> Phase:
         """Return the phase of an action; raises KeyError with the actions there are."""

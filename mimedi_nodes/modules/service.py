@@ -227,6 +227,8 @@ class ModuleService:
                 raise CommandRefused(f"COMPLETE is not taken in state {self.state.name}; wait, or STOP")
             current.run.want_finish()
             return
+        if wanted == ServiceCommand.UNHOLD and (why := self.module.not_ready(self.instruments)):
+            raise CommandRefused(f"{self.module.name} cannot go on yet: {why}")
         self._machine.command(wanted)
         if wanted == ServiceCommand.RESET:
             self._machine.complete()

@@ -3,7 +3,7 @@
 
 from ...instruments.enclosure_map import LeakTestPhase
 from ..module import Actuator, Module, Phase, Safe
-from . import decontaminate, leaks, verify
+from . import decontaminate, leaks, recovery, verify
 from .instruments import EnclosureInstruments, build
 
 ERROR_BASE = 600
@@ -29,7 +29,7 @@ MODULE = Module(
     name="enclosure",
     error_base=ERROR_BASE,
     phases=(
-        Phase("VerifyGrade", verify.verify_grade, lambda goal: float(goal.duration_s) + 60.0),
+        Phase("VerifyGrade", verify.verify_grade, verify.expected_s, continuous=True),
         Phase("DecontaminateEnclosure", decontaminate.decontaminate_enclosure, decontaminate.expected_s),
         Phase("TestLeaks", leaks.test_leaks, leaks.expected_s),
     ),
@@ -41,4 +41,5 @@ MODULE = Module(
         Actuator("particle_sampling", Safe.KEEP, Safe.KEEP, Safe.KEEP),
     ),
     build=build,
+    not_ready=recovery.why_not_restarted,
 )

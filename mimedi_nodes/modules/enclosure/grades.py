@@ -42,6 +42,16 @@ def grade_of(per_m3_05: float, per_m3_5: float) -> str:
     return NO_GRADE
 
 
+def grade_not_exceeded(counts_05: int, counts_5: int, volume_m3: float) -> str:
+    """Return the best grade whose limits counts in a small volume do not surely exceed, or 'none'."""
+    for grade, limits in LIMITS.items():
+        if not surely_exceeds(counts_05, limits.per_m3_05, volume_m3) and not surely_exceeds(
+            counts_5, limits.per_m3_5, volume_m3
+        ):
+            return grade
+    return NO_GRADE
+
+
 def suffices(reached: str, wanted: str) -> bool:
     """Tell whether a grade is as good as another one."""
     return ORDER.index(reached) <= ORDER.index(wanted)

@@ -3,12 +3,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import asyncio
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from ...instruments.enclosure import EnclosureController, ParticleCounter, SafetyRelay, VhpGenerator
-from ...instruments.link import Link
+from ...instruments.link import InstrumentError, Link
 from ..site import Site
 from .grades import ORDER, grade_of
 
@@ -17,13 +18,31 @@ LINE = "enclosure"
 
 @dataclass
 class EnclosureInstruments:
-    """Particle counter, climate and doors, peroxide generator, emergency stop chain."""
+    """Particle counter, climate and doors, peroxide generator, emergency stop chain.
+
+    `recovery` follows the air after an excursion, whether the phase is held or not; `lacking` tells what it waits for.
+    """
 
     link: Link
     counter: ParticleCounter
     controller: EnclosureController
     vhp: VhpGenerator
     relay: SafetyRelay
+    recovery: asyncio.Task[None] | None = None
+    lacking: str = ""
+
+    def follow(self, work: Coroutine[Any, Any, None]) -> None:
+        """Follow a recovery from now on, instead of an earlier one."""
+        if self.recovery is not None:
+            self.recovery.cancel()
+        self.recovery, self.lacking = asyncio.get_running_loop().create_task(self._followed(work)), ""
+
+    async def _followed(self, work: Coroutine[Any, Any, None]) -> None:
+        try:
+            await work
+        except InstrumentError as error:
+            # The phase meets the same fault when it is restarted, and holds for it; the recovery is followed then.
+            self.lacking = str(error)
 
     async def connect(self) -> None:
         """Open the line and identify every device."""
@@ -33,6 +52,8 @@ class EnclosureInstruments:
 
     async def disconnect(self) -> None:
         """Close the line; the air goes on."""
+        if self.recovery is not None:
+            self.recovery.cancel()
         await self.link.close()
 
     async def telemetry(self) -> Mapping[str, tuple[float, str]]:
