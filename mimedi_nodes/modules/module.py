@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ..instruments.link import Link
 from ..process.context import PhaseContext
+from .manual import ManualAct
 from .site import Site
 
 
@@ -89,7 +90,9 @@ class Module:
         phases: its phases, one per action.
         actuators: every actuator with its declared safe values.
         build: makes the drivers from the site and the links, by name of the instrument line; what is no serial
-            line (a camera, say) comes by name in the third argument.
+            line (a camera, `calibrations`) comes by name in the third argument.
+        manual: what people may do to it by hand.
+        watch: looks at what endangers people or cells whatever the module does; returns alarm → what is seen.
     """
 
     name: str
@@ -97,6 +100,8 @@ class Module:
     phases: Sequence[Phase]
     actuators: Sequence[Actuator]
     build: Callable[[Site, Mapping[str, Link], Mapping[str, Any]], Instruments]
+    manual: Sequence[ManualAct] = ()
+    watch: Callable[[Any], Awaitable[Mapping[str, str]]] | None = None
     not_ready: Callable[[Any], str] = lambda instruments: ""
     """Why a held phase cannot go on yet, by its instruments; empty when it can. UNHOLD is refused with it."""
 

@@ -10,7 +10,6 @@ from typing import Any, Protocol
 
 from ..process.clock import ProcessClock
 from ..process.context import PhaseHeader
-from .goal_store import GoalStore
 
 _SHORTEST_SLEEP_S = 1e-6
 
@@ -24,6 +23,12 @@ class Measured(Protocol):
     def __call__(self, name: str, value: float, unit: str, low: float, high: float) -> None: ...
 
 
+class Checkpoints(Protocol):
+    """Keeps the last checkpoint of each goal; durable when it returns."""
+
+    def checkpoint(self, goal_id: str, data: Mapping[str, Any]) -> None: ...
+
+
 class PhaseRun:
     """The PhaseContext of a running goal; lives through pauses, holds and restarts of the phase's coroutine."""
 
@@ -32,7 +37,7 @@ class PhaseRun:
         goal_id: str,
         header: PhaseHeader,
         clock: ProcessClock,
-        store: GoalStore,
+        store: Checkpoints,
         events: EventSink,
         on_feedback: Callable[[float, str], None],
         on_measured: Measured,

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum
 from typing import Any, Literal
 
 from ..instruments.link import InstrumentError
@@ -23,38 +21,18 @@ from ..process.gateway import CommandReply, PhaseOutcome, PhaseRecall
 from ..process.goals import Goal, GoalError
 from ..process.interfaces import Interfaces
 from ..process.service_state import CommandRefused, ServiceCommand, ServiceState, ServiceStateMachine
-from ..records.errors import RecordError
 from .goal_store import GoalStore
-from .module import Instruments, Module, Phase, Safe
-from .phase_run import EventSink, Measured, PhaseRun
+from .manual import ManualRefused
+from .manual_desk import ManualDesk
+from .module import Instruments, Module, Phase
+from .phase_run import PhaseRun
+from .safing import Safing
+from .service_hooks import STORAGE_ERRORS, ServiceCode, ServiceHooks, storage_text
 
 log = logging.getLogger(__name__)
 
 OVERDUE_FACTOR, OVERDUE_S = 1.5, 600.0
 """A phase that takes longer than 1.5 times its expected duration plus ten minutes is overdue."""
-
-
-STORAGE_ERRORS = (RecordError, sqlite3.Error, OSError)
-"""What a full, locked or broken disk raises."""
-
-
-class ServiceCode(IntEnum):
-    """Offsets from a module's `error_base` that are the same in all modules."""
-
-    UNKNOWN = 0
-    REFUSED = 1
-    INSTRUMENT = 2
-    INTERRUPTED = 3
-
-
-@dataclass
-class ServiceHooks:
-    """What the service tells its shell; each is called in the loop of the phases."""
-
-    events: EventSink
-    changed: Callable[[], None] = lambda: None
-    measured: Measured = lambda name, value, unit, low, high: None
-    alarm: Callable[[str, str, bool], None] = lambda alarm_id, message, active: None
 
 
 @dataclass
@@ -95,7 +73,6 @@ class ModuleService:
         self.module = module
         self.instruments = instruments
         self.enabled = True
-        self.last_error = ""
         self._clock = clock
         self._store = store
         self._interfaces = interfaces
@@ -105,7 +82,14 @@ class ModuleService:
         self._last: _Current | None = None
         self._ending: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
-        self._standing: set[str] = set()  # alarms of the service's own: faults, holds, what could not be made safe
+        self._interlocks: dict[str, str] = {}
+        self._safing = Safing(module, instruments, hooks, self._event)
+        self._manual = ManualDesk(module, instruments, clock, hooks, self._safing, self._changed)
+
+    @property
+    def last_error(self) -> str:
+        """What the module was last held or aborted for; empty when it never was."""
+        return self._safing.last_error
 
     @property
     def state(self) -> ServiceState:
@@ -122,7 +106,9 @@ class ModuleService:
         return enabled
 
     def present(self) -> tuple[str, str, PhaseRun | None]:
-        """Return action, goal UUID and run of the current goal, or of the last one, or blanks."""
+        """Return action, goal UUID and run of the current goal or manual act, or of the last goal, or blanks."""
+        if self._manual.run is not None:
+            return self._manual.title, "", self._manual.run
         current = self._current or self._last
         return (current.phase.action, current.goal_id, current.run) if current else ("", "", None)
 
@@ -133,7 +119,7 @@ class ModuleService:
         """
         interrupted = self._store.interrupt_running()
         if interrupted:
-            await self._make_safe("held")
+            await self._safing.make_safe("held")
         return interrupted
 
     def recall(self, goal_id: str) -> PhaseRecall:
@@ -156,8 +142,8 @@ class ModuleService:
         except (KeyError, GoalError, ValueError, CommandRefused) as error:
             return self._outcome(action, "aborted", ServiceCode.REFUSED, str(error))
         except STORAGE_ERRORS as error:
-            self._hooks.alarm(self._storage_alarm, _storage_text(error), True)
-            return self._outcome(action, "aborted", ServiceCode.REFUSED, _storage_text(error))
+            self._safing.storage_failed(error)
+            return self._outcome(action, "aborted", ServiceCode.REFUSED, storage_text(error))
         run = PhaseRun(
             goal_id,
             header,
@@ -166,7 +152,7 @@ class ModuleService:
             self._hooks.events,
             lambda progress, step: self._told(on_feedback, progress, step),
             self._hooks.measured,
-            lambda alarm_id, message, active: self._alarm(alarm_id, message, active),
+            self._safing.alarm,
             self._paused,
         )
         run.restored = restored
@@ -196,7 +182,7 @@ class ModuleService:
             return CommandReply(False, int(old), f"{command} is no MTP command code; there are {names}")
         except CommandRefused as error:
             return CommandReply(False, int(old), str(error))
-        self._try_write(
+        self._safing.try_write(
             lambda: self._event("command", wanted.name.lower(), why, who=who, old=old.name, new=self.state.name)
         )
         self._changed()
@@ -209,15 +195,59 @@ class ModuleService:
         while self._current is not None and self.state == ServiceState.HOLDING:
             await self._change.wait()
 
+    async def interlock(self, causes: Mapping[str, str]) -> None:
+        """Take what interlocks the module now, alarm → text: a running phase is held, nothing starts or goes on.
+
+        It acts whether or not anybody else is there; when the causes have gone, people let the phase go on.
+        """
+        new = [text for alarm_id, text in causes.items() if alarm_id not in self._interlocks]
+        self._interlocks = dict(causes)
+        if not new:
+            return
+        why = "; ".join(new)
+        self._manual.cancel()
+        if self._current is not None and self.state not in (ServiceState.HOLDING, ServiceState.HELD):
+            self._safing.last_error = why
+            await self.command(ServiceCommand.HOLD, "interlock", why)
+
+    async def manual(
+        self, kind: str, target: str, values: Mapping[str, Any], who: str, why: str, in_maintenance: bool
+    ) -> Mapping[str, Any]:
+        """Do a manual act to its end; return what was found and left.
+
+        Args:
+            in_maintenance: whether the module is in maintenance, by signature.
+
+        Raises:
+            ManualRefused: it must not be done now, a value is wrong, or it did not reach its end; says what to do.
+        """
+        busy = "" if self.enabled else f"{self.module.name} is not active; activate the node first"
+        if self._ending is not None or (self._current is not None and kind != "reset"):
+            busy = f"{self.module.name} is {self.state.name}; end its phase first"
+        if busy:
+            raise ManualRefused(busy)
+        if self._interlocks and kind != "reset":
+            raise ManualRefused(f"interlocked by {'; '.join(self._interlocks.values())}")
+        return await self._manual.carry_out(kind, target, values, who, why, in_maintenance)
+
     def _check(self, action: str, values: Mapping[str, Any], header: PhaseHeader) -> tuple[Phase, Goal]:
         if not self.enabled:
             raise CommandRefused(f"{self.module.name} is not active; activate the node first")
         if self.state != ServiceState.IDLE or self._ending is not None:
             raise CommandRefused(f"{self.module.name} is {self.state.name}, a phase starts from IDLE; RESET it first")
+        self._check_free(f"{action} cannot start")
         return self.module.phase(action), self._interfaces.action(action).build_goal(values, header)
+
+    def _check_free(self, what: str) -> None:
+        if self._interlocks:
+            raise CommandRefused(f"{what}: interlocked by {'; '.join(self._interlocks.values())}")
+        if self._manual.run is not None:
+            raise CommandRefused(f"{what}: {self._manual.title} is under way; wait for its end, or STOP it")
 
     def _obey(self, wanted: ServiceCommand) -> None:
         current = self._current
+        if wanted in (ServiceCommand.UNHOLD, ServiceCommand.RESTART, ServiceCommand.RESUME):
+            self._check_free(wanted.name)
         if wanted == ServiceCommand.START:
             raise CommandRefused("START is given by sending a goal to one of the module's actions")
         if wanted == ServiceCommand.COMPLETE and (current is None or not current.phase.continuous):
@@ -242,11 +272,12 @@ class ModuleService:
             if current.attempt is not None:
                 current.attempt.cancel()
         elif wanted in (ServiceCommand.STOP, ServiceCommand.ABORT):
+            self._manual.cancel()
             self._ending = asyncio.get_running_loop().create_task(self._end_idle())
 
     async def _end_idle(self) -> None:
         try:
-            await self._make_safe("stopped" if self.state == ServiceState.STOPPING else "aborted")
+            await self._safing.make_safe("stopped" if self.state == ServiceState.STOPPING else "aborted")
             self._machine.complete()
         finally:
             self._ending = None
@@ -273,7 +304,7 @@ class ModuleService:
                 current.run.restored = self._store.recall(current.goal_id).checkpoint or None
                 continue
             if wanted is None and isinstance(failure, PhaseHold | InstrumentError):
-                self._alarm_failure(failure)
+                self._safing.alarm_failure(failure)
                 self._machine.command(ServiceCommand.HOLD)
                 wanted = ServiceCommand.HOLD
             if wanted == ServiceCommand.HOLD:
@@ -314,21 +345,7 @@ class ModuleService:
             self._event("phase_ended", current.phase.action, outcome.error_msg, **data)
             self._store.end(current.goal_id, outcome.status, outcome.result, ended_s)
 
-        return self._try_write(write)
-
-    def _try_write(self, write: Callable[[], None]) -> PhaseHold | None:
-        """Write to disk; a full or locked disk is alarmed and returned, never raised: actuators come first."""
-        try:
-            write()
-        except STORAGE_ERRORS as error:
-            log.error("%s: %s", self.module.name, _storage_text(error))
-            self._hooks.alarm(self._storage_alarm, _storage_text(error), True)
-            return PhaseHold(self._storage_alarm, _storage_text(error))
-        return None
-
-    @property
-    def _storage_alarm(self) -> str:
-        return f"{self.module.name}.storage_failed"
+        return self._safing.try_write(write)
 
     async def _attempt(self, current: _Current) -> Mapping[str, Any] | Exception:
         """Run the phase once; return its checked result, or what ended it."""
@@ -343,7 +360,7 @@ class ModuleService:
                 raise
             return CommandRefused(f"interrupted by {current.wanted.name}")
         except STORAGE_ERRORS as error:
-            return PhaseHold(self._storage_alarm, _storage_text(error))
+            return PhaseHold(self._safing.storage_alarm, storage_text(error))
         except Exception as error:  # noqa: BLE001 - whatever a phase raises ends held or aborted, with its text
             if not isinstance(error, PhaseError | PhaseHold | InstrumentError):
                 log.exception("%s failed", current.phase.action)
@@ -369,8 +386,8 @@ class ModuleService:
 
     async def _held(self, current: _Current) -> ServiceCommand:
         self._changed()
-        self._try_write(lambda: self._store.note(current.goal_id, "held"))
-        await self._make_safe("held")
+        self._safing.try_write(lambda: self._store.note(current.goal_id, "held"))
+        await self._safing.make_safe("held")
         if self.state == ServiceState.HOLDING:
             self._machine.complete()
         while True:
@@ -384,8 +401,8 @@ class ModuleService:
                 return wanted
             if await self._reconnect():
                 self._machine.complete()
-                self._clear_standing()
-                self._try_write(lambda: self._store.note(current.goal_id, "running"))
+                self._safing.clear_standing()
+                self._safing.try_write(lambda: self._store.note(current.goal_id, "running"))
                 current.run.restored = self._store.recall(current.goal_id).checkpoint or None
                 self._changed()
                 return wanted
@@ -397,63 +414,22 @@ class ModuleService:
         try:
             await self.instruments.connect()
         except InstrumentError as error:
-            self._alarm_failure(error)
+            self._safing.alarm_failure(error)
             return False
         return True
 
     async def _stop(self, current: _Current) -> PhaseOutcome:
-        await self._make_safe("stopped")
+        await self._safing.make_safe("stopped")
         if current.wanted == ServiceCommand.ABORT:
             return await self._abort(current, ServiceCode.INTERRUPTED, "aborted by command")
         self._machine.complete()
         return self._outcome(current.phase.action, "canceled", ServiceCode.INTERRUPTED, "stopped by command")
 
     async def _abort(self, current: _Current, code: int, message: str) -> PhaseOutcome:
-        self.last_error = message
-        await self._make_safe("aborted")
+        self._safing.last_error = message
+        await self._safing.make_safe("aborted")
         self._machine.complete()
         return self._outcome(current.phase.action, "aborted", code, message)
-
-    async def _make_safe(self, state: Literal["held", "stopped", "aborted"]) -> None:
-        """Drive every actuator to its declared value; one that does not follow is alarmed, the others still go."""
-        for actuator in self.module.actuators:
-            if getattr(actuator, state) is Safe.KEEP:
-                continue
-            assert actuator.switch_off is not None
-            assert actuator.is_off is not None
-            try:
-                await actuator.switch_off(self.instruments)
-                safe = await actuator.is_off(self.instruments)
-                why = "it does not read back as off"
-            except InstrumentError as error:
-                safe, why = False, str(error)
-            if not safe:
-                self._standing_alarm(
-                    f"{self.module.name}.not_safe",
-                    f"{actuator.name} could not be switched off for state {state}: {why}; switch it off by hand",
-                )
-
-    def _alarm_failure(self, failure: PhaseHold | InstrumentError) -> None:
-        self.last_error = str(failure)
-        if isinstance(failure, PhaseHold):
-            self._standing_alarm(failure.alarm_id, str(failure))
-        else:
-            self._standing_alarm(f"{self.module.name}.{failure.instrument}_fault", str(failure))
-
-    def _standing_alarm(self, alarm_id: str, message: str) -> None:
-        self._standing.add(alarm_id)
-        self._alarm(alarm_id, message, True)
-
-    def _clear_standing(self) -> None:
-        """Clear the service's own alarms: the lines answer, and whoever lets the phase go on has seen to the cause."""
-        for alarm_id in sorted(self._standing):
-            self._alarm(alarm_id, "", False)
-        self._standing.clear()
-
-    def _alarm(self, alarm_id: str, message: str, active: bool) -> None:
-        self._hooks.alarm(alarm_id, message, active)
-        kind = "alarm_raised" if active else "alarm_cleared"
-        self._try_write(lambda: self._event(kind, alarm_id, message=message, alarm_id=alarm_id))
 
     def _paused(self, paused: bool) -> None:
         if self.state == (ServiceState.PAUSING if paused else ServiceState.RESUMING):
@@ -490,6 +466,3 @@ async def _started(current: _Current, instruments: Instruments) -> Mapping[str, 
 def _started_data(action: str, goal: Goal, goal_id: str, restored: Mapping[str, Any] | None) -> dict[str, Any]:
     return {"action": action, "goal": goal.as_fields(), "goal_id": goal_id, "restored": restored is not None}
 
-
-def _storage_text(error: Exception) -> str:
-    return f"cannot be written to disk: {error}; free space or mend the disk, then unhold"

@@ -22,7 +22,7 @@ from ..records.outbox import Outbox
 from . import qos
 from .conversion import ros_time, seconds
 from .doorkeeper import Doorkeeper, NotAllowed
-from .durable_file import write_durably
+from ..process.durable_file import write_durably
 
 LOOK_S = 1.0
 """Steady time [s] between two looks at whether a shelving has ended."""
