@@ -31,25 +31,65 @@ class CameraFrame:
     index: int
 
 
-class CameraStation:
+class FrameGrid:
+    """What every camera of the plant has: exposures on the grid of its frame rate, and the faults of its cable."""
+
+    def __init__(self, seed: int, name: str, frame_rate_hz: float) -> None:
+        self.name = name
+        self._frame_rate_hz = frame_rate_hz
+        self.capturing = False
+        self._next_index = 0
+        self._faults = CameraFaults()
+        self._frozen: CameraFrame | None = None
+        self._losses, self._flicker = stream(seed, name, "lost frames"), stream(seed, name, "flicker")
+
+    def set_capture(self, on: bool, now_s: float) -> None:
+        """Start or stop capturing; the first frame is the first of the grid after now_s."""
+        if on and not self.capturing:
+            self._next_index = math.floor(now_s * self._frame_rate_hz + 1e-6) + 1
+        self.capturing = on
+
+    def set_faults(self, faults: CameraFaults, now_s: float) -> None:
+        """Behave as the faults say from now_s on."""
+        if faults == self._faults:
+            return
+        if not faults.frozen:
+            self._frozen = None  # the next exposure after a freeze is the one that stays
+        self._faults = faults
+        first = math.floor(now_s * self._frame_rate_hz + 1e-6) + 1
+        self._next_index = max(self._next_index, first)
+
+    def next_frame_s(self) -> float:
+        """Return when the next exposure that arrives is due; inf while the camera does not capture or sends nothing."""
+        share = self._faults.lost_share
+        if not self.capturing or share >= 1.0:
+            return math.inf
+        while share > 0.0 and self._losses.uniform(self._next_index) < share:  # lost or not: a function of the index
+            self._next_index += 1
+        return self._next_index / self._frame_rate_hz
+
+    def _stamp(self, time_s: float) -> tuple[int, float]:
+        """Return index and exact stamp of the exposure at time_s; the next one is a later one."""
+        index = round(time_s * self._frame_rate_hz)
+        self._next_index = max(self._next_index, index + 1)
+        return index, index / self._frame_rate_hz
+
+
+class CameraStation(FrameGrid):
     """One camera over one channel; it renders nothing while nobody captures.
 
     Args: name seeds the camera's own patterns and noise. looks: appearance by the index of the population.
     """
 
     def __init__(self, seed: int, name: str, settings: ChannelCamera, looks: Sequence[str]) -> None:
-        self.name, self.settings = name, settings
+        super().__init__(seed, name, settings.frame_rate_hz)
+        self.settings = settings
         self.channel = ImagingChannel(
             settings.width_px, settings.height_px, settings.um_per_px, settings.wall_top_px, settings.wall_bottom_px,
             settings.channel_depth_um,
         )
         self._seed, self._looks = seed, tuple(looks)
         self._camera: MicroscopeCamera | None = None
-        self.capturing = False
-        self._next_index = 0
-        self._faults = CameraFaults()
-        self._frozen: CameraFrame | None = None
-        self._losses, self._flicker = stream(seed, name, "lost frames"), stream(seed, name, "flicker")
 
     @property
     def camera(self) -> MicroscopeCamera:
@@ -62,36 +102,9 @@ class CameraStation:
             )
         return self._camera
 
-    def set_capture(self, on: bool, now_s: float) -> None:
-        """Start or stop capturing; the first frame is the first of the grid after now_s."""
-        if on and not self.capturing:
-            self._next_index = math.floor(now_s * self.settings.frame_rate_hz + 1e-6) + 1
-        self.capturing = on
-
-    def set_faults(self, faults: CameraFaults, now_s: float) -> None:
-        """Behave as the faults say from now_s on."""
-        if faults == self._faults:
-            return
-        if not faults.frozen:
-            self._frozen = None  # the next exposure after a freeze is the one that stays
-        self._faults = faults
-        first = math.floor(now_s * self.settings.frame_rate_hz + 1e-6) + 1
-        self._next_index = max(self._next_index, first)
-
-    def next_frame_s(self) -> float:
-        """Return when the next exposure that arrives is due; inf while the camera does not capture or sends nothing."""
-        share = self._faults.lost_share
-        if not self.capturing or share >= 1.0:
-            return math.inf
-        while share > 0.0 and self._losses.uniform(self._next_index) < share:  # lost or not: a function of the index
-            self._next_index += 1
-        return self._next_index / self.settings.frame_rate_hz
-
     def expose(self, time_s: float, cells_at: Callable[[float], Cells]) -> CameraFrame:
         """Return the frame of the grid at time_s; cells_at gives the cells at its exact stamp."""
-        index = round(time_s * self.settings.frame_rate_hz)
-        self._next_index = max(self._next_index, index + 1)
-        stamp_s = index / self.settings.frame_rate_hz
+        index, stamp_s = self._stamp(time_s)
         faults = self._faults
         if faults.frozen and self._frozen is not None:
             return replace(self._frozen, stamp_s=stamp_s, index=index)
