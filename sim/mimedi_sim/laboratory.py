@@ -20,7 +20,7 @@ from scipy.special import chdtri
 
 from mimedi_nodes.process.errors import WorkcellError
 from mimedi_sim.models.cryopreservation import viability_after_thaw
-from mimedi_sim.plant import biology
+from mimedi_sim.plant import biology, syringe
 from mimedi_sim.plant.ledger import DEAD, INDEX, NUCLEATED, VIABLE, VOLUME, FloatArray
 from mimedi_sim.random_streams import RandomStream
 
@@ -127,8 +127,8 @@ def _endotoxin(content: FloatArray, draw: RandomStream) -> Result:
     millilitres = float(content[VOLUME]) * 1e-3
     if millilitres <= 0.0:
         return _UNKNOWN
-    # A gram-negative cell sheds about 1e-5 EU; the assay's limit of detection is 0.01 EU/mL [calibration].
-    true = float(content[INDEX["endotoxin_eu"]] + 1e-5 * content[INDEX["cfu"]]) / millilitres
+    # The assay's limit of detection is 0.01 EU/mL [calibration].
+    true = syringe.endotoxin_eu(content) / millilitres
     if true < 0.01:
         return Result(0.01, 0.0, 0.01)
     return _relative(true, 0.20, draw)
@@ -153,13 +153,13 @@ def _potency(content: FloatArray, draw: RandomStream) -> Result:
 
 def _sterility(content: FloatArray, draw: RandomStream) -> Result:
     # Negative to date means: Gram stain, which sees 1e4/mL and more; the culture takes 14 days.
-    per_ml = float(content[INDEX["cfu"]]) / max(float(content[VOLUME]) * 1e-3, 1e-9)
+    per_ml = syringe.living(content) / max(float(content[VOLUME]) * 1e-3, 1e-9)
     return _word("positive") if per_ml > 1e4 else _word("negative", "pending")
 
 
 def _microbes(content: FloatArray, draw: RandomStream) -> Result:
     """Amplification of microbial ribosomal DNA from the cells of 0.2 mL: every CFU in it counts."""
-    per_ml = float(content[INDEX["cfu"]]) / max(float(content[VOLUME]) * 1e-3, 1e-9)
+    per_ml = syringe.living(content) / max(float(content[VOLUME]) * 1e-3, 1e-9)
     seen = draw.poisson(1, min(per_ml * MICROBES_VOLUME_ML, 1e6))
     return _word("positive" if seen >= MICROBES_LEAST_CFU else "negative")
 

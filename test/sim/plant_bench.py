@@ -13,6 +13,7 @@ from pymodbus.pdu.register_message import WriteMultipleRegistersRequest
 from mimedi_nodes.instruments.bioreactor_map import HOLDING_COUNT, SET_POINTS, encode
 from mimedi_nodes.modules.site import Site, load_site
 from mimedi_sim.models.donors import NOMINAL, Donor
+from mimedi_sim.plant.kits import CAR_T
 from mimedi_sim.plant.twin import Plant
 from mimedi_sim.scenarios import Scenario
 
@@ -24,8 +25,10 @@ STEPS = 48_000
 class Bench:
     """A plant and the time of whoever works at it."""
 
-    def __init__(self, seed: int = 1, donor: Donor = NOMINAL, scenario: Scenario | None = None) -> None:
-        self.plant = Plant(SITE, donor=donor, seed=seed, scenario=scenario)
+    def __init__(
+        self, seed: int = 1, donor: Donor = NOMINAL, scenario: Scenario | None = None, kit_name: str = CAR_T
+    ) -> None:
+        self.plant = Plant(SITE, donor=donor, seed=seed, scenario=scenario, kit_name=kit_name)
         self.now_s = 0.0
         self.polls = 0
         self.requests = 0

@@ -29,6 +29,7 @@ from mimedi_nodes.records.events import RecordEvent, wall_time
 from mimedi_nodes.records.heads import Signer
 from mimedi_sim.memory_link import MemoryLink
 from mimedi_sim.models.donors import Donor
+from mimedi_sim.plant.kits import kit_of
 from mimedi_sim.plant.truth import TruthWhenAsked
 from mimedi_sim.plant.twin import Plant
 from mimedi_sim.scenarios import Scenario
@@ -111,7 +112,8 @@ class _Events:
 
 async def _run(run: HeadlessRun) -> HeadlessResult:
     clock = LoopClock()
-    plant = Plant(run.site, donor=run.donor, seed=run.seed, scenario=run.scenario, product=run.recipe.product)
+    plant = Plant(run.site, donor=run.donor, seed=run.seed, scenario=run.scenario,
+                  kit_name=kit_of(run.recipe.product))
     at_start = {name: volume_ul for name in run.site.vessels if (volume_ul := plant.ledger.volume_ul(name)) > 0.0}
     record = BatchRecord(run.record_folder, run.signer or Signer.ephemeral(), batch_id=run.batch.batch_id)
     events = _Events()

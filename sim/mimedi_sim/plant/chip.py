@@ -39,7 +39,7 @@ from mimedi_sim.models.constants import UL_PER_MIN_IN_M3_S
 from mimedi_sim.models.fluidics import band_flow_fraction
 from mimedi_sim.models.piezo import TransducerModel, warmed_temperature_c
 from mimedi_sim.models.sorter import SorterGeometry, species_recovery
-from mimedi_sim.plant.ledger import INDEX, QUANTITIES, VOLUME, FloatArray
+from mimedi_sim.plant.ledger import INDEX, QUANTITIES, SOLUTES, VOLUME, WITH_ACTIVATED_T, FloatArray
 
 SOUND_FIELD_PASSES = 4
 """Passes through the sound field when concentrating [calibration]."""
@@ -298,18 +298,14 @@ class Chip:
             "t_bead": float(np.dot(weights, live)), "dead_bead": float(np.dot(weights, gone)),
             "bead_bound": float(np.dot(beads, live) / beads.sum()) if beads.sum() > 0.0 else by_name["t_act_neg"],
         }
-        by_name |= dict.fromkeys(("activation_cell_h", "copies", "car_expressed"), by_name["t_act_neg"])
+        by_name |= dict.fromkeys(WITH_ACTIVATED_T, by_name["t_act_neg"])
         result = np.zeros(len(QUANTITIES))
         for name, share in by_name.items():
             result[INDEX[name]] = share * (1.0 - ADHESION_LOSS) if self.concentrating else share
         return result
 
 
-_IS_LIQUID = np.array([
-    name in ("volume_ul", "vector_tu", "glucose_mmol", "lactate_mmol", "il2_iu", "base_mmol", "plasma_ul",
-             "buffer_ul", "medium_ul", "excipient_ul", "cfu", "endotoxin_eu", "osteogenic_ul")
-    for name in QUANTITIES
-])
+_IS_LIQUID = np.array([name in ("volume_ul", *SOLUTES) for name in QUANTITIES])
 """What follows the liquid: solutes, virus and bacteria (below the streaming limit, PHYSICS §2)."""
 
 

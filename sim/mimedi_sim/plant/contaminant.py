@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from mimedi_sim.models.bacteria import CAPACITY_PER_ML, DOUBLING_TIME_H, STOCHASTIC_LIMIT, Colony, growth_rate_per_h
+from mimedi_sim.models.bacterial_syringe import GENTAMICIN_MIC_UG_ML
 from mimedi_sim.models.growth import temperature_factor
 from mimedi_sim.plant import biology
 from mimedi_sim.plant.ledger import INDEX, QUANTITIES, VOLUME, FloatArray
@@ -26,14 +27,34 @@ KILL_PER_H, KILL_HALF_PER_ML = 0.15, 1.0e8
 DENSE_PER_ML = 1.0e5
 """From here on the culture's state changes fast."""
 
-_CARDINAL_C = (8.0, 38.0, 46.0)  # mesophilic [calibration]
+CARDINAL_C = (8.0, 38.0, 46.0)
+"""Temperatures of growth of mesophilic bacteria: lowest, best, highest [calibration]."""
+GENTAMICIN_STOPS = ("escherichia_coli", "staphylococcus_epidermidis")
+"""Organisms whose growth gentamicin stops from its MIC on (PHYSICS §8: antibiotics x0)."""
 _CFU, _GLUCOSE, _LACTATE = INDEX["cfu"], INDEX["glucose_mmol"], INDEX["lactate_mmol"]
+_GENTAMICIN = INDEX["gentamicin_ug"]
 
 
 def growth_per_h(organism: str, temperature_c: float) -> float:
     """Return the specific growth rate of a named organism: that of 37 degC times the cardinal temperature factor."""
-    warm = temperature_factor(temperature_c, *_CARDINAL_C) / temperature_factor(37.0, *_CARDINAL_C)
+    warm = temperature_factor(temperature_c, *CARDINAL_C) / temperature_factor(37.0, *CARDINAL_C)
     return growth_rate_per_h(DOUBLING_TIME_H[organism]) * warm
+
+
+def burden(row: FloatArray, start_cfu: float, end_cfu: float, hours: float) -> FloatArray:
+    """Return what bacteria cost an account while their number changes: glucose, acid, T cells that die among many."""
+    change = np.zeros(len(QUANTITIES))
+    mean_cfu = start_cfu
+    if end_cfu != start_cfu:
+        end_cfu = max(end_cfu, 1e-9)
+        mean_cfu = (end_cfu - start_cfu) / math.log(end_cfu / start_cfu)
+    glucose = float(row[_GLUCOSE])
+    if glucose > 0.0:
+        used = glucose * -math.expm1(-GLUCOSE_MMOL_PER_CFU_H * mean_cfu * hours / glucose)
+        change[_GLUCOSE], change[_LACTATE] = -used, ACID_PER_GLUCOSE * used
+    density = math.sqrt(start_cfu * end_cfu) / (float(row[VOLUME]) * 1e-3)
+    surviving = math.exp(-KILL_PER_H * density / (density + KILL_HALF_PER_ML) * hours)
+    return change + biology.death_of_t(row, surviving)
 
 
 @dataclass
@@ -53,16 +74,11 @@ class Contaminant:
             self._colony = None
             return change
         rate, duration = growth_per_h(self.organism, temperature_c), end_h - start_h
+        if self.organism in GENTAMICIN_STOPS and row[_GENTAMICIN] >= GENTAMICIN_MIC_UG_ML * volume_ml:
+            rate = 0.0
         grown = self._grown(cfu, start_h, end_h, volume_ml, rate)
         change[_CFU] = grown - cfu
-        lived = cfu * duration if grown == cfu else (grown - cfu) / math.log(grown / cfu) * duration
-        glucose = float(row[_GLUCOSE])
-        if glucose > 0.0:
-            used = glucose * -math.expm1(-GLUCOSE_MMOL_PER_CFU_H * lived / glucose)
-            change[_GLUCOSE], change[_LACTATE] = -used, ACID_PER_GLUCOSE * used
-        density = math.sqrt(cfu * grown) / volume_ml
-        surviving = math.exp(-KILL_PER_H * density / (density + KILL_HALF_PER_ML) * duration)
-        return change + biology.death_of_t(row, surviving)
+        return change + burden(row, cfu, grown, duration)
 
     def copy(self) -> Contaminant:
         """Return an independent copy, to look ahead with."""

@@ -30,6 +30,10 @@ QUANTITIES: tuple[str, ...] = (
     # where the liquid came from [uL]: evaporation leaves these as they are
     "plasma_ul", "buffer_ul", "medium_ul", "excipient_ul",
     "cfu", "endotoxin_eu",
+    # the strain that delivers a gene, outside cells; those of it that will enter a cell; the antibiotic against it
+    "syringe_cfu", "syringe_entering", "gentamicin_ug",
+    # carried by the activated T cells: bacteria taken up; cells that were reached, their signal in fresh cells' units
+    "internalised", "delivered", "delivered_signal",
     # beads of the selection after transduction, free and on marked cells
     "selection_free", "selection_bound",
     # the bone lineage, and what it carries: days in differentiation [cell d], mineral; medium with its additives [uL]
@@ -48,7 +52,9 @@ PARTICLES = (
     *NUCLEATED, "rbc", "bead_free", "bead_bound", "selection_free", "selection_bound", "commitment_cell_d",
     "calcium_ug",
 )
-WITH_ACTIVATED_T = ("activation_cell_h", "copies", "car_expressed")
+WITH_ACTIVATED_T = (
+    "activation_cell_h", "copies", "car_expressed", "internalised", "delivered", "delivered_signal",
+)
 SOLUTES = tuple(
     name for name in QUANTITIES[1:] if name not in PARTICLES and name not in WITH_ACTIVATED_T
 )

@@ -27,11 +27,21 @@ from mimedi_sim.models.tcell import (
     TCellParameters,
 )
 from mimedi_sim.models.transduction import vector_viability_factor
-from mimedi_sim.plant import biology, osteoculture
+from mimedi_sim.plant import biology, osteoculture, syringe
 from mimedi_sim.plant.climate import ROOM_C, STORE_EVERY_S, Climate
 from mimedi_sim.plant.contaminant import DENSE_PER_ML, Contaminant
 from mimedi_sim.plant.fault_effects import ReactorFaults
-from mimedi_sim.plant.ledger import INDEX, LOST, QUANTITIES, T_ACTIVATED, VOLUME, WITH_ACTIVATED_T, FloatArray, Ledger
+from mimedi_sim.plant.ledger import (
+    INDEX,
+    LOST,
+    QUANTITIES,
+    SOLUTES,
+    T_ACTIVATED,
+    VOLUME,
+    WITH_ACTIVATED_T,
+    FloatArray,
+    Ledger,
+)
 from mimedi_sim.plant.still_contact import StillContact
 
 HUMIDITY = 0.99
@@ -47,10 +57,9 @@ SURFACE_TRANSFER_PER_H = 0.3
 
 _HOUR_S = 3600.0
 _CONTACT_S = 1800.0
-_MIXED_BY_FLOW = [i for name, i in INDEX.items() if name in (
-    "vector_tu", "base_mmol", "plasma_ul", "buffer_ul", "medium_ul", "excipient_ul", "cfu", "endotoxin_eu",
-    "osteogenic_ul")]
+_MIXED_BY_FLOW = [INDEX[name] for name in SOLUTES if name not in ("glucose_mmol", "lactate_mmol", "il2_iu")]
 _GLUCOSE, _LACTATE, _IL2 = INDEX["glucose_mmol"], INDEX["lactate_mmol"], INDEX["il2_iu"]
+_SYRINGE = INDEX["syringe_cfu"]
 
 
 @dataclass(frozen=True)
@@ -102,6 +111,7 @@ class Reactor:
         self._vector_seen_tu = 0.0
         self._still: StillContact | None = None
         self._growth_per_h = 0.0
+        self._seed = seed
         self._contaminant = Contaminant(seed, vessel)
 
     def copy(self) -> Reactor:
@@ -155,9 +165,9 @@ class Reactor:
         resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
         living = resting + biology.t_activated(row)
         unsteady = living > 0.0 and not self.climate.settled
-        contact = row[INDEX["vector_tu"]] > 0.01 * living
+        contact = row[INDEX["vector_tu"]] > 0.01 * living or row[_SYRINGE] > 0.0
         shearing = self.stirring_rpm >= biology.BEAD_SHEAR_RPM
-        turbid = row[INDEX["cfu"]] > DENSE_PER_ML * row[VOLUME] * 1e-3
+        turbid = row[INDEX["cfu"]] + row[_SYRINGE] > DENSE_PER_ML * row[VOLUME] * 1e-3
         fast = unsteady or resting >= 1.0 or shearing or turbid  # less than a cell is rounding
         return self._next_on(STORE_EVERY_S if fast else _CONTACT_S if contact else _HOUR_S)
 
@@ -198,6 +208,10 @@ class Reactor:
         react(self.vessel, shown)
         if row[INDEX["cfu"]] > 0.0:
             react(self.vessel, self._contaminant.changes(row, start_h, end_h, self.climate.liquid_c))
+        if row[_SYRINGE] > 0.0:
+            react(self.vessel, syringe.changes(
+                row, self._donor, self._seed, self.vessel, start_h, end_h, self.climate.liquid_c,
+                self._dividing_share()))
         water = np.zeros(len(QUANTITIES))
         water[VOLUME] = evaporated_ml(row[VOLUME] * 1e-3, HUMIDITY, duration_s) * 1e3
         ledger.transfer(self.vessel, LOST, water)
@@ -248,6 +262,8 @@ class Reactor:
         growth = new.viable_cells / old.viable_cells if old.viable_cells > 0.0 else 1.0
         for name in (*T_ACTIVATED, *WITH_ACTIVATED_T):
             after[INDEX[name]] = start[INDEX[name]] * growth
+        # What bacteria brought is not copied when a cell divides.
+        after[INDEX["delivered_signal"]] = start[INDEX["delivered_signal"]] * min(1.0, growth)
         lysis = math.exp(-self._parameters.lysis_per_h * (time_s - self._time_s) / _HOUR_S)
         after[INDEX["dead_bead"]] = start[INDEX["dead_bead"]] * lysis
         after[INDEX["dead"]] = max(0.0, new.dead_cells - after[INDEX["dead_bead"]])

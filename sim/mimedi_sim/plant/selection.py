@@ -13,7 +13,7 @@ import math
 
 import numpy as np
 
-from mimedi_sim.plant.ledger import INDEX, NUCLEATED, QUANTITIES, VOLUME, WITH_ACTIVATED_T, FloatArray
+from mimedi_sim.plant.ledger import INDEX, NUCLEATED, QUANTITIES, VOLUME, FloatArray
 
 COLUMN = "selection_column"
 UNSELECTED, SELECTED = "unselected", "selected"
@@ -62,10 +62,10 @@ def retained(part: FloatArray, flow_ul_min: float) -> FloatArray:
     held[_MARKED] = min(float(part[_MARKED]), float(held[INDEX["t_act_pos"]]))
     cells = positive + float(part[INDEX["t_act_neg"]])
     kept = float(held[INDEX["t_act_pos"]] + held[INDEX["t_act_neg"]])
-    held[INDEX["activation_cell_h"]] = part[INDEX["activation_cell_h"]] * (kept / cells if cells > 0.0 else 0.0)
+    for name in ("activation_cell_h", "internalised", "delivered", "delivered_signal"):
+        held[INDEX[name]] = part[INDEX[name]] * (kept / cells if cells > 0.0 else 0.0)
     for k in (_FREE, _BOUND):
         held[k] = part[k] * 0.999 * contact
-    assert set(WITH_ACTIVATED_T) == {"activation_cell_h", "copies", "car_expressed"}
     return held
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from mimedi_nodes.modules.site import InstrumentLine, Site, SiteError
 from mimedi_sim.firmware.base import Firmware, PowerCycled, Talkative
+from mimedi_sim.plant import syringe
 from mimedi_sim.plant.ledger import INDEX, VIABLE, FloatArray
 from mimedi_sim.plant.liquid_sensors import LINES, LineFlow, LiquidSensors
 from mimedi_sim.plant.network import ASSAY_CELL
@@ -229,7 +230,7 @@ class Stations:
     def aliquot_changed(self, now_s: float, row: FloatArray) -> None:
         """Take what the assay cell holds from now_s on."""
         viable = float(sum(row[INDEX[name]] for name in VIABLE))
-        self.screening.load(now_s, float(row[INDEX["cfu"]]), viable)
+        self.screening.load(now_s, syringe.living(row), viable)
 
     def take_unasked(self, now_s: float, hears: Callable[[str], bool]) -> dict[str, bytes]:
         """Return what instruments have to say though nobody asked, by line; of lines that are heard only."""

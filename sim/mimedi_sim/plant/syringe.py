@@ -12,7 +12,6 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from scipy.special import ndtr
 
 from mimedi_sim.models.bacteria import CAPACITY_PER_ML, STOCHASTIC_LIMIT
 from mimedi_sim.models.bacterial_syringe import ENDOTOXIN_EU_PER_CFU, BacterialSyringe
@@ -83,7 +82,7 @@ def seen_fraction(row: FloatArray) -> float:
     if cells <= 0.0 or delivered <= 0.0 or row[_SIGNAL] <= 0.0:
         return 0.0
     doublings_above = math.log2(float(row[_SIGNAL]) / delivered / SEEN_FROM)
-    return delivered / cells * float(ndtr(doublings_above / SIGNAL_SD_LOG2))
+    return delivered / cells * 0.5 * math.erfc(-doublings_above / SIGNAL_SD_LOG2 / math.sqrt(2.0))
 
 
 def living(row: FloatArray) -> float:

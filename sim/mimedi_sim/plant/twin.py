@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from mimedi_nodes.modules.site import Site
+from mimedi_nodes.modules.site import Site, SiteError
 from mimedi_sim.firmware.base import Firmware
 from mimedi_sim.firmware.faulty_line import FaultyLine
 from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings
@@ -31,7 +31,7 @@ from mimedi_sim.plant.climate import ROOM_C
 from mimedi_sim.plant.fault_board import Act, FaultBoard
 from mimedi_sim.plant.imaging import ImagingStation
 from mimedi_sim.plant.instruments import REACTOR_VESSELS, Instruments, Sensing
-from mimedi_sim.plant.kits import RETROVIRAL_PRODUCTS, kit
+from mimedi_sim.plant.kits import CAR_T, RETROVIRAL_KITS, kit
 from mimedi_sim.plant.ledger import INDEX, QUANTITIES, FloatArray, Ledger
 from mimedi_sim.plant.liquid_sensors import LineFlow, line_of
 from mimedi_sim.plant.network import ASSAY_CELL, CHIP, IMAGING_CELL, MAGNET_COLUMN, WASTE, Flows, Network
@@ -64,13 +64,13 @@ class Plant:
 
     Args:
         site: the site file's content. donor: whose batch. seed: of every noise. scenario: faults to come.
-        start_s: process time at which everything stands ready. product: whose kit is in place (plant.kits).
+        start_s: process time at which everything stands ready. kit_name: of the kit in place (plant.kits).
     Raises: SiteError on a site that the plant cannot build, FaultError on a scenario that does not fit it.
     """
 
     def __init__(
         self, site: Site, *, donor: Donor, seed: int, scenario: Scenario | None = None, start_s: float = 0.0,
-        product: str = "",
+        kit_name: str = CAR_T,
     ) -> None:
         self.site, self.donor, self.seed = site, donor, seed
         self._start_s = self._now_s = self._stored_s = float(start_s)
@@ -81,14 +81,16 @@ class Plant:
         self.stations.on_chain(self._emergency_chain)
         syringes = {pump: f"syringe {pump}" for pump in self._instruments.pumps}
         self.ledger = Ledger((*site.vessels, *syringes.values(), CHIP, MAGNET_COLUMN, selection.COLUMN, LABORATORY))
-        for vessel, content in kit(product, donor).items():
+        for vessel, content in kit(kit_name, donor).items():
+            if vessel not in site.vessels:
+                raise SiteError(f"vessels: {vessel} is missing, which the kit {kit_name} fills")
             self.ledger.put(vessel, content)
         self._chip = Chip(start_s, donor.acoustic_efficiency, donor.lamella_width)
         capacity = {name: vessel.capacity_ul for name, vessel in site.vessels.items()}
         settling = Settling({k: v for k, v in _SETTLING_HEIGHT_M_PER_UL.items() if k in site.vessels})
         self._network = Network(self.ledger, syringes, capacity, settling, self._chip)
         self._reactors = {
-            vessel: Reactor(vessel, MEDIUM, WASTE, donor, start_s, seed, product in RETROVIRAL_PRODUCTS)
+            vessel: Reactor(vessel, MEDIUM, WASTE, donor, start_s, seed, kit_name in RETROVIRAL_KITS)
             for vessel in self._instruments.controllers
         }
         self._scales = {vessel: ScaleSensor(seed, vessel) for vessel in self._instruments.weighed.values()}
