@@ -584,7 +584,7 @@ def test_an_empty_runs_folder_says_so(show, tmp_path):
 
 
 def test_every_plugin_of_the_manifest_is_a_class_for_one_of_the_boards():
-    """rqt itself is not on a plain machine: what it reads is held to the source."""
+    """What rqt reads before it loads anything is held to the source; test_dashboard_ros loads it."""
     root = SOURCES.parents[1]
     classes = {}
     for node in ast.parse((SOURCES / "plugin.py").read_text(encoding="utf-8")).body:

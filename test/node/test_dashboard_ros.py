@@ -7,10 +7,12 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import dashboard_scene as scene
 import domain_coordinator
 import pytest
+import rqt_host
 from builtin_interfaces.msg import Time
 from sensor_msgs.msg import Image
 from small_workcell import DEADLINE_S, NAMESPACE, SmallWorkcell
@@ -22,6 +24,7 @@ from mimedi_nodes.dashboard.qt import QtWidgets
 from mimedi_nodes.dashboard.views import AlarmPriority, AlarmState
 
 pytestmark = pytest.mark.ros
+MANIFEST = Path(__file__).resolve().parents[2] / "plugin.xml"
 
 
 @pytest.fixture(scope="module")
@@ -242,6 +245,53 @@ def test_pictures_that_cannot_be_shown_say_why(change, message):
 def test_an_alarm_with_a_code_of_a_later_version_counts_as_urgent():
     view = ros_views.alarms_view(AlarmList(alarms=[Alarm(alarm_id="x", state=99, priority=9)])).alarms[0]
     assert (view.state, view.priority) == (AlarmState.UNACKNOWLEDGED, AlarmPriority.HIGH)
+
+
+@pytest.fixture
+def rqt(domain, application, tmp_path, monkeypatch):
+    """Makes hosts as rqt is one; all of them keep their settings in one file."""
+    rqt_host.provide_base(monkeypatch)
+    hosts = []
+
+    def make():
+        hosts.append(rqt_host.Host(MANIFEST, tmp_path / "rqt.ini"))
+        hosts[-1].window.resize(1280, 800)
+        hosts[-1].window.show()
+        return hosts[-1]
+
+    yield make
+    for host in hosts:
+        host.unload_all()
+        host.window.close()
+    monkeypatch.delitem(sys.modules, "mimedi_nodes.dashboard.plugin", raising=False)
+
+
+def test_every_plugin_loads_in_an_rqt_host_shares_one_node_and_leaves(workcell, rqt, tmp_path):
+    host = rqt()
+    arguments = ["--namespace", NAMESPACE, "--runs", str(tmp_path), "--language", "en"]
+    contexts = {name: host.load(name, arguments)[1] for name in host.types}
+    assert len(contexts) == 7
+    until(lambda: workcell.batch.get_subscription_count() == 1, "one node for all boards")
+    workcell.publish_batch(state="held", hold_reason="a look")
+    boards = {name: next(iter(context.docks)) for name, context in contexts.items()}
+    state = boards["Batch"].findChild(QtWidgets.QLabel, "batch_state")
+    until(lambda: state.text() == "HELD", "the batch's state in a dock")
+    assert len({board.objectName() for board in boards.values()}) == 7
+    assert all(dock.windowTitle().endswith(NAMESPACE) for c in contexts.values() for dock in c.docks.values())
+    boards["Batch"].operator.setText("A. Martin")
+    boards["Batch"].commands.buttons["restart"].click()
+    boards["Batch"].commands.dialog.why.setText("all is well")
+    boards["Batch"].commands.dialog.confirm.click()
+    until(lambda: ("restart", "A. Martin", "all is well") in workcell.asked, "the command from a dock")
+    host.unload_all()
+    until(lambda: workcell.batch.get_subscription_count() == 0, "the node left with the last board")
+    # Another rqt remembers namespace and name; the second board of a kind has a number of its own.
+    again = rqt()
+    _, context = again.load("Batch", ["--runs", str(tmp_path)])
+    assert next(iter(context.docks)).operator.text() == "A. Martin"
+    until(lambda: workcell.batch.get_subscription_count() == 1, "the namespace was remembered")
+    _, second = again.load("Batch", ["--namespace", NAMESPACE, "--runs", str(tmp_path)])
+    assert next(iter(second.docks)).windowTitle().endswith("(2)")
 
 
 @pytest.fixture
