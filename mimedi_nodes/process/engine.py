@@ -267,7 +267,7 @@ class Engine:
         control = self._context.control
         for phase in list(control.running.values()):
             if phase.module == module and not phase.is_held:
-                phase.is_held = True
+                phase.is_held = phase.held_itself = True
                 await control.enter_hold(f"{phase.path} ({module}) is held: {reason or 'see its alarms'}")
                 control.end_if_unattended()
 

@@ -173,7 +173,7 @@ class PhaseRunner:
 
     async def _wait_out_hold(self, entry: Entry, running: RunningPhase, why: str) -> None:
         """Hold with a module that is held already; the restart that ends it unholds the module too."""
-        running.is_held = True
+        running.is_held = running.held_itself = True
         self._context.control.enter(running)
         try:
             await self._context.control.hold(

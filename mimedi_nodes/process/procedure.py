@@ -32,6 +32,7 @@ from .recipe import (
     WaitStep,
     WaitTimerStep,
 )
+from .room import Room
 from .run_context import BranchEnded, RunContext, Scope, first_of
 from .sampling import SamplingBudget
 from .step_runner import StepRunner
@@ -59,7 +60,7 @@ class Procedure:
         self._context = context
         self._timers, self._watchdog, self._sampling = timers, watchdog, sampling
         self._ended = ended
-        self._phases = PhaseRunner(context)
+        self._room = Room(context, PhaseRunner(context))
         self._steps = StepRunner(context)
 
     async def run(self) -> None:
@@ -99,7 +100,7 @@ class Procedure:
             return await self._plain(step, key, scope)
         if step.sampling is not None:
             await scope.run(self._sampling.check(step, step.sampling, key, self._context))
-        return await self._phases.run(step, key, scope)
+        return await self._room.run(step, key, scope)
 
     async def _call(self, step: CallStep, suffix: str, scope: Scope) -> Mapping[str, Any]:
         """Carry out a sub-recipe with its arguments, decided once; return the results that it declares."""

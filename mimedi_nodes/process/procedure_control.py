@@ -20,7 +20,7 @@ from .procedure_state import (
     ProcedureState,
     ProcedureStateMachine,
 )
-from .service_state import CommandRefused, ServiceCommand
+from .service_state import CommandRefused, ServiceCommand, ServiceState
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +38,8 @@ class RunningPhase:
     module: str
     goal_id: str
     is_held: bool = False
+    held_itself: bool = False
+    """Whether its module went to Held by itself, not because the procedure was held."""
 
 
 class ProcedureControl:
@@ -194,6 +196,8 @@ class ProcedureControl:
         self._store()
         self._on_change()
         await self._carry_out(wanted, who, why)
+        if wanted is ProcedureCommand.RESTART and self.state is ProcedureState.HELD:
+            return CommandOutcome(False, str(self.state), self.hold_reason)
         return CommandOutcome(True, str(self.state))
 
     async def _carry_out(self, command: ProcedureCommand, who: str, why: str) -> None:
@@ -207,8 +211,12 @@ class ProcedureControl:
             await self._to_modules(ServiceCommand.RESUME, why)
             self._release_if_running()
         elif command is ProcedureCommand.RESTART:
+            before = list(self.reasons)
             self.reasons.clear()
-            await self._to_modules(ServiceCommand.UNHOLD, why)
+            refusal = await self._to_modules(ServiceCommand.UNHOLD, why)
+            if refusal and self.state is ProcedureState.RESTARTING:
+                self.reasons.extend(before)
+                await self.enter_hold(refusal)
             self._complete_if(ProcedureState.RESTARTING)
             self._release_if_running()
         else:
@@ -248,8 +256,12 @@ class ProcedureControl:
         """Note that the last step has been done."""
         self._complete_if(ProcedureState.RUNNING)
 
-    async def _to_modules(self, command: ServiceCommand, why: str) -> None:
-        for phase in list(self.running.values()):
+    async def _to_modules(self, command: ServiceCommand, why: str) -> str:
+        """Pass a command on to every module at work; return why a module cannot go on yet, empty otherwise.
+
+        Modules that held themselves go first: what they still refuse to unhold for must not be undone by the others.
+        """
+        for phase in sorted(self.running.values(), key=lambda phase: not phase.held_itself):
             if command is ServiceCommand.HOLD and phase.is_held:
                 continue
             try:
@@ -259,10 +271,13 @@ class ProcedureControl:
                 continue
             if command is ServiceCommand.HOLD:
                 phase.is_held = reply.accepted
+            elif command is ServiceCommand.UNHOLD and not reply.accepted and reply.state == ServiceState.HELD:
+                return reply.message
             elif command is ServiceCommand.UNHOLD:
-                phase.is_held = False
+                phase.is_held = phase.held_itself = False
             if not reply.accepted:
                 _log.info("%s refused by %s: %s", command.name, phase.module, reply.message)
+        return ""
 
     def _allowed(self) -> tuple[ProcedureCommand, ...]:
         return tuple(TRANSITIONS[self.state])
