@@ -35,9 +35,13 @@ LEARN_RATE = 0.12
 _LEARN_AFTER = 3
 # A cell whose next step is shorter than this has arrived, px.
 STILL_PX = 0.05
+# Below this share of what lit cells give, a cell's light does not tell where it is.
+HARDLY_LIT = 0.12
 # A patch ends at this many half lengths and half widths of its cell.
 _WINDOW = 1.55
 _SLACK = 64
+# The kernel reads so many numbers at a time.
+_LANES = 16
 # Places in the pool of patches: the mean cell, and the mean cell made longer and wider.
 _MEAN, _STRETCHED, _FIRST = 0, 1, 2
 
@@ -67,10 +71,11 @@ class Appearances:
 
     def __post_init__(self) -> None:
         # A patch stands between rows and columns of zeros: shifted by part of a pixel it still ends softly.
-        self._stride = (self.size + 8) // 8 * 8 + 8
+        self._stride = (self.size + 2 + _LANES + _LANES - 1) // _LANES * _LANES
         self._free: list[int] = []
-        self._pool, self._seen, self._reach = np.empty(0, np.float32), np.empty(0, np.int32), np.empty(0, np.int32)
+        self._pool, self._seen, self._reach = np.empty(0, np.float32), np.empty(0, np.int32), np.empty((0, 2), np.int32)
         self._learnt = np.empty(0, bool)
+        self._extent = np.zeros(2)
         self._grow(64)
         reach = self.size // 2
         axis = np.arange(-reach, reach + 1, dtype=np.float32)
@@ -80,7 +85,7 @@ class Appearances:
         one = self.channels * (self.size + 2) * self._stride
         pool = np.zeros(2 * _SLACK + places * one, np.float32)
         pool[:len(self._pool)] = self._pool
-        seen, reach = np.zeros(places, np.int32), np.zeros(places, np.int32)
+        seen, reach = np.zeros(places, np.int32), np.zeros((places, 2), np.int32)
         seen[:len(self._seen)], reach[:len(self._seen)] = self._seen, self._reach
         self._free += range(max(len(self._seen), _FIRST), places)
         self._pool, self._seen, self._reach = pool, seen, reach
@@ -104,7 +109,8 @@ class Appearances:
         """Drop the patches of tracks that are gone."""
         for gone in self._slots.keys() - set(alive.tolist()):
             slot = self._slots.pop(gone)
-            self._seen[slot] = self._reach[slot] = 0
+            self._seen[slot] = 0
+            self._reach[slot] = 0
             self._learnt[slot] = False
             self._free.append(slot)
 
@@ -137,10 +143,11 @@ class Appearances:
                 self._start, slot_of.ctypes.data, seen.ctypes.data, *[row + 8 * len(use) * k for k in range(4)],
                 self._mean_count, _MEAN_FRAMES)
         self._seen[slot_of] = seen + 1
-        extent = np.ceil(0.5 * _WINDOW * np.maximum(length_px[use], width_px[use])).astype(np.int32)
+        extent = np.ceil(0.5 * _WINDOW * places[2:].T)
         self._reach[slot_of] = np.maximum(self._reach[slot_of], np.minimum(extent, self.size // 2))
         # The few largest cells hardly show in the mean.
-        self._reach[_MEAN] = min(max(self._reach[_MEAN], round(float(extent.mean())) + 1), self.size // 2)
+        self._extent += min(1.0, len(use) / self._mean_count) * (extent.mean(axis=0) - self._extent)
+        self._reach[_MEAN] = np.minimum(np.rint(self._extent) + 1.0, self.size // 2)
 
     def _take_in(self, slot: int, seen: int, images: list[FloatImage], x: float, y: float, length_px: float,
                  width_px: float) -> None:
@@ -195,7 +202,7 @@ class Appearances:
             slots.append(slot)
             known.append(1 if self._seen[slot] >= 2 else 2 if self._seen[slot] or self._learnt[slot] else 3)
             self._learnt[slot] = True
-            self._reach[slot] = max(self._reach[slot], self._reach[_MEAN])
+            self._reach[slot] = np.maximum(self._reach[slot], self._reach[_MEAN])
         return np.array(slots, np.int32), np.array(known, np.uint8)
 
     def lights(self, ids: NDArray[np.int64], side_px: int) -> NDArray[np.float64]:
@@ -262,7 +269,7 @@ class Appearances:
         if stretch != (1.0, 1.0):
             unknown = _STRETCHED
             self._stretch(*stretch)
-            self._reach[_STRETCHED] = min(math.ceil(self._reach[_MEAN] * max(stretch)), self.size // 2)
+            self._reach[_STRETCHED] = np.minimum(np.ceil(self._reach[_MEAN] * np.array(stretch)), self.size // 2)
         slots, known = self.known_slots(ids)
         slots[~known] = unknown
         factors = np.ones((count, channels), np.float32)

@@ -20,7 +20,7 @@ from typing import Any
 
 SOURCE = "\n".join(
     (Path(__file__).parent / "kernel_source" / f"{part}.c").read_text(encoding="utf-8")
-    for part in ("blobs", "fit", "overlaps", "solve", "links")
+    for part in ("lanes", "blobs", "fit", "overlaps", "solve", "links")
 )
 """One translation unit; each part uses what stands before it."""
 

@@ -31,7 +31,7 @@ class _Frame(ctypes.Structure):
         *((name, ctypes.c_double) for name in (
             "diameter", "contrast", "level", "limit", "blur", "tolerated", "seed_spread", "known_spread",
             "unknown_spread", "least_remains", "unexplained", "learnt_spread", "learn_rate", "twins", "twin_mass",
-            "twin_slope", "max_step", "still")),
+            "twin_slope", "max_step", "still", "hardly_lit")),
         ("sweeps", ctypes.c_int)]
 
 
@@ -45,7 +45,7 @@ class OverlapKernel:
     def __init__(self, **constants: float) -> None:
         self._frame = _Frame(most=_MOST, known_spread=appearance.KNOWN_SPREAD, max_step=appearance.MAX_STEP_PX,
                              unknown_spread=appearance.UNKNOWN_SPREAD, learnt_spread=appearance.LEARNT_SPREAD,
-                             learn_rate=appearance.LEARN_RATE, still=appearance.STILL_PX,
+                             learn_rate=appearance.LEARN_RATE, still=appearance.STILL_PX, hardly_lit=appearance.HARDLY_LIT,
                              sweeps=appearance.SWEEPS, **constants)
         self._one_or_two: Any = kernel.compiled("one_or_two")
         self._solve: Any = kernel.compiled("solve_overlaps")

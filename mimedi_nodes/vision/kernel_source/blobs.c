@@ -1,11 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The blob features: what `detector.py` and `sizing.py` do with OpenCV, without a call per step. */
 
-#include <math.h>
-#include <stdint.h>
-#include <stdlib.h>
-#include <string.h>
-
 /* On a grid w x h with a border of one, 1 where the shape is: set 2 where one gets from the border by 4-steps.
    `stack` holds w * h ints. */
 static void flood(unsigned char *grid, int w, int h, int *stack)
@@ -22,30 +17,6 @@ static void flood(unsigned char *grid, int w, int h, int *stack)
         GO(at - 1) GO(at + 1) GO(at - w) GO(at + w)
     }
     #undef GO
-}
-
-/* Chamfer distance (3 x 3, in thousandths of a pixel) of each set place of a grid from where it is not set; a border of
-   one is not set. Source: Borgefors, CVGIP 34 (1986) 344. */
-static void chamfer(int *d, int gw, int gh)
-{
-    const int straight = 955, oblique = 1369;
-    for (int pass = 0; pass < 2; ++pass)
-        for (int j = 1; j < gh - 1; ++j) {
-            int s = pass ? -1 : 1;
-            int *here = d + (long)(pass ? gh - 1 - j : j) * gw;
-            const int *near = here - s * gw;
-            for (int x = 1; x < gw - 1; ++x) {
-                int t = near[x] + straight, left = near[x - 1] + oblique, right = near[x + 1] + oblique;
-                t = t < left ? t : left;
-                t = t < right ? t : right;
-                here[x] = here[x] < t ? here[x] : t;
-            }
-            int *at = pass ? here + gw - 2 : here + 1, last = at[-s];
-            for (int x = 1; x < gw - 1; ++x, at += s) {
-                last += straight;
-                *at = last = *at < last ? *at : last;
-            }
-        }
 }
 
 /* Convex hull of the leftmost and rightmost pixels of each row: area and 1 - 2 sqrt(pi A) / P. */

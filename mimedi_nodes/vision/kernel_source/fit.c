@@ -1,41 +1,39 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The overlap fit: what `appearance.py` does with NumPy, cell by cell on vectors of eight pixels. */
 
-typedef float v8 __attribute__((vector_size(32), aligned(4), may_alias));
-
 static double clamp(double v, double lo, double hi) { return v < lo ? lo : (v > hi ? hi : v); }
 
-static double across(const v8 *v) { double s = 0; for (int i = 0; i < 8; ++i) s += (*v)[i]; return s; }
-
 /* Where a patch lies in the image. A patch has (size + 2) rows of `stride` numbers, the first and last row and all
-   columns from `size` on 0: it can be shifted by a part of a pixel and read in eights. Beyond `reach` from its middle
-   it is 0. */
-typedef struct { int left, top, j0, j1, i0, i1, whole; float u, v; } spot;
+   columns from `size` on 0: it can be shifted by a part of a pixel and read LANES at a time. Farther than `reach`
+   (along, across) from its middle it is 0. */
+typedef struct { int left, top, j0, j1, i0, i1; float u, v; } spot;
 
-static spot locate(double x, double y, int size, int reach, int h, int w)
+static spot locate(double x, double y, int size, const int *reach, int h, int w)
 {
     spot s; int fx = (int)floor(x), fy = (int)floor(y);
     s.u = (float)(x - fx); s.v = (float)(y - fy);
     s.left = fx - size / 2; s.top = fy - size / 2;
-    int first = size / 2 - reach, last = size / 2 + reach + 2;
+    int first = size / 2 - reach[1], last = size / 2 + reach[1] + 2;
     s.j0 = s.top < -first ? -s.top : first; s.j1 = s.top + last > h ? h - s.top : last;
+    first = size / 2 - reach[0]; last = size / 2 + reach[0] + 2;
     s.i0 = s.left < -first ? -s.left : first; s.i1 = s.left + last > w ? w - s.left : last;
-    s.whole = s.i0 == first && s.i1 == last;
     return s;
 }
 
 /* plane -= sum of each patch pixel's neighbours times c: itself, left of it, above it, left of above. */
 static void add(float *plane, int w, const float *patch, int stride, spot s, const float c[4])
 {
-    if (s.i0 >= s.i1) return;
-    for (int j = s.j0; j < s.j1; ++j) {
-        float *r = plane + (long)(s.top + j) * w + s.left;
-        const float *q = patch + (long)j * stride, *p = q + stride;
-        if (s.whole) for (int i = s.i0; i < s.i1; i += 8)
-            *(v8 *)(r + i) -= c[0] * *(v8 *)(p + i) + c[1] * *(v8 *)(p + i - 1)
-                            + c[2] * *(v8 *)(q + i) + c[3] * *(v8 *)(q + i - 1);
-        else for (int i = s.i0; i < s.i1; ++i)
-            r[i] -= c[0] * p[i] + c[1] * p[i - 1] + c[2] * q[i] + c[3] * q[i - 1];
+    for (int i = s.i0; i < s.i1; i += LANES) {
+        lane_flags keep = among(s.i1 - i);
+        float *r = plane + (long)(s.top + s.j0) * w + s.left + i;
+        const float *p = patch + (long)s.j0 * stride + i;
+        lanes above = load(p), above_left = load(p - 1);
+        for (int j = s.j0; j < s.j1; ++j, r += w) {
+            p += stride;
+            lanes here = load(p), left = load(p - 1);
+            *(lanes *)r -= only(c[0] * here + c[1] * left + c[2] * above + c[3] * above_left, keep);
+            above = here; above_left = left;
+        }
     }
 }
 
@@ -47,31 +45,40 @@ static void weights_of(spot s, double amount, float c[4])
 }
 
 /* Sums over the patch at s of dt/dx, dt/dy and t times the residual; with `full` also of xx, xy, yy, xt, yt, tt. */
-static void sums(const float *plane, int w, const float *patch, int stride, spot s, int full, double *o)
+static inline __attribute__((always_inline)) void sums_of(const float *plane, int w, const float *patch, int stride,
+                                                          spot s, const int full, double *o)
 {
-    v8 a[9]; memset(a, 0, sizeof a);
-    double b[9] = {0};
-    for (int j = s.j0; j < s.j1; ++j) {
-        const float *r = plane + (long)(s.top + j) * w + s.left;
-        const float *q = patch + (long)j * stride, *p = q + stride;
-        if (s.whole) for (int i = s.i0; i < s.i1; i += 8) {
-            v8 p0 = *(v8 *)(p + i), dp = *(v8 *)(p + i - 1) - p0, q0 = *(v8 *)(q + i), dq = *(v8 *)(q + i - 1) - q0;
-            v8 up = p0 + s.u * dp, gy = q0 + s.u * dq - up, t = up + s.v * gy, gx = dp + s.v * (dq - dp);
-            v8 rest = *(v8 *)(r + i);
+    lanes a[9];
+    memset(a, 0, sizeof a);
+    for (int i = s.i0; i < s.i1; i += LANES) {
+        lane_flags keep = among(s.i1 - i);
+        const float *r = plane + (long)(s.top + s.j0) * w + s.left + i, *p = patch + (long)s.j0 * stride + i;
+        lanes above = only(load(p), keep), above_step = only(load(p - 1), keep) - above;
+        above += s.u * above_step;
+        for (int j = s.j0; j < s.j1; ++j, r += w) {
+            p += stride;
+            lanes here = only(load(p), keep), step = only(load(p - 1), keep) - here;
+            here += s.u * step;
+            lanes gy = above - here, t = here + s.v * gy, gx = step + s.v * (above_step - step), rest = load(r);
             a[0] += gx * rest; a[1] += gy * rest; a[2] += t * rest;
             if (full) {
                 a[3] += gx * gx; a[4] += gx * gy; a[5] += gy * gy; a[6] += gx * t; a[7] += gy * t; a[8] += t * t;
             }
-        } else for (int i = s.i0; i < s.i1; ++i) {
-            float dp = p[i - 1] - p[i], dq = q[i - 1] - q[i];
-            float up = p[i] + s.u * dp, gy = q[i] + s.u * dq - up, t = up + s.v * gy, gx = dp + s.v * (dq - dp);
-            b[0] += gx * r[i]; b[1] += gy * r[i]; b[2] += t * r[i];
-            if (full) {
-                b[3] += gx * gx; b[4] += gx * gy; b[5] += gy * gy; b[6] += gx * t; b[7] += gy * t; b[8] += t * t;
-            }
+            above = here; above_step = step;
         }
     }
-    for (int k = 0; k < (full ? 9 : 3); ++k) o[k] = s.whole ? across(a + k) : b[k];
+    for (int k = 0; k < (full ? 9 : 3); ++k) o[k] = across(a[k]);
+}
+
+static void sums(const float *plane, int w, const float *patch, int stride, spot s, int full, double *o)
+{
+    if (full) sums_of(plane, w, patch, stride, s, 1, o); else sums_of(plane, w, patch, stride, s, 0, o);
+}
+
+/* Whether the patches of cells i and k share pixels. */
+static int meet(const double *x, const double *y, const int *reach, int i, int k)
+{
+    return fabs(x[i] - x[k]) < reach[2 * i] + reach[2 * k] && fabs(y[i] - y[k]) < reach[2 * i + 1] + reach[2 * k + 1];
 }
 
 /* Fit n cells to `residual` (channels planes h x w, then 64 finite numbers of slack) by Gauss-Seidel sweeps: each cell
@@ -88,15 +95,14 @@ void fit_cells(int n, int before, int channels, int size, int stride, int h, int
     double *curve = work, *awake = work + 6 * n;
     for (int k = 0; k < n; ++k) {
         const float *patch = pool + slot[k] * channels * layer;
-        spot s = locate(x[k], y[k], size, reach[k], h, w);
+        spot s = locate(x[k], y[k], size, reach + 2 * k, h, w);
         awake[k] = 0;
         if (k < before) continue;
         for (int c = 0; c < channels; ++c) {
             float at[4]; weights_of(s, a[k] * factor[k * channels + c], at);
             add(residual + c * plane, w, patch + c * layer, stride, s, at);
         }
-        for (int i = 0; i <= k; ++i)
-            if (fabs(x[i] - x[k]) < size && fabs(y[i] - y[k]) < size) awake[i] = 2;
+        for (int i = 0; i <= k; ++i) if (meet(x, y, reach, i, k)) awake[i] = 2;
     }
     for (int sweep = 0; sweep < sweeps; ++sweep) {
         int moved = 0;
@@ -106,7 +112,7 @@ void fit_cells(int n, int before, int channels, int size, int stride, int h, int
             double *m = curve + 6 * k, g[3] = {0, 0, 0};
             int full = awake[k] == 2;                 /* the curvature hardly changes from step to step */
             if (full) memset(m, 0, 6 * sizeof *m);
-            spot s = locate(x[k], y[k], size, reach[k], h, w);
+            spot s = locate(x[k], y[k], size, reach + 2 * k, h, w);
             for (int c = 0; c < channels; ++c) {
                 double o[9], f = factor[k * channels + c], q = weight[c] * f;
                 if (f == 0) continue;
@@ -128,7 +134,7 @@ void fit_cells(int n, int before, int channels, int size, int stride, int h, int
             double da = (xx * (yy * ar - yr * ya) - xy * (xy * ar - yr * xa) + xr * m3) / det;
             double b = clamp(e + da, 0, 2.5);
             dx = clamp(dx, -max_step, max_step); dy = clamp(dy, -max_step, max_step);
-            spot t = locate(x[k] + dx, y[k] + dy, size, reach[k], h, w);
+            spot t = locate(x[k] + dx, y[k] + dy, size, reach + 2 * k, h, w);
             for (int c = 0; c < channels; ++c) {
                 float was[4], is[4], f = factor[k * channels + c];
                 if (f == 0) continue;
@@ -146,7 +152,7 @@ void fit_cells(int n, int before, int channels, int size, int stride, int h, int
             moved = 1;
             awake[k] = fabs(dx) + fabs(dy) > 0.5 ? 2 : 1;
             for (int i = 0; i < n; ++i)
-                if (!awake[i] && fabs(x[i] - x[k]) < size && fabs(y[i] - y[k]) < size) awake[i] = i < before ? 2 : 1;
+                if (!awake[i] && meet(x, y, reach, i, k)) awake[i] = i < before ? 2 : 1;
         }
         if (!moved) break;
     }

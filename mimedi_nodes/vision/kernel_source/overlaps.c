@@ -9,19 +9,66 @@ static void gaussian(double sigma, int reach, float *taps)
     for (int i = -reach; i <= reach; ++i) taps[i + reach] = (float)(exp(-0.5 * i * i / (sigma * sigma)) / sum);
 }
 
+/* One line of n numbers blurred along itself: to[x] = sum of taps[i] r[x - reach + i]. Writes up to LANES - 1 more. */
+static void blur_along(const float *r, float *restrict to, int n, const float *taps, int reach)
+{
+    for (int x = 0; x < n; x += LANES) {
+        lanes sum = taps[reach] * load(r + x);
+        for (int i = 1; i <= reach; ++i) sum += taps[reach + i] * (load(r + x - i) + load(r + x + i));
+        *(lanes *)(to + x) = sum;
+    }
+}
+
+/* One line of n numbers blurred across lines `step` numbers apart, of which it is the middle one. */
+static void blur_across(const float *r, int step, float *restrict to, int n, const float *taps, int reach)
+{
+    for (int x = 0; x < n; x += LANES) {
+        lanes sum = taps[reach] * load(r + x);
+        for (int i = 1; i <= reach; ++i) sum += taps[reach + i] * (load(r + x - i * step) + load(r + x + i * step));
+        *(lanes *)(to + x) = sum;
+    }
+}
+
+/* The lines of a box with `margin` more on each side, and `reach` lines more above and below, blurred along
+   themselves: line k of `to` (`step` numbers each) is that of row top - margin - reach + k. Beyond the edge the image
+   goes on as a mirror. */
+static void blur_box_along(const float *image, int w, int h, const int *box, int margin, const float *taps, int reach,
+                           float *to, int step)
+{
+    int first = box[0] - margin, wide = box[2] + 2 * margin, high = box[3] + 2 * margin;
+    int from = first < reach ? reach - first : 0, until = first + wide + reach > w ? w - reach - first : wide;
+    for (int y = -reach; y < high + reach; ++y) {
+        int iy = box[1] - margin + y;
+        iy = iy < 0 ? -iy : iy >= h ? 2 * h - 2 - iy : iy;
+        const float *r = image + (long)iy * w;
+        float *o = to + (long)(y + reach) * step;
+        if (until > from) blur_along(r + first + from, o + from, until - from, taps, reach);
+        for (int x = 0; x < wide; ++x) {
+            if (x == from && until > from) x = until;
+            if (x >= wide) break;
+            o[x] = 0;
+            for (int i = -reach; i <= reach; ++i) {
+                int ix = first + x + i;
+                ix = ix < 0 ? -ix : ix >= w ? 2 * w - 2 - ix : ix;
+                o[x] += taps[i + reach] * r[ix];
+            }
+        }
+    }
+}
+
 /* Peaks of the depth of a blob (box: left, top, width, height; numbered `label` in labels, w wide): distance from
    outside, blurred, highest within `reach` px, deeper than `least`, `apart` px from the peak before. out: x, y; at most
    `most` rows. Scratch of `room` each. Returns the number of rows. */
 static int blob_peaks(const int *box, int label, const short *labels, int w, int reach, double least, double apart,
-                      int *restrict grid, float *restrict depth, float *restrict blurred, int room, double *out,
-                      int most)
+                      int *restrict grid, float *restrict depth, float *restrict blurred,
+                      unsigned char *restrict highest, int room, double *out, int most)
 {
-    const int M = 4;
+    const int M = 4, R = 3;
     float taps[7];
     int rows = 0, left = box[0], top = box[1], wide = box[2], high = box[3];
     int gw = wide + 2 * M, gh = high + 2 * M, size = gw * gh;
-    if (size > room) return 0;
-    gaussian(1.0, 3, taps);
+    if (size + LANES > room) return 0;
+    gaussian(1.0, R, taps);
     memset(grid, 0, sizeof(int) * size);
     for (int y = 0; y < high; ++y) {
         const short *l = labels + (long)(top + y) * w + left;
@@ -29,41 +76,30 @@ static int blob_peaks(const int *box, int label, const short *labels, int w, int
         for (int x = 0; x < wide; ++x) g[x] = l[x] == label ? 1 << 28 : 0;
     }
     chamfer(grid, gw, gh);
+    for (int k = 0; k < size; ++k) depth[k] = 1e-3f * (float)grid[k];
     memset(blurred, 0, sizeof(float) * size);
+    for (int y = M; y < gh - M; ++y) blur_along(depth + y * gw + R, blurred + y * gw + R, gw - 2 * R, taps, R);
+    memset(depth, 0, sizeof(float) * size);
+    for (int y = M; y < gh - M; ++y) blur_across(blurred + y * gw + M, gw, depth + y * gw + M, wide, taps, R);
     for (int y = M; y < gh - M; ++y) {
-        const int *g = grid + y * gw;
-        float *b = blurred + y * gw;
-        for (int x = 3; x < gw - 3; ++x) {
-            float sum = 0;
-            for (int i = -3; i <= 3; ++i) sum += taps[i + 3] * (float)g[x + i];
-            b[x] = 1e-3f * sum;
+        const float *line = depth + y * gw;
+        for (int x = M; x < gw - M; ++x)
+            highest[x] = (line[x] > (float)least) & (line[x] >= line[x - 1]) & (line[x] >= line[x + 1])
+                       & (line[x] >= line[x - gw]) & (line[x] >= line[x + gw]);
+        const unsigned char *next = highest + M, *end = highest + gw - M;
+        for (; (next = memchr(next, 1, end - next)); ++next) {
+            int x = (int)(next - highest), is = 1;
+            float here = line[x];
+            for (int j = y - reach < M ? M : y - reach; is && j <= y + reach && j < gh - M; ++j)
+                for (int i = x - reach < M ? M : x - reach; i <= x + reach && i < gw - M; ++i)
+                    if (depth[j * gw + i] > here) { is = 0; break; }
+            double px = x - M + left, py = y - M + top;
+            for (int k = 0; is && k < rows; ++k)
+                is = (px - out[2 * k]) * (px - out[2 * k]) + (py - out[2 * k + 1]) * (py - out[2 * k + 1])
+                     > apart * apart;
+            if (!is || rows == most) continue;
+            out[2 * rows] = px; out[2 * rows + 1] = py; ++rows;
         }
-    }
-    for (int y = 3; y < gh - 3; ++y) {
-        const float *b = blurred + y * gw;
-        float *d = depth + y * gw;
-        for (int x = M; x < gw - M; ++x) {
-            float sum = 0;
-            for (int i = -3; i <= 3; ++i) sum += taps[i + 3] * b[x + i * gw];
-            d[x] = sum;
-        }
-    }
-    for (int y = M; y < gh - M; ++y) for (int x = M; x < gw - M; ++x) {
-        const float *d = depth + y * gw + x;
-        float here = *d;
-        if (here <= least) continue;
-        if ((x > M && d[-1] > here) || (x < gw - M - 1 && d[1] > here) || (y > M && d[-gw] > here)
-            || (y < gh - M - 1 && d[gw] > here)) continue;
-        int highest = 1;
-        for (int j = y - reach < M ? M : y - reach; highest && j <= y + reach && j < gh - M; ++j)
-            for (int i = x - reach < M ? M : x - reach; i <= x + reach && i < gw - M; ++i)
-                if (depth[j * gw + i] > here) { highest = 0; break; }
-        double px = x - M + left, py = y - M + top;
-        for (int k = 0; highest && k < rows; ++k)
-            highest = (px - out[2 * k]) * (px - out[2 * k]) + (py - out[2 * k + 1]) * (py - out[2 * k + 1])
-                      > apart * apart;
-        if (!highest || rows == most) continue;
-        out[2 * rows] = px; out[2 * rows + 1] = py; ++rows;
     }
     return rows;
 }
@@ -101,10 +137,23 @@ static int middles(unsigned char *grid, int gw, int gh, int left, int top, int l
     return count;
 }
 
+/* Whether any pixel of a box with `margin` more on each side is above the limit: only then may a blurred one be. */
+static int exceeds(const float *image, int w, int h, const int *box, int margin, float limit)
+{
+    int x0 = box[0] - margin, y0 = box[1] - margin, x1 = box[0] + box[2] + margin, y1 = box[1] + box[3] + margin;
+    x0 = x0 < 0 ? 0 : x0; y0 = y0 < 0 ? 0 : y0; x1 = x1 > w ? w : x1; y1 = y1 > h ? h : y1;
+    for (int y = y0; y < y1; ++y) {
+        int any = 0;
+        for (int x = x0; x < x1; ++x) any |= image[(long)y * w + x] > limit;
+        if (any) return 1;
+    }
+    return 0;
+}
+
 /* Middles of the places in n blobs where `residual`, blurred by sigma (at most 5 px), exceeds `limit`. */
 static int bright_remains(int n, const int *box, const int *label, const short *labels, int w, int h,
                           const float *residual, double sigma, double limit, int least, float *rows_blurred,
-                          unsigned char *bright, int *stack, int room, double *out, int most)
+                          float *line, unsigned char *bright, int *stack, int room, double *out, int most)
 {
     enum { MOST = 15 };
     float taps[2 * MOST + 1];
@@ -113,30 +162,18 @@ static int bright_remains(int n, const int *box, const int *label, const short *
     gaussian(sigma, R, taps);
     for (int b = 0; b < n; ++b) {
         int left = box[4 * b], top = box[4 * b + 1], wide = box[4 * b + 2], high = box[4 * b + 3];
-        if (wide * (high + 2 * R) > room) continue;
-        for (int y = -R; y < high + R; ++y) {
-            int iy = top + y; iy = iy < 0 ? 0 : iy >= h ? h - 1 : iy;
-            const float *r = residual + (long)iy * w;
-            float *o = rows_blurred + (y + R) * wide;
-            int inner = left >= R && left + wide + R <= w;
+        int step = wide + LANES, any = 0;
+        if (step * (high + 2 * R + 1) > room || !exceeds(residual, w, h, box + 4 * b, R, (float)limit)) continue;
+        blur_box_along(residual, w, h, box + 4 * b, 0, taps, R, rows_blurred, step);
+        for (int y = 0; y < high; ++y) {
+            const short *l = labels + (long)(top + y) * w + left;
+            blur_across(rows_blurred + (long)(y + R) * step, step, line, wide, taps, R);
             for (int x = 0; x < wide; ++x) {
-                float sum = 0;
-                if (inner) for (int i = -R; i <= R; ++i) sum += taps[i + R] * r[left + x + i];
-                else for (int i = -R; i <= R; ++i) {
-                    int ix = left + x + i; ix = ix < 0 ? 0 : ix >= w ? w - 1 : ix;
-                    sum += taps[i + R] * r[ix];
-                }
-                o[x] = sum;
+                unsigned char set = (line[x] > (float)limit) & (l[x] == label[b]);
+                bright[y * wide + x] = set; any += set;
             }
         }
-        int any = 0;
-        for (int y = 0; y < high; ++y) for (int x = 0; x < wide; ++x) {
-            float sum = 0;
-            for (int i = 0; i <= 2 * R; ++i) sum += taps[i] * rows_blurred[(y + i) * wide + x];
-            int set = sum > limit && labels[(long)(top + y) * w + left + x] == label[b];
-            bright[y * wide + x] = (unsigned char)set; any |= set;
-        }
-        if (any) count = middles(bright, wide, high, left, top, least, stack, out, count, most);
+        if (any >= least) count = middles(bright, wide, high, left, top, least, stack, out, count, most);
     }
     return count;
 }
@@ -146,8 +183,8 @@ static int bright_remains(int n, const int *box, const int *label, const short *
    Scratch: two float planes and two byte planes and one int plane of `room`. Returns the number of rows. */
 static int dark_remains(int n, const int *box, const int *label, const short *labels, int w, int h, const float *image,
                  const float *residual, double sigma, double tolerated, double limit, int least,
-                 float *restrict rows_blurred, unsigned char *restrict dark, unsigned char *restrict opened,
-                 int *restrict stack, int room, double *out, int most)
+                 float *restrict rows_blurred, float *restrict line, unsigned char *restrict dark,
+                 unsigned char *restrict opened, int *restrict stack, int room, double *out, int most)
 {
     enum { R = 5, M = 4 };                             /* blur and margin, px */
     float taps[2 * R + 1];
@@ -155,44 +192,24 @@ static int dark_remains(int n, const int *box, const int *label, const short *la
     gaussian(sigma, R, taps);
     for (int b = 0; b < n; ++b) {
         int left = box[4 * b], top = box[4 * b + 1], wide = box[4 * b + 2], high = box[4 * b + 3];
-        int gw = wide + 2 * M, gh = high + 2 * M;
-        if (gw * (gh + 2 * R) > room) continue;
-        for (int y = -R; y < gh + R; ++y) {           /* rows first, with R more above and below */
-            int iy = top - M + y;
-            iy = iy < 0 ? -iy : iy >= h ? 2 * h - 2 - iy : iy;
-            const float *r = residual + (long)iy * w;
-            float *o = rows_blurred + (y + R) * gw;
-            int first = left - M, from = first < R ? R - first : 0, to = first + gw + R > w ? w - R - first : gw;
-            for (int x = 0; x < gw; ++x) if (x < from || x >= to) {
-                o[x] = 0;
-                for (int i = -R; i <= R; ++i) {
-                    int ix = first + x + i;
-                    ix = ix < 0 ? -ix : ix >= w ? 2 * w - 2 - ix : ix;
-                    o[x] += taps[i + R] * r[ix];
-                }
-            }
-            r += first;
-            for (int x = from; x < to; ++x) {
-                float sum = taps[R] * r[x];
-                for (int i = 1; i <= R; ++i) sum += taps[R + i] * (r[x - i] + r[x + i]);
-                o[x] = sum;
-            }
-        }
-        memset(dark, 0, gw * gh);
+        int gw = wide + 2 * M, gh = high + 2 * M, step = gw + LANES, any = 0;
+        if (step * (gh + 2 * R + 1) > room) continue;
+        blur_box_along(residual, w, h, box + 4 * b, M, taps, R, rows_blurred, step);
         for (int y = 0; y < gh; ++y) {
-            int iy = top - M + y;
+            int iy = top - M + y, x0 = left < M ? M - left : 0, x1 = left - M + gw > w ? w - left + M : gw;
+            unsigned char *restrict d = dark + y * gw;
+            memset(d, 0, gw);
             if (iy < 0 || iy >= h) continue;
-            int x0 = left < M ? M - left : 0, x1 = left - M + gw > w ? w - left + M : gw;
-            const float *r = residual + (long)iy * w + left - M, *p = image + (long)iy * w + left - M;
-            const float *c = rows_blurred + (y + R) * gw;
-            unsigned char *d = dark + y * gw;
+            const float *restrict r = residual + (long)iy * w + left - M;
+            const float *restrict p = image + (long)iy * w + left - M;
+            blur_across(rows_blurred + (long)(y + R) * step, step, line, gw, taps, R);
             for (int x = x0; x < x1; ++x) {
-                float sum = taps[R] * c[x], explained = p[x] - r[x];
-                for (int i = 1; i <= R; ++i) sum += taps[R + i] * (c[x - i * gw] + c[x + i * gw]);
-                if (explained > 0) sum -= (float)tolerated * explained;
-                d[x] = sum > (float)limit;
+                float explained = p[x] - r[x];
+                d[x] = line[x] - (float)tolerated * (explained > 0 ? explained : 0) > (float)limit;
+                any += d[x];
             }
         }
+        if (any < least) continue;                     /* opened it is smaller yet */
         memset(opened, 0, gw * gh);
         ellipse(dark, opened, gw, gh, 17);
         memset(dark, 0, gw * gh);
@@ -204,4 +221,36 @@ static int dark_remains(int n, const int *box, const int *label, const short *la
         count = middles(dark, gw, gh, left - M, top - M, least, stack, out, count, most);
     }
     return count;
+}
+
+/* 1 where a blob (box, label) has room for the centre of a cell that is not there yet: farther than `apart` px from
+   each of n cells, and `inner` px all around still inside. `taken` holds a byte for each of its pixels. */
+static int has_room(const int *box, int label, const short *labels, int w, int n, const double *x, const double *y,
+                    double apart, int inner, unsigned char *restrict taken)
+{
+    int left = box[0], top = box[1], wide = box[2], high = box[3];
+    memset(taken, 0, (long)wide * high);
+    for (int k = 0; k < n; ++k) {
+        double cx = x[k] - left, cy = y[k] - top;
+        if (cx < -apart || cy < -apart || cx > wide + apart || cy > high + apart) continue;
+        for (int j = (int)ceil(cy - apart) > 0 ? (int)ceil(cy - apart) : 0; j <= cy + apart && j < high; ++j) {
+            double half = sqrt(apart * apart - (j - cy) * (j - cy));
+            int from = (int)ceil(cx - half), until = (int)floor(cx + half) + 1;
+            from = from < 0 ? 0 : from; until = until > wide ? wide : until;
+            if (until > from) memset(taken + j * wide + from, 1, until - from);
+        }
+    }
+    int oblique = (int)(0.7 * inner);
+    for (int j = inner; j < high - inner; ++j) {
+        const short *l = labels + (long)(top + j) * w + left, *up = l - (long)inner * w, *down = l + (long)inner * w;
+        const short *above = l - (long)oblique * w, *below = l + (long)oblique * w;
+        const unsigned char *t = taken + j * wide;
+        short any = 0, own = (short)label;
+        for (int i = inner; i < wide - inner; ++i)
+            any |= (short)((t[i] == 0) & (l[i] == own) & (up[i] == own) & (down[i] == own) & (l[i - inner] == own)
+                           & (l[i + inner] == own) & (above[i - oblique] == own) & (above[i + oblique] == own)
+                           & (below[i - oblique] == own) & (below[i + oblique] == own));
+        if (any) return 1;
+    }
+    return 0;
 }

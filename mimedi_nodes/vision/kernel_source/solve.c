@@ -8,27 +8,37 @@ typedef struct {
     float *pool; const int *reach; const short *labels;
     float *residual; double *work; float *plane_a, *plane_b; unsigned char *bytes_a, *bytes_b; int *stack;
     double diameter, contrast, level, limit, blur, tolerated, seed_spread, known_spread, unknown_spread;
-    double least_remains, unexplained, learnt_spread, learn_rate, twins, twin_mass, twin_slope, max_step, still;
+    double least_remains, unexplained, learnt_spread, learn_rate, twins, twin_mass, twin_slope, max_step, still, hardly_lit;
     int sweeps;
 } frame;
 
-/* How much brighter than the mean cell's (slot 0) the light of each channel is at (x, y): an unknown cell's class. */
-static void light_factor(const frame *f, double x, double y, float *factor)
+/* Mean over 5 x 5 px in the middle of a patch's channel. */
+static double core(const frame *f, int slot, int c)
 {
-    long layer = (long)(f->size + 2) * f->stride;
-    int column = (int)rint(x), row = (int)rint(y), middle = f->size / 2;
+    const float *p = f->pool + ((long)slot * f->channels + c) * (f->size + 2) * f->stride;
+    double sum = 0;
+    for (int j = -2; j <= 2; ++j) for (int i = -2; i <= 2; ++i)
+        sum += p[(long)(f->size / 2 + j + 1) * f->stride + f->size / 2 + i];
+    return sum / 25;
+}
+
+/* How bright a cell's channels are beside its patch's: 1 for a cell that is known; for one that looks like the mean
+   cell (slot 0), the light at (x, y) over the mean cell's. Hardly lit channels are left out of the fit: 0. */
+static void light_factor(const frame *f, int slot, int known, double x, double y, float *factor)
+{
+    int column = (int)rint(x), row = (int)rint(y);
     column = column < 0 ? 0 : column >= f->w ? f->w - 1 : column;
     row = row < 0 ? 0 : row >= f->h ? f->h - 1 : row;
     factor[0] = 1;
     for (int c = 1; c < f->channels; ++c) {
-        double here = 0, usual = 0; int count = 0;
+        double here = 0, usual = core(f, slot, c); int count = 0;
+        if (known) { factor[c] = usual > f->hardly_lit * f->lit[c]; continue; }
         for (int j = -2; j <= 2; ++j) for (int i = -2; i <= 2; ++i) {
-            usual += f->pool[c * layer + (long)(middle + j + 1) * f->stride + middle + i] / 25;
             if (row + j < 0 || column + i < 0 || row + j >= f->h || column + i >= f->w) continue;
             here += f->image[c][(long)(row + j) * f->w + column + i]; ++count;
         }
         here /= count;
-        factor[c] = (float)((here > 0 ? here : 0) / (usual > 1e-6 ? usual : 1e-6));
+        factor[c] = here > f->hardly_lit * f->lit[c] ? (float)(here / (usual > 1e-6 ? usual : 1e-6)) : 0;
     }
 }
 
@@ -49,9 +59,8 @@ static void put(const frame *f, cells c, int k, double x, double y, int slot, in
     c.x[k] = c.x0[k] = x; c.y[k] = c.y0[k] = y; c.a[k] = 1;
     c.spread[k] = spread;
     c.a_spread[k] = known == 1 ? f->known_spread : known == 2 ? f->learnt_spread : f->unknown_spread;
-    c.slot[k] = slot; c.reach[k] = f->reach[slot];
-    if (known) for (int i = 0; i < f->channels; ++i) c.factor[k * f->channels + i] = 1;
-    else light_factor(f, x, y, c.factor + k * f->channels);
+    c.slot[k] = slot; c.reach[2 * k] = f->reach[2 * slot]; c.reach[2 * k + 1] = f->reach[2 * slot + 1];
+    light_factor(f, known ? slot : 0, known, x, y, c.factor + k * f->channels);
 }
 
 static void fit(const frame *f, cells c, int n, int before, int sweeps)
@@ -65,7 +74,7 @@ static void fit(const frame *f, cells c, int n, int before, int sweeps)
 static void learn(const frame *f, cells c, int k, int slot, int fresh)
 {
     long layer = (long)(f->size + 2) * f->stride, plane = (long)f->h * f->w;
-    int half = f->size / 2, reach = f->reach[0];
+    int half = f->size / 2, along = f->reach[0], across = f->reach[1];
     double e = c.a[k];
     if (fresh)
         for (int i = 0; i < f->channels; ++i) {
@@ -80,24 +89,23 @@ static void learn(const frame *f, cells c, int k, int slot, int fresh)
     if (!(one > 0.2f)) return;
     for (int i = 0; i < f->channels; ++i) {
         float *own = f->pool + (slot * f->channels + i) * layer;
-        const float *image = f->image[i], *left = f->residual + i * plane;
-        for (int dy = -reach; dy <= reach; ++dy) {
-            int y = fy + dy;
+        /* What is darker than a cell's own doubt belongs to somebody not found yet. */
+        float unbelieved = i ? 1e30f : most, rate = (float)f->learn_rate / one;
+        for (int dy = -across; dy <= across; ++dy) {
+            int y = fy + dy, wide = (int)(along * sqrt(1 - (double)dy * dy / ((double)across * across)));
             if (y < 0 || y + 1 >= f->h) continue;
-            float *p = own + (long)(half + dy + 1) * f->stride + half;
-            int from = -reach > -fx ? -reach : -fx, to = fx + reach + 1 < f->w ? reach : f->w - 2 - fx;
-            double inside = (double)reach * reach - (double)dy * dy;
+            int from = -wide > -fx ? -wide : -fx, to = fx + wide + 1 < f->w ? wide : f->w - 2 - fx;
+            float *restrict p = own + (long)(half + dy + 1) * f->stride + half;
+            const float *restrict l = f->residual + i * plane + (long)y * f->w + fx;
+            const float *restrict m = f->image[i] + (long)y * f->w + fx;
             for (int dx = from; dx <= to; ++dx) {
-                if (dx * dx > inside) continue;
-                long at = (long)y * f->w + fx + dx;
-                float r = (1 - v) * ((1 - u) * left[at] + u * left[at + 1])
-                        + v * ((1 - u) * left[at + f->w] + u * left[at + f->w + 1]);
-                float whole = (1 - v) * ((1 - u) * image[at] + u * image[at + 1])
-                            + v * ((1 - u) * image[at + f->w] + u * image[at + f->w + 1]) - r;
-                float mine = one * p[dx], share = mine > 0 && whole > 0 ? mine / (whole > mine ? whole : mine) : 0;
-                /* What is darker than a cell's own doubt belongs to somebody not found yet. */
-                if (!i && r > most) continue;
-                p[dx] += (float)f->learn_rate * share * r / one;
+                float r = (1 - v) * ((1 - u) * l[dx] + u * l[dx + 1])
+                        + v * ((1 - u) * l[dx + f->w] + u * l[dx + f->w + 1]);
+                float whole = (1 - v) * ((1 - u) * m[dx] + u * m[dx + 1])
+                            + v * ((1 - u) * m[dx + f->w] + u * m[dx + f->w + 1]) - r;
+                float mine = one * p[dx], most_of = whole > mine ? whole : mine;
+                float share = mine > 0 && whole > 0 ? mine / most_of : 0;
+                p[dx] += r > unbelieved ? 0 : rate * share * r;
             }
         }
     }
@@ -141,7 +149,7 @@ int solve_overlaps(const frame *f, int n, const int *box, const int *label, cons
     int reach = (int)(0.22 * f->diameter);
     for (int b = 0; b < n; ++b) if (!seeded[b]) {      /* nobody is expected: its peaks */
         int peaks = blob_peaks(box + 4 * b, label[b], f->labels, f->w, reach, 0.28 * f->diameter, 0.3 * f->diameter,
-                               f->stack, f->plane_a, f->plane_b, f->room, found, most);
+                               f->stack, f->plane_a, f->plane_b, f->bytes_b, f->room, found, most);
         for (int k = 0; k < peaks && count < most; ++k)
             put(f, c, count++, found[2 * k], found[2 * k + 1], 0, 0, f->seed_spread);
     }
@@ -152,7 +160,7 @@ int solve_overlaps(const frame *f, int n, const int *box, const int *label, cons
     int first = count;
     int remains = dark_remains(n, box, label, f->labels, f->w, f->h, f->image[0], f->residual, f->blur, f->tolerated,
                                f->limit, (int)ceil(f->least_remains * PI / 4 * f->diameter * f->diameter), f->plane_a,
-                               f->bytes_a, f->bytes_b, f->stack, f->room, found, most);
+                               f->plane_b, f->bytes_a, f->bytes_b, f->stack, f->room, found, most);
     /* New cells are put behind the fitted ones and fitted together afterwards. */
     for (int k = 0; k < remains && count < most; ++k)
         put(f, c, count++, found[2 * k], found[2 * k + 1], 0, 0, f->seed_spread);
@@ -160,7 +168,7 @@ int solve_overlaps(const frame *f, int n, const int *box, const int *label, cons
         if (!(f->lit[i] > 0)) continue;
         int lights = bright_remains(n, box, label, f->labels, f->w, f->h, f->residual + i * plane, 0.15 * f->diameter,
                                     f->unexplained * f->lit[i], (int)ceil(0.1 * PI / 4 * f->diameter * f->diameter),
-                                    f->plane_a, f->bytes_a, f->stack, f->room, found, most);
+                                    f->plane_a, f->plane_b, f->bytes_a, f->stack, f->room, found, most);
         for (int k = 0; k < lights && count < most; ++k)
             if (far_from_all(c, count, found[2 * k], found[2 * k + 1], 0.35 * f->diameter))
                 put(f, c, count++, found[2 * k], found[2 * k + 1], 0, 0, f->seed_spread);
@@ -172,8 +180,10 @@ int solve_overlaps(const frame *f, int n, const int *box, const int *label, cons
             known_area += PI / 4 * d * d; ++members; all &= diameter[k] > 0;
         }
         if (!members || (all && known_area > area[b])) continue;
+        if (!has_room(box + 4 * b, label[b], f->labels, f->w, count, c.x, c.y, 0.5 * f->diameter,
+                      (int)(0.25 * f->diameter), f->bytes_a)) continue;
         int peaks = blob_peaks(box + 4 * b, label[b], f->labels, f->w, reach, 0.28 * f->diameter, 0.3 * f->diameter,
-                               f->stack, f->plane_a, f->plane_b, f->room, found, most);
+                               f->stack, f->plane_a, f->plane_b, f->bytes_b, f->room, found, most);
         for (int k = 0; k < peaks && count < most; ++k)
             if (far_from_all(c, count, found[2 * k], found[2 * k + 1], 0.5 * f->diameter))
                 put(f, c, count++, found[2 * k], found[2 * k + 1], 0, 0, f->seed_spread);
@@ -208,7 +218,6 @@ void one_or_two(const frame *f, int *reach, double x, double y, double ax, doubl
 {
     long layer = (long)(f->size + 2) * f->stride, plane = (long)f->h * f->w;
     int half = f->size / 2;
-    double longer = sx > sy ? sx : sy;
     for (int c = 0; c < f->channels; ++c) {
         const float *mean = f->pool + c * layer;
         float *to = f->pool + (f->channels + c) * layer;
@@ -223,8 +232,10 @@ void one_or_two(const frame *f, int *reach, double x, double y, double ax, doubl
             to[(long)(j + 1) * f->stride + i] = t;
         }
     }
-    reach[1] = (int)ceil(reach[0] * longer);
-    if (reach[1] > half) reach[1] = half;
+    for (int i = 0; i < 2; ++i) {
+        reach[2 + i] = (int)ceil(reach[i] * (i ? sy : sx));
+        if (reach[2 + i] > half) reach[2 + i] = half;
+    }
     cells c = layout(f, 4);
     for (int two = 0; two < 2; ++two) {
         for (int i = 0; i < f->channels; ++i) memcpy(f->residual + i * plane, f->image[i], sizeof(float) * plane);
