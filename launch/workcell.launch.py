@@ -112,7 +112,8 @@ def start_nodes(context):
         "mcap": given["record"] == "true",
     }
     nodes.append(node("recorder", recorder, **respawn))
-    nodes += [node(module, {"site": site, "state_dir": str(state_dir), **ports}, **respawn) for module in modules]
+    of_module = {"site": site, "state_dir": str(state_dir), "users_dir": users_dir, **ports}
+    nodes += [node(module, of_module, **respawn) for module in modules]
     coordinator = {
         "site": site,
         "state_dir": str(state_dir),

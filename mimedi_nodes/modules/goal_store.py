@@ -83,6 +83,11 @@ class GoalStore:
             self._set(goal_id, "interrupted")
         return [goal_id for (goal_id,) in rows]
 
+    def batches(self) -> frozenset[str]:
+        """Return the batches that have had a goal here."""
+        rows = self._db.execute("SELECT DISTINCT json_extract(header, '$.batch_id') FROM goals").fetchall()
+        return frozenset(str(batch_id) for (batch_id,) in rows if batch_id)
+
     def recall(self, goal_id: str) -> PhaseRecall:
         """Return what is known of a goal; status "unknown" when nothing is."""
         row = self._db.execute(

@@ -81,6 +81,19 @@ class Instruments(Protocol):
 
 
 @dataclass(frozen=True)
+class Watch:
+    """What a module looks at whatever it does, for its own people and for the interlocks of others.
+
+    Args:
+        alarms: what it may find.
+        look: returns those whose cause stands, alarm → what is seen; raises InstrumentError.
+    """
+
+    alarms: tuple[str, ...]
+    look: Callable[[Any], Awaitable[Mapping[str, str]]]
+
+
+@dataclass(frozen=True)
 class Module:
     """A module of the workcell, without ROS.
 
@@ -92,7 +105,7 @@ class Module:
         build: makes the drivers from the site and the links, by name of the instrument line; what is no serial
             line (a camera, `calibrations`) comes by name in the third argument.
         manual: what people may do to it by hand.
-        watch: looks at what endangers people or cells whatever the module does; returns alarm → what is seen.
+        watch: what it looks at whatever it does.
     """
 
     name: str
@@ -101,7 +114,7 @@ class Module:
     actuators: Sequence[Actuator]
     build: Callable[[Site, Mapping[str, Link], Mapping[str, Any]], Instruments]
     manual: Sequence[ManualAct] = ()
-    watch: Callable[[Any], Awaitable[Mapping[str, str]]] | None = None
+    watch: Watch | None = None
     not_ready: Callable[[Any], str] = lambda instruments: ""
     """Why a held phase cannot go on yet, by its instruments; empty when it can. UNHOLD is refused with it."""
 

@@ -171,6 +171,10 @@ class ModuleService:
             self._last, self._current = current, None
             self._changed()
 
+    def refused(self, action: str, why: str) -> PhaseOutcome:
+        """Return the outcome of a goal that is not taken."""
+        return self._outcome(action, "aborted", ServiceCode.REFUSED, why)
+
     async def command(self, command: int, who: str, why: str) -> CommandReply:
         """Take an MTP command; the reply tells the state that it led to, which may still be an acting one."""
         old = self.state
@@ -194,6 +198,10 @@ class ModuleService:
             await self.command(ServiceCommand.HOLD, who, why)
         while self._current is not None and self.state == ServiceState.HOLDING:
             await self._change.wait()
+
+    def tell_alarm(self, alarm_id: str, message: str, active: bool) -> None:
+        """Alarm, on record, what the shell has seen of the module."""
+        self._safing.alarm(alarm_id, message, active)
 
     async def interlock(self, causes: Mapping[str, str]) -> None:
         """Take what interlocks the module now, alarm → text: a running phase is held, nothing starts or goes on.

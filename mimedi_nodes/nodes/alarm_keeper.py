@@ -16,13 +16,13 @@ from mimedi_msgs.msg import AlarmList, BatchStatus
 from mimedi_msgs.srv import AcknowledgeAlarm
 
 from ..process.alarms import Alarm, AlarmBoard, AlarmError
+from ..process.durable_file import write_durably
 from ..process.maintenance import under_maintenance
 from ..records.errors import RecordError
 from ..records.outbox import Outbox
 from . import qos
 from .conversion import ros_time, seconds
 from .doorkeeper import Doorkeeper, NotAllowed
-from ..process.durable_file import write_durably
 
 LOOK_S = 1.0
 """Steady time [s] between two looks at whether a shelving has ended."""

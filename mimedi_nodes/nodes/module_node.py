@@ -20,12 +20,17 @@ from mimedi_msgs.srv import CommandModule, RecallPhase
 from ..instruments.link import InstrumentError
 from ..modules.goal_store import GoalStore
 from ..modules.module import Module
-from ..modules.registry import load_module
-from ..modules.service import ModuleService, ServiceHooks
+from ..modules.registry import config_folder, load_module, module_table
+from ..modules.service import ModuleService
+from ..modules.service_hooks import ServiceHooks
 from ..modules.site import load_site
+from ..process.alarm_table import read_alarm_table
+from ..process.calibrations import CalibrationBook, book_file
 from ..process.context import PhaseHeader
+from ..process.errors import WorkcellError
 from ..process.gateway import PhaseOutcome
 from ..process.interfaces import default_interfaces
+from ..process.interlocks import Interlocks, causes_of, read_interlocks
 from ..records.canonical import canonical_json
 from ..records.outbox import Outbox
 from . import qos
@@ -34,6 +39,7 @@ from .clocks import NodeClock, make_clock, steady_ticks
 from .conversion import action_class, fill_message, header_from, message_fields, ros_time
 from .links import make_links
 from .managed_node import ManagedNode
+from .module_maintenance import ModuleMaintenance
 from .outbox_sender import OutboxSender
 from .parameters import COMMON, ParameterError, declare
 from .running import run_node
@@ -78,7 +84,8 @@ class ModuleNode(ManagedNode):
         state_dir = Path(self.settings["state_dir"])
         capture_dir = state_dir / "capture" if self.settings["capture"] else None
         links = make_links(site, self.module.name, Path(self.settings["port_dir"]), self.clock, capture_dir)
-        instruments = self.module.build(site, links, self._extras)
+        calibrations = CalibrationBook(book_file(state_dir, self.module.name))
+        instruments = self.module.build(site, links, {**self._extras, "calibrations": calibrations})
         store = GoalStore(state_dir / f"{self.module.name}.goals.sqlite")
         self._closers.append(store.close)
         self.outbox = Outbox(state_dir / f"{self.module.name}.outbox.sqlite", self.module.name)
@@ -101,6 +108,14 @@ class ModuleNode(ManagedNode):
         self._closers.append(lambda: self.loop.submit(close_all()).result(10.0))
         self.service = self.loop.submit(open_all()).result(30.0)
         self._offer()
+        users_dir = self.settings["users_dir"]
+        self._maintenance = ModuleMaintenance(
+            self, Path(users_dir) if users_dir else None, store, calibrations, self._waiting
+        )
+        self._closers.append(self._maintenance.close)
+        self._hear_interlocks()
+        if self.module.watch is not None:
+            self._closers.append(self._repeat(self._watch(self.settings["watch_period_s"])))
         period_s = self.settings["state_period_s"]
         self._closers.append(self._repeat(steady_ticks(period_s, self._publish_state)))
         if self.settings["telemetry_period_s"] > 0.0:
@@ -136,6 +151,45 @@ class ModuleNode(ManagedNode):
             if hasattr(extra, "close"):
                 extra.close()
         super().destroy_node()
+
+    def _hear_interlocks(self) -> None:
+        """Hold when the cause of an interlock is heard of, from its source and whoever else is there."""
+        config = config_folder()
+        table = read_interlocks(config / "interlocks.yaml", module_table(), read_alarm_table(config / "alarms.yaml"))
+        interlocks = Interlocks(causes_of(self.module.name, table))
+
+        def hear(message: Alarm) -> None:
+            service = self.service
+            active = message.state != Alarm.NORMAL
+            if interlocks.hear(message.alarm_id, message.source, message.message, active) and service is not None:
+                self.loop.submit(service.interlock(interlocks.standing))
+
+        subscription = self.create_subscription(Alarm, "alarm_events", hear, qos.EVENT)
+        self._closers.append(partial(self.destroy_subscription, subscription))
+
+    async def _watch(self, period_s: float) -> None:
+        """Look at what the module watches; tell again and again what stands, so that late comers hear of it."""
+        watch = self.module.watch
+        assert watch is not None
+        standing: dict[str, str] | None = None
+        while True:
+            assert self.service is not None
+            try:
+                found = dict(await watch.look(self.service.instruments))
+            except InstrumentError:
+                await asyncio.sleep(period_s)  # alarmed by whoever reads the values to be shown
+                continue
+            for alarm_id in watch.alarms:
+                active = alarm_id in found
+                if standing is None or active != (alarm_id in standing):
+                    if active or standing is not None:
+                        self.service.tell_alarm(alarm_id, found.get(alarm_id, ""), active)
+                    else:
+                        self._publish_alarm(alarm_id, "", False)  # what an earlier life has told may have gone since
+                elif active:
+                    self._publish_alarm(alarm_id, found[alarm_id], True)
+            standing = found
+            await asyncio.sleep(period_s)
 
     def _offer(self) -> None:
         for phase in self.module.phases:
@@ -192,10 +246,18 @@ class ModuleNode(ManagedNode):
             self.clock.take(COORDINATOR, f"goal:{goal_id}")
         assert self.service is not None
         try:
+            if why := self._why_not_produce():
+                return self.service.refused(action, why)
             return await self.service.run(action, values, header, goal_id, tell)
         finally:
             if counted:
                 self.clock.owe(COORDINATOR, f"end:{goal_id}")
+
+    def _why_not_produce(self) -> str:
+        try:
+            return self._maintenance.why_not_produce()
+        except WorkcellError as error:
+            return str(error)
 
     def _cancel(self, handle: ServerGoalHandle) -> CancelResponse:
         if self.service is not None:
@@ -255,6 +317,11 @@ class ModuleNode(ManagedNode):
         self._publish_telemetry({name: (value, unit, low, high)})
 
     def _alarm(self, alarm_id: str, message: str, active: bool) -> None:
+        self._publish_alarm(alarm_id, message, active)
+        if active:
+            self.get_logger().error(f"ALARM {alarm_id}: {message}")
+
+    def _publish_alarm(self, alarm_id: str, message: str, active: bool) -> None:
         state = Alarm.UNACKNOWLEDGED if active else Alarm.NORMAL
         stamp = ros_time(self.clock.now_s())
         self._alarms.publish(
@@ -267,8 +334,6 @@ class ModuleNode(ManagedNode):
                 message=message,
             )
         )
-        if active:
-            self.get_logger().error(f"ALARM {alarm_id}: {message}")
 
     def _record(self, header: PhaseHeader, kind: str, what: str, why: str, data: Mapping[str, Any]) -> None:
         data = {"phase_id": header.phase_id, "module": self.module.name, **data}

@@ -51,6 +51,8 @@ COMMON = (
     Parameter("port_dir", "/dev/serial/by-id", "folder that relative ports of the site file are taken from"),
     Parameter("state_period_s", 1.0, "steady time between two state messages [s]", 0.1, 10.0),
     Parameter("telemetry_period_s", 2.0, "steady time between two telemetry messages [s], 0 for none", 0.0, 60.0),
+    Parameter("users_dir", "", "folder of the accounts; empty: none, names are taken as they are given"),
+    Parameter("watch_period_s", 1.0, "steady time between two looks at what the module watches always [s]", 0.1, 10.0),
     Parameter("capture", False, "write the traffic of the serial lines to state_dir"),
 )
 

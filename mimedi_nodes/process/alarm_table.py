@@ -12,8 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from .diagnostics import Diagnostic, DiagnosticError
-from .yaml_tree import Reader, Tree
+from .yaml_tree import Reader, Tree, read_document
 
 _KEYS = ("priority", "latched", "cause", "consequence", "response")
 _OPTIONAL = ("on_delay_s", "off_delay_s", "suppressed_while")
@@ -104,12 +103,7 @@ def read_alarm_table(path: Path) -> AlarmTable:
     Raises:
         DiagnosticError: the file cannot be read or is wrong, with every line that is.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DiagnosticError([Diagnostic(str(path), 0, "", None, f"cannot be read: {error}")]) from error
-    reader = Reader(path.name)
-    root = reader.mapping(reader.load(text), required=("alarms",))
+    reader, root = read_document(path, required=("alarms",))
     entries = [_entry(reader, key, tree) for key, tree in reader.mapping(root.get("alarms"), optional=None).items()]
     for entry in entries:
         for name in entry.suppressed_while:

@@ -8,10 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ..records.signatures import MEANINGS
-from .diagnostics import Diagnostic, DiagnosticError
-from .yaml_tree import Reader, Tree
+from .yaml_tree import Reader, Tree, read_document
 
-ACTS = ("produce", "answer", "command", "acknowledge", "shelve", "remove", "review", "administer")
+ACTS = ("produce", "answer", "command", "acknowledge", "shelve", "remove", "maintain", "reset", "review", "administer")
 
 
 @dataclass(frozen=True)
@@ -70,12 +69,7 @@ def read_roles(path: Path) -> Roles:
     Raises:
         DiagnosticError: the file cannot be read or is wrong, with every line that is.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DiagnosticError([Diagnostic(str(path), 0, "", None, f"cannot be read: {error}")]) from error
-    reader = Reader(path.name)
-    top = reader.mapping(reader.load(text), required=("policy", "roles"))
+    reader, top = read_document(path, required=("policy", "roles"))
     policy = _policy(reader, top.get("policy"))
     roles = {name: _role(reader, name, tree) for name, tree in reader.mapping(top.get("roles"), optional=None).items()}
     if roles and "roles" in top and not any("administer" in role.acts for role in roles.values()):

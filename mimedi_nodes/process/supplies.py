@@ -9,9 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from .diagnostics import Diagnostic, DiagnosticError
 from .errors import WorkcellError
-from .yaml_tree import Reader, Tree
+from .yaml_tree import Reader, Tree, read_document
 
 
 class SupplyError(WorkcellError):
@@ -45,12 +44,7 @@ def read_supplies(path: Path) -> tuple[SupplyLot, ...]:
     Raises:
         DiagnosticError: the file cannot be read or is wrong, with every line that is.
     """
-    try:
-        text = path.read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise DiagnosticError([Diagnostic(str(path), 0, "", None, f"cannot be read: {error}")]) from error
-    reader = Reader(path.name)
-    top = reader.mapping(reader.load(text), required=("lots",))
+    reader, top = read_document(path, required=("lots",))
     lots = [_lot(reader, vessel, tree) for vessel, tree in reader.mapping(top.get("lots"), optional=None).items()]
     reader.finish()
     return tuple(lots)

@@ -5,16 +5,15 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 from ruamel.yaml.nodes import MappingNode, ScalarNode, SequenceNode
 
+from ..records.yaml_text import compose
 from .diagnostics import Diagnostic, DiagnosticError
-
-MAX_CHARACTERS = 1_000_000
-MAX_DEPTH = 40
 
 
 @dataclass(frozen=True)
@@ -57,16 +56,12 @@ class Reader:
 
     def load(self, text: str) -> Tree | None:
         """Read a document; None, with diagnostics, when it is no YAML."""
-        if len(text) > MAX_CHARACTERS:
-            self._file_wrong(0, f"the file has {len(text)} characters", f"at most {MAX_CHARACTERS}")
-            return None
-        yaml = YAML(typ="safe", pure=True)
         try:
-            node = yaml.compose(text)
+            yaml, node = compose(text)
             if node is None:
                 self._file_wrong(0, "the file is empty")
                 return None
-            return self._tree(yaml, node, "", 0, set())
+            return self._tree(yaml, node, "", set())
         except YAMLError as error:
             mark = getattr(error, "problem_mark", None) or getattr(error, "context_mark", None)
             problem = getattr(error, "problem", None) or str(error)
@@ -78,21 +73,18 @@ class Reader:
     def _file_wrong(self, line: int, message: str, allowed: str = "") -> None:
         self.diagnostics.append(Diagnostic(self.file, line, "", None, message, allowed))
 
-    def _tree(self, yaml: YAML, node: Any, path: str, depth: int, seen: set[int]) -> Tree:
+    def _tree(self, yaml: YAML, node: Any, path: str, seen: set[int]) -> Tree:
         line = node.start_mark.line + 1
         # An alias is the node of its anchor once more; a thousand of them would make a small file large.
         if id(node) in seen:
             self._file_wrong(line, "an alias repeats this value: aliases are not used here", "the value itself")
             return Tree(None, line, path)
         seen.add(id(node))
-        if depth > MAX_DEPTH:
-            self._file_wrong(line, f"nested deeper than {MAX_DEPTH}")
-            return Tree(None, line, path)
         if isinstance(node, ScalarNode):
             return Tree(yaml.constructor.construct_object(node), line, path)
         if isinstance(node, SequenceNode):
             items = [
-                self._tree(yaml, item, f"{path}[{index}]", depth + 1, seen) for index, item in enumerate(node.value)
+                self._tree(yaml, item, f"{path}[{index}]", seen) for index, item in enumerate(node.value)
             ]
             return Tree(items, line, path)
         if not isinstance(node, MappingNode):
@@ -101,7 +93,7 @@ class Reader:
         for key_node, value_node in node.value:
             key = str(key_node.value) if isinstance(key_node, ScalarNode) else ""
             below = f"{path}.{key}" if path else key
-            tree = self._tree(yaml, value_node, below, depth + 1, seen)
+            tree = self._tree(yaml, value_node, below, seen)
             # The line of a key: a value may begin further down.
             tree = Tree(tree.value, key_node.start_mark.line + 1, below)
             if not isinstance(key_node, ScalarNode):
@@ -185,6 +177,20 @@ class Reader:
     def texts(self, tree: Tree | None, at_least: int = 0) -> tuple[str, ...]:
         """Return a list of texts."""
         return tuple(self.text(item) for item in self.items(tree, at_least))
+
+
+def read_document(path: Path, required: Collection[str] = ()) -> tuple[Reader, dict[str, Tree]]:
+    """Return a file's reader and the items of its top mapping; the caller takes them out, then calls `finish`.
+
+    Raises:
+        DiagnosticError: the file cannot be read.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise DiagnosticError([Diagnostic(str(path), 0, "", None, f"cannot be read: {error}")]) from error
+    reader = Reader(path.name)
+    return reader, reader.mapping(reader.load(text), required=required)
 
 
 def plain_mapping(trees: Mapping[str, Tree]) -> dict[str, Any]:

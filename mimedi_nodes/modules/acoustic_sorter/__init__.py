@@ -2,7 +2,7 @@
 """Acoustic sorting: tunes the transducer, sorts bead-bound cells, concentrates and washes."""
 
 from ..module import Actuator, Module, Phase, Safe
-from . import concentrate, sort, tune
+from . import concentrate, manual, sort, tune
 from .instruments import SorterInstruments, build
 
 ERROR_BASE = 200
@@ -46,4 +46,5 @@ MODULE = Module(
         Actuator("buffer_pumps", Safe.OFF, Safe.OFF, Safe.OFF, _stop_buffer, _buffer_is_off),
     ),
     build=build,
+    manual=manual.ACTS,
 )

@@ -14,6 +14,7 @@ from ...instruments.impedance import ImpedanceAnalyser
 from ...instruments.link import Link
 from ...instruments.pacing import Pace, settle
 from ...instruments.pump_pair import PumpPair
+from ...process.calibrations import CalibrationBook
 from ...process.errors import PhaseError
 from ..scales import Scales
 from ..site import Site, SiteError
@@ -34,6 +35,7 @@ class SorterInstruments:
     generator: FunctionGenerator
     analyser: ImpedanceAnalyser
     scales: Scales
+    calibrations: CalibrationBook
 
     async def connect(self) -> None:
         """Open the lines and identify every instrument."""
@@ -85,6 +87,7 @@ class SorterInstruments:
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> SorterInstruments:
     """Make the drivers from the site file."""
     line, link = site.instruments["sorter_pumps"], links["sorter_pumps"]
+    calibrations: CalibrationBook = extras.get("calibrations") or CalibrationBook(None)
 
     def pump(name: str) -> CavroPump:
         return CavroPump(link, line.addresses[name], line.syringe_ul[name], name)
@@ -102,5 +105,6 @@ def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> S
         centre_valve=valve("centre_valve"),
         generator=FunctionGenerator(links["sorter_generator"], "sorter_generator"),
         analyser=ImpedanceAnalyser(links["sorter_impedance"], "sorter_impedance"),
-        scales=Scales({n: SicsBalance(k, n) for n, k in links.items() if n.startswith("scale_")}, site),
+        scales=Scales({n: SicsBalance(k, n) for n, k in links.items() if n.startswith("scale_")}, site, calibrations),
+        calibrations=calibrations,
     )

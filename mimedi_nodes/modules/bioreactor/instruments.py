@@ -9,6 +9,7 @@ from typing import Any
 
 from ...instruments.bioreactor import BioreactorController
 from ...instruments.link import Link
+from ...process.calibrations import CalibrationBook
 from ..module import Actuator, Safe
 from ..site import Site
 
@@ -20,6 +21,7 @@ class BioreactorInstruments:
     controller: BioreactorController
     link: Link
     vessel: str
+    calibrations: CalibrationBook
 
     async def connect(self) -> None:
         """Open the line and identify the controller."""
@@ -56,7 +58,7 @@ def builder(
         line, link = site.instruments[line_name], links[line_name]
         density_g_ml = site.vessels[vessel].density_g_ml
         controller = BioreactorController(link, line.addresses["controller"], line_name, density_g_ml)
-        return BioreactorInstruments(controller, link, vessel)
+        return BioreactorInstruments(controller, link, vessel, extras.get("calibrations") or CalibrationBook(None))
 
     return build
 

@@ -3,7 +3,7 @@
 
 from ...instruments.enclosure_map import LeakTestPhase
 from ..module import Actuator, Module, Phase, Safe
-from . import decontaminate, leaks, recovery, verify
+from . import decontaminate, emergency_stop, leaks, recovery, verify
 from .instruments import EnclosureInstruments, build
 
 ERROR_BASE = 600
@@ -42,4 +42,6 @@ MODULE = Module(
     ),
     build=build,
     not_ready=recovery.why_not_restarted,
+    manual=emergency_stop.ACTS,
+    watch=emergency_stop.WATCH,
 )

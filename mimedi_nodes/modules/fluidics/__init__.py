@@ -2,10 +2,14 @@
 """Fluid handling: moves, mixes, labels, samples and formulates; every volume is weighed where a scale is."""
 
 from ..module import Actuator, Module, Phase, Safe
-from . import formulate, label, mix, sample, transfer
+from . import formulate, label, manual, mix, sample, transfer
 from .instruments import FluidicsInstruments, build
 
 ERROR_BASE = 100
+WEIGHED = (
+    "apheresis", "bank", "buffer", "medium", "depleted", "harvest", "dose_bag", "surplus_bag", "waste",
+)  # fmt: skip
+"""Vessels whose load cells this module owns."""
 
 
 async def _stop_pump(instruments: FluidicsInstruments) -> None:
@@ -31,4 +35,5 @@ MODULE = Module(
     ),
     actuators=(Actuator("pump", Safe.OFF, Safe.OFF, Safe.OFF, _stop_pump, _pump_is_off),),
     build=build,
+    manual=manual.acts(WEIGHED),
 )

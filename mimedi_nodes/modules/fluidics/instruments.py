@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,6 +12,7 @@ from ...instruments.balance import SicsBalance
 from ...instruments.cavro import CavroPump, CavroValve
 from ...instruments.link import InstrumentRefused, Link
 from ...instruments.pacing import Pace, settle
+from ...process.calibrations import CalibrationBook
 from ...process.errors import PhaseError
 from ..scales import Scales
 from ..site import Site, SiteError
@@ -28,6 +29,10 @@ class FluidicsInstruments:
     source_valve: CavroValve
     destination_valve: CavroValve
     scales: Scales
+    calibrations: CalibrationBook
+    make_pump: Callable[[float], CavroPump]
+    """Makes the pump's driver for a factor of its stroke."""
+    stroke_factor: float = 1.0
 
     async def connect(self) -> None:
         """Open the lines and identify every instrument."""
@@ -41,6 +46,10 @@ class FluidicsInstruments:
         """Close the lines."""
         for link in self.links.values():
             await link.close()
+
+    def correct_pump(self, factor: float) -> None:
+        """Take the stroke as `factor` times what it is by name from now on."""
+        self.stroke_factor, self.pump = factor, self.make_pump(factor)
 
     async def telemetry(self) -> Mapping[str, tuple[float, str]]:
         """Read the weights and the plunger."""
@@ -89,11 +98,20 @@ class FluidicsInstruments:
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> FluidicsInstruments:
     """Make the drivers from the site file."""
     line, link = site.instruments["fluidics_pumps"], links["fluidics_pumps"]
+    calibrations: CalibrationBook = extras.get("calibrations") or CalibrationBook(None)
+    factor = calibrations.factor("fluidics_pumps")
+
+    def pump(factor: float) -> CavroPump:
+        return CavroPump(link, line.addresses["pump"], line.syringe_ul["pump"] * factor, "pump")
+
     return FluidicsInstruments(
         site=site,
         links=links,
-        pump=CavroPump(link, line.addresses["pump"], line.syringe_ul["pump"], "pump"),
+        pump=pump(factor),
         source_valve=CavroValve(link, line.addresses["source_valve"], "source_valve"),
         destination_valve=CavroValve(link, line.addresses["destination_valve"], "destination_valve"),
-        scales=Scales({n: SicsBalance(k, n) for n, k in links.items() if n.startswith("scale_")}, site),
+        scales=Scales({n: SicsBalance(k, n) for n, k in links.items() if n.startswith("scale_")}, site, calibrations),
+        calibrations=calibrations,
+        make_pump=pump,
+        stroke_factor=factor,
     )

@@ -2,6 +2,7 @@
 """Culture: conditions, expansion, perfusion and harvest in the culture vessel."""
 
 from ..bioreactor.instruments import LIFE_SUPPORT, PERFUSION, builder
+from ..bioreactor.manual import ACTS
 from ..module import Module, Phase
 from .differentiate import differentiate_cells
 from .phases import condition_chamber, expand_culture, harvest_culture, perfuse_culture
@@ -20,4 +21,5 @@ MODULE = Module(
     ),
     actuators=(*LIFE_SUPPORT, PERFUSION),
     build=builder("culture_controller", "culture_vessel"),
+    manual=ACTS,
 )

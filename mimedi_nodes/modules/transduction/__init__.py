@@ -2,6 +2,7 @@
 """Activation and transduction in the activation vessel."""
 
 from ..bioreactor.instruments import LIFE_SUPPORT, PERFUSION, builder
+from ..bioreactor.manual import ACTS
 from ..module import Module, Phase
 from .phases import activate_cells, transduce_cells
 
@@ -16,4 +17,5 @@ MODULE = Module(
     ),
     actuators=(*LIFE_SUPPORT, PERFUSION),
     build=builder("activation_controller", "activation_vessel"),
+    manual=ACTS,
 )

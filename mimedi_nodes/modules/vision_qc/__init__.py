@@ -5,6 +5,7 @@ from ..module import Module, Phase
 from .calibrate import calibrate_camera
 from .inspect import inspect_sample
 from .instruments import build
+from .manual import ACTS
 from .verify_focusing import verify_focusing
 
 ERROR_BASE = 500
@@ -20,4 +21,5 @@ MODULE = Module(
     ),
     actuators=(),
     build=build,
+    manual=ACTS,
 )

@@ -4,11 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from ...instruments.link import Link
+from ...process.calibrations import CalibrationBook
 from ...process.errors import PhaseError
 from ...vision.calibration import CalibrationError, CameraCalibration, read_calibration
 from ...vision.kernel import prepare as prepare_kernel
@@ -55,6 +56,7 @@ class VisionInstruments:
     lens: LensModel | None = None
     calibration: CameraCalibration | None = None
     calibration_file: Path | None = None
+    calibrations: CalibrationBook = field(default_factory=lambda: CalibrationBook(None))
 
     def keep(self, calibration: CameraCalibration) -> None:
         """Measure with this calibration from now on, and after a restart."""
@@ -114,6 +116,7 @@ def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> V
         extras.get("microscope_lens"),
         None if file is None or not file.exists() else read_calibration(file),
         file,
+        extras.get("calibrations") or CalibrationBook(None),
     )
 
 

@@ -179,6 +179,10 @@ STATIONS: Mapping[str, FaultKind] = {
         "enclosure", "a door is forced open past its lock", "door bit, overpressure gone, particles of the room",
         "`enclosure.door_open` and `enclosure.pressure_low`, held",
         {"door": Parameter("main", "-", choices=("main", "hatch_inner", "hatch_outer"))}),
+    "emergency_stop": FaultKind(
+        "enclosure", "somebody presses the emergency stop; when it goes the button is out, and a reset closes the chain",
+        "chain open; pumps, valves, generator and gantry lose their power; heat, gas, stirring and scales keep theirs",
+        "`enclosure.emergency_stop`, every module held; after the reset nothing goes on by itself"),
     "photon_saturated": FaultKind(
         "photon_counter", "light falls on the detector through an open cover",
         "gates are flagged saturated, the cover's bit is set",

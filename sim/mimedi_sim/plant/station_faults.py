@@ -51,6 +51,13 @@ def _door(stations: Stations, now_s: float, values: Values, active: bool) -> Non
             stations.enclosure.close_door(now_s, door)
 
 
+def _emergency_stop(stations: Stations, now_s: float, values: Values, active: bool) -> None:
+    if active:
+        stations.enclosure.press_button(now_s)
+    else:
+        stations.enclosure.release_button(now_s)
+
+
 def _light(stations: Stations, now_s: float, values: Values, active: bool) -> None:
     stations.screening.light_leak(now_s, _number(values, "light_per_s") if active else 0.0)
 
@@ -66,6 +73,7 @@ def _dark(stations: Stations, now_s: float, values: Values, active: bool) -> Non
 SOUND_DARK_PER_S = 200.0
 CHANGES: Mapping[str, Change] = {
     "particle_burst": _burst, "hepa_leak": _filter, "fan_stopped": _fan, "seal_leak": _seal, "enclosure_door": _door,
+    "emergency_stop": _emergency_stop,
     "photon_saturated": _light, "photon_dead": _dead, "photon_dark_high": _dark,
 }
 """What every fault of a station does."""
