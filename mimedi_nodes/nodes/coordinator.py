@@ -27,6 +27,7 @@ from ..modules.expectations import expected_phase_s
 from ..modules.registry import manifests, module_table
 from ..modules.site import load_site
 from ..process.batch import Batch, BatchOutcome, BatchSnapshot
+from ..process.calibrations import due_dates, made_here
 from ..process.custody import Custody
 from ..process.engine import Engine
 from ..process.errors import WorkcellError
@@ -233,8 +234,13 @@ class CoordinatorNode(ManagedNode):
     def _check_supplies(self, batch: Batch) -> None:
         """Refuse to begin with what is out of date; an engineering run may, and its record says so."""
         lots = self._lots()
-        self._start_facts = tuple(start_facts(lots, self._calibrations))
-        late = out_of_date(lots, self._calibrations, datetime.datetime.now(datetime.UTC).date())
+        try:
+            made = made_here(self._state_dir)
+        except WorkcellError as error:
+            raise Refused(CoordinatorCode.SUPPLIES, str(error)) from error
+        due = due_dates(self._calibrations, made)
+        self._start_facts = tuple(start_facts(lots, due, made))
+        late = out_of_date(lots, due, datetime.datetime.now(datetime.UTC).date())
         if late and not batch.engineering_run:
             raise Refused(CoordinatorCode.SUPPLIES, f"out of date: {'; '.join(late)}; exchange or calibrate it first")
 

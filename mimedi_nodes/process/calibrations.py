@@ -129,19 +129,22 @@ def book_file(state_dir: Path, module: str) -> Path:
     return state_dir / FOLDER / f"{module}.json"
 
 
-def due_dates(site_due: Mapping[str, str], state_dir: Path) -> dict[str, str]:
-    """Return instrument → ISO date until which it is calibrated: the site file's, and what was calibrated since.
-
-    A calibration made here counts for the line of the site file of its name, and as an instrument of its own else.
+def made_here(state_dir: Path) -> dict[str, Calibration]:
+    """Return the calibrations that the modules keep, by instrument.
 
     Raises:
         CalibrationError: a module's calibrations cannot be read: unknown is not fine.
     """
-    found = dict(site_due)
-    for path in sorted((state_dir / FOLDER).glob("*.json")):
-        for calibration in _read(path):
-            found[calibration.instrument] = calibration.due
-    return found
+    files = sorted((state_dir / FOLDER).glob("*.json"))
+    return {calibration.instrument: calibration for path in files for calibration in _read(path)}
+
+
+def due_dates(site_due: Mapping[str, str], made: Mapping[str, Calibration]) -> dict[str, str]:
+    """Return instrument → ISO date until which it is calibrated: the site file's, and what was calibrated since.
+
+    A calibration made here counts for the line of the site file of its name, and as an instrument of its own else.
+    """
+    return {**site_due, **{name: calibration.due for name, calibration in made.items()}}
 
 
 def _read(path: Path) -> list[Calibration]:

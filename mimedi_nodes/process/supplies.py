@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from .calibrations import Calibration
 from .errors import WorkcellError
 from .yaml_tree import Reader, Tree, read_document
 
@@ -63,14 +64,20 @@ def out_of_date(lots: tuple[SupplyLot, ...], calibrations: Mapping[str, str], to
 
 
 def start_facts(
-    lots: tuple[SupplyLot, ...], calibrations: Mapping[str, str]
+    lots: tuple[SupplyLot, ...], calibrations: Mapping[str, str], made: Mapping[str, Calibration] | None = None
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield what the record says of supplies and instruments at the start: kind, subject, data."""
+    """Yield what the record says of supplies and instruments at the start: kind, subject, data.
+
+    Args:
+        calibrations: instrument → ISO date until which its calibration holds.
+        made: the calibrations that were made here, of which the record says by whom and what was found.
+    """
     for lot in lots:
         data = {"material": lot.material, "lot": lot.lot, "supplier": lot.supplier, "expires": lot.expires}
         yield "material", lot.material, {**data, "to": lot.vessel}
     for name, due in calibrations.items():
-        yield "calibration", name, {"due": due}
+        known = (made or {}).get(name)
+        yield "calibration", name, {"due": due} if known is None else {**asdict(known), "due": due}
 
 
 def _lot(reader: Reader, vessel: str, tree: Tree) -> SupplyLot:

@@ -18,11 +18,12 @@ from mimedi_nodes.modules.registry import config_folder, load_module, module_tab
 from mimedi_nodes.modules.service import ModuleService
 from mimedi_nodes.modules.service_hooks import ServiceHooks
 from mimedi_nodes.process.alarm_table import read_alarm_table
-from mimedi_nodes.process.calibrations import Calibration, CalibrationBook, CalibrationError, book_file, due_dates
+from mimedi_nodes.process.calibrations import Calibration, CalibrationBook, CalibrationError, book_file, due_dates, made_here
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.interfaces import default_interfaces
 from mimedi_nodes.process.interlocks import Interlocks, causes_of, read_interlocks
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
+from mimedi_nodes.process.supplies import out_of_date, start_facts
 from mimedi_sim.headless.virtual_loop import run_virtual
 
 from .workbench import HEADER, SITE, Workbench
@@ -69,8 +70,16 @@ def test_a_pump_is_calibrated_by_weight_for_good(tmp_path: Path) -> None:
         assert [data["who"] for kind, _, data in bench.events if kind == "manual_ended"] == ["mia", "mia"]
 
     run_virtual(main())
-    due = due_dates({"fluidics_pumps": "2026-01-01", "gantry": "2027-01-01"}, tmp_path)
+    made = made_here(tmp_path)
+    due = due_dates({"fluidics_pumps": "2026-01-01", "gantry": "2027-01-01"}, made)
     assert due == {"fluidics_pumps": "2027-05-22", "gantry": "2027-01-01"}
+    assert out_of_date((), due, TODAY) == []
+    assert out_of_date((), due, datetime.date(2027, 6, 1)) == [
+        "fluidics_pumps: calibration was due 2027-05-22", "gantry: calibration was due 2027-01-01"
+    ]  # fmt: skip
+    facts = {what: data for kind, what, data in start_facts((), due, made)}
+    assert facts["gantry"] == {"due": "2027-01-01"}
+    assert (facts["fluidics_pumps"]["by"], facts["fluidics_pumps"]["made"]) == ("mia", "2026-11-23")
 
 
 def test_a_load_cell_is_corrected_by_what_stands_on_it() -> None:
@@ -229,7 +238,7 @@ def test_a_damaged_book_of_calibrations_is_no_calibration(tmp_path: Path) -> Non
     for wrong in ({"factor": 3.0}, {"offset": float("nan")}, {"due": "2025-01-01"}, {"made": "yesterday"}, {"more": 1}):
         path.write_text(json.dumps([dataclasses.asdict(good) | wrong]))
         with pytest.raises(CalibrationError):
-            due_dates({}, tmp_path)
+            made_here(tmp_path)
     path.write_text(json.dumps([dataclasses.asdict(good)])[:-9])
     with pytest.raises(CalibrationError, match="restore a copy or calibrate anew"):
         CalibrationBook(path)

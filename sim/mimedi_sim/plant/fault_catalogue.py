@@ -180,7 +180,7 @@ STATIONS: Mapping[str, FaultKind] = {
         "`enclosure.door_open` and `enclosure.pressure_low`, held",
         {"door": Parameter("main", "-", choices=("main", "hatch_inner", "hatch_outer"))}),
     "emergency_stop": FaultKind(
-        "enclosure", "somebody presses the emergency stop; when it goes the button is out, and a reset closes the chain",
+        "enclosure", "somebody presses the emergency stop; when it goes the button is out, a reset closes the chain",
         "chain open; pumps, valves, generator and gantry lose their power; heat, gas, stirring and scales keep theirs",
         "`enclosure.emergency_stop`, every module held; after the reset nothing goes on by itself"),
     "photon_saturated": FaultKind(
