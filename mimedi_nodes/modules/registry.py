@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from functools import cache, lru_cache
 from pathlib import Path
 
-from ruamel.yaml import YAML
-
 from ..process.errors import WorkcellError
+from ..records.yaml_text import load
 from .module import Module
 
 
@@ -33,7 +32,7 @@ def config_folder() -> Path:
 @lru_cache(maxsize=1)
 def module_table() -> Mapping[str, str]:
     """Return module name → `package.file:OBJECT`, in the order of bring-up; read once."""
-    table = YAML(typ="safe", pure=True).load((config_folder() / "modules.yaml").read_text(encoding="utf-8"))
+    table = load((config_folder() / "modules.yaml").read_text(encoding="utf-8"))
     return {str(name): str(place) for name, place in table.items()}
 
 

@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from ..process.errors import WorkcellError
+from ..records.yaml_text import load
 
 
 class SiteError(WorkcellError):
@@ -73,6 +73,15 @@ class SorterCamera(ChannelCamera):
     centre_band_um: float = Field(gt=0, description="width of the stream that the centre outlet takes when sorting")
 
 
+class LabelCamera(_Strict):
+    """The camera on the gantry's carriage that reads labels: its picture, principal point in the middle."""
+
+    width_px: int = Field(gt=0)
+    height_px: int = Field(gt=0)
+    focal_px: float = Field(gt=0)
+    frame_rate_hz: float = Field(gt=0)
+
+
 class Site(_Strict):
     """A workcell's site: instruments, vessels, cameras, keys of the laboratory."""
 
@@ -81,6 +90,7 @@ class Site(_Strict):
     vessels: dict[str, Vessel]
     microscope: ChannelCamera
     sorter_camera: SorterCamera
+    label_camera: LabelCamera
     docks: dict[str, tuple[float, float, float]] = Field(
         default_factory=dict, description="dock name to the gantry's machine position [mm] at which it grips there"
     )
@@ -116,7 +126,7 @@ class Site(_Strict):
 def load_site(path: Path) -> Site:
     """Read and validate a site file; raises SiteError with every wrong field."""
     try:
-        data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        data = load(path.read_text(encoding="utf-8"))
     except (OSError, YAMLError) as error:
         raise SiteError(f"{path}: cannot be read: {error}") from error
     try:

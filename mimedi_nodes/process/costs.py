@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from ..records.yaml_text import load
 from .errors import WorkcellError
 
 GROUPS = ("supplies", "kit and logistics", "vector", "labour", "tests", "room and machine", "quality")
@@ -75,7 +75,7 @@ class Estimate:
 def read_costs(path: Path) -> Mapping[str, Any]:
     """Return the figures; raises CostError naming what is missing or no number."""
     try:
-        content = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        content = load(path.read_text(encoding="utf-8"))
     except (OSError, YAMLError) as error:
         raise CostError(f"{path}: {error}") from error
     wanted = ("supplies", "fixed", "labour", "touch_min", "tests", "facility", "machine", "quality")

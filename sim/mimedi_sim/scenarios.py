@@ -14,10 +14,10 @@ from __future__ import annotations
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from mimedi_nodes.process.errors import WorkcellError
+from mimedi_nodes.records.yaml_text import load
 from mimedi_sim.plant.fault_catalogue import CATALOGUE
 from mimedi_sim.plant.faults import FaultError, checked_name, checked_values
 
@@ -71,7 +71,7 @@ class Scenario(_Strict):
 def load_scenario(path: Path) -> Scenario:
     """Read and validate a scenario file; raises ScenarioError with every wrong field."""
     try:
-        data = YAML(typ="safe", pure=True).load(path.read_text(encoding="utf-8"))
+        data = load(path.read_text(encoding="utf-8"))
     except (OSError, YAMLError) as error:
         raise ScenarioError(f"{path}: cannot be read: {error}") from error
     try:

@@ -9,8 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import xacro
-from ruamel.yaml import YAML
 from urdf_parser_py.urdf import URDF, Box, Cylinder
+
+from mimedi_nodes.records.yaml_text import load
 
 ROOT = Path(__file__).resolve().parents[2]
 MODEL = ROOT / "urdf" / "workcell.urdf.xacro"
@@ -19,7 +20,7 @@ ENCLOSURE_M3 = 0.8  # PHYSICS 7, V of the particle model
 
 
 def config(path):
-    return YAML(typ="safe", pure=True).load((ROOT / "config" / path).read_text(encoding="utf-8"))
+    return load((ROOT / "config" / path).read_text(encoding="utf-8"))
 
 
 MODULES = tuple(config("modules.yaml"))

@@ -10,13 +10,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
-
 from mimedi_nodes.process.errors import WorkcellError
 from mimedi_nodes.process.expressions import evaluate
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.outbox import Outbox
 from mimedi_nodes.records.review import ReleaseRow
+from mimedi_nodes.records.yaml_text import load
 
 ROOT = Path(__file__).resolve().parents[3]
 BATCH = "B2026-001"
@@ -27,7 +26,7 @@ HOUR, DAY = 3600.0, 86400.0
 def specification() -> dict[str, Any]:
     """The CAR-T specification that is shipped."""
     with (ROOT / "config/products/car_t_cd19.yaml").open() as stream:
-        return dict(YAML(typ="safe").load(stream))
+        return dict(load(stream.read()))
 
 
 @dataclass
