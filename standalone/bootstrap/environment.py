@@ -58,6 +58,10 @@ def compute(
     # Log lines of a child process arrive whole, and in order with its other output.
     env.setdefault("RCUTILS_LOGGING_BUFFERED_STREAM", "1")
     env.setdefault("PYTHONUNBUFFERED", "1")
+    # A workcell is a dozen processes of three hundred files: compiled once, not by each (0.25 s of every start).
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
+    # Looking for plugins reads the metadata of every distribution (20 ms of every start); there are none.
+    env.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     if local_only:
         env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
     return env

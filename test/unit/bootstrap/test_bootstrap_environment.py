@@ -56,6 +56,10 @@ def test_what_the_caller_chose_is_kept(clone):
     assert chosen.items() <= env.items()
 
 
+def test_sources_are_compiled_once_whatever_the_caller_set(clone):
+    assert "PYTHONDONTWRITEBYTECODE" not in environment.compute(clone, None, {"PYTHONDONTWRITEBYTECODE": "1"})
+
+
 def test_discovery_stays_local_only_where_asked(clone):
     assert "ROS_AUTOMATIC_DISCOVERY_RANGE" not in environment.compute(clone, None, {})
     assert environment.compute(clone, None, {}, local_only=True)["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
