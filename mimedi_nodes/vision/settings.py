@@ -31,6 +31,8 @@ class VisionSettings:
             a bubble or a clump.
         dye_dead_level: dye signal above background that tells dead from living cells when a sample holds only
             one of them, grey levels, > 0; with both in view the data decide. From a stained control sample.
+        fluorescence_lit_level: light above background below which no cell has class 1 or 2, grey levels, >= 0: what
+            cells give by themselves or through the other colour's filter. From an unstained control sample.
         stained_diameter_min_um: dying cells shrink, and beads do not take up dye: what is smaller than a cell but not
             than this is a dead cell when it is stained, µm, <= cell_diameter_min_um; 0: one limit for all.
         width_px, height_px: image size when known beforehand; 0: taken from the first frame.
@@ -47,6 +49,7 @@ class VisionSettings:
     cell_diameter_min_um: float = 5.0
     cell_diameter_max_um: float = 24.0
     dye_dead_level: float = 20.0
+    fluorescence_lit_level: float = 8.0
     stained_diameter_min_um: float = 0.0
     width_px: int = 0
     height_px: int = 0
@@ -67,6 +70,7 @@ class VisionSettings:
         need(0.0 <= self.stained_diameter_min_um <= self.cell_diameter_min_um, "stained_diameter_min_um",
              f"0 <= stained_diameter_min_um <= cell_diameter_min_um ({self.cell_diameter_min_um} µm)")
         need(self.dye_dead_level > 0.0, "dye_dead_level", "> 0 grey levels")
+        need(self.fluorescence_lit_level >= 0.0, "fluorescence_lit_level", ">= 0 grey levels")
         need(self.width_px >= 0, "width_px", ">= 0 px (0: from the first frame)")
         need(self.height_px >= 0, "height_px", ">= 0 px (0: from the first frame)")
 

@@ -238,7 +238,8 @@ class CellTracker:
         for k, image in enumerate(images):
             value = mean_around(image, tracks["x"][use], tracks["y"][use], self._side_px())
             tracks["fluorescence"][use, k] += gain * (value - tracks["fluorescence"][use, k])
-            lit = value[value > _LIT * self._channels[k].noise_of_mean(self._side_px())]
+            noise = self._channels[k].noise_of_mean(self._side_px())
+            lit = value[value > max(_LIT * noise, self.settings.fluorescence_lit_level)]
             if len(lit):
                 self._lit_levels[k] += 0.05 * (median(lit) - self._lit_levels[k]) \
                     if self._lit_levels[k] > 0.0 else median(lit)
@@ -254,6 +255,7 @@ class CellTracker:
         noise = np.array([channel.noise_of_mean(self._side_px()) for channel in self._channels[:channels]])
         # Lit: well above noise, and not only the tail of what a bright neighbour or another dye adds.
         limit = np.maximum(_LIT * noise, 0.2 * self._lit_levels[:channels])
+        limit = np.maximum(limit, self.settings.fluorescence_lit_level)
         relative = light / limit
         best = relative.argmax(axis=1)
         return np.where(relative[np.arange(len(tracks)), best] > 1.0, best + 1, 0)
