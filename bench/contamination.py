@@ -93,7 +93,8 @@ class Batch:
         cells = SAMPLE_ML * float(np.interp(day, list(CELLS_PER_ML), list(CELLS_PER_ML.values())))
         self.station.load(self.ctx.time_s, cfu, cells, float(self.random.uniform(0.0, 0.5)))
         goal = SimpleNamespace(
-            sample_id="S", volume_ul=1000.0 * SAMPLE_ML, false_alarm_rate=false_alarm_rate,
+            sample_id="S", volume_ul=1000.0 * SAMPLE_ML, false_alarm_rate=false_alarm_rate, carrier_cfu_per_ml=0.0,
+            watch_s=0.0,
             somatic_cells_per_ml=cells / SAMPLE_ML * math.exp(self.random.normal(0.0, 0.025)),
         )
         return drive(screen_sample(goal, self.instruments, self.ctx))  # type: ignore[arg-type]

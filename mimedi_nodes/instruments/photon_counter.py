@@ -38,6 +38,7 @@ class CounterState:
     """The counter and its detector."""
 
     counting: bool
+    laser_on: bool
     shutter_open: bool
     temperature_c: float
     dead_time_s: float
@@ -87,11 +88,21 @@ class PhotonCounter:
     async def state(self) -> CounterState:
         """Return what the counter is doing."""
         data = await self._ask(Command.STATUS, size=wire.STATUS_FORMAT.size)
-        counting, shutter, temperature, dead, bias, faults, run, complete = wire.STATUS_FORMAT.unpack(data)
+        doing, shutter, temperature, dead, bias, faults, run, complete = wire.STATUS_FORMAT.unpack(data)
         return CounterState(
-            bool(counting), bool(shutter), temperature * 0.01, dead * 1e-10, bias * 0.01, CounterFault(faults), run,
+            bool(doing & 1), bool(doing & 2), bool(shutter), temperature * 0.01, dead * 1e-10, bias * 0.01, CounterFault(faults), run,
             complete,
         )
+
+    async def ensure_excitation(self, power_mw: float, seen_through: wire.Filter) -> None:
+        """Have the laser shine with this power [mW] (0: off) and the filter stand before the detector.
+
+        Raises:
+            OutOfRange: not possible with this counter; nothing was sent.
+            InstrumentRefused: the cover is open (laser interlock), or a run is going on.
+        """
+        check_range(self.name, "power_mw", power_mw, 0.0, wire.MOST_EXCITATION_MW, "mW")
+        await self._ask(Command.EXCITE, wire.EXCITE_FORMAT.pack(round(100.0 * power_mw), seen_through), size=0)
 
     async def start(self, gate_s: float, gates: int, *, shutter_open: bool) -> Run:
         """Begin a run of gates of gate_s [s]; 0 gates means until stopped. A closed shutter counts the dark.

@@ -22,11 +22,15 @@ GATE_US = (100, 100_000_000)
 IDENTITY_SIZE = 64
 
 STATUS_FORMAT = struct.Struct(">BBhHHBHI")
-"""State, shutter, temperature [0.01 degC], dead time [0.1 ns], bias [0.01 V], faults, run, complete gates."""
+"""State (1 counting, 2 laser on), shutter, temperature [0.01 degC], dead time [0.1 ns], bias [0.01 V], faults, run,
+complete gates."""
 START_FORMAT = struct.Struct(">HIIB")
 """Run number, gate [us], gates (0: until stopped), shutter open."""
 READ_FORMAT = struct.Struct(">HIB")
 """Run number, first gate wanted, most gates wanted."""
+EXCITE_FORMAT = struct.Struct(">HB")
+"""Laser power at the sample [0.01 mW], filter."""
+MOST_EXCITATION_MW = 50.0
 GATES_FORMAT = struct.Struct(">HIIB")
 """Run number, complete gates, first gate of this reply, gates in it; then each gate."""
 GATE_FORMAT = struct.Struct(">IB")
@@ -41,6 +45,7 @@ class Command(enum.IntEnum):
     START = 3
     STOP = 4
     READ = 5
+    EXCITE = 6
 
 
 ANSWER = 0x80
@@ -56,6 +61,17 @@ class Status(enum.IntEnum):
     BUSY = 4
     NO_SUCH_RUN = 5
     DETECTOR_FAULT = 6
+
+
+class Filter(enum.IntEnum):
+    """What reaches the detector."""
+
+    OPEN = 0
+    """Everything: luminescence, with the laser off."""
+    GREEN = 1
+    """525 nm: the label of rare cells."""
+    RED = 2
+    """665 nm: the label of captured molecules."""
 
 
 class GateFlag(enum.IntFlag):

@@ -41,7 +41,7 @@ class Room:
     async def run(self, step: PhaseStep, key: str, scope: Scope) -> Mapping[str, Any]:
         """Return the result of a phase, carried out while the room is as it requires.
 
-        Before it is meant, the grade is verified, for closed processing unless that was done within `VERIFIED_FOR_S`, and
+        Before it is meant, the grade is verified, for closed processing unless that was done in `VERIFIED_FOR_S`, and
         the photon background calibrated unless that was done within a day. Beside an open phase the enclosure watches
         the grade until it ends: an excursion holds the enclosure's service, and with it the procedure.
         """

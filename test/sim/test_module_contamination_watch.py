@@ -9,6 +9,8 @@ import math
 import numpy as np
 import pytest
 
+from mimedi_nodes.instruments.link import InstrumentRefused
+from mimedi_nodes.instruments.photon_frames import Filter
 from mimedi_nodes.modules.contamination_watch import MODULE
 from mimedi_nodes.modules.contamination_watch.assay import (
     PER_CFU_PER_S,
@@ -20,8 +22,9 @@ from mimedi_nodes.modules.contamination_watch.assay import (
 )
 from mimedi_nodes.modules.contamination_watch.codes import WatchCode
 from mimedi_nodes.modules.contamination_watch.instruments import build
+from mimedi_nodes.modules.contamination_watch.memory import MemoryUnreadable, WatchMemory
 from mimedi_nodes.modules.contamination_watch.organisms import Finding, doubling_time_h, hint
-from mimedi_nodes.modules.contamination_watch.sequential import ScreeningTest
+from mimedi_nodes.modules.contamination_watch.sequential import Cusum, ScreeningTest
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 from mimedi_sim.firmware.photon_counter import PhotonCounterFirmware
 from mimedi_sim.headless.virtual_loop import run_virtual
@@ -135,6 +138,141 @@ def test_more_cells_make_no_alarm_and_raise_what_can_be_detected():
         assert few < some < many
 
     run_virtual(run())
+
+
+def test_in_a_mask_window_the_verdict_is_never_clear_and_more_than_the_carriers_is_suspect():
+    async def run():
+        bench, station = await ready()
+        expected = {**GOAL, "carrier_cfu_per_ml": 1.0e4}
+        station.load(bench.clock.now_s(), 1.0e4, CULTURE_PER_ML)
+        masked = await bench.run("ScreenSample", **expected)
+        assert masked.result["outcome"] == "masked"
+        assert not bench.standing
+        # What it is blind for is told, and on record: four standard uncertainties of what is known of the carriers.
+        assert masked.result["threshold_cfu_per_ml"] == pytest.approx(4.0 * 0.3 * 1.0e4, rel=0.1)
+        data = next(data for kind, _, data in bench.events if kind == "mask_window")
+        assert data["blind_below_cfu_per_ml"] == masked.result["threshold_cfu_per_ml"]
+        station.load(bench.clock.now_s(), 4.0e4, CULTURE_PER_ML)
+        assert (await bench.run("ScreenSample", **expected)).result["outcome"] == "suspect"
+        # At the same light without a window: found; and beyond the detector nothing at all is said.
+        station.load(bench.clock.now_s(), 1.0e4, CULTURE_PER_ML)
+        assert (await bench.run("ScreenSample", **GOAL)).result["outcome"] == "suspect"
+        blind = await bench.run("ScreenSample", **{**GOAL, "carrier_cfu_per_ml": 1.0e8})
+        assert blind.result["outcome"] == "masked"
+        assert math.isnan(blind.result["threshold_cfu_per_ml"])
+
+    run_virtual(run())
+
+
+def test_the_cusum_keeps_its_rate_and_sees_light_that_comes_late():
+    test = ScreeningTest(Rate(600.0, 8.0), 0.05)
+    looks, step_s = 90, 10.0
+    random = np.random.default_rng(8)
+
+    def first_alarm(rates):
+        cusum = Cusum(test, looks, step_s)
+        for look, rate in enumerate(rates):
+            # After-pulses widen the counts: 1.04 times the variance.
+            counts = 1.04 * random.poisson(rate * step_s / 1.04)
+            if cusum.take(test.evidence(counts, step_s)):
+                return look + 1
+        return 0
+
+    alarms = sum(first_alarm([test.rate0] * looks) > 0 for _ in range(400))
+    assert alarms <= 6  # 0.1 x 0.05 of 400 is 2, and the bound is conservative
+    # A long quiet count, then the light: the CUSUM's own mean delay, while the SPRT's sum is far below zero.
+    delays = [first_alarm([test.null.per_s] * 45 + [test.rate1] * 45) - 45 for _ in range(200)]
+    assert min(delays) > 0
+    assert np.mean(delays) * step_s == pytest.approx(Cusum(test, looks, step_s).mean_delay_s, rel=0.25)
+    quiet = test.evidence(test.null.per_s, 450.0)
+    assert quiet + test.evidence(test.rate1, 100.0) < 0.0
+
+
+def test_a_clear_sample_that_is_watched_on_is_suspect_when_light_comes():
+    async def run():
+        bench, station = await ready()
+        station.load(bench.clock.now_s(), 0.0, CULTURE_PER_ML)
+        quiet = await bench.run("ScreenSample", **GOAL, watch_s=300.0)
+        assert quiet.result["outcome"] == "clear"
+        assert quiet.result["time_to_decision_s"] == 300.0
+        task = bench.begin("ScreenSample", **GOAL, watch_s=3600.0)
+        await asyncio.sleep(1020.0)
+        came_s = bench.clock.now_s()
+        station.load(came_s, 200.0, CULTURE_PER_ML)  # what was in the aliquot has grown
+        outcome = await task
+        assert outcome.result["outcome"] == "suspect"
+        assert "came while it was counted" in outcome.result["organism_hint"]
+        assert bench.clock.now_s() - came_s < 3.0 * outcome.result["cusum_delay_s"]
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(
+    ("target", "amount", "truth"),
+    [("rare_cell", {"rare_cells": 60.0}, 60.0), ("molecule", {"molecule_pg": 400.0}, 400.0)],
+)
+def test_rare_cells_and_molecules_are_found_and_measured(target, amount, truth):
+    async def one(seed):
+        bench, station = await ready(seed, calibrated=False)
+        goal = {"sample_id": "S", "target": target, "volume_ul": 1000.0, "cells_per_ml": 3.0e5}
+        station.load(bench.clock.now_s(), 0.0, 3.0e5)
+        absent = await bench.run("DetectTargets", **goal)
+        station.load(bench.clock.now_s(), 0.0, 3.0e5, **amount)
+        present = await bench.run("DetectTargets", **goal)
+        assert not (await bench.service.instruments.counter.state()).laser_on
+        assert present.result["detection_limit_per_ml"] < 0.5 * truth
+        assert present.result["outcome"] == "present"
+        covered = present.result["amount_low_per_ml"] <= truth <= present.result["amount_high_per_ml"]
+        return absent.result["outcome"] == "present", covered
+
+    async def run():
+        return np.sum([await one(seed) for seed in range(30)], axis=0)
+
+    false, covered = run_virtual(run())
+    assert false == 0
+    assert covered >= 25  # 95 % of 30; fewer come once in a hundred
+
+
+def test_the_laser_stays_off_while_the_cover_is_open_and_goes_off_in_a_hold():
+    async def run():
+        bench, station = await ready()
+        counter = bench.service.instruments.counter
+        goal = {"sample_id": "S", "volume_ul": 1000.0, "cells_per_ml": 3.0e5, "duration_s": 600.0}
+        station.load(bench.clock.now_s(), 0.0, 3.0e5, rare_cells=3.0)
+        task = bench.begin("DetectTargets", **goal)
+        await asyncio.sleep(21.0)
+        assert (await counter.state()).laser_on
+        await bench.service.command(ServiceCommand.HOLD, "test", "")
+        await bench.until(ServiceState.HELD)
+        assert not (await counter.state()).laser_on
+        await bench.unhold()
+        assert (await task).status == "succeeded"
+        station.light_leak(bench.clock.now_s(), 1.0)
+        with pytest.raises(InstrumentRefused, match="detector is faulty"):
+            await counter.ensure_excitation(1.0, Filter.GREEN)
+        assert (await bench.run("DetectTargets", **goal)).result["outcome"] == "invalid"
+
+    run_virtual(run())
+
+
+def test_a_calibration_and_the_last_screening_outlive_the_node(tmp_path):
+    file = tmp_path / "watch.json"
+    memory = WatchMemory(lambda: file)
+    memory.load()
+    assert memory.background is None
+    memory.keep_background(Background(Rate(204.0, 1.0), Rate(199.0, 0.9)))
+    for k in range(105):
+        memory.keep_finding(f"B{k}", Finding(k, 2.0, 1.0))
+    again = WatchMemory(lambda: file)
+    again.load()
+    assert again.background == memory.background
+    assert next(iter(again.findings)) == "B5"
+    assert again.findings["B104"] == Finding(104.0, 2.0, 1.0)
+    for text in ("{", '{"background": {"blank": [0.0, 1.0], "dark": [200.0, 1.0]}, "findings": {}}', "[]",
+                 '{"background": null, "findings": {"B": [1, NaN, 2]}}'):  # fmt: skip
+        file.write_text(text)
+        with pytest.raises(MemoryUnreadable, match=r"watch\.json cannot be used"):
+            WatchMemory(lambda: file).load()
 
 
 def test_the_growth_between_two_screenings_hints_at_the_organism():

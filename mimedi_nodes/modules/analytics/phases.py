@@ -97,12 +97,16 @@ async def measure_binding(goal: Any, instruments: AnalyticsInstruments, ctx: Pha
     kd_sd = 1e9 * fit.dissociation_sd / kinetics.association_per_m_s
     low_m, high_m = value_m - 1.96 * sd_m, value_m + 1.96 * sd_m
     ctx.measured("concentration_nm", 1e9 * value_m, "nmol/L", 1e9 * low_m, 1e9 * high_m)
-    ctx.measured("kd_nm", kd_nm, "nmol/L", kd_nm - 1.96 * kd_sd, kd_nm + 1.96 * kd_sd)
+    kd_low, kd_high = max(0.0, kd_nm - 1.96 * kd_sd), kd_nm + 1.96 * kd_sd
+    ctx.measured("kd_nm", kd_nm, "nmol/L", kd_low, kd_high)
     limited = fit.is_transport_limited(kinetics.association_per_m_s, kinetics.capacity_ru)
     method = f"SPR 1:1, k_d {fit.dissociation_per_s:.1e} /s, residual {fit.residual_ru:.2f} RU" + (
         ", transport limited: rates are lower limits" if limited else ""
     )
-    return {"concentration_nm": 1e9 * value_m, "kd_nm": kd_nm, "method": method}
+    return {
+        "concentration_nm": 1e9 * value_m, "concentration_low_nm": 1e9 * low_m, "concentration_high_nm": 1e9 * high_m,
+        "kd_nm": kd_nm, "kd_low_nm": kd_low, "kd_high_nm": kd_high, "transport_limited": limited, "method": method,
+    }
 
 
 async def measure_cytokine(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
@@ -153,5 +157,8 @@ async def analyze_cytometry(goal: Any, instruments: AnalyticsInstruments, ctx: P
     cuts = ", ".join(f"{name} {value:.0f}" for name, value in gated.cuts.items())
     return {
         "cd3_fraction": gated.cd3.value, "car_fraction": gated.car.value, "viability": gated.viability.value,
+        "cd3_low": gated.cd3.interval[0], "cd3_high": gated.cd3.interval[1],
+        "car_low": gated.car.interval[0], "car_high": gated.car.interval[1],
+        "viability_low": gated.viability.interval[0], "viability_high": gated.viability.interval[1],
         "events": gated.events, "method": f"FCS 3.1, gates at {cuts}",
     }

@@ -20,6 +20,8 @@ KIT_BLANK_PER_S, KIT_RELATIVE_SD = 200.0, 0.05
 """What a kit's certificate says while its blank has not been measured here."""
 BLANK_DRIFT_RELATIVE_SD = 0.01
 """Reagent after the calibration: it loses 2 % a day and is renewed each day."""
+CARRIER_RELATIVE_SD = 0.3
+"""Of the delivery bacteria that a recipe says are there: plate counts, and growth or killing since."""
 AFTERPULSE = 0.02
 """Of the detector: raises the mean by this, and the variance over the mean by twice this."""
 MOST_BLANK_PER_S, MOST_DARK_PER_S, LEAST_DARK_PER_S = 1000.0, 600.0, 20.0
@@ -47,22 +49,25 @@ def kit_background(dark: Rate) -> Background:
     return Background(Rate(KIT_BLANK_PER_S * (1.0 + AFTERPULSE), KIT_RELATIVE_SD * KIT_BLANK_PER_S), dark)
 
 
-def null_rate(background: Background, cells: float) -> Rate:
-    """Return the rate of an aliquot with so many somatic cells and no microbes.
+def null_rate(background: Background, cells: float, carriers_cfu: float = 0.0) -> Rate:
+    """Return the rate of an aliquot with so many somatic cells, delivery bacteria, and no other microbes.
 
     The uncertainty is the systematic one, which counting longer does not take away: of the blank, of its drift, and
     of the light that the cells' own ATP leaves.
     """
-    if not (math.isfinite(cells) and cells >= 0.0):
-        raise ValueError(f"cells = {cells}: allowed are numbers from 0 on")
+    for name, value in (("cells", cells), ("carriers_cfu", carriers_cfu)):
+        if not (math.isfinite(value) and value >= 0.0):
+            raise ValueError(f"{name} = {value}: allowed are numbers from 0 on")
+    carriers = PER_CFU_PER_S * carriers_cfu * (1.0 + AFTERPULSE)
     somatic = PER_CFU_PER_S * SOMATIC_CFU_PER_CELL * cells * (1.0 + AFTERPULSE)
     sd = math.sqrt(
         background.blank.sd_per_s**2
         + (BLANK_DRIFT_RELATIVE_SD * background.blank.per_s) ** 2
         + (SOMATIC_RELATIVE_SD * somatic) ** 2
+        + (CARRIER_RELATIVE_SD * carriers) ** 2
         + background.dark.sd_per_s**2
     )
-    return Rate(background.blank.per_s + background.dark.per_s + somatic, sd)
+    return Rate(background.blank.per_s + background.dark.per_s + somatic + carriers, sd)
 
 
 def cfu_of(rate_per_s: float) -> float:

@@ -34,7 +34,7 @@ async def calibrate_background(goal: Any, instruments: WatchInstruments, ctx: Ph
             f"blank of {blank_per_s:.0f} counts/s, allowed above 0 to {MOST_BLANK_PER_S:g}; look at cover and reagent",
         )
     blank = Rate(blank_per_s, math.hypot(bright.rate.sd_per_s, dark.rate.sd_per_s))
-    instruments.background = Background(blank, dark.rate)
+    instruments.memory.keep_background(Background(blank, dark.rate))
     for name, rate in (("background_per_s", blank), ("dark_per_s", dark.rate)):
         half = 1.96 * rate.sd_per_s
         ctx.measured(name, rate.per_s, "1/s", rate.per_s - half, rate.per_s + half)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The instruments of the contamination watch, and what it remembers of the kit in use."""
+"""The instruments of the contamination watch, and its memory of the kit in use."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from ...instruments.link import Link
 from ...instruments.photon_counter import PhotonCounter
 from ..site import Site
 from .assay import Background
+from .memory import WatchMemory
 from .organisms import Finding
 
 LINE = "photon_counter"
@@ -18,21 +19,31 @@ LINE = "photon_counter"
 
 @dataclass
 class WatchInstruments:
-    """The photon counter.
-
-    `background` is the last calibration, `findings` the last screening of each batch. Both live in memory only: after a
-    restart a screening takes the kit's certificate, which is less certain, and no organism can be hinted at.
-    """
+    """The photon counter, and the memory of the last calibration and of the last screening of each batch."""
 
     link: Link
     counter: PhotonCounter
-    background: Background | None = None
-    findings: dict[str, Finding] = field(default_factory=dict)
+    memory: WatchMemory = field(default_factory=WatchMemory)
+
+    @property
+    def background(self) -> Background | None:
+        """The last calibration; None while the kit in use has not been calibrated here."""
+        return self.memory.background
+
+    @property
+    def findings(self) -> Mapping[str, Finding]:
+        """The last screening of each batch."""
+        return self.memory.findings
+
+    def remember(self, batch_id: str, finding: Finding) -> None:
+        """Keep the last screening of a batch."""
+        self.memory.keep_finding(batch_id, finding)
 
     async def connect(self) -> None:
-        """Open the line and identify the counter."""
+        """Open the line, identify the counter, read what was calibrated."""
         await self.link.open()
         await self.counter.identify()
+        self.memory.load()
 
     async def disconnect(self) -> None:
         """Close the line."""
@@ -49,5 +60,5 @@ class WatchInstruments:
 
 
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> WatchInstruments:
-    """Make the driver from the site file."""
-    return WatchInstruments(links[LINE], PhotonCounter(links[LINE], LINE))
+    """Make the driver from the site file; `watch_file` returns where the memory lies."""
+    return WatchInstruments(links[LINE], PhotonCounter(links[LINE], LINE), WatchMemory(extras.get("watch_file")))

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from mimedi_nodes.instruments import photon_frames as wire
-from mimedi_nodes.instruments.photon_frames import Command, CounterFault, GateFlag, Status
+from mimedi_nodes.instruments.photon_frames import Command, CounterFault, Filter, GateFlag, Status
 
 IDENTITY = "MiMedI,PC-28,SP0001,1.0"
 MEMORY_GATES = 65_536
@@ -23,6 +23,10 @@ class PhotonDetector(Protocol):
 
     def counts(self, start_s: float, gate_s: float, *, shutter_open: bool) -> tuple[int, bool]:
         """Return the counts of a gate and whether the detector was saturated; the same whoever asks when."""
+        ...
+
+    def excite(self, now_s: float, power_mw: float, seen_through: Filter) -> None:
+        """Let the laser shine (0 mW: off), with a filter before the detector."""
         ...
 
     def health(self, now_s: float) -> tuple[float, float, float, CounterFault]:
@@ -39,13 +43,14 @@ class PhotonCounterFirmware:
         self._run = 0
         self._start_s, self._gate_s, self._gates = 0.0, 1.0, 0
         self._stop_s: float | None = 0.0
-        self._shutter_open = False
+        self._shutter_open, self._laser_on = False, False
         self._do: dict[int, Callable[[bytes, float], tuple[Status, bytes]]] = {
             Command.IDENTIFY: lambda data, now_s: (Status.OK, IDENTITY.encode("ascii")),
             Command.STATUS: self._status,
             Command.START: self._start,
             Command.STOP: self._stop,
             Command.READ: self._read,
+            Command.EXCITE: self._excite,
         }
 
     def receive(self, data: bytes, now_s: float) -> bytes:
@@ -70,6 +75,8 @@ class PhotonCounterFirmware:
 
     def power_cycle(self, now_s: float) -> None:
         """Lose and regain power: no run, shutter closed."""
+        self._laser_on = False
+        self._detector.excite(now_s, 0.0, Filter.OPEN)
         self._run, self._gates, self._stop_s = 0, 0, 0.0
         self._start_s, self._shutter_open, self._buffer = 0.0, False, b""
 
@@ -89,8 +96,8 @@ class PhotonCounterFirmware:
         temperature_c, dead_time_s, bias_v, faults = self._detector.health(now_s)
         counting = self._counting(now_s)
         return Status.OK, wire.STATUS_FORMAT.pack(
-            counting, self._shutter_open and counting, round(temperature_c * 100), round(dead_time_s * 1e10),
-            round(bias_v * 100), faults, self._run, self._complete(now_s),
+            counting | 2 * self._laser_on, self._shutter_open and counting, round(temperature_c * 100),
+            round(dead_time_s * 1e10), round(bias_v * 100), faults, self._run, self._complete(now_s),
         )
 
     def _start(self, data: bytes, now_s: float) -> tuple[Status, bytes]:
@@ -113,6 +120,20 @@ class PhotonCounterFirmware:
     def _stop(self, data: bytes, now_s: float) -> tuple[Status, bytes]:
         if self._stop_s is None:
             self._stop_s = now_s
+        return Status.OK, b""
+
+    def _excite(self, data: bytes, now_s: float) -> tuple[Status, bytes]:
+        if len(data) != wire.EXCITE_FORMAT.size:
+            return Status.WRONG_LENGTH, b""
+        centi_mw, number = wire.EXCITE_FORMAT.unpack(data)
+        if centi_mw > 100.0 * wire.MOST_EXCITATION_MW or number not in list(Filter):
+            return Status.OUT_OF_RANGE, b""
+        if self._counting(now_s):
+            return Status.BUSY, b""
+        if centi_mw and CounterFault.COVER_OPEN in self._detector.health(now_s)[3]:
+            return Status.DETECTOR_FAULT, b""  # the laser's interlock
+        self._laser_on = centi_mw > 0
+        self._detector.excite(now_s, 0.01 * centi_mw, Filter(number))
         return Status.OK, b""
 
     def _read(self, data: bytes, now_s: float) -> tuple[Status, bytes]:

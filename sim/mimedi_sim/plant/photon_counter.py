@@ -7,10 +7,11 @@ them and when. Source: PHYSICS §8.
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from dataclasses import replace
 
-from mimedi_nodes.instruments.photon_frames import CounterFault
+from mimedi_nodes.instruments.photon_frames import CounterFault, Filter
 from mimedi_sim.models.photon import Detector, PhotonCounter, somatic_cfu_equivalents
 from mimedi_sim.random_streams import stream
 
@@ -19,6 +20,14 @@ SOMATIC_REMOVAL_LOGS = 6.0
 SATURATED_PER_S = 1.0e7
 """Registered rate above which the counter flags a gate: a fourth of the photons is lost there [C]."""
 TEMPERATURE_C, BIAS_V = 20.0, 26.5
+CELL_PER_S_MW, CELL_CV = 0.5, 0.6
+"""Counts of a labelled cell in a milliwatt, and how labels differ between cells [calibration]."""
+PICOGRAM_PER_S_MW = 0.2
+"""Counts of a captured and labelled picogram [calibration]."""
+AUTOFLUORESCENCE_PER_S_MW = 5.0e-5
+"""Counts of a cell without label, green; a third of it red [calibration]."""
+FREE_LABEL_PER_S_MW, FREE_LABEL_CV = 20.0, 0.05
+"""Counts of label that nothing has bound, and how washes differ [calibration]."""
 _PIECES_KEPT = 1000
 
 
@@ -33,19 +42,47 @@ class ScreeningStation:
         self._seed, self._device = seed, device
         self._model = PhotonCounter(seed, device)
         self._aliquot = stream(seed, device, "aliquot")
+        self._label = stream(seed, device, "label")
+        self._luminescence, self._fluorescence = self._model.light_per_s(0.0), {Filter.GREEN: 0.0, Filter.RED: 0.0}
+        self._power_mw, self._filter = 0.0, Filter.OPEN
         self._start_s = start_s
         self._starts = [start_s]
         self._pieces = [(self._model.light_per_s(0.0), self._model.detector)]
         self.faults = CounterFault(0)
 
-    def load(self, now_s: float, cfu: float, viable_cells: float, reagent_age_days: float = 0.0) -> None:
+    def load(
+        self, now_s: float, cfu: float, viable_cells: float, reagent_age_days: float = 0.0, *,
+        rare_cells: float = 0.0, molecule_pg: float = 0.0,
+    ) -> None:
         """Put another aliquot in front of the detector: expected CFU and viable cells in it, with fresh reagent.
 
-        The number of CFU that really are in it is Poisson around the expected one.
+        The numbers of CFU and of rare cells that really are in it are Poisson around the expected ones.
         """
-        found = self._aliquot.poisson(int((now_s - self._start_s) * 10.0 + 1e-6), max(0.0, cfu))
+        index = int((now_s - self._start_s) * 10.0 + 1e-6)
+        found = self._aliquot.poisson(index, max(0.0, cfu))
         equivalents = found + somatic_cfu_equivalents(max(0.0, viable_cells), SOMATIC_REMOVAL_LOGS)
-        self._change(now_s, self._model.light_per_s(equivalents, reagent_age_days), self._pieces[-1][1])
+        self._luminescence = self._model.light_per_s(equivalents, reagent_age_days)
+        rare = self._label.poisson(3 * index, max(0.0, rare_cells))
+        labels = max(0.0, rare + CELL_CV * math.sqrt(rare) * self._label.normal(3 * index + 1))
+        free = FREE_LABEL_PER_S_MW * max(0.0, 1.0 + FREE_LABEL_CV * self._label.normal(3 * index + 2))
+        own = AUTOFLUORESCENCE_PER_S_MW * max(0.0, viable_cells)
+        self._fluorescence = {
+            Filter.GREEN: free + own + CELL_PER_S_MW * labels,
+            Filter.RED: free + own / 3.0 + PICOGRAM_PER_S_MW * max(0.0, molecule_pg),
+        }
+        self._change(now_s, self._light(), self._pieces[-1][1])
+
+    def excite(self, now_s: float, power_mw: float, seen_through: Filter) -> None:
+        """Let the laser shine (0 mW: off), with a filter before the detector."""
+        if (power_mw, seen_through) != (self._power_mw, self._filter):
+            self._power_mw, self._filter = power_mw, seen_through
+            self._change(now_s, self._light(), self._pieces[-1][1])
+
+    def _light(self) -> float:
+        """Return the light that reaches the detector [counts/s]; the filters keep the reagent's luminescence away."""
+        if self._filter is Filter.OPEN:
+            return self._luminescence
+        return self._power_mw * self._fluorescence[self._filter]
 
     def light_leak(self, now_s: float, per_s: float) -> None:
         """Let light in through a cover that is open, or close it (0)."""

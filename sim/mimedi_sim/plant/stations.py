@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from mimedi_nodes.instruments.enclosure_map import Door
 from mimedi_nodes.modules.site import InstrumentLine, Site, SiteError
 from mimedi_sim.firmware.base import Firmware, PowerCycled, Talkative
 from mimedi_sim.plant import syringe
@@ -36,6 +37,8 @@ GANTRY_SETTINGS: Mapping[int, float] = {
 ANALYTICS = ("scpi_afm", "scpi_spr", "scpi_plate_reader", "scpi_droplet_reader", "scpi_cytometer")
 PROTOCOLS = ("modbus_enclosure", "photon_counter", "grbl", "shdlc_flow", "ppt_pressure", *ANALYTICS)
 
+PICOGRAM_PER_IU_IL2 = 61.0
+"""PHYSICS §10 (18 MIU are 1.1 mg)."""
 Content = Callable[[str, float], FloatArray]
 """Vessel and process time [s] to its amounts."""
 Flow = Callable[[str, float], LineFlow]
@@ -180,22 +183,33 @@ class Stations:
         made = Enclosure(self._seed, self._start_s)
         made.on_trip(self._emergency_stop)
         made.on_reset(self._restore_power)
+        made.on_door(self._guard)
         return made
 
     @cached_property
     def mechanics(self) -> GantryMechanics:
         """The gantry's mechanics; a cassette stands in every dock of the site that names one."""
+        from mimedi_nodes.modules.transfer.frames import RobotFrames
+        from mimedi_nodes.modules.transfer.kinematics import Kinematics
         from mimedi_sim.plant.gantry import GantryMechanics
 
         cassettes = {label: dock for dock, label in self._site.cassettes.items()}
-        return GantryMechanics(GANTRY_TRAVEL_MM, self._site.docks, cassettes, start=(-190.0, -760.0, -40.0))
+        robot = Kinematics(RobotFrames())
+        frames = {dock: robot.dock_frame(dock) for dock in self._site.docks}
+        yaws_deg = {dock: math.degrees(math.atan2(frame[1, 0], frame[0, 0])) for dock, frame in frames.items()}
+        start = (-190.0, -760.0, -40.0)
+        return GantryMechanics(GANTRY_TRAVEL_MM, self._site.docks, cassettes, start=start, yaws_deg=yaws_deg)
 
     @cached_property
     def gantry(self) -> GrblFirmware:
         """The gantry's controller."""
         from mimedi_sim.firmware.grbl import GrblFirmware
 
-        return GrblFirmware(self.mechanics, GANTRY_SETTINGS)
+        made = GrblFirmware(self.mechanics, GANTRY_SETTINGS)
+        enclosure: Enclosure | None = self.__dict__.get("enclosure")
+        if enclosure is not None:
+            made.safety_door(self._start_s, bool(enclosure.doors_open & Door.MAIN))
+        return made
 
     @cached_property
     def screening(self) -> ScreeningStation:
@@ -220,6 +234,11 @@ class Stations:
         for told in self._on_chain:
             told(now_s, False)
 
+    def _guard(self, now_s: float) -> None:
+        """A door was opened or closed: the main door is the gantry's guard."""
+        if "gantry" in self.__dict__:
+            self.gantry.safety_door(now_s, bool(self.enclosure.doors_open & Door.MAIN))
+
     def _restore_power(self, now_s: float) -> None:
         self.mechanics.powered = True
         for told in self._on_chain:
@@ -230,7 +249,10 @@ class Stations:
     def aliquot_changed(self, now_s: float, row: FloatArray) -> None:
         """Take what the assay cell holds from now_s on."""
         viable = float(sum(row[INDEX[name]] for name in VIABLE))
-        self.screening.load(now_s, syringe.living(row), viable)
+        self.screening.load(
+            now_s, syringe.living(row), viable, rare_cells=float(row[INDEX["monocyte"]]),
+            molecule_pg=float(row[INDEX["il2_iu"]]) * PICOGRAM_PER_IU_IL2,
+        )
 
     def take_unasked(self, now_s: float, hears: Callable[[str], bool]) -> dict[str, bytes]:
         """Return what instruments have to say though nobody asked, by line; of lines that are heard only."""
