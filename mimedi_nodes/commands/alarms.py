@@ -37,6 +37,8 @@ examples:
   ./workcell alarms reset incubator.co2_low --who "A. Martin"        a latched alarm whose cause has gone
   ./workcell alarms shelve incubator.co2_low --hours 2 --why "valve is being exchanged" --who "A. Martin"
   ./workcell alarms unshelve incubator.co2_low --who "A. Martin" --why "valve is exchanged"
+  ./workcell alarms remove incubator.co2_low --why "sensor awaits its spare" --who "A. Martin"      out of service
+  ./workcell alarms restore incubator.co2_low --why "sensor exchanged" --who "A. Martin"
   ./workcell alarms explain incubator.co2_low                        cause, consequence, response; no workcell needed
 
 exit status: 0 no alarm waits for a person, or the act was taken; 1 alarms wait, or the act was refused;
@@ -47,7 +49,10 @@ PRIORITY_MARK = {3: "■ high", 2: "▲ medium", 1: "▼ low"}
 WAITING = frozenset(
     {AlarmState.UNACKNOWLEDGED, AlarmState.RETURNED_UNACKNOWLEDGED, AlarmState.LATCHED_UNACKNOWLEDGED}
 )
-_ACTS = {"ack": "acknowledge", "reset": "reset", "shelve": "shelve", "unshelve": "unshelve"}
+_ACTS = {
+    "ack": "acknowledge", "reset": "reset", "shelve": "shelve", "unshelve": "unshelve", "remove": "remove",
+    "restore": "restore",
+}  # fmt: skip
 
 
 def main(argv: Sequence[str]) -> int:
@@ -131,7 +136,7 @@ def _act(options: argparse.Namespace, client: Any) -> int:
     if options.all:
         names += [row["alarm_id"] for row in as_rows(client.seen.alarms) if row["waits"]]
     act = _ACTS[options.act]
-    why = reason(options, act) if act in ("shelve", "unshelve") else (options.why or "")
+    why = reason(options, act) if act not in ("acknowledge", "reset") else (options.why or "")
     if act == "shelve" and not 0.0 < options.hours <= 24.0:
         raise Unasked(f"--hours is {options.hours:g}; allowed: above 0 to 24")
     who = who_acts(options)

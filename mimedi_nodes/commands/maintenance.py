@@ -1,70 +1,179 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`workcell maintenance`: takes a module out of production and gives it back, by signature."""
+"""`workcell maintenance`: takes a module out of production, jogs and calibrates it, gives it back; all by signature."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from ..modules.registry import module_table
+from ..modules.registry import load_module, module_table
 from ..process.errors import WorkcellError
-from ..process.maintenance import FOLDER, MaintenanceBook, under_maintenance
+from ..process.maintenance import FOLDER, MaintenanceBook, MaintenanceError, under_maintenance
 from ..records.errors import RecordError
 from ..records.heads import Signer
+from ..records.signatures import Signature
 from .people import Place, add_person_options, add_runs_option, authenticate, registry
+from .who import who_acts
 
 EXAMPLES = """\
 examples:
-  ./workcell maintenance begin incubator --why "new temperature probe" --user mia
-  ./workcell maintenance end incubator --why "calibrated, 37.00 against reference 37.02" --user mia
+  ./workcell maintenance begin fluidics --why "new pump" --user mia
+  ./workcell maintenance acts fluidics                                             what can be done, with ranges
+  ./workcell maintenance jog fluidics pump --set volume_ul=500 --why "run in" --user mia
+  ./workcell maintenance calibrate fluidics pump --set repeats=5 --why "new pump" --user mia
+  ./workcell maintenance calibrate fluidics medium --set reference_g=5000 --why "yearly" --user mia
+  ./workcell maintenance end fluidics --why "pump exchanged, +0.1 % after correction" --user mia
+  ./workcell maintenance reset enclosure emergency_stop --why "nobody in danger, glove freed" --user ben
   ./workcell maintenance list --json
   ./workcell verify .workcell/maintenance        the record of all maintenance
 
-While it lasts the module's alarms are out of service and no batch begins.
+From begin to end the module's alarms are out of service, no batch that needs it begins, and it takes no goal. Jogs
+and calibrations need a running workcell and touch supplies and waste only; a module that a batch has is left alone.
 exit status: 0 done, 1 refused, 2 could not run
 """
+MANUAL = ("jog", "calibrate", "reset")
 
 
 def main(argv: Sequence[str]) -> int:
-    """Begin, end or list maintenance; see the module's text."""
-    parser = argparse.ArgumentParser(
-        prog="workcell maintenance",
-        description="Takes a module out of production for maintenance and gives it back; both are signed.",
-        epilog=EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    acts = parser.add_subparsers(dest="act", required=True, metavar="begin|end|list")
-    for name in ("begin", "end"):
-        act = acts.add_parser(name)
-        act.add_argument("module", help=", ".join(module_table()))
-        act.add_argument("--why", required=True, help="what is done, or what was done and checked")
-        add_person_options(act)
-    acts.add_parser("list").add_argument("--json", action="store_true")
-    for act in acts.choices.values():
-        add_runs_option(act)
-    options = parser.parse_args(list(argv))
+    """Begin, end or list maintenance, or act by hand; see the module's text."""
+    options = _parser().parse_args(list(argv))
     place = Place(options.runs)
     folder = place.state / FOLDER
     try:
         if options.act == "list":
             return _list(folder, options.json)
+        if options.act == "acts":
+            return _acts(options.module, options.json)
+        if options.act == "reset":
+            return _reset(options)
         users = registry(place)
         book = MaintenanceBook(folder, Signer.load_or_create(place.keys), users.roles, tuple(module_table()))
         person = authenticate(options, users)
+        if options.act in MANUAL:
+            if options.module not in under_maintenance(folder):
+                raise MaintenanceError(f"{options.module} is in production; first: maintenance begin {options.module}")
+            reply = _ask(options, users.open_session(person))
+            found = reply.found if reply.done else {"failure": reply.message}
+            title = f"{options.act} {options.target}"
+            _say(options, book.acted(options.module, title, person, options.why, _values(options), found))
+            return _tell(options, reply)
         act = book.begin if options.act == "begin" else book.end
-        signature = act(options.module, person, options.why)
+        _say(options, act(options.module, person, options.why))
     except WorkcellError as error:
         print(f"workcell maintenance: {error}", file=sys.stderr)
         return 1
     except (RecordError, OSError) as error:
         print(f"workcell maintenance: {error}", file=sys.stderr)
         return 2
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="workcell maintenance",
+        description="Takes a module out of production, jogs and calibrates it, and gives it back; all is signed.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    acts = parser.add_subparsers(dest="act", required=True, metavar="begin|end|acts|jog|calibrate|reset|list")
+    for name in ("begin", "end", *MANUAL):
+        act = acts.add_parser(name)
+        act.add_argument("module", help=", ".join(module_table()))
+        if name in MANUAL:
+            act.add_argument("target", help="actuator, instrument or vessel: see `acts`")
+            act.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a value of the act")
+            act.add_argument("--namespace", default="", help="namespace of the workcell")
+            act.add_argument("--timeout", type=float, default=600.0, metavar="S", help="longest wait [s] (default 600)")
+            act.add_argument("--json", action="store_true", help="print what was found as JSON")
+        if name == "reset":
+            act.add_argument("--who", help="name of who acts, where the workcell has no accounts")
+        act.add_argument("--why", required=True, help="what is done, or what was done and checked")
+        add_person_options(act)
+    known = acts.add_parser("acts")
+    known.add_argument("module", help=", ".join(module_table()))
+    known.add_argument("--json", action="store_true")
+    acts.add_parser("list").add_argument("--json", action="store_true")
+    for act in acts.choices.values():
+        add_runs_option(act)
+    return parser
+
+
+@dataclass(frozen=True)
+class _Reply:
+    """What the module answered."""
+
+    done: bool
+    message: str
+    found: Mapping[str, Any]
+
+
+def _ask(options: argparse.Namespace, who: str) -> _Reply:
+    from ..nodes.workcell_client import WorkcellClient
+
+    client = WorkcellClient(options.namespace, tuple(module_table()), "maintenance_command")
+    client.start()
+    try:
+        outcome, found = client.maintain(
+            options.module, options.act, options.target, _values(options), who, options.why, options.timeout
+        )
+    finally:
+        client.close()
+    return _Reply(outcome.accepted, outcome.message, found)
+
+
+def _reset(options: argparse.Namespace) -> int:
+    return _tell(options, _ask(options, who_acts(options)))
+
+
+def _tell(options: argparse.Namespace, reply: _Reply) -> int:
+    if not reply.done:
+        print(f"workcell maintenance: {reply.message}", file=sys.stderr)
+        return 1
+    if options.json:
+        print(json.dumps(dict(reply.found), indent=2, ensure_ascii=False))
+    else:
+        for name, value in reply.found.items():
+            print(f"  {name:<20} {value:.6g}" if isinstance(value, float) else f"  {name:<20} {value}")
+    return 0
+
+
+def _values(options: argparse.Namespace) -> dict[str, Any]:
+    values = {}
+    for text in options.set:
+        name, given, value = text.partition("=")
+        if not given:
+            raise MaintenanceError(f"--set {text!r}; allowed: NAME=VALUE")
+        try:
+            values[name.strip()] = float(value)
+        except ValueError:
+            values[name.strip()] = value.strip()
+    return values
+
+
+def _say(options: argparse.Namespace, signature: Signature) -> None:
     said = signature.statement
-    state = "in maintenance" if options.act == "begin" else "back in production"
-    print(f"{options.module} is {state}; signed by {said.name} ({said.role}).")
+    states = {"begin": "is in maintenance", "end": "is back in production"}
+    state = states.get(options.act, f"{options.act} {getattr(options, 'target', '')}")
+    print(f"{options.module}: {state}; signed by {said.name} ({said.role}).", file=sys.stderr)
+
+
+def _acts(module: str, as_json: bool) -> int:
+    acts = [act.as_fields() for act in load_module(module).manual]
+    if as_json:
+        print(json.dumps(acts, indent=2, ensure_ascii=False))
+        return 0
+    for act in acts:
+        print(f"{act['act']} {' | '.join(act['targets'])}: {act['meaning']}")
+        for name, value in act["values"].items():
+            default = "" if value["default"] is None else f"; else {value['default']}"
+            print(f"  --set {name}=…  {value['meaning']}: {value['allowed']}{default}")
+    if not acts:
+        print(f"{module} takes no manual acts.")
     return 0
 
 

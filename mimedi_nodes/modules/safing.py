@@ -50,7 +50,7 @@ class Safing:
             except InstrumentError as error:
                 safe, why = False, str(error)
             if not safe:
-                self._stand(
+                self._standing_alarm(
                     f"{self._module.name}.not_safe",
                     f"{actuator.name} could not be switched off for state {state}: {why}; switch it off by hand",
                 )
@@ -59,11 +59,11 @@ class Safing:
         """Alarm what a phase was held for."""
         self.last_error = str(failure)
         if isinstance(failure, PhaseHold):
-            self._stand(failure.alarm_id, str(failure))
+            self._standing_alarm(failure.alarm_id, str(failure))
         else:
-            self._stand(f"{self._module.name}.{failure.instrument}_fault", str(failure))
+            self._standing_alarm(f"{self._module.name}.{failure.instrument}_fault", str(failure))
 
-    def _stand(self, alarm_id: str, message: str) -> None:
+    def _standing_alarm(self, alarm_id: str, message: str) -> None:
         self._standing.add(alarm_id)
         self.alarm(alarm_id, message, True)
 

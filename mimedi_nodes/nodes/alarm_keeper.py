@@ -26,8 +26,11 @@ from .doorkeeper import Doorkeeper, NotAllowed
 
 LOOK_S = 1.0
 """Steady time [s] between two looks at whether a shelving has ended."""
-_PAST = {"acknowledge": "acknowledged", "reset": "reset", "shelve": "shelved", "unshelve": "unshelved"}
-_RIGHT = {"shelve": "shelve", "unshelve": "shelve"}
+_PAST = {
+    "acknowledge": "acknowledged", "reset": "reset", "shelve": "shelved", "unshelve": "unshelved",
+    "remove": "removed", "restore": "restored",
+}  # fmt: skip
+_RIGHT = {"shelve": "shelve", "unshelve": "shelve", "remove": "remove", "restore": "remove"}
 """What a role must allow for an act that is more than an acknowledgement."""
 _RUNNING = frozenset({"running", "pausing", "paused", "holding", "held", "restarting", "stopping", "aborting"})
 
@@ -131,6 +134,9 @@ class AlarmKeeper:
                 if request.act == "shelve":
                     data["shelve_h"] = request.shelve_h
                 self._record(f"alarm_{_PAST[request.act]}", who, alarm.alarm_id, request.why, data)
+            if not moved and request.act in ("remove", "restore"):  # an alarm that does not stand now
+                data = {"alarm_id": request.alarm_id, "source": "", "old": "", "new": _PAST[request.act]}
+                self._record(f"alarm_{_PAST[request.act]}", who, request.alarm_id, request.why, data)
             self._changed()
         reply.accepted = True
         return reply
@@ -177,7 +183,17 @@ class AlarmKeeper:
         self._publish()
 
     def _publish(self) -> None:
-        self._list.publish(AlarmList(alarms=[_message(alarm) for alarm in self._board]))
+        shown = {alarm.alarm_id for alarm in self._board}
+        away = [self._away(alarm_id, why) for alarm_id, why in self._board.removed.items() if alarm_id not in shown]
+        self._list.publish(AlarmList(alarms=[*(_message(alarm) for alarm in self._board), *away]))
+
+    def _away(self, alarm_id: str, why: str) -> AlarmMsg:
+        """Return an alarm out of service that nobody raises now: it is to be seen that it would not be shown."""
+        entry = self._board.table.entry(alarm_id)
+        return AlarmMsg(
+            alarm_id=alarm_id, source="supervisor", state=AlarmMsg.OUT_OF_SERVICE, priority=int(entry.priority),
+            message=f"out of service: {why}", response=entry.response,
+        )
 
     def _read(self) -> None:
         if not self._path.is_file():

@@ -4,10 +4,11 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -20,7 +21,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from mimedi_msgs.msg import AlarmList, BatchStatus, Measurement, ModuleState, PopulationSummary, Prompt, Telemetry
-from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
+from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch, MaintainModule
 
 from . import qos
 
@@ -142,10 +143,26 @@ class WorkcellClient:
         return _silent(self._command) if reply is None else Outcome(reply.accepted, reply.message, reply.state)
 
     def act_on_alarm(self, alarm_id: str, act: str, who: str, why: str = "", shelve_h: float = 0.0) -> Outcome:
-        """Acknowledge, reset, shelve or unshelve an alarm."""
+        """Acknowledge, reset, shelve or unshelve an alarm, or take it out of service and back."""
         request = AcknowledgeAlarm.Request(alarm_id=alarm_id, act=act, who=who, why=why, shelve_h=shelve_h)
         reply = self.call(self._alarm, request, REPLY_S)
         return _silent(self._alarm) if reply is None else Outcome(reply.accepted, reply.message)
+
+    def maintain(
+        self, module: str, act: str, target: str, values: Mapping[str, Any], who: str, why: str, timeout_s: float
+    ) -> tuple[Outcome, dict[str, Any]]:
+        """Do a manual act on a module; return how it went and what was found and left."""
+        client = self.node.create_client(MaintainModule, f"{module}/maintain")
+        try:
+            request = MaintainModule.Request(
+                act=act, target=target, values_json=json.dumps(dict(values)), who=who, why=why
+            )
+            reply = self.call(client, request, timeout_s)
+        finally:
+            self.node.destroy_client(client)
+        if reply is None:
+            return Outcome(False, f"{module} did not answer within {timeout_s:g} s; is the workcell up?"), {}
+        return Outcome(reply.accepted, reply.message), json.loads(reply.result_json or "{}")
 
     def answer(self, prompt_id: str, answer: str, who: str, why: str = "answered on the terminal") -> Outcome:
         """Answer an open question."""

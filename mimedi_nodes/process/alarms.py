@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -28,6 +28,7 @@ class AlarmBoard:
     _alarms: dict[tuple[str, str], Alarm] = field(default_factory=dict)
     _delays: AlarmDelays = field(default_factory=AlarmDelays)
     _out_of_service: frozenset[str] = frozenset()
+    _removed: dict[str, str] = field(default_factory=dict)
 
     def __iter__(self) -> Iterator[Alarm]:
         return iter(self._alarms.values())
@@ -72,17 +73,19 @@ class AlarmBoard:
 
         Args:
             alarm_id: the alarm.
-            act: acknowledge, reset, shelve or unshelve.
+            act: acknowledge, reset, shelve, unshelve, remove (from service) or restore.
             time_s: process time [s].
             shelve_h: for shelve: process time [h] after which the alarm comes back.
-            why: reason; shelving needs one.
+            why: reason; shelving, removing and restoring need one.
 
         Raises:
             AlarmError: no such alarm, an unknown act, or one that no alarm of this id allows now.
         """
-        choices = ("acknowledge", "reset", "shelve", "unshelve")  # what else hides an alarm is no operator's act
-        if act not in choices:
+        choices = ("acknowledge", "reset", "shelve", "unshelve", "remove", "restore")
+        if act not in choices:  # suppression by design is no person's act
             raise AlarmError(f"act is {act!r}; allowed: {', '.join(choices)}")
+        if act in ("remove", "restore"):
+            return self._serve(alarm_id, act, time_s, why)
         meant = [alarm for alarm in self if alarm.alarm_id == alarm_id]
         if not meant:
             known = ", ".join(sorted({alarm.alarm_id for alarm in self})) or "none"
@@ -105,6 +108,33 @@ class AlarmBoard:
         self._forget_normal()
         return moved
 
+    def _serve(self, alarm_id: str, act: str, time_s: float, why: str) -> list[Alarm]:
+        """Take one alarm out of service, standing or not, or back; what is raised meanwhile goes on underneath."""
+        if not why.strip():
+            raise AlarmError(f"why is empty; an alarm is {act}d for a reason: say which")
+        if act == "restore" and alarm_id not in self._removed:
+            known = ", ".join(sorted(self._removed)) or "none"
+            raise AlarmError(f"{alarm_id} is not out of service by itself; out of service: {known}")
+        if act == "remove":
+            if not self.table.has(alarm_id):
+                raise AlarmError(f"there is no alarm {alarm_id!r} in the alarm table")
+            if alarm_id in self._removed:
+                raise AlarmError(f"{alarm_id} is out of service already")
+        before = {key: alarm.state for key, alarm in self._alarms.items()}
+        alarms = list(self)
+        if act == "remove":
+            self._removed[alarm_id] = why
+        else:
+            del self._removed[alarm_id]
+        self._hide_by_design(time_s)
+        self._forget_normal()
+        return [alarm for alarm in alarms if alarm.state != before[alarm.alarm_id, alarm.source]]
+
+    @property
+    def removed(self) -> Mapping[str, str]:
+        """Single alarms that people have taken out of service, with why."""
+        return self._removed
+
     @staticmethod
     def _check_shelving(time_s: float, shelve_h: float, why: str) -> None:
         if not math.isfinite(time_s):
@@ -119,6 +149,7 @@ class AlarmBoard:
         due = [a for a in self if a.state == AlarmState.SHELVED and a.until_s <= time_s]
         for alarm in due:
             alarm.act(AlarmAct.UNSHELVE, time_s)
+        self._hide_by_design(time_s)
         self._forget_normal()
         return due
 
@@ -146,7 +177,7 @@ class AlarmBoard:
         """Bring out of service, suppress and show again what maintenance and the table say."""
         raised = {alarm.alarm_id for alarm in self if alarm.beneath in CAUSE_STANDS}
         for alarm in self:
-            removed = alarm.alarm_id.split(".", 1)[0] in self._out_of_service
+            removed = alarm.alarm_id.split(".", 1)[0] in self._out_of_service or alarm.alarm_id in self._removed
             explained = not removed and any(name in raised for name in alarm.entry.suppressed_while)
             if alarm.state == AlarmState.OUT_OF_SERVICE and not removed:
                 alarm.act(AlarmAct.RESTORE, time_s)
@@ -172,7 +203,9 @@ class AlarmBoard:
                 "until_s": None if math.isinf(a.until_s) else a.until_s,
             }
             for a in self
-        ] + [{"waiting": fields} for fields in self._delays.as_fields()]
+        ] + [{"waiting": fields} for fields in self._delays.as_fields()] + [
+            {"removed": alarm_id, "why": why} for alarm_id, why in sorted(self._removed.items())
+        ]
 
     def restore(self, fields: list[dict[str, Any]]) -> None:
         """Take over the alarms that an earlier life of the board had; their entries come from today's table.
@@ -182,8 +215,9 @@ class AlarmBoard:
         """
         try:
             self._delays.restore(values["waiting"] for values in fields if "waiting" in values)
+            self._removed = {str(values["removed"]): str(values["why"]) for values in fields if "removed" in values}
             for values in fields:
-                if "waiting" in values:
+                if "waiting" in values or "removed" in values:
                     continue
                 alarm_id, source = str(values["alarm_id"]), str(values["source"])
                 self._alarms[alarm_id, source] = Alarm(

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Maintenance of a module: signed when it begins and when it ends, kept in a chained record of its own.
+"""Maintenance of a module: signed when it begins, at each manual act, and when it ends, in a chained record of its own.
 
 While it lasts the module's alarms are out of service, and no batch that needs the module begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 from ..records.batch_record import BatchRecord
 from ..records.chain import first_hash
@@ -37,7 +38,7 @@ def under_maintenance(folder: Path) -> dict[str, Signature]:
         module, _, act = signature.statement.subject.partition(" ")
         if act == BEGIN:
             found[module] = signature
-        else:
+        elif act == END:
             found.pop(module, None)
     return found
 
@@ -71,7 +72,21 @@ class MaintenanceBook:
             raise MaintenanceError(f"{module} is not in maintenance")
         return self._sign(module, END, person, why)
 
-    def _sign(self, module: str, act: str, person: Person, why: str) -> Signature:
+    def acted(
+        self, module: str, act: str, person: Person, why: str, values: Mapping[str, Any], found: Mapping[str, Any]
+    ) -> Signature:
+        """Sign a manual act, with its values and what was found and left, while the module is in maintenance.
+
+        Raises:
+            MaintenanceError: the module is not in maintenance, or as `begin`.
+        """
+        if module not in under_maintenance(self.folder):
+            raise MaintenanceError(f"{module} is not in maintenance")
+        return self._sign(module, act, person, why, {"values": dict(values), "found": dict(found)})
+
+    def _sign(
+        self, module: str, act: str, person: Person, why: str, data: Mapping[str, Any] | None = None
+    ) -> Signature:
         if module not in self._modules:
             raise MaintenanceError(f"there is no module {module!r}; there are {', '.join(self._modules)}")
         if not why.strip():
@@ -88,6 +103,10 @@ class MaintenanceBook:
                 # A signature is bound to rows before it: the first row says what this record is.
                 record.append([self._event(record, "record_opened", person.user, FOLDER, "", {})])
                 count, content = record.count, str(record.hash_of(record.count))
+            if data is not None:
+                # The row before the signature is what it is bound to.
+                record.append([self._event(record, "manual_act", person.user, f"{module} {act}", why, dict(data))])
+                count, content = record.count, str(record.hash_of(record.count))
             said = Statement(
                 FOLDER, FOLDER, "", f"{module} {act}", person.user, person.name, role.role, why, count, content,
                 wall_time(),
@@ -102,7 +121,7 @@ class MaintenanceBook:
 
     @staticmethod
     def _event(
-        record: BatchRecord, kind: str, who: str, what: str, why: str, data: dict[str, object]
+        record: BatchRecord, kind: str, who: str, what: str, why: str, data: dict[str, Any]
     ) -> RecordEvent:
         number = record.last_sequences.get(FOLDER, 0) + 1
         return RecordEvent(FOLDER, number, FOLDER, float("nan"), wall_time(), kind, who, what, why, data)

@@ -18,7 +18,14 @@ from mimedi_nodes.modules.registry import config_folder, load_module, module_tab
 from mimedi_nodes.modules.service import ModuleService
 from mimedi_nodes.modules.service_hooks import ServiceHooks
 from mimedi_nodes.process.alarm_table import read_alarm_table
-from mimedi_nodes.process.calibrations import Calibration, CalibrationBook, CalibrationError, book_file, due_dates, made_here
+from mimedi_nodes.process.calibrations import (
+    Calibration,
+    CalibrationBook,
+    CalibrationError,
+    book_file,
+    due_dates,
+    made_here,
+)
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.interfaces import default_interfaces
 from mimedi_nodes.process.interlocks import Interlocks, causes_of, read_interlocks

@@ -387,3 +387,36 @@ def test_wrong_delays_and_suppressions_are_refused(tmp_path: Path, extra: str, m
 def test_the_supervisors_own_alarms_are_never_delayed() -> None:
     """They go on record when the board shows them."""
     assert [e.alarm_id for e in TABLE.entries if e.alarm_id.startswith("supervisor.") and e.on_delay_s] == []
+
+
+def test_a_single_alarm_is_taken_out_of_service_and_back_by_a_person_with_a_reason() -> None:
+    board = board_with()
+    with pytest.raises(AlarmError, match="why is empty"):
+        board.act(PLAIN, "remove", 150.0)
+    with pytest.raises(AlarmError, match=r"no alarm 'incubator\.no\.such'"):
+        board.act("incubator.no.such", "remove", 150.0, why="spare on order")
+    assert [a.alarm_id for a in board.act(PLAIN, "remove", 200.0, why="spare on order")] == [PLAIN]
+    assert state_of(board) == S.OUT_OF_SERVICE
+    with pytest.raises(AlarmError, match="already"):
+        board.act(PLAIN, "remove", 210.0, why="again")
+    # One that does not stand yet is not shown when it comes either, and other alarms of its module are.
+    assert board.act(LATCHED, "remove", 220.0, why="leak is known") == []
+    board.report(LATCHED, "fluidics", "gap", True, 230.0)
+    board.report("fluidics.move_unknown", "fluidics", "start", True, 240.0)
+    assert state_of(board, LATCHED, "fluidics") == S.OUT_OF_SERVICE
+    assert state_of(board, "fluidics.move_unknown", "fluidics") == S.UNACKNOWLEDGED
+    reborn = AlarmBoard(TABLE)
+    reborn.restore(board.as_fields())
+    assert reborn.removed == {PLAIN: "spare on order", LATCHED: "leak is known"}
+    with pytest.raises(AlarmError, match=r"by itself; out of service: fluidics\.balance_gap"):
+        reborn.act("fluidics.move_unknown", "restore", 300.0, why="done")
+    assert [a.state for a in reborn.act(LATCHED, "restore", 300.0, why="mended")] == [S.UNACKNOWLEDGED]
+    assert set(reborn.removed) == {PLAIN}
+
+
+def test_an_alarm_shelved_and_then_out_of_service_stays_away_when_its_shelving_ends() -> None:
+    board = board_with()
+    board.act(PLAIN, "shelve", 200.0, shelve_h=1.0, why="known")
+    board.act(PLAIN, "remove", 300.0, why="spare on order")
+    board.pass_time(200.0 + 3600.0)
+    assert state_of(board) == S.OUT_OF_SERVICE

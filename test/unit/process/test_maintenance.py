@@ -41,13 +41,18 @@ def test_maintenance_begins_and_ends_by_signature(book: MaintenanceBook, tmp_pat
     assert under_maintenance(book.folder)["incubator"].statement.comment == "new probe"
     with pytest.raises(MaintenanceError, match="already"):
         book.begin("incubator", mia, "again")
+    acted = book.acted("incubator", "calibrate temperature", mia, "yearly", {"reference_c": 37.0}, {"found_k": 0.02})
+    assert acted.statement.subject == "incubator calibrate temperature"
+    assert "incubator" in under_maintenance(book.folder)
     book.end("incubator", mia, "calibrated")
     assert under_maintenance(book.folder) == {}
     with pytest.raises(MaintenanceError, match="not in maintenance"):
         book.end("incubator", mia, "calibrated")
+    with pytest.raises(MaintenanceError, match="not in maintenance"):
+        book.acted("incubator", "jog stirrer", mia, "a test", {}, {})
     key = Signer.load_or_create(tmp_path / "keys").public_key
     report = verify(book.folder, tmp_path / ".heads", key, signer_keys=signer_keys({"mia": account}))
-    assert (report.verdict, report.signatures) == ("intact", 2)
+    assert (report.verdict, report.signatures) == ("intact", 3)
 
 
 @pytest.mark.parametrize(
