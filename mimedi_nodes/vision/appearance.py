@@ -10,7 +10,6 @@ may be a cell that nobody has seen alone yet.
 from __future__ import annotations
 
 import ctypes
-import math
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -39,7 +38,6 @@ STILL_PX = 0.05
 HARDLY_LIT = 0.12
 # A patch ends at this many half lengths and half widths of its cell.
 _WINDOW = 1.55
-_SLACK = 64
 # The kernel reads so many numbers at a time.
 _LANES = 16
 # Places in the pool of patches: the mean cell, and the mean cell made longer and wider.
@@ -83,16 +81,17 @@ class Appearances:
 
     def _grow(self, places: int) -> None:
         one = self.channels * (self.size + 2) * self._stride
-        pool = np.zeros(2 * _SLACK + places * one, np.float32)
+        pool = np.zeros(2 * kernel.SLACK + places * one, np.float32)
         pool[:len(self._pool)] = self._pool
         seen, reach = np.zeros(places, np.int32), np.zeros((places, 2), np.int32)
         seen[:len(self._seen)], reach[:len(self._seen)] = self._seen, self._reach
         self._free += range(max(len(self._seen), _FIRST), places)
         self._pool, self._seen, self._reach = pool, seen, reach
         self._learnt = np.concatenate([self._learnt, np.zeros(places - len(self._learnt), bool)])
-        planes = pool[_SLACK:_SLACK + places * one].reshape(places, self.channels, self.size + 2, self._stride)
+        own = pool[kernel.SLACK:kernel.SLACK + places * one]
+        planes = own.reshape(places, self.channels, self.size + 2, self._stride)
         self._patches = planes[:, :, 1:-1, :self.size]
-        self._start = pool.ctypes.data + 4 * _SLACK
+        self._start = pool.ctypes.data + 4 * kernel.SLACK
 
     def knows(self, track_id: int) -> bool:
         """True when this track was seen alone at least twice."""
@@ -257,7 +256,8 @@ class Appearances:
         count, channels, (height, width) = len(ids), len(images), images[0].shape
         if start is None:
             # What lies behind the last image is read, too: it must be finite.
-            left = np.zeros(channels * height * width + _SLACK, np.float32)[:-_SLACK].reshape(channels, height, width)
+            room = np.zeros(channels * height * width + kernel.SLACK, np.float32)
+            left = room[:-kernel.SLACK].reshape(channels, height, width)
             for layer, image in zip(left, images, strict=True):
                 layer[:] = image
         else:

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.opencv import cv2
 from mimedi_nodes.vision.order_statistics import percentile_in_time
 
@@ -32,6 +33,7 @@ _FOLLOW_RATE = 0.03
 _CREEP = 4e-4
 _MAX_SHIFT_PX = 6.0
 _LEAST_WALL_SLOPE = 0.01
+_LEAST_SHIFT_PX = 0.02
 
 
 class Background:
@@ -50,8 +52,9 @@ class Background:
         self._log: FloatImage | None = None
         self._flickers = False
         self._steady_light: float | None = None
+        self._absorbance: FloatImage = np.empty((0, 0), np.float32)
         self.shift_px = 0.0
-        self._rows: NDArray[np.int_] | None = None
+        self._rows: NDArray[np.int32] | None = None
         self._nuisance: NDArray[np.float64] = np.empty((0, 0))
 
     @property
@@ -79,7 +82,10 @@ class Background:
         self._warm = [] if settled else logs
 
     def absorbance(self, frame: NDArray[Any]) -> FloatImage:
-        """ln(background / frame) of a (H, W) uint8 or uint16 frame; about 0 where the channel is empty."""
+        """ln(background / frame) of a (H, W) uint8 or uint16 frame; about 0 where the channel is empty.
+
+        The image is right until the next frame.
+        """
         log = self._logarithm(frame)
         self._log = log
         if self._level is None:
@@ -89,7 +95,14 @@ class Background:
             self._warm_up(log)
         self._seen += 1
         self._register(log)
-        return cv2.subtract(self._shifted(self._level, self.shift_px), log)
+        compiled = kernel.compiled("against_shifted")
+        if compiled is None or not (log.flags.c_contiguous and self._level.flags.c_contiguous):
+            return cv2.subtract(self._shifted(self._level, self.shift_px), log)
+        if self._absorbance.shape != log.shape:
+            self._absorbance = np.empty(log.shape, np.float32)
+        compiled(self._level.ctypes.data, log.ctypes.data, log.shape[1], log.shape[0],
+                 self.shift_px if abs(self.shift_px) >= _LEAST_SHIFT_PX else 0.0, self._absorbance.ctypes.data)
+        return self._absorbance
 
     def follow(self, free: NDArray[np.uint8], frames: int = 1) -> None:
         """Learn from the last frame where `free` (H, W) is not 0; creep elsewhere, so that dirt settles in.
@@ -156,7 +169,19 @@ class Background:
 
     def _register(self, log: FloatImage) -> None:
         """Follow the vertical shift of the stage."""
-        self.shift_px = 0.8 * self._measure(log, self.shift_px, steps=1) + 0.2 * self.shift_px
+        assert self._reference is not None
+        compiled = kernel.compiled("measure_shift")
+        if compiled is None or not log.flags.c_contiguous:
+            measured = self._measure(log, self.shift_px, steps=1)
+        else:
+            if self._rows is None:
+                self._rows, self._nuisance = self._wall_rows(log.shape[0])
+            if len(self._rows) == 0:
+                return
+            measured = compiled(log.ctypes.data, log.shape[1], log.shape[0], len(self._rows), self._rows.ctypes.data,
+                                self._nuisance.ctypes.data, self._nuisance.shape[1], self._reference.ctypes.data,
+                                self.shift_px, _LEAST_WALL_SLOPE**2, _MAX_SHIFT_PX)
+        self.shift_px = 0.8 * measured + 0.2 * self.shift_px
 
     def _measure(self, log: FloatImage, start_px: float, steps: int = 3) -> float:
         """Vertical shift of a frame against the background, from the walls' row profile (least squares), px."""
@@ -186,23 +211,24 @@ class Background:
                 break
         return shift if abs(shift) <= _MAX_SHIFT_PX else start_px
 
-    def _wall_rows(self, height: int) -> tuple[NDArray[np.int_], NDArray[np.float64]]:
+    def _wall_rows(self, height: int) -> tuple[NDArray[np.int32], NDArray[np.float64]]:
         """Rows near the walls, and what cells may do to their means: an offset and a tilt at each wall."""
         near = [np.arange(max(1, round(wall) - 7), min(height - 1, round(wall) + 8)) for wall in self._walls]
         near = [rows for rows in near if len(rows) >= 6]
         if not near:
-            return np.empty(0, int), np.empty((0, 0))
+            return np.empty(0, np.int32), np.empty((0, 0))
         columns = []
         for k, rows in enumerate(near):
             for values in (np.ones(len(rows)), rows - rows.mean()):
                 columns.append(np.concatenate([values if j == k else np.zeros(len(other))
                                                for j, other in enumerate(near)]))
-        return np.concatenate(near), np.linalg.qr(np.column_stack(columns))[0]
+        basis = np.ascontiguousarray(np.linalg.qr(np.column_stack(columns))[0])
+        return np.concatenate(near).astype(np.int32), basis
 
     @staticmethod
     def _shifted(image: FloatImage, shift_px: float) -> FloatImage:
         """The image moved down by a fraction of rows, linear interpolation, edge rows repeated."""
-        if abs(shift_px) < 0.02:
+        if abs(shift_px) < _LEAST_SHIFT_PX:
             return image
         whole = int(np.floor(shift_px))
         part = shift_px - whole

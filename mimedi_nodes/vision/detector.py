@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.background import FloatImage
 from mimedi_nodes.vision.blob_finder import BlobFinder
 from mimedi_nodes.vision.blobs import Blob, BlobTable, Expected, TypicalCell, part_row
@@ -21,6 +22,7 @@ from mimedi_nodes.vision.sizing import CellSizer
 
 # Noise left by that blur: 1 / (2 sqrt(pi) sigma) for white noise.
 _BLUR_NOISE = 1.0 / (2.0 * math.sqrt(math.pi) * BLUR_SIGMA_PX)
+_BLUR_REACH_PX = 3
 _THRESHOLD_SIGMAS = 4.0
 _TYPICAL_RATE = 0.02
 # A cell's size is settled after so many frames.
@@ -48,6 +50,7 @@ class CellDetector:
         self.pixel_noise = 0.0
         self._level = 0.0
         self._frames = 0
+        self._smooth, self._lines = np.empty(0, np.float32), np.empty(0, np.float32)
         self._seen: tuple[NDArray[np.uint8], FloatImage, int, int] | None = None
         self._close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
         self._guard = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
@@ -72,17 +75,16 @@ class CellDetector:
         top = max(0, math.ceil(self._walls[0] + shift_px) + 1)
         bottom = min(height, math.floor(self._walls[1] + shift_px))
         inside = absorbance[top:bottom]
-        smooth = cv2.GaussianBlur(inside, (7, 7), BLUR_SIGMA_PX)
         if self._frames % 4 == 0:
             noise = _pixel_noise(inside)
             self.pixel_noise = noise if self.pixel_noise == 0.0 else 0.8 * self.pixel_noise + 0.2 * noise
         if self._frames == 0:
-            self._level = _mode(smooth)
+            self._level = _mode(cv2.GaussianBlur(inside, (7, 7), BLUR_SIGMA_PX))
         self._frames += 1
         self.noise = _BLUR_NOISE * self.pixel_noise
         level = self._level
         self.threshold = max(_THRESHOLD_SIGMAS * self.noise, 0.2 * self.typical.contrast)
-        mask = cv2.compare(smooth, level + self.threshold, cv2.CMP_GT)
+        smooth, mask = self._smooth_and_mark(inside, level + self.threshold)
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
         blobs = self._finder.find(mask, smooth, level, _SMALL * self.typical.diameter_px)
         if expected is not None:
@@ -96,6 +98,24 @@ class CellDetector:
         self._seen = mask, smooth, top, height
         self._learn(found)
         return found
+
+    def _smooth_and_mark(self, image: FloatImage, limit: float) -> tuple[FloatImage, NDArray[np.uint8]]:
+        """The blurred image, and 255 where it is above the limit."""
+        compiled = kernel.compiled("smooth_and_mark")
+        height, width = image.shape
+        if compiled is None or not image.flags.c_contiguous or min(height, width) <= _BLUR_REACH_PX:
+            smooth = cv2.GaussianBlur(image, (2 * _BLUR_REACH_PX + 1, 2 * _BLUR_REACH_PX + 1), BLUR_SIGMA_PX)
+            return smooth, cv2.compare(smooth, limit, cv2.CMP_GT)
+        room = height * width + kernel.SLACK
+        if len(self._smooth) < room:
+            self._smooth = np.empty(room, np.float32)
+            self._lines = np.zeros((height + 2 * _BLUR_REACH_PX + 2) * (width + 2 * _BLUR_REACH_PX + kernel.SLACK),
+                                   np.float32)
+        smooth = self._smooth[:height * width].reshape(height, width)
+        mask = np.empty((height, width), np.uint8)
+        compiled(image.ctypes.data, width, height, BLUR_SIGMA_PX, _BLUR_REACH_PX, limit, self._lines.ctypes.data,
+                 smooth.ctypes.data, mask.ctypes.data)
+        return smooth, mask
 
     def _sort(self, blobs: BlobTable, expected: Expected | None,
               level: float) -> tuple[NDArray[np.int_], list[Blob], list[tuple[Any, ...]]]:

@@ -39,8 +39,12 @@ class FlowProfile:
         self._knots = np.linspace(-1.0, 1.0, _KNOTS)
         self._prior = np.maximum(1.0 - self._knots**2, 0.0)
         self._values = np.zeros(_KNOTS)
+        # Changed in place only: the compiled kernel keeps their addresses.
         self._normal = np.zeros((_KNOTS, _KNOTS))
         self._right = np.zeros(_KNOTS)
+        self._work = np.empty(0)
+        self._values_at, self._normal_at, self._right_at = (
+            a.ctypes.data for a in (self._values, self._normal, self._right))
         second = np.diff(np.eye(_KNOTS), 2, axis=0)
         self._smooth = second.T @ second
         self._votes: list[tuple[FloatArray, FloatArray]] = []
@@ -59,6 +63,11 @@ class FlowProfile:
     def speed(self, y_px: FloatArray) -> FloatArray:
         """Speed at rows y, px/s, this instant's pulsation included."""
         return self.factor * np.interp(self.eta(y_px), self._knots, self._values)
+
+    @property
+    def for_kernel(self) -> tuple[float, float, int, int, float]:
+        """The profile as the compiled kernel takes it: walls, address and number of its values, factor."""
+        return self._top, self._bottom, self._values_at, _KNOTS, self.factor
 
     def mean_speed_px_s(self) -> float:
         """Mean over the channel's width, px/s, without this instant's pulsation."""
@@ -100,7 +109,7 @@ class FlowProfile:
         if support[best] < 5 or score[best] < 3.0:
             return
         inside = np.abs(speeds - speeds[best]) < widths[best]
-        self._values = median(speeds[inside]) * self._prior
+        self._values[:] = median(speeds[inside]) * self._prior
         self.known = True
 
     def judge(self, linked: int, expected: int) -> None:
@@ -126,10 +135,12 @@ class FlowProfile:
         if compiled is None:
             self._learn_numpy(y_px, speed_px_s)
         else:
-            y, speed, work = np.ascontiguousarray(y_px), np.ascontiguousarray(speed_px_s), np.empty(len(y_px))
+            y, speed = np.ascontiguousarray(y_px), np.ascontiguousarray(speed_px_s)
+            if len(self._work) < len(y):
+                self._work = np.empty(2 * len(y))
             ratio = compiled(len(y), y.ctypes.data, speed.ctypes.data, self._top, self._bottom, _KNOTS,
-                             self._values.ctypes.data, self.factor, _MEMORY_LINKS, self._normal.ctypes.data,
-                             self._right.ctypes.data, work.ctypes.data)
+                             self._values_at, self.factor, _MEMORY_LINKS, self._normal_at, self._right_at,
+                             self._work.ctypes.data)
             if ratio > 0.0:
                 self._follow(ratio)
         if self._frames % _REFIT_EVERY == 0 or self._frames < 4:
@@ -153,8 +164,8 @@ class FlowProfile:
         weights[rows, lower] = 1.0 - part
         weights[rows, lower + 1] = part
         forget = 1.0 - len(y_px) / _MEMORY_LINKS
-        self._normal = forget * self._normal + weights.T @ weights
-        self._right = forget * self._right + weights.T @ (speed_px_s / self.factor)
+        self._normal[:] = forget * self._normal + weights.T @ weights
+        self._right[:] = forget * self._right + weights.T @ (speed_px_s / self.factor)
 
     def _refit(self) -> None:
         # Slow changes of the flow belong to the profile, fast ones to the factor.
@@ -168,4 +179,4 @@ class FlowProfile:
         scale = float(self._prior @ self._right) / max(float(self._prior @ self._normal @ self._prior), 1e-9)
         guess = scale * self._prior
         system = self._normal + 4.0 * self._smooth + _PRIOR_LINKS * np.eye(_KNOTS)
-        self._values = guess + np.linalg.solve(system, self._right - self._normal @ guess)
+        self._values[:] = guess + np.linalg.solve(system, self._right - self._normal @ guess)

@@ -20,25 +20,35 @@ from typing import Any
 
 SOURCE = "\n".join(
     (Path(__file__).parent / "kernel_source" / f"{part}.c").read_text(encoding="utf-8")
-    for part in ("lanes", "blobs", "fit", "overlaps", "solve", "links")
+    for part in ("lanes", "tables", "images", "blobs", "fit", "overlaps", "solve", "links")
 )
 """One translation unit; each part uses what stands before it."""
 
-# Arguments (i: int, p: pointer, d: double) and result of each function of the source.
+# Arguments (i: int, L: 64 bits, p: pointer, d: double) and result of each function of the source.
 _SIGNATURES: dict[str, tuple[str, Any]] = {
+    "look_at_frame": ("ppiiip", ctypes.c_int),
+    "measure_shift": ("piiippipddd", ctypes.c_double),
+    "against_shifted": ("ppiidp", None),
+    "smooth_and_mark": ("piididppp", None),
     "find_blobs": ("ppii" + "dddd" + "ppppp" + "ipi", ctypes.c_int),
     "size_blobs": ("ipppii" + "p" + "ddddd" + "ppppp", None),
     "fit_cells": ("iiiiiii" + "p" * 14 + "idd", None),
     "remember_cells": ("iiiiii" + "p" * 8 + "ii", ctypes.c_int),
     "size_of_detection": ("", ctypes.c_int),
     "size_of_track": ("", ctypes.c_int),
-    "link_cells": ("ipipppp" + "ppp", None),
-    "move_tracks": ("ipppppd" + "pppppp", ctypes.c_int),
-    "update_tracks": ("ippppppp" + "dd", None),
+    "predict_tracks": ("ipddpidd" + "pp", None),
+    "expect_cells": ("ipd" + "ppp", None),
+    "advance_tracks": ("ipipppp" + "id" + "pi" + "pppp", ctypes.c_int),
+    "settle_tracks": ("ipip" + "pip" + "ddpid" + "dd" + "iLi" + "pd" + "ppp", ctypes.c_int),
+    "sizes_of_tracks": ("ippp", ctypes.c_int),
+    "report_tracks": ("ipddiid" + "ddpid" + "pp", None),
     "flow_learn": ("ippddipddppp", ctypes.c_double),
     "solve_overlaps": ("pi" + "pppp" + "ii" + "ppppppppp" + "p", ctypes.c_int),
     "one_or_two": ("pp" + "dddddd" + "p", None),
 }
+
+SLACK = 64
+"""Numbers that must stand behind an image (or a line of scratch) that the kernel writes in steps."""
 
 _FLAGS = ["-O3", "-march=native", "-fno-math-errno", "-fassociative-math", "-fno-signed-zeros",
           "-fno-trapping-math", "-shared", "-fPIC", "-std=c99", "-x", "c"]
@@ -67,7 +77,7 @@ def compiled(name: str) -> Any | None:
     if library is None:
         return None
     function = getattr(library, name)
-    kinds = {"i": ctypes.c_int, "p": ctypes.c_void_p, "d": ctypes.c_double}
+    kinds = {"i": ctypes.c_int, "p": ctypes.c_void_p, "d": ctypes.c_double, "L": ctypes.c_int64}
     function.argtypes = [kinds[letter] for letter in arguments]
     function.restype = result
     return function

@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+import math
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -33,6 +36,8 @@ _GATES = np.array([_GATE_X_PX, _GATE_Y_PX, _NEW_GATE_SHARE, _OLD_GATE_SHARE, _CO
 _COAST_FRAMES = 10
 _COAST_NEW = 2
 _TWIN_PX = 2.5
+_PATIENCE = np.array([_COAST_FRAMES, _COAST_NEW, 1], np.int32)
+_GATES_AT, _PATIENCE_AT = _GATES.ctypes.data, _PATIENCE.ctypes.data
 # A cell that the view shows fewer times cannot prove itself by many links.
 _BRIEF_FRAMES = 16.0
 
@@ -41,13 +46,6 @@ def _match(tracks: Tracks, found: Detections, x: NDArray[np.float64], y: NDArray
     """Row of the detection that each track predicted at (x, y) is linked to, -1 for none."""
     match = np.full(len(tracks), -1, np.int32)
     if not len(tracks) or not len(found):
-        return match
-    compiled = kernel.compiled("link_cells")
-    if compiled is not None:
-        count, most = len(tracks), len(tracks) + len(found) + 1
-        work, ints = np.empty(count * len(found) + 3 * most), np.empty(5 * most, np.int32)
-        compiled(count, tracks.ctypes.data, len(found), found.ctypes.data, x.ctypes.data, y.ctypes.data,
-                 _GATES.ctypes.data, match.ctypes.data, work.ctypes.data, ints.ctypes.data)
         return match
     # Costs a third of a second to import.
     from scipy.optimize import linear_sum_assignment
@@ -83,6 +81,7 @@ class Linker:
         self._stamp = 0.0
         self._step_s = 0.0
         self._frame = -1
+        self._room, self._work, self._seen = 0, np.empty(0), np.empty(2, np.int32)
         self._predicted: tuple[float, NDArray[np.float64], NDArray[np.float64]] | None = None
 
     @property
@@ -99,7 +98,15 @@ class Linker:
         """Where the tracks should be at stamp_s, px."""
         if self._predicted is None or self._predicted[0] != stamp_s:
             t = self._tracks
-            dt, y = stamp_s - self._stamp, t["y"].copy()
+            dt = stamp_s - self._stamp
+            compiled = kernel.compiled("predict_tracks")
+            if compiled is not None:
+                place = np.empty((2, len(t)))
+                x_at = place.ctypes.data
+                compiled(len(t), t.ctypes.data, *self.flow.for_kernel, dt, x_at, x_at + 8 * len(t))
+                self._predicted = stamp_s, place[0], place[1]
+                return place[0], place[1]
+            y = t["y"].copy()
             self._predicted = stamp_s, t["x"] + self.flow.speed(y) * t["ratio"] * dt, y
         return self._predicted[1], self._predicted[2]
 
@@ -112,42 +119,59 @@ class Linker:
             self.flow.vote(before["x"], before["y"], found["x"], found["y"], dt)
         x, y = self.predict(stamp_s)
         self._predicted = None
+        step = self._step_numpy if kernel.compiled("advance_tracks") is None else self._step_compiled
+        self._tracks = step(found, x, y, stamp_s, dt)
+        self._previous, self._stamp, self._step_s = found, stamp_s, dt
+        return self._tracks
+
+    def _step_compiled(self, found: Detections, x: NDArray[np.float64], y: NDArray[np.float64], stamp_s: float,
+                       dt: float) -> Tracks:
+        advance: Any = kernel.compiled("advance_tracks")
+        settle: Any = kernel.compiled("settle_tracks")
+        tracks = self._tracks
+        count, more = len(tracks), len(found)
+        if count + more >= self._room:
+            self._make_room(2 * (count + more) + 32)
+        work = (3 + count) * (count + more + 1)
+        if len(self._work) < work:
+            self._work = np.empty(2 * work)
+        tracks_at, found_at = tracks.ctypes.data, found.ctypes.data
+        place_at, match_at, ints_at, seen_at, taken_at = self._scratch
+        steady = advance(count, tracks_at, more, found_at, x.ctypes.data, y.ctypes.data, _GATES_AT, self._width, dt,
+                         place_at, self._room, match_at, self._work.ctypes.data, ints_at, seen_at)
+        expected, linked = self._seen.tolist()
+        self.flow.judge(linked, expected)
+        if dt > 0.0:
+            self.flow.learn(self._place[4, :steady], self._place[5, :steady])
+        # Tables are never reused: who looks at those of a frame may keep them.
+        settled = np.empty(count + more, TRACK)
+        alive = settle(count, tracks_at, more, found_at, place_at, self._room, match_at, *self.flow.for_kernel,
+                       stamp_s, dt, self._width, self._next, self._frame, _PATIENCE_AT, _TWIN_PX,
+                       place_at + 8 * 6 * self._room, taken_at, settled.ctypes.data)
+        settled = settled[:alive]
+        if alive and settled["id"][-1] >= self._next:
+            self._next = int(settled["id"][-1]) + 1
+        return settled
+
+    def _make_room(self, room: int) -> None:
+        self._room = room
+        self._place, self._match = np.empty((7, room)), np.empty(room, np.int32)
+        self._ints, self._taken = np.empty(5 * (room + 1), np.int32), np.empty(room, np.uint8)
+        self._scratch = tuple(a.ctypes.data for a in (self._place, self._match, self._ints, self._seen, self._taken))
+
+    def _step_numpy(self, found: Detections, x: NDArray[np.float64], y: NDArray[np.float64], stamp_s: float,
+                    dt: float) -> Tracks:
+        """The same as the compiled kernel's."""
         tracks = self._tracks
         match = _match(tracks, found, x, y)
         away = (x > 15.0) & (x < self._width - 16.0) & (tracks["missed"] == 0)
         expected = int(np.count_nonzero(away))
         self.flow.judge(int(np.count_nonzero(away & (match >= 0))), expected)
-        self._update(match, found, x, y, stamp_s, dt)
+        self._update_numpy(match, found, x, y, stamp_s, dt)
         fresh = np.ones(len(found), bool)
         fresh[match[match >= 0]] = False
         alive = self._alive()
-        if fresh.any():
-            born = self._born(found, np.flatnonzero(fresh), stamp_s)
-            # np.concatenate takes longer to look at the fields than to copy them.
-            both = np.empty(len(alive) + len(born), TRACK)
-            both[:len(alive)], both[len(alive):] = alive, born
-            alive = both
-        self._tracks = alive
-        self._previous, self._stamp, self._step_s = found, stamp_s, dt
-        return self._tracks
-
-    def _update(self, match: NDArray[np.int32], found: Detections, x: NDArray[np.float64], y: NDArray[np.float64],
-                stamp_s: float, dt: float) -> None:
-        """Move the tracks to their predictions, or to the detections `match` (rows of found, -1 for none)."""
-        tracks = self._tracks
-        move, update = kernel.compiled("move_tracks"), kernel.compiled("update_tracks")
-        if move is None or update is None:
-            self._update_numpy(match, found, x, y, stamp_s, dt)
-            return
-        count = len(tracks)
-        block = np.empty((6, max(count, 1)))
-        old_x, old_y, now_x, now_y, row, speed = (block.ctypes.data + 8 * block.shape[1] * k for k in range(6))
-        steady = move(count, tracks.ctypes.data, found.ctypes.data, match.ctypes.data, x.ctypes.data, y.ctypes.data,
-                      dt, old_x, old_y, now_x, now_y, row, speed)
-        self.flow.learn(block[4, :steady], block[5, :steady])
-        expected = self.flow.speed(block[3, :count])
-        update(count, tracks.ctypes.data, found.ctypes.data, old_x, old_y, now_x, now_y, expected.ctypes.data,
-               stamp_s, dt)
+        return np.concatenate([alive, self._born(found, np.flatnonzero(fresh), stamp_s)])
 
     def _update_numpy(self, match: NDArray[np.int32], found: Detections, x: NDArray[np.float64],
                       y: NDArray[np.float64], stamp_s: float, dt: float) -> None:
@@ -219,9 +243,14 @@ class Linker:
             keep[hidden] &= lost["missed"] <= patience
         return tracks if keep.all() else tracks[keep]
 
+    @property
+    def brief_speed_px_s(self) -> float:
+        """A cell faster than this is seen in few frames only, px/s."""
+        return self._width / (self._step_s * _BRIEF_FRAMES) if self._step_s > 0.0 else math.inf
+
     def sure(self, frames: int) -> NDArray[np.bool_]:
         """Which living tracks are cells: seen in so many frames, or carried too fast to be seen in so many."""
-        brief = np.abs(self.flow.speed(self._tracks["y"])) * self._step_s * _BRIEF_FRAMES > self._width
+        brief = np.abs(self.flow.speed(self._tracks["y"])) > self.brief_speed_px_s
         return brief | (self._tracks["hits"] >= frames)
 
     def _born(self, found: Detections, rows: NDArray[np.int_], stamp_s: float) -> Tracks:

@@ -16,7 +16,6 @@ from mimedi_nodes.vision.blobs import Blob, Expected
 
 _MOST = 512
 _CHANNELS = 3
-_SLACK = 64
 
 
 class _Frame(ctypes.Structure):
@@ -45,8 +44,8 @@ class OverlapKernel:
     def __init__(self, **constants: float) -> None:
         self._frame = _Frame(most=_MOST, known_spread=appearance.KNOWN_SPREAD, max_step=appearance.MAX_STEP_PX,
                              unknown_spread=appearance.UNKNOWN_SPREAD, learnt_spread=appearance.LEARNT_SPREAD,
-                             learn_rate=appearance.LEARN_RATE, still=appearance.STILL_PX, hardly_lit=appearance.HARDLY_LIT,
-                             sweeps=appearance.SWEEPS, **constants)
+                             learn_rate=appearance.LEARN_RATE, still=appearance.STILL_PX, sweeps=appearance.SWEEPS,
+                             hardly_lit=appearance.HARDLY_LIT, **constants)
         self._one_or_two: Any = kernel.compiled("one_or_two")
         self._solve: Any = kernel.compiled("solve_overlaps")
         self._work = np.empty(24 * _MOST)
@@ -109,9 +108,9 @@ class OverlapKernel:
         for k, (image, weight) in enumerate(zip(images, expected.weights, strict=True)):
             frame.image[k], frame.weight[k] = image.ctypes.data, weight * weight
             frame.lit[k] = expected.lit_levels[k - 1] if k else 0.0
-        if len(self._residual) < len(images) * height * width + _SLACK:
+        if len(self._residual) < len(images) * height * width + kernel.SLACK:
             # What lies behind the last image is read, too: it must be finite.
-            self._residual = np.zeros(len(images) * height * width + _SLACK, np.float32)
+            self._residual = np.zeros(len(images) * height * width + kernel.SLACK, np.float32)
             self._frame.residual = self._residual.ctypes.data
 
     def _make_room(self, room: int) -> None:

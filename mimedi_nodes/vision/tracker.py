@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.appearance import Appearances
 from mimedi_nodes.vision.background import Background, FloatImage
 from mimedi_nodes.vision.blobs import Expected
@@ -59,6 +60,7 @@ class CellTracker:
         self._sharpness = 0.0
         self._usual_px = 0.0
         self._sizes: dict[int, float] = {}
+        self._usual = np.empty(2)
         self._lit_levels = np.zeros(2)
 
     def prime(self, frames: Sequence[NDArray[Any]]) -> None:
@@ -163,20 +165,33 @@ class CellTracker:
         if not (self._appearances.ready() and self.flow.known and len(tracks)):
             return None
         x, y = self._linker.predict(stamp_s)
-        self._note_who_is_apart(tracks)
         # Fluorescence differs from the remembered patch by more than noise: focus and neighbours change it.
         noises = [self.detector.pixel_noise] + [
             math.hypot(channel.pixel_noise, _LIGHT_ERROR * float(level))
             for channel, level in zip(self._channels[:len(images) - 1], self._lit_levels, strict=False)]
-        spread = np.where(tracks["hits"] > 3, 1.0, 2.0) + 0.3 * tracks["missed"]
-        return Expected(tracks["id"], x, y, tracks["hits"], tracks["sized"],
-                        np.where(tracks["shapes"] > 1, tracks["blob_px"], 0.0), tracks["contrast"], spread,
-                        tracks["apart"].copy(),
-                        self._appearances, images, [1.0 / noise for noise in noises],
-                        self._lit_levels[:len(images) - 1].tolist())
+        blob_px, contrast, spread, hits, sized, apart = self._looks(tracks)
+        return Expected(tracks["id"], x, y, hits, sized, blob_px, contrast, spread, apart, self._appearances, images,
+                        [1.0 / noise for noise in noises], self._lit_levels[:len(images) - 1].tolist())
 
-    def _note_who_is_apart(self, tracks: Tracks) -> None:
-        """Who was once well away from every other track is a cell of its own, whoever it meets later."""
+    def _looks(self, tracks: Tracks) -> tuple[NDArray[Any], ...]:
+        """Of each track: blob diameter (0: unknown), contrast, spread of its prediction, hits, times sized, ever apart.
+
+        Who was once well away from every other track is a cell of its own, whoever it meets later.
+        """
+        apart_px = _APART * self.detector.typical.diameter_px
+        compiled = kernel.compiled("expect_cells")
+        if compiled is None:
+            self._note_who_is_apart(tracks, apart_px)
+            spread = np.where(tracks["hits"] > 3, 1.0, 2.0) + 0.3 * tracks["missed"]
+            return (np.where(tracks["shapes"] > 1, tracks["blob_px"], 0.0), tracks["contrast"], spread, tracks["hits"],
+                    tracks["sized"], tracks["apart"].copy())
+        count = len(tracks)
+        columns, counts, apart = np.empty((3, count)), np.empty((2, count), np.int32), np.empty(count, bool)
+        compiled(count, tracks.ctypes.data, apart_px, columns.ctypes.data, counts.ctypes.data, apart.ctypes.data)
+        return (*columns, *counts, apart)
+
+    @staticmethod
+    def _note_who_is_apart(tracks: Tracks, apart_px: float) -> None:
         doubtful = np.flatnonzero(~tracks["apart"])
         if not len(doubtful):
             return
@@ -184,7 +199,7 @@ class CellTracker:
         dy = tracks["y"][doubtful, None] - tracks["y"][None]
         far = dx * dx + dy * dy
         far[np.arange(len(doubtful)), doubtful] = np.inf
-        tracks["apart"][doubtful] = far.min(axis=1) > (_APART * self.detector.typical.diameter_px) ** 2
+        tracks["apart"][doubtful] = far.min(axis=1) > apart_px**2
 
     def _remember(self, tracks: Tracks, found: Detections, images: list[FloatImage]) -> None:
         if self._appearances is None:
@@ -263,37 +278,57 @@ class CellTracker:
     def _report(self, tracks: Tracks, stamp_s: float, with_dye: bool, channels: int) -> FrameTracks:
         assert self._shape is not None
         assert self._linker is not None
-        px = self.settings.um_per_px
-        alone = tracks["shapes"] > 0
-        sized = tracks["sized"] > 0
-        if sized.any():
-            best = percentile(tracks["sharpness"][sized], 80.0)
-            self._sharpness = best if self._sharpness == 0.0 else 0.98 * self._sharpness + 0.02 * best
-        focus = np.where(sized, np.minimum(tracks["sharpness"] / max(self._sharpness, 1e-9), 1.0), np.nan)
-        classes = self._classes(tracks, channels)
-        diameter_px = np.where(sized, tracks["diameter_px"], np.nan)
-        if sized.any():
-            size = median(tracks["diameter_px"][sized])
-            self._usual_px = size if self._usual_px == 0.0 else 0.98 * self._usual_px + 0.02 * size
-            unknown = np.flatnonzero(~sized)
-            if self._appearances is not None and len(unknown):
+        count, px = len(tracks), self.settings.um_per_px
+        columns, flags = self._columns(tracks, with_dye)
+        diameters = columns[4]
+        if self._appearances is not None and self._usual_px > 0.0:
+            unknown = np.flatnonzero(tracks["sized"] == 0)
+            if len(unknown):
                 ids = tracks["id"][unknown]
                 if self._index % _SIZE_EVERY == 0:
                     sizes = self._appearances.relative_sizes(ids, 0.5 * self.detector.typical.diameter_px)
                     self._sizes = dict(zip(ids.tolist(), sizes.tolist(), strict=True))
-                diameter_px[unknown] = [self._usual_px * self._sizes.get(track, math.nan) for track in ids.tolist()]
-        dye = np.where((tracks["dye_frames"] > 0) & with_dye, tracks["dye"], np.nan)
-        columns: Iterable[tuple[Any, ...]] = zip(
-            tracks["id"].tolist(), tracks["x"].tolist(), tracks["y"].tolist(), tracks["vx"].tolist(),
-            tracks["vy"].tolist(), (diameter_px * px).tolist(),
-            np.where(alone, tracks["deformation"], np.nan).tolist(),
-            np.where(alone, tracks["area_px2"] * px * px, np.nan).tolist(),
-            np.where(alone, tracks["aspect"], np.nan).tolist(), focus.tolist(),
-            np.where(alone, np.exp(-tracks["contrast"]), np.nan).tolist(), dye.tolist(),
-            [None if math.isnan(value) else value > self._dye_limit for value in dye.tolist()], classes.tolist(),
-            tracks["edge"].tolist(), self._linker.sure(CONFIRMED_FRAMES).tolist(),
-            (tracks["detection"] >= 0).tolist(), strict=True)
-        return FrameTracks(stamp_s, self._index, [TrackedCell(*cell) for cell in columns], self._shape[1],
-                           self._shape[0], flow_known=self.flow.known,
+                for row, track in zip(unknown.tolist(), ids.tolist(), strict=True):
+                    diameters[row] = px * self._usual_px * self._sizes.get(track, math.nan)
+        dyes = columns[10]
+        dead: list[bool | None] = [None] * count
+        if with_dye:
+            dead = [None if math.isnan(value) else value > self._dye_limit for value in dyes]
+        classes = self._classes(tracks, channels).tolist() if channels else [0] * count
+        cells = map(TrackedCell, tracks["id"].tolist(), *columns, dead, classes, *flags)
+        return FrameTracks(stamp_s, self._index, list(cells), self._shape[1], self._shape[0],
+                           flow_known=self.flow.known,
                            flow_speed_px_s=self.flow.mean_speed_px_s() if self.flow.known else math.nan,
                            dye_noise=self._dye.noise_of_mean(self._side_px()) if with_dye else math.nan)
+
+    def _columns(self, tracks: Tracks, with_dye: bool) -> tuple[list[list[float]], list[list[bool]]]:
+        """What TrackedCell holds from x_px to dye_intensity, and edge, confirmed, measured: a list each."""
+        assert self._linker is not None
+        px, count = self.settings.um_per_px, len(tracks)
+        sizes, report = kernel.compiled("sizes_of_tracks"), kernel.compiled("report_tracks")
+        if sizes is not None and report is not None:
+            columns, flags = np.empty((11, count)), np.empty((3, count), bool)
+            at, columns_at = tracks.ctypes.data, columns.ctypes.data
+            if sizes(count, at, columns_at, self._usual.ctypes.data):
+                self._follow_usual(*self._usual.tolist())
+            report(count, at, px, max(self._sharpness, 1e-9), with_dye, CONFIRMED_FRAMES,
+                   self._linker.brief_speed_px_s, *self.flow.for_kernel, columns_at, flags.ctypes.data)
+            return columns.tolist(), flags.tolist()
+        alone, sized = tracks["shapes"] > 0, tracks["sized"] > 0
+        if sized.any():
+            self._follow_usual(percentile(tracks["sharpness"][sized], 80.0), median(tracks["diameter_px"][sized]))
+        values = [
+            tracks["x"], tracks["y"], tracks["vx"], tracks["vy"],
+            np.where(sized, tracks["diameter_px"], np.nan) * px, np.where(alone, tracks["deformation"], np.nan),
+            np.where(alone, tracks["area_px2"] * px * px, np.nan), np.where(alone, tracks["aspect"], np.nan),
+            np.where(sized, np.minimum(tracks["sharpness"] / max(self._sharpness, 1e-9), 1.0), np.nan),
+            np.where(alone, np.exp(-tracks["contrast"]), np.nan),
+            np.where((tracks["dye_frames"] > 0) & with_dye, tracks["dye"], np.nan)]
+        marks = [tracks["edge"], self._linker.sure(CONFIRMED_FRAMES), tracks["detection"] >= 0]
+        return [column.tolist() for column in values], [mark.tolist() for mark in marks]
+
+    def _follow_usual(self, sharpness: float, diameter_px: float) -> None:
+        """Learn the sharper cells' sharpness, 1/px, and the usual diameter of this run."""
+        known = self._usual_px > 0.0
+        self._sharpness = 0.98 * self._sharpness + 0.02 * sharpness if known else sharpness
+        self._usual_px = 0.98 * self._usual_px + 0.02 * diameter_px if known else diameter_px

@@ -1,22 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The links: what `linker.py` does with NumPy and SciPy, without a call per step. */
 
-/* The rows of the tables in detections.py and linker.py, field by field. */
-typedef struct {
-    double x, y, blob_px, diameter_px, area_px2, deformation, aspect, contrast, sharpness;
-    uint8_t lone, edge; int32_t owner;
-} detection;
-
-typedef struct {
-    int64_t id; double x, y, ratio, vx, vy; int32_t hits, missed, born; double last_x, last_s; int32_t detection;
-    double blob_px, diameter_px; int32_t sized; double area_px2, deformation, aspect, contrast, sharpness;
-    int32_t shapes; uint8_t edge; double dye; int32_t dye_frames; double fluorescence[2]; int32_t fluorescence_frames;
-    uint8_t apart;
-} track;
-
-int size_of_detection(void) { return (int)sizeof(detection); }
-int size_of_track(void) { return (int)sizeof(track); }
-
 /* Assignment of rows to columns with the least sum of costs (n x m, all <= 0); 0: not allowed, a row may go without.
    Shortest augmenting paths with potentials (Kuhn, Naval Res. Logist. 2 (1955) 83; Jonker and Volgenant, Computing 38
    (1987) 325) over the rows that compete. work: n + 1 + 2 (n + m + 1) numbers, ints: 3 (n + m + 1). */
@@ -159,6 +143,139 @@ static int ascending(const void *a, const void *b)
 {
     double d = *(const double *)a - *(const double *)b;
     return (d > 0) - (d < 0);
+}
+
+/* A profile that is linear between `knots` values from row top to row bottom, and level beyond. */
+typedef struct { double top, bottom, factor; const double *values; int knots; } profile;
+
+static double speed_at(profile f, double y)
+{
+    double eta = (2 * y - f.top - f.bottom) / (f.bottom - f.top);
+    double at = ((eta < -1 ? -1 : eta > 1 ? 1 : eta) + 1) / 2 * (f.knots - 1);
+    int low = (int)at < f.knots - 2 ? (int)at : f.knots - 2;
+    return f.factor * (f.values[low] + (at - low) * (f.values[low + 1] - f.values[low]));
+}
+
+/* Where n tracks are dt later in a flow (top, bottom, values, knots, factor). */
+void predict_tracks(int n, const track *t, double top, double bottom, const double *values, int knots, double factor,
+                    double dt, double *x, double *y)
+{
+    profile flow = {top, bottom, factor, values, knots};
+    for (int i = 0; i < n; ++i) { x[i] = t[i].x + speed_at(flow, t[i].y) * t[i].ratio * dt; y[i] = t[i].y; }
+}
+
+/* Note which of n tracks were ever farther than `apart` px from all others, and what is expected of each: columns
+   (n numbers each) blob diameter (0: unknown), contrast, spread; hits, sized; apart. See tracker.py. */
+void expect_cells(int n, track *t, double apart, double *columns, int *counts, uint8_t *been_apart)
+{
+    for (int i = 0; i < n; ++i) {
+        for (int j = 0; !t[i].apart; ++j) {
+            if (j == n) { t[i].apart = 1; break; }
+            double dx = t[i].x - t[j].x, dy = t[i].y - t[j].y;
+            if (j != i && dx * dx + dy * dy <= apart * apart) break;
+        }
+        columns[i] = t[i].shapes > 1 ? t[i].blob_px : 0;
+        columns[n + i] = t[i].contrast;
+        columns[2 * n + i] = (t[i].hits > 3 ? 1 : 2) + 0.3 * t[i].missed;
+        counts[i] = t[i].hits; counts[n + i] = t[i].sized; been_apart[i] = t[i].apart;
+    }
+}
+
+/* Link m detections to n tracks predicted at (x, y), and move these. `place`: lines of `room` numbers for where they
+   were (x, y), are (x, y), rows and speeds of the steady ones. seen: how many well inside the view (`width`) were to be
+   found, and how many were. Returns the number of the steady ones. */
+int advance_tracks(int n, track *t, int m, const detection *d, const double *x, const double *y, const double *gate,
+                   int width, double dt, double *place, int room, int *match, double *work, int *ints, int *seen)
+{
+    seen[0] = seen[1] = 0;
+    for (int i = 0; i < n; ++i) match[i] = -1;
+    if (n && m) link_cells(n, t, m, d, x, y, gate, match, work, ints);
+    for (int i = 0; i < n; ++i)
+        if (x[i] > 15 && x[i] < width - 16 && !t[i].missed) { ++seen[0]; seen[1] += match[i] >= 0; }
+    return move_tracks(n, t, d, match, x, y, dt, place, place + room, place + 2 * room, place + 3 * room,
+                       place + 4 * room, place + 5 * room);
+}
+
+/* Take in what `advance_tracks` has linked, leave out the tracks that left or were lost, and add a track for each
+   detection nobody took. patience: frames that a track is missed before it is lost: sure, new, seen once. out: room for
+   n + m. Returns their number; the first new number is `next`. */
+int settle_tracks(int n, track *t, int m, const detection *d, const double *place, int room, const int *match,
+                  double top, double bottom, const double *values, int knots, double factor, double stamp, double dt,
+                  int width, int64_t next, int frame, const int *patience, double twin, double *expected,
+                  uint8_t *taken, track *out)
+{
+    profile flow = {top, bottom, factor, values, knots};
+    int count = 0;
+    for (int i = 0; i < n; ++i) expected[i] = speed_at(flow, place[3 * room + i]);
+    update_tracks(n, t, d, place, place + room, place + 2 * room, place + 3 * room, expected, stamp, dt);
+    memset(taken, 0, m);
+    for (int i = 0; i < n; ++i) {
+        if (match[i] >= 0) taken[match[i]] = 1;
+        if (!(t[i].x > -6 && t[i].x < width + 5)) continue;
+        if (t[i].missed) {
+            int wait = patience[t[i].hits >= 4 ? 0 : t[i].hits < 2 ? 2 : 1];
+            for (int j = 0; wait && j < n; ++j)        /* what a newer track has taken over is gone */
+                if (!t[j].missed && t[i].hits <= t[j].hits && fabs(t[i].x - t[j].x) < twin
+                    && fabs(t[i].y - t[j].y) < twin) wait = 0;
+            if (t[i].missed > wait) continue;
+        }
+        out[count++] = t[i];
+    }
+    for (int j = 0; j < m; ++j) if (!taken[j]) {
+        track *k = out + count++;
+        memset(k, 0, sizeof *k);
+        k->id = next++;
+        k->x = k->last_x = d[j].x; k->y = d[j].y; k->blob_px = d[j].blob_px; k->diameter_px = d[j].diameter_px;
+        k->area_px2 = d[j].area_px2; k->deformation = d[j].deformation; k->aspect = d[j].aspect;
+        k->contrast = d[j].contrast; k->sharpness = d[j].sharpness; k->edge = d[j].edge;
+        k->last_s = stamp; k->ratio = 1; k->hits = 1; k->born = frame; k->detection = j;
+        k->shapes = d[j].lone && !d[j].edge; k->sized = d[j].diameter_px > 0;
+        k->vx = speed_at(flow, d[j].y);
+    }
+    return count;
+}
+
+/* Sharpness (80 %) and diameter (50 %) percentiles of the n tracks whose size is known. Returns how many these are. */
+int sizes_of_tracks(int n, const track *t, double *work, double *out)
+{
+    int sized = 0;
+    for (int pass = 0; pass < 2; ++pass) {
+        sized = 0;
+        for (int i = 0; i < n; ++i)
+            if (t[i].sized > 0) work[sized++] = pass ? t[i].diameter_px : t[i].sharpness;
+        if (!sized) return 0;
+        qsort(work, sized, sizeof *work, ascending);
+        double at = (pass ? 0.5 : 0.8) * (sized - 1);
+        int low = (int)at;
+        out[pass] = low + 1 < sized ? work[low] + (at - low) * (work[low + 1] - work[low]) : work[low];
+    }
+    return sized;
+}
+
+/* What is told of n tracks: columns of n numbers: x, y, vx, vy, diameter um, deformation, area um2, aspect, focus,
+   brightness, dye; flags of n bytes: edge, sure, measured. NaN where it is not known. See tracker.py. */
+void report_tracks(int n, const track *t, double px, double sharpest, int with_dye, int sure_hits, double brief_speed,
+                   double top, double bottom, const double *values, int knots, double factor, double *columns,
+                   uint8_t *flags)
+{
+    profile flow = {top, bottom, factor, values, knots};
+    const double unknown = NAN;
+    for (int i = 0; i < n; ++i) {
+        const track *k = t + i;
+        double *c = columns + i, focus = k->sharpness / sharpest;
+        int alone = k->shapes > 0, sized = k->sized > 0;
+        c[0] = k->x; c[n] = k->y; c[2 * n] = k->vx; c[3 * n] = k->vy;
+        c[4 * n] = sized ? k->diameter_px * px : unknown;
+        c[5 * n] = alone ? k->deformation : unknown;
+        c[6 * n] = alone ? k->area_px2 * px * px : unknown;
+        c[7 * n] = alone ? k->aspect : unknown;
+        c[8 * n] = sized ? (focus < 1 ? focus : 1) : unknown;
+        c[9 * n] = alone ? exp(-k->contrast) : unknown;
+        c[10 * n] = with_dye && k->dye_frames > 0 ? k->dye : unknown;
+        flags[i] = k->edge != 0;
+        flags[n + i] = k->hits >= sure_hits || fabs(speed_at(flow, k->y)) > brief_speed;
+        flags[2 * n + i] = k->detection >= 0;
+    }
 }
 
 /* Take the speeds of n cells at rows y into the normal equations (knots x knots, and right side) of a profile that is

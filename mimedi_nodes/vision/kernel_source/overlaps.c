@@ -1,34 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* What `overlaps.py` looks for inside overlaps with OpenCV: peaks of depth, and dark remains. */
 
-/* Gaussian of 2 * reach + 1 taps, sum 1. */
-static void gaussian(double sigma, int reach, float *taps)
-{
-    double sum = 0;
-    for (int i = -reach; i <= reach; ++i) sum += exp(-0.5 * i * i / (sigma * sigma));
-    for (int i = -reach; i <= reach; ++i) taps[i + reach] = (float)(exp(-0.5 * i * i / (sigma * sigma)) / sum);
-}
-
-/* One line of n numbers blurred along itself: to[x] = sum of taps[i] r[x - reach + i]. Writes up to LANES - 1 more. */
-static void blur_along(const float *r, float *restrict to, int n, const float *taps, int reach)
-{
-    for (int x = 0; x < n; x += LANES) {
-        lanes sum = taps[reach] * load(r + x);
-        for (int i = 1; i <= reach; ++i) sum += taps[reach + i] * (load(r + x - i) + load(r + x + i));
-        *(lanes *)(to + x) = sum;
-    }
-}
-
-/* One line of n numbers blurred across lines `step` numbers apart, of which it is the middle one. */
-static void blur_across(const float *r, int step, float *restrict to, int n, const float *taps, int reach)
-{
-    for (int x = 0; x < n; x += LANES) {
-        lanes sum = taps[reach] * load(r + x);
-        for (int i = 1; i <= reach; ++i) sum += taps[reach + i] * (load(r + x - i * step) + load(r + x + i * step));
-        *(lanes *)(to + x) = sum;
-    }
-}
-
 /* The lines of a box with `margin` more on each side, and `reach` lines more above and below, blurred along
    themselves: line k of `to` (`step` numbers each) is that of row top - margin - reach + k. Beyond the edge the image
    goes on as a mirror. */
