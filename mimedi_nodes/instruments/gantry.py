@@ -44,9 +44,9 @@ _MAYBE_GARBLED = (1, 2, 3, 4, 11, 20, 21, 23, 24, 25, 26, 28, 31, 36)
 _ERRORS = {
     1: "expected a command letter", 2: "bad number", 3: "unknown $ command", 4: "negative value",
     5: "homing is not enabled", 8: "not idle", 9: "locked by an alarm or a jog; home it", 10: "soft limits need homing",
-    11: "line too long", 15: "target beyond the travel", 16: "invalid jog", 20: "unsupported command",
-    21: "two commands of one group", 22: "no feed rate", 24: "two axis commands", 25: "repeated word",
-    26: "no axis words", 28: "missing value", 30: "G53 without a move", 31: "axis words without use",
+    11: "line too long", 13: "the safety door is open", 15: "target beyond the travel", 16: "invalid jog",
+    20: "unsupported command", 21: "two commands of one group", 22: "no feed rate", 24: "two axis commands",
+    25: "repeated word", 26: "no axis words", 28: "missing value", 30: "G53 without a move", 31: "axis words without use",
     33: "invalid target", 36: "words without use",
 }  # fmt: skip
 _ALARMS = {
@@ -133,7 +133,8 @@ class Gantry:
         state = await self.state()
         if state.state == "Alarm":
             raise self._in_alarm()
-        return state.state in _BUSY or (state.state in ("Hold", "Door") and state.substate != 0)
+        # Hold:1 still brakes, Door:2 too; Door:3 goes on by itself; Door:1 stands, its door is open.
+        return state.state in _BUSY or (state.state, state.substate) in (("Hold", 1), ("Door", 2), ("Door", 3))
 
     async def is_off(self) -> bool:
         """Tell whether it stands still."""
@@ -218,37 +219,45 @@ class Gantry:
     async def follow(self, path: Sequence[tuple[Position, float]], pace: Pace) -> None:
         """Run along straight ways (end, feed [mm/min]) without stopping between them, wait and confirm the end.
 
-        The controller rounds no corner: it takes it as fast as its junction deviation allows.
+        The planner is kept full, so that it brakes only where it must. The controller rounds no corner: it takes it as
+        fast as its junction deviation allows.
 
         Raises:
             OutOfRange: a place or feed is not possible; nothing was sent.
             InstrumentRefused, InstrumentError: as `move_to`.
         """
+        if not path:
+            return
         travel = await self.travel_mm()
         for place, feed_mm_min in path:
             self._check_way(place, feed_mm_min, travel)
-        free, expected_s = 0, 0.0
-        start = (await self.state()).position_mm
+        state = await self.state()
+        free, start, begun_s, expected_s = state.free_blocks, state.position_mm, pace.now_s(), 0.0
         for place, feed_mm_min in path:
-            deadline_s = pace.now_s() + _WAY_PATIENCE_S
-            while free == 0:
-                if (state := await self.state()).state not in ("Idle", "Run"):
-                    raise self._in_alarm() if state.state == "Alarm" else InstrumentError(
-                        self.name, f"is {state.state} at {state.position_mm} mm on its path"
-                    )
-                free = max(0, state.free_blocks - 1)
-                if free == 0:
-                    if pace.now_s() > deadline_s:
-                        raise InstrumentError(self.name, f"takes no further move for {_WAY_PATIENCE_S:g} s")
-                    await pace.sleep(_LOOK_S)
+            if free == 0:
+                free = await self._room(pace)
             await self._go(place, feed_mm_min)
             free -= 1
             expected_s += math.dist(start, place) / feed_mm_min * 60.0
             start = place
-        if not path:
-            return
-        await settle(self, pace, every_s=_LOOK_S, patience_s=expected_s + _WAY_PATIENCE_S)
+        left_s = max(0.0, begun_s + expected_s - pace.now_s())
+        await settle(self, pace, expected_s=left_s, patience_s=expected_s + _WAY_PATIENCE_S)
         await self._arrived(path[-1][0])
+
+    async def _room(self, pace: Pace) -> int:
+        """Wait until the planner takes a move; return how many it takes."""
+        deadline_s = pace.now_s() + _WAY_PATIENCE_S
+        while True:
+            state = await self.state()
+            if state.state == "Alarm":
+                raise self._in_alarm()
+            if state.state not in ("Idle", "Run"):
+                raise InstrumentError(self.name, f"is {state.state} at {state.position_mm} mm on its path")
+            if state.free_blocks > 0:
+                return state.free_blocks
+            if pace.now_s() > deadline_s:
+                raise InstrumentError(self.name, f"takes no further move for {_WAY_PATIENCE_S:g} s")
+            await pace.sleep(_LOOK_S)
 
     async def hold(self) -> None:
         """Come to rest on the way (!): the position is kept, `resume` goes on. Harmless at rest."""

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 import pytest
 
@@ -12,11 +13,11 @@ from mimedi_nodes.modules.transfer.codes import TransferCode
 from mimedi_nodes.modules.transfer.instruments import TransferInstruments
 from mimedi_nodes.modules.transfer.motion import GRIP_HEIGHT_M
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
-from mimedi_sim.firmware.grbl import GrblFirmware
+from mimedi_sim.headless.camera import PlantCamera
 from mimedi_sim.headless.virtual_loop import run_virtual
-from mimedi_sim.plant.gantry import GantryMechanics
-from mimedi_sim.plant.label_camera import LabelCamera, LabelCameraDriver
-from mimedi_sim.plant.stations import GANTRY_SETTINGS, GANTRY_TRAVEL_MM
+from mimedi_sim.memory_link import MemoryLink
+from mimedi_sim.models.donors import NOMINAL
+from mimedi_sim.plant.twin import Plant
 
 from .module_bench import ModuleBench
 from .workbench import SITE
@@ -25,21 +26,27 @@ MOVE = {"cassette": "CASSETTE-1", "source": "store", "destination": "fluidics"}
 
 
 class Cell:
-    """The module's bench with the gantry behind it."""
+    """The module's bench with the gantry of a plant behind it."""
 
-    def __init__(self, cassettes: dict[str, str]) -> None:
+    def __init__(self, cassettes: dict[str, str], folder: Path | None = None) -> None:
         self.bench = ModuleBench(MODULE)
-        self.mechanics = GantryMechanics(GANTRY_TRAVEL_MM, SITE.docks, cassettes, start=(-190.0, -760.0, -40.0))
-        self.firmware = GrblFirmware(self.mechanics, GANTRY_SETTINGS)
-        self.camera = LabelCamera(self.mechanics, 1)
+        standing = {dock: label for label, dock in cassettes.items()}
+        self.plant = Plant(SITE.model_copy(update={"cassettes": standing}), donor=NOMINAL, seed=1)
+        self.mechanics, self.firmware = self.plant.stations.mechanics, self.plant.stations.gantry
+        self.camera = PlantCamera(self.plant, self.bench.clock, "label_camera")
+        self.extras = {"label_camera": self.camera, **({} if folder is None else {"transfer_state": lambda: folder})}
 
     async def start(self) -> None:
-        from mimedi_nodes.instruments.gantry import Gantry
+        """Start the module, again after a restart of its process."""
+        link = MemoryLink("gantry", lambda data: self.plant.receive("gantry", data, self.now_s()))
+        await self.bench.start(MODULE.build(self.plant.site, {"gantry": link}, self.extras))
 
-        link = self.bench.link("gantry", self.firmware)
-        driver = LabelCameraDriver(self.camera, self.bench.clock.now_s, self.firmware.advance_to)
-        known = {dock: label for label, dock in self.mechanics.cassettes.items()}
-        await self.bench.start(TransferInstruments(link, Gantry(link, "gantry"), driver, known))
+    @property
+    def instruments(self) -> TransferInstruments:
+        return self.bench.service.instruments
+
+    def fault(self, fault: str, active: bool = True, **parameters: float | str) -> None:
+        self.plant.inject(fault, "gantry", parameters, active, self.now_s())
 
     def now_s(self) -> float:
         return self.bench.clock.now_s()
@@ -66,7 +73,7 @@ async def while_carrying(cell: Cell, **goal) -> asyncio.Task:
 def test_the_docks_of_the_site_are_those_of_the_robot_model():
     async def run():
         cell = await ready()
-        kinematics = cell.bench.service.instruments.kinematics
+        kinematics = cell.instruments.kinematics
         assert set(SITE.docks) == set(kinematics.model.docks)
         for dock, position in SITE.docks.items():
             assert kinematics.at_dock(dock, GRIP_HEIGHT_M).position_mm == pytest.approx(position, abs=0.01)
@@ -135,7 +142,7 @@ def test_what_must_not_be_moved_is_refused_and_nothing_is_gripped(goal, cassette
 def test_what_is_not_in_the_site_file_but_stands_there_is_seen():
     async def run():
         cell = await ready({"CASSETTE-1": "store", "CASSETTE-9": "fluidics"})
-        cell.bench.service.instruments.occupied.clear()
+        cell.instruments.whereabouts.clear("fluidics")
         outcome = await cell.bench.run("MoveCassette", **MOVE)
         assert outcome.error_code == TransferCode.OCCUPIED
 
@@ -236,7 +243,8 @@ def test_a_frozen_camera_reads_no_false_label():
     async def run():
         cell = await ready()
         await cell.bench.run("ScanLabel", dock="incubator")
-        cell.camera.frozen = True
+        cell.plant.inject("camera_frozen", "label_camera", {}, True, cell.now_s())
+        await cell.bench.run("ScanLabel", dock="incubator")
         outcome = await cell.bench.run("MoveCassette", **MOVE)
         assert outcome.error_code == TransferCode.LABEL
         assert cell.mechanics.cassettes == {"CASSETTE-1": "store"}

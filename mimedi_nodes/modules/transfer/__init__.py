@@ -5,7 +5,7 @@ ruckig and OpenCV are imported with the phases; MuJoCo only when a way has to be
 """
 
 from ..module import Actuator, Module, Phase, Safe
-from . import phases
+from . import calibrate, phases
 from .instruments import TransferInstruments, build
 
 ERROR_BASE = 800
@@ -26,6 +26,7 @@ MODULE = Module(
         Phase("HomeGantry", phases.home_gantry, lambda goal: phases.HOMING_S),
         Phase("MoveCassette", phases.move_cassette, lambda goal: phases.MOVE_S / goal.speed_factor),
         Phase("ScanLabel", phases.scan_label, lambda goal: phases.MOVE_S),
+        Phase("CalibrateHandEye", calibrate.calibrate_hand_eye, lambda goal: calibrate.CALIBRATE_S),
         Phase("Park", phases.park, lambda goal: phases.HOMING_S / goal.speed_factor),
     ),
     actuators=(

@@ -15,3 +15,5 @@ class TransferCode(IntEnum):
     """A cassette already stands at the destination, or the gripper holds one."""
     PATH = 813
     """The way would collide or leave the limits; nothing was moved."""
+    CALIBRATION = 814
+    """The camera's place could not be told, with too large a residual, or it has expired."""

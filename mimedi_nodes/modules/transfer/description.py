@@ -23,7 +23,7 @@ from ..registry import config_folder
 Array = NDArray[np.float64]
 
 TOOL = "gripper_tcp"
-DOCK_PREFIX = "cassette_dock_"
+DOCK_PREFIX, FIDUCIAL_PREFIX = "cassette_dock_", "fiducial_"
 
 
 class RobotModelError(WorkcellError):

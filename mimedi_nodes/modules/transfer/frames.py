@@ -13,7 +13,7 @@ from transforms3d.axangles import axangle2mat
 from transforms3d.euler import euler2mat
 from transforms3d.quaternions import mat2quat
 
-from .description import DOCK_PREFIX, Array, RobotModelError, robot_description
+from .description import DOCK_PREFIX, FIDUCIAL_PREFIX, Array, RobotModelError, robot_description
 
 
 @dataclass(frozen=True)
@@ -130,6 +130,12 @@ class RobotFrames:
         """Names of the cassette docks."""
         own = (link.removeprefix(DOCK_PREFIX) for link in self._frames.links if link.startswith(DOCK_PREFIX))
         return tuple(name for name in own if not name.endswith("_plate"))
+
+    @cached_property
+    def fiducials(self) -> Mapping[str, str]:
+        """Text of each fiducial on the deck to the link where it lies."""
+        own = (link for link in self._frames.links if link.startswith(FIDUCIAL_PREFIX) and not link.endswith("_link"))
+        return {link.upper().replace("_", "-"): link for link in own}
 
     def set_joints(self, positions: Mapping[str, float]) -> None:
         """Move joints to positions [m or rad], those that follow with them; raises RobotModelError for no joint."""

@@ -7,14 +7,18 @@ all views together are one perspective-n-point problem (Hartley & Zisserman 2004
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
 from transforms3d.affines import compose
 from transforms3d.axangles import mat2axangle
 
+from ...process.durable_file import write_durably
 from ...process.errors import WorkcellError
 from .description import Array
 
@@ -32,9 +36,9 @@ class CalibrationError(WorkcellError):
 class LabelOptics:
     """The label camera's picture: size and focal length [px], principal point in the middle, no distortion."""
 
-    width_px: int = 1280
-    height_px: int = 960
-    focal_px: float = 2100.0
+    width_px: int
+    height_px: int
+    focal_px: float
 
     @property
     def matrix(self) -> Array:
@@ -72,11 +76,13 @@ class HandEye:
         return float(np.linalg.norm(self.pose[:3, 3] - nominal[:3, 3])), abs(float(angle))
 
 
-def calibrate(sightings: Sequence[Sighting], optics: LabelOptics) -> HandEye:
+def calibrate(
+    sightings: Sequence[Sighting], optics: LabelOptics, residual_max_px: float = MOST_RESIDUAL_PX
+) -> HandEye:
     """Return where the camera sits.
 
     Raises:
-        CalibrationError: too few or too close views, or a residual above `MOST_RESIDUAL_PX`.
+        CalibrationError: too few or too close views, or a residual above `residual_max_px`.
     """
     if len(sightings) < LEAST_POINTS:
         raise CalibrationError(f"{len(sightings)} sightings; at least {LEAST_POINTS} are needed")
@@ -96,10 +102,49 @@ def calibrate(sightings: Sequence[Sighting], optics: LabelOptics) -> HandEye:
     pose = compose(-rotation @ shift.ravel(), rotation, np.ones(3))
     misses = optics.project(points, pose) - pixels
     residual_px = float(np.sqrt(np.mean(np.sum(misses**2, axis=1))))
-    if not residual_px <= MOST_RESIDUAL_PX:
+    if not residual_px <= residual_max_px:
         worst = int(np.argmax(np.sum(misses**2, axis=1)))
         raise CalibrationError(
-            f"residual {residual_px:.2f} px, allowed {MOST_RESIDUAL_PX:g}; the worst is sighting {worst} at "
+            f"residual {residual_px:.2f} px, allowed {residual_max_px:g}; the worst is sighting {worst} at "
             f"{tuple(np.round(pixels[worst], 1))} px"
         )
     return HandEye(pose, residual_px)
+
+
+class HandEyeFile:
+    """The camera's place as it was last calibrated, on disk, until it expires.
+
+    Args:
+        path: the file; in memory only when None.
+
+    Raises:
+        CalibrationError: the file is there and cannot be read.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self.known: HandEye | None = None
+        self.expires_s = math.inf
+        """Process time [s] until which it holds."""
+        if path is not None and path.is_file():
+            self.known, self.expires_s = _read(path)
+
+    def keep(self, found: HandEye, expires_s: float) -> None:
+        """Use it from now on; on disk when this returns."""
+        if self._path is not None:
+            content = {"pose": found.pose.tolist(), "residual_px": found.residual_px, "expires_s": expires_s}
+            write_durably(self._path, json.dumps(content, indent=1) + "\n")
+        self.known, self.expires_s = found, expires_s
+
+
+def _read(path: Path) -> tuple[HandEye, float]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        pose = np.array(content["pose"], dtype=np.float64)
+        residual_px, expires_s = float(content["residual_px"]), float(content["expires_s"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise CalibrationError(f"{path}: cannot be read: {error!r}; remove it and calibrate anew") from error
+    rotation = pose[:3, :3] if pose.shape == (4, 4) else np.zeros((3, 3))
+    if not np.allclose(rotation @ rotation.T, np.eye(3), atol=1e-6) or not math.isfinite(residual_px + expires_s):
+        raise CalibrationError(f"{path}: holds no pose of a camera; remove it and calibrate anew")
+    return HandEye(pose, residual_px), expires_s

@@ -4,62 +4,91 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from ...instruments.gantry import Gantry
 from ...instruments.link import Link
+from ...process.calibrations import CalibrationBook
 from ..camera import Camera
 from ..site import Site
 from .frames import RobotFrames
-from .hand_eye import HandEye, LabelOptics
+from .hand_eye import HandEye, HandEyeFile, LabelOptics
 from .kinematics import Kinematics
+from .whereabouts import Whereabouts
 
 LINE, CAMERA = "gantry", "label_camera"
 
 
 @dataclass
 class TransferInstruments:
-    """Gantry and label camera; `occupied` is what is known of the docks: dock → label.
-
-    It begins with what the site says and is put right by every label that is read; before anything is picked or put
-    down, the camera looks.
-    """
+    """Gantry and label camera, and what is known of cassettes, wrist and the camera's place."""
 
     link: Link
     gantry: Gantry
     camera: Camera
-    occupied: dict[str, str] = field(default_factory=dict)
-    optics: LabelOptics = field(default_factory=LabelOptics)
-    hand_eye: HandEye | None = None
+    optics: LabelOptics
+    whereabouts: Whereabouts
+    hand_eye_file: HandEyeFile
+    calibrations: CalibrationBook
+    wrist_told: bool = False
+    """Whether the wrist was told its angle since the line was opened."""
+
+    @cached_property
+    def robot(self) -> RobotFrames:
+        """The robot model, read when first used."""
+        return RobotFrames()
 
     @cached_property
     def kinematics(self) -> Kinematics:
-        """Kinematics of the robot model, read when first used."""
-        return Kinematics(RobotFrames())
+        """Its kinematics."""
+        return Kinematics(self.robot)
+
+    @property
+    def hand_eye(self) -> HandEye | None:
+        """Where the label camera was found to sit; None while it counts as drawn."""
+        return self.hand_eye_file.known
 
     async def connect(self) -> None:
         """Open the line and identify the controller; moves nothing."""
+        self.wrist_told = False
         await self.link.open()
         # GRBL tells its version at rest only; held on its way, its status must do.
         if (await self.gantry.state()).state in ("Idle", "Alarm"):
             await self.gantry.identify()
+        await self.camera.set_capture(False)
 
     async def disconnect(self) -> None:
         """Close the line; the gripper's spring holds what it holds."""
         await self.link.close()
 
     async def telemetry(self) -> Mapping[str, tuple[float, str]]:
-        """Read position and gripper."""
+        """Read position and gripper; the wrist is what it was last told."""
         state = await self.gantry.state()
         x, y, z = state.position_mm
         return {
             "gantry_x_mm": (x, "mm"), "gantry_y_mm": (y, "mm"), "gantry_z_mm": (z, "mm"),
-            "gripped": (float(state.gripped), "1"),
+            "wrist_rad": (self.whereabouts.wrist_rad, "rad"), "gripped": (float(state.gripped), "1"),
+            "homed": (float(state.state not in ("Alarm", "Home")), "1"),
         }
 
 
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> TransferInstruments:
-    """Make the drivers from the site file."""
-    return TransferInstruments(links[LINE], Gantry(links[LINE], LINE), extras[CAMERA], dict(site.cassettes))
+    """Make the drivers from the site file.
+
+    `extras` must hold the label camera; it may hold `transfer_state` (returns the folder where the whereabouts and the
+    camera's place are kept) and `calibrations` (CalibrationBook). Without them everything is in memory.
+    """
+    folder: Path | None = extras["transfer_state"]() if "transfer_state" in extras else None
+    optics = LabelOptics(site.label_camera.width_px, site.label_camera.height_px, site.label_camera.focal_px)
+    return TransferInstruments(
+        links[LINE],
+        Gantry(links[LINE], LINE),
+        extras[CAMERA],
+        optics,
+        Whereabouts(site.cassettes, None if folder is None else folder / "cassettes.json"),
+        HandEyeFile(None if folder is None else folder / "label_camera.json"),
+        extras["calibrations"] if "calibrations" in extras else CalibrationBook(None),
+    )

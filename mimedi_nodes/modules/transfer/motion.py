@@ -9,6 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from ...instruments.gantry import GantryState
+from ...instruments.link import InstrumentError
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError, PhaseHold
 from .checked_ways import Surroundings, known_ways
@@ -18,6 +20,8 @@ from .instruments import TransferInstruments
 from .kinematics import Pose
 from .planning import Move, PathError, plan, turning
 from .scanning import SeenCode, find_codes
+from .streaming import blocks
+from .whereabouts import GRIPPER
 
 TRAVEL_Z_MM = -5.0
 """Height of travel: clear of the home switches."""
@@ -28,6 +32,7 @@ AISLE_X_MM = -10.0
 PARK = Pose(-170.0, -760.0, TRAVEL_Z_MM)
 POSITION_LOST_M = 0.0015
 """A label seen farther than this from where it should be: steps were lost, or the cassette stands wrong."""
+DOOR_OPEN = "transfer.door_open"
 EXPOSURES = 3
 FRAME_PATIENCE_S = 5.0
 
@@ -38,20 +43,37 @@ async def ready(instruments: TransferInstruments, ctx: PhaseContext, *, force: b
     Homing lifts first and keeps the gripper closed, so it is safe with a cassette.
     """
     state = await instruments.gantry.state()
-    if state.state == "Door":
-        raise PhaseHold("transfer.door_open", "the gantry's guard is open; close it, then restart")
-    if state.state in ("Hold", "Run", "Jog"):
+    if _guard_is_open(state):
+        raise PhaseHold(DOOR_OPEN, "the gantry's guard is open; close it, then restart")
+    if state.state in ("Hold", "Door", "Run", "Jog"):
         await instruments.gantry.stop(ctx)  # the rest of an interrupted way is forgotten, the position kept
         state = await instruments.gantry.state()
     if force or state.state == "Alarm":
         ctx.feedback(0.0, "homing")
-        ctx.record("gantry_homed", "gantry", "asked for" if force else "its reference was lost", gripped=state.gripped)
+        ctx.record(
+            "gantry_homed", "gantry", "asked for" if force else "its reference was lost", gripped=state.gripped,
+            holds=instruments.whereabouts.at(GRIPPER),
+        )
         await instruments.gantry.home(ctx)
+    if not instruments.wrist_told:
+        # A turn that was broken off is ended here: its whole sweep was checked before it began.
+        await turn(instruments.whereabouts.wrist_rad, instruments, ctx)
+        instruments.wrist_told = True
 
 
-async def where(instruments: TransferInstruments, wrist_rad: float) -> Pose:
-    """Return where the gantry is; the wrist's servo does not report."""
-    return Pose(*(await instruments.gantry.state()).position_mm, wrist_rad)
+def _guard_is_open(state: GantryState) -> bool:
+    return state.state == "Door" and state.substate != 0
+
+
+async def turn(angle_rad: float, instruments: TransferInstruments, ctx: PhaseContext) -> None:
+    """Turn the wrist; its angle is on disk before."""
+    instruments.whereabouts.turn(angle_rad)
+    await instruments.gantry.turn_wrist(math.degrees(angle_rad), ctx)
+
+
+async def where(instruments: TransferInstruments) -> Pose:
+    """Return where the gantry is; the wrist's servo does not report, it is where it was told to be."""
+    return Pose(*(await instruments.gantry.state()).position_mm, instruments.whereabouts.wrist_rad)
 
 
 def planned(
@@ -73,13 +95,17 @@ async def go(moves: Iterable[Move], instruments: TransferInstruments, ctx: Phase
 
     Raises:
         InstrumentError: an alarm, a stall, an emergency stop: the service holds, the gripper stays closed.
-        PhaseHold: the cassette is no longer felt.
+        PhaseHold: the guard was opened, or the cassette is no longer felt.
     """
     for move in moves:
         if not math.isclose(move.start.wrist_rad, move.end.wrist_rad, abs_tol=1e-6):
-            await instruments.gantry.turn_wrist(move.end.wrist_deg, ctx)
-        if move.start.position_mm != move.end.position_mm:
-            await instruments.gantry.move_to(move.end.position_mm, move.feed_mm_min, ctx)
+            await turn(move.end.wrist_rad, instruments, ctx)
+        try:
+            await instruments.gantry.follow(blocks(move), ctx)
+        except InstrumentError as error:
+            if _guard_is_open(await instruments.gantry.state()):
+                raise PhaseHold(DOOR_OPEN, f"the guard was opened; close it, then restart ({error})") from error
+            raise
         if carrying and not (await instruments.gantry.state()).gripped:
             raise PhaseHold(
                 "transfer.cassette_lost", f"the gripper no longer feels the cassette at {move.end.position_mm} mm; look"
@@ -96,64 +122,84 @@ def approach(start: Pose, end: Pose) -> list[Pose]:
 
 def over_label(dock: str, instruments: TransferInstruments) -> tuple[Pose, np.ndarray]:
     """Return where the camera looks straight at a dock's label, and the label's place [m] in workcell_base."""
-    kinematics = instruments.kinematics
     try:
-        frame = kinematics.dock_frame(dock)
+        frame = instruments.kinematics.dock_frame(dock)
         label = frame[:3, 3] + LABEL_OFFSET_M * frame[:3, 1] + LID_M * frame[:3, 2]
-        camera, carriage = camera_pose(instruments), carriage_pose(Pose(0.0, 0.0, 0.0), instruments)
-        axis = carriage[:3, :3] @ camera[:3, 2]
-        eye = carriage[:3, 3] + carriage[:3, :3] @ camera[:3, 3]
-        reach = (label[2] - eye[2]) / axis[2]
-        shift = label - (eye + reach * axis)
-        pose = Pose(1e3 * float(shift[0]), 1e3 * float(shift[1]), TRAVEL_Z_MM)
-        if not kinematics.is_within(pose):
-            raise RobotModelError(f"the camera does not reach the label at {dock}: {pose}")
+        return looking_at(label, instruments), label
     except RobotModelError as error:
-        raise PhaseError(TransferCode.DOCK, str(error)) from error
-    return pose, label
+        raise PhaseError(TransferCode.DOCK, f"{dock}: {error}") from error
+
+
+def looking_at(point_m: np.ndarray, instruments: TransferInstruments) -> Pose:
+    """Return where the camera looks straight at a point [m] in workcell_base, the wrist as it is.
+
+    Raises:
+        RobotModelError: the camera does not reach it.
+    """
+    camera, carriage = camera_pose(instruments), carriage_pose(Pose(0.0, 0.0, 0.0), instruments)
+    axis = carriage[:3, :3] @ camera[:3, 2]
+    eye = carriage[:3, 3] + carriage[:3, :3] @ camera[:3, 3]
+    reach = (point_m[2] - eye[2]) / axis[2]
+    shift = 1e3 * (point_m - (eye + reach * axis))
+    # To what the controller's steps can reach: the same place is the same way again.
+    x_mm, y_mm = round(float(shift[0]), 3), round(float(shift[1]), 3)
+    pose = Pose(x_mm, y_mm, TRAVEL_Z_MM, instruments.whereabouts.wrist_rad)
+    if not instruments.kinematics.is_within(pose):
+        raise RobotModelError(f"the camera does not reach {np.round(point_m, 3).tolist()} m: {pose}")
+    return pose
 
 
 def carriage_pose(pose: Pose, instruments: TransferInstruments) -> np.ndarray:
     """Return the carriage's pose (4, 4) in workcell_base."""
-    model = instruments.kinematics.model
-    model.set_joints(instruments.kinematics.joints(pose))
-    return model.pose("gantry_x_link")
+    instruments.robot.set_joints(instruments.kinematics.joints(pose))
+    return instruments.robot.pose("gantry_x_link")
 
 
 def camera_pose(instruments: TransferInstruments) -> np.ndarray:
     """Return the camera's pose (4, 4) on the carriage: calibrated, else as drawn."""
     if instruments.hand_eye is not None:
         return instruments.hand_eye.pose
-    model = instruments.kinematics.model
-    pose: np.ndarray = np.linalg.inv(model.pose("gantry_x_link")) @ model.pose("label_camera_optical")
+    return drawn_camera_pose(instruments)
+
+
+def drawn_camera_pose(instruments: TransferInstruments) -> np.ndarray:
+    """Return the camera's pose (4, 4) on the carriage as drawn."""
+    robot = instruments.robot
+    pose: np.ndarray = np.linalg.inv(robot.pose("gantry_x_link")) @ robot.pose("label_camera_optical")
     return pose
 
 
-async def look(dock: str, at: Pose, label_m: np.ndarray, instruments: TransferInstruments) -> SeenCode | None:
+async def look(at: Pose, label_m: np.ndarray, instruments: TransferInstruments) -> SeenCode | None:
     """Return the code nearest to where a dock's label should be; None when there is none within the cassette."""
     await instruments.camera.set_capture(True)
     try:
         for _ in range(EXPOSURES):
-            frame = await instruments.camera.next_frame(FRAME_PATIENCE_S)
             seen = [
-                code for code in find_codes(frame.bright_field)
-                if _distance_m(code, at, label_m, instruments) < LABEL_OFFSET_M
+                code for code in find_codes(await picture(instruments))
+                if displacement_m(code, at, label_m, instruments) < LABEL_OFFSET_M
             ]
             if seen:
-                return min(seen, key=lambda code: _distance_m(code, at, label_m, instruments))
+                return min(seen, key=lambda code: displacement_m(code, at, label_m, instruments))
     finally:
         await instruments.camera.set_capture(False)
     return None
 
 
+async def picture(instruments: TransferInstruments) -> np.ndarray:
+    """Return the next picture; raises InstrumentError when it has not the size that the site says."""
+    frame = await instruments.camera.next_frame(FRAME_PATIENCE_S)
+    pixels = np.asarray(frame.bright_field)
+    wanted = (instruments.optics.height_px, instruments.optics.width_px)
+    if pixels.shape != wanted:
+        raise InstrumentError(
+            instruments.camera.name, f"the picture is {pixels.shape} px; the site file says {wanted} (height, width)"
+        )
+    return pixels
+
+
 def displacement_m(code: SeenCode, at: Pose, label_m: np.ndarray, instruments: TransferInstruments) -> float:
     """Return how far [m] a code lies from where the label should be, in the label's plane."""
-    return _distance_m(code, at, label_m, instruments)
-
-
-def _distance_m(code: SeenCode, at: Pose, label_m: np.ndarray, instruments: TransferInstruments) -> float:
-    carriage = carriage_pose(at, instruments)
-    camera = carriage @ camera_pose(instruments)
+    camera = carriage_pose(at, instruments) @ camera_pose(instruments)
     depth_m = float((label_m - camera[:3, 3]) @ camera[:3, 2])
     expected = instruments.optics.project(label_m[None, :], camera)[0]
     return float(np.hypot(*(np.subtract(code.pixel, expected)))) * depth_m / instruments.optics.focal_px

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from ...process.context import PhaseContext
@@ -26,6 +27,7 @@ from .motion import (
     where,
 )
 from .planning import dock_plate, transfer_way
+from .whereabouts import GRIPPER
 
 HOMING_S, MOVE_S = 40.0, 60.0
 
@@ -42,10 +44,11 @@ async def park(goal: Any, instruments: TransferInstruments, ctx: PhaseContext) -
     begun_s = ctx.now_s()
     await ready(instruments, ctx)
     carried = (await instruments.gantry.state()).gripped
-    start = await where(instruments, 0.0)
-    docks = [dock for dock in instruments.occupied if dock in instruments.kinematics.model.docks]
+    start = await where(instruments)
+    park = replace(PARK, wrist_rad=start.wrist_rad)
     moves = planned(
-        approach(start, PARK), instruments, goal.speed_factor, carried=carried, cassettes=docks,
+        approach(start, park), instruments, goal.speed_factor, carried=carried,
+        cassettes=instruments.whereabouts.docks,
         may_touch=[dock_plate(dock) for dock in instruments.kinematics.model.docks],
     )
     await go(moves, instruments, ctx, carrying=carried)
@@ -72,8 +75,16 @@ async def move_cassette(goal: Any, instruments: TransferInstruments, ctx: PhaseC
     kept: dict[str, Any] = {"begun_s": ctx.now_s(), "step": "fetch", **(ctx.restored or {})}
     await ready(instruments, ctx)
     gripped = (await instruments.gantry.state()).gripped
+    held = instruments.whereabouts.at(GRIPPER)
     if gripped and kept["step"] == "fetch":
-        raise PhaseError(TransferCode.OCCUPIED, "the gripper holds a cassette that nobody told of; put it down first")
+        if held != goal.cassette:
+            raise PhaseError(
+                TransferCode.OCCUPIED,
+                f"the gripper holds {held or 'a cassette that nobody told of'}; bring that one to a dock first",
+            )
+        # A transfer was ended while it carried this very cassette: it goes on from here.
+        ctx.record("material_found", goal.cassette, "the record says that the gripper holds it", place=GRIPPER)
+        kept["step"] = "carrying"
     if kept["step"] == "carrying" and not gripped:
         kept["step"] = await _found_again(goal, instruments, ctx)
     if kept["step"] == "fetch":
@@ -102,6 +113,7 @@ def _check_docks(goal: Any, instruments: TransferInstruments) -> None:
 
 async def _found_again(goal: Any, instruments: TransferInstruments, ctx: PhaseContext) -> str:
     """The jaws were to hold a cassette and do not: look where it is, and return the step to go on with."""
+    instruments.whereabouts.clear(GRIPPER)
     if await _read(goal.destination, goal.speed_factor, instruments, ctx) == goal.cassette:
         return "placed"
     if await _read(goal.source, goal.speed_factor, instruments, ctx) == goal.cassette:
@@ -123,8 +135,8 @@ async def _fetch(goal: Any, kept: dict[str, Any], instruments: TransferInstrumen
     if there:
         raise PhaseError(TransferCode.OCCUPIED, f"{there} stands at {goal.destination}")
     way = transfer_way(goal.source, goal.destination, GRIP_HEIGHT_M, TRAVEL_Z_MM, instruments.kinematics)
-    start = await where(instruments, 0.0)
-    others = [d for d in instruments.occupied if d not in (goal.source, goal.destination)]
+    start = await where(instruments)
+    others = _others(goal, instruments)
     fetch = planned(
         [*approach(start, way["pick"][0]), way["pick"][1]], instruments, goal.speed_factor, carried=False,
         cassettes=[*others, goal.source],
@@ -133,14 +145,19 @@ async def _fetch(goal: Any, kept: dict[str, Any], instruments: TransferInstrumen
     ctx.feedback(0.3, f"taking {goal.cassette}")
     await instruments.gantry.open_gripper()
     await go(fetch, instruments, ctx, carrying=False)
+    instruments.whereabouts.put(GRIPPER, goal.cassette)
     kept["step"] = "carrying"
     await ctx.checkpoint(**kept)
     await instruments.gantry.close_gripper()
     if not (await instruments.gantry.state()).gripped:
+        instruments.whereabouts.put(goal.source, goal.cassette)
         kept["step"] = "fetch"
         await ctx.checkpoint(**kept)
         raise PhaseHold("transfer.grip_failed", f"the jaws closed on nothing at {goal.source}; look at the cassette")
-    instruments.occupied.pop(goal.source, None)
+
+
+def _others(goal: Any, instruments: TransferInstruments) -> list[str]:
+    return [dock for dock in instruments.whereabouts.docks if dock not in (goal.source, goal.destination)]
 
 
 def _carry_moves(goal: Any, poses: Any, others: list[str], instruments: TransferInstruments) -> Any:
@@ -152,8 +169,8 @@ async def _deliver(goal: Any, kept: dict[str, Any], instruments: TransferInstrum
     """Carry the cassette to its destination from wherever the gantry is, put it down and let go."""
     ctx.feedback(0.5, f"carrying {goal.cassette} to {goal.destination}")
     way = transfer_way(goal.source, goal.destination, GRIP_HEIGHT_M, TRAVEL_Z_MM, instruments.kinematics)
-    start = await where(instruments, way["pick"][0].wrist_rad)
-    others = [d for d in instruments.occupied if d not in (goal.source, goal.destination)]
+    start = await where(instruments)
+    others = _others(goal, instruments)
     over, place = way["carry"][-2:]
     await go(_carry_moves(goal, [*approach(start, over), place], others, instruments), instruments, ctx, carrying=True)
     await instruments.gantry.open_gripper()
@@ -163,7 +180,7 @@ async def _deliver(goal: Any, kept: dict[str, Any], instruments: TransferInstrum
     await go(leave, instruments, ctx, carrying=False)
     if (await instruments.gantry.state()).gripped:
         raise PhaseHold("transfer.grip_failed", f"{goal.cassette} stays in the opened jaws; take it out by hand")
-    instruments.occupied[goal.destination] = goal.cassette
+    instruments.whereabouts.put(goal.destination, goal.cassette)
     kept["step"] = "placed"
     await ctx.checkpoint(**kept)
 
@@ -174,14 +191,16 @@ async def _read(dock: str, speed_factor: float, instruments: TransferInstruments
     Raises:
         PhaseHold: the label is not where it should be: the gantry has lost steps, or the cassette stands wrong.
     """
+    if ctx.now_s() > instruments.hand_eye_file.expires_s:
+        raise PhaseError(TransferCode.CALIBRATION, "the calibration of the label camera has expired; calibrate it anew")
     at, label_m = over_label(dock, instruments)
-    start = await where(instruments, 0.0)
-    docks = [d for d in instruments.occupied if d in instruments.kinematics.model.docks]
+    start = await where(instruments)
+    docks = instruments.whereabouts.docks
     moves = planned(approach(start, at), instruments, speed_factor, carried=False, cassettes=docks)
     await go(moves, instruments, ctx, carrying=False)
-    code = await look(dock, at, label_m, instruments)
+    code = await look(at, label_m, instruments)
     if code is None:
-        instruments.occupied.pop(dock, None)
+        instruments.whereabouts.clear(dock)
         return ""
     off_m = displacement_m(code, at, label_m, instruments)
     ctx.measured("label_displacement_mm", 1e3 * off_m, "mm")
@@ -191,5 +210,5 @@ async def _read(dock: str, speed_factor: float, instruments: TransferInstruments
             f"{code.text} at {dock} is seen {1e3 * off_m:.1f} mm from its place, allowed {1e3 * POSITION_LOST_M:g} mm; "
             "home the gantry, and look how the cassette stands",
         )
-    instruments.occupied[dock] = code.text
+    instruments.whereabouts.put(dock, code.text)
     return code.text

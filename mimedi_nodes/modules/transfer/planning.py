@@ -17,14 +17,14 @@ from ...process.errors import WorkcellError
 from .description import DOCK_PREFIX, Array
 from .kinematics import Kinematics, Pose
 
-ACCELERATION = np.array([1.5, 1.5, 0.8, 6.0])
-"""Of x, y, z [m/s²] and wrist [rad/s²]; the first three are the controller's settings $120 to $122."""
+CONTROLLER_ACCELERATION = np.array([1.5, 1.5, 0.8])
+"""Of x, y, z [m/s²]: the controller's settings $120 to $122."""
+ACCELERATION = np.array([*0.8 * CONTROLLER_ACCELERATION, 6.0])
+"""Of x, y, z [m/s²] and wrist [rad/s²]: the controller keeps a fifth to follow the plan with."""
 JERK = np.array([15.0, 15.0, 8.0, 60.0])
 """[m/s³, rad/s³]: full acceleration after a tenth of a second; liquid in half-full bags then does not slap [C]."""
 TURN_Y_MM = (-1400.0, -60.0)
 """Where along the row a cassette may turn."""
-MOST_FEED_MM_MIN = 30_000.0
-"""Of the controller."""
 
 
 class PathError(WorkcellError):
@@ -52,10 +52,11 @@ class Move:
         return start + share * way, rate * way, change * way
 
     @property
-    def feed_mm_min(self) -> float:
-        """Peak speed along the way [mm/min], for the controller."""
-        half = self.at(0.5 * self.duration_s)[1][:3]
-        return min(MOST_FEED_MM_MIN, max(10.0, 60e3 * float(np.linalg.norm(half))))
+    def phases_s(self) -> tuple[float, float, float]:
+        """How long it gets faster, keeps its speed and gets slower [s]; the first and the last are equal."""
+        constant_s = float(self.trajectory.profiles[0][0].t[3])
+        ramp_s = 0.5 * (self.duration_s - constant_s)
+        return ramp_s, constant_s, ramp_s
 
 
 def plan(start: Pose, end: Pose, kinematics: Kinematics, speed_factor: float = 1.0) -> Move:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from mimedi_sim.firmware import grbl_gcode as gcode
 from mimedi_sim.firmware.grbl_gcode import GcodeError, Modal
-from mimedi_sim.firmware.grbl_machine import ABORTED, HOMING_RESET, PLANNER_BLOCKS
+from mimedi_sim.firmware.grbl_machine import ABORTED, HOMING_DOOR, HOMING_RESET, PLANNER_BLOCKS
 from mimedi_sim.firmware.grbl_motion import Mechanics
 from mimedi_sim.firmware.grbl_program import GrblProgram, NotYet
 from mimedi_sim.firmware.grbl_report import StatusReport, coordinates
@@ -98,6 +98,16 @@ class GrblFirmware(GrblProgram):
         self.state = "Alarm" if self.settings[22] else "Idle"
         self._banner()
 
+    def safety_door(self, now_s: float, is_open: bool) -> None:
+        """Open or close the contact of the safety door: open, motion is held; closed, a cycle start goes on."""
+        self.advance_to(now_s)
+        self._door_ajar = is_open
+        if is_open and self._homing is not None:
+            self._stop_here()
+            self._alarm(HOMING_DOOR)
+        elif is_open:
+            self._feed_hold("Door")
+
     # -- real-time bytes ----------------------------------------------------------------------------------
 
     def _real_time(self, byte: int) -> None:
@@ -122,7 +132,8 @@ class GrblFirmware(GrblProgram):
     def _status(self) -> str:
         state = self.state
         if state in ("Hold", "Door"):
-            state += ":0" if self._hold_complete else (":1" if state == "Hold" else ":2")
+            at_rest = "1" if state == "Door" and self._door_ajar else "0"
+            state += ":" + (at_rest if self._hold_complete else ("1" if state == "Hold" else "2"))
         speed = self._move.speed_at(self._now_s) * 60.0 if self._move is not None else 0.0
         pins = self._mechanics.limits() + ("P" if self._mechanics.gripped() else "")
         free = PLANNER_BLOCKS - len(self._queue) - (self._move is not None)
@@ -143,6 +154,8 @@ class GrblFirmware(GrblProgram):
         self.modal.offsets = offsets
         self._planned = self._position
         self.state = "Idle"
+        if self._door_ajar:
+            self.state, self._hold_complete = "Door", True
         if homing or moving or force_alarm:
             self._say(f"ALARM:{HOMING_RESET if homing else ABORTED}")
             locked = True

@@ -28,7 +28,7 @@ from mimedi_sim.firmware.grbl_motion import (
 from mimedi_sim.firmware.grbl_settings import Settings
 
 PLANNER_BLOCKS = 15
-HARD_LIMIT, SOFT_LIMIT, ABORTED, HOMING_RESET, HOMING_NO_SWITCH = 1, 2, 3, 6, 9
+HARD_LIMIT, SOFT_LIMIT, ABORTED, HOMING_RESET, HOMING_DOOR, HOMING_NO_SWITCH = 1, 2, 3, 6, 7, 9
 
 
 @dataclass
@@ -58,6 +58,7 @@ class GrblMachine:
         self._now_s = 0.0
         self._position: Vector = (0.0, 0.0, 0.0)
         self._planned: Vector = self._position
+        self._door_ajar = False
         self._come_to_rest()
 
     def _come_to_rest(self) -> None:
@@ -169,7 +170,7 @@ class GrblMachine:
             self._queue.appendleft(block)
 
     def _resume(self) -> None:
-        if self.state not in ("Hold", "Door") or not self._hold_complete:
+        if self.state not in ("Hold", "Door") or not self._hold_complete or self._door_ajar:
             return
         self.state = "Idle"
         self._begin_next(0.0)
@@ -318,6 +319,8 @@ class GrblMachine:
     def _home(self) -> str:
         if not self.settings[22]:
             raise GcodeError(gcode.HOMING_OFF)
+        if self._door_ajar:
+            raise GcodeError(gcode.DOOR_OPEN)
         self.state = "Home"
         self._homing = HomingCycle(self._mechanics, self.settings, self._now_s)
         return ""

@@ -69,6 +69,7 @@ class Enclosure:
         self.chain_closed, self.button_pressed, self._trips = True, False, 0
         self._on_trip: list[Callable[[float], None]] = []
         self._on_reset: list[Callable[[float], None]] = []
+        self._on_door: list[Callable[[float], None]] = []
         self.fan_works, self.counter_flow_works = True, True
         self._efficiency = HEPA_EFFICIENCY
         self._shed = dict(SHED_PER_S)
@@ -345,6 +346,10 @@ class Enclosure:
         """Have `told` called with the process time whenever the chain closes again."""
         self._on_reset.append(told)
 
+    def on_door(self, told: Callable[[float], None]) -> None:
+        """Have `told` called with the process time whenever a door was opened or closed."""
+        self._on_door.append(told)
+
     # -- what people and faults do ------------------------------------------------------------------------
 
     def open_door(self, now_s: float, door: Door, *, force: bool = False) -> bool:
@@ -356,6 +361,8 @@ class Enclosure:
         if self.vhp.running:
             self.vhp.stop(now_s, VhpFault.INTERLOCK)
         self._changed(now_s)
+        for told in self._on_door:
+            told(now_s)
         return True
 
     def close_door(self, now_s: float, door: Door) -> None:
@@ -363,6 +370,8 @@ class Enclosure:
         self.advance_to(now_s)
         self.doors_open &= ~door
         self._changed(now_s)
+        for told in self._on_door:
+            told(now_s)
 
     def press_button(self, now_s: float) -> None:
         """Press the emergency stop button."""

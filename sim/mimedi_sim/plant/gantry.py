@@ -17,6 +17,8 @@ FAR_SWITCH_MM, STOP_MM = 1.0, 3.0
 REACH_MM = 1.0
 """The gripper takes or leaves a cassette within this distance of a dock."""
 
+TURNED_DEG = 10.0
+"""By more than this the wrist is turned away from a dock."""
 WRIST_RANGE_DEG, WRIST_DEG_S = (-95.0, 95.0), 86.0
 _TOUCH_MM = 1e-9
 
@@ -27,14 +29,16 @@ class GantryMechanics:
     Args:
         travel_mm: of X, Y, Z. docks: name to machine position. cassettes: label to the dock where it stands.
         start: machine position at power-up, which the controller does not know.
+        yaws_deg: dock to the wrist's angle at which the jaws lie along a handle there; 0 where none is named.
     """
 
     def __init__(
         self, travel_mm: Vector, docks: Mapping[str, Vector] | None = None, cassettes: Mapping[str, str] | None = None,
-        start: Vector = (-450.0, -250.0, -40.0),
+        start: Vector = (-450.0, -250.0, -40.0), yaws_deg: Mapping[str, float] | None = None,
     ) -> None:
         self.travel_mm = travel_mm
         self.docks = dict(docks or {})
+        self._yaws_deg = dict(yaws_deg or {})
         self.cassettes: dict[str, str] = dict(cassettes or {})
         """Label to where the cassette is: a dock, "gripper", or "dropped"."""
         unknown = sorted(set(self.cassettes.values()) - set(self.docks))
@@ -87,6 +91,8 @@ class GantryMechanics:
             return
         self.gripper_open = is_open
         dock = self.dock_at(self.position)
+        if dock is not None and abs(self.wrist_deg(now_s) - self._yaws_deg.get(dock, 0.0)) > TURNED_DEG:
+            dock = None  # across the handle the jaws find nothing, and a cassette does not fit its pins
         held = self.held()
         if is_open and held is not None:
             self.cassettes[held] = dock if dock is not None and self.label_at(dock) is None else "dropped"

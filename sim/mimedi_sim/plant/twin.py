@@ -25,13 +25,14 @@ from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings
 from mimedi_sim.laboratory import Laboratory
 from mimedi_sim.models.donors import Donor
 from mimedi_sim.plant import biology, selection
-from mimedi_sim.plant.camera_station import CameraFrame, CameraStation
+from mimedi_sim.plant.camera_station import CameraFrame, FrameGrid
 from mimedi_sim.plant.chip import Chip
 from mimedi_sim.plant.climate import ROOM_C
 from mimedi_sim.plant.fault_board import Act, FaultBoard
 from mimedi_sim.plant.imaging import ImagingStation
 from mimedi_sim.plant.instruments import REACTOR_VESSELS, Instruments, Sensing
 from mimedi_sim.plant.kits import CAR_T, RETROVIRAL_KITS, kit
+from mimedi_sim.plant.label_camera import LabelStation
 from mimedi_sim.plant.ledger import INDEX, QUANTITIES, FloatArray, Ledger
 from mimedi_sim.plant.liquid_sensors import LineFlow, line_of
 from mimedi_sim.plant.network import ASSAY_CELL, CHIP, IMAGING_CELL, MAGNET_COLUMN, WASTE, Flows, Network
@@ -98,8 +99,9 @@ class Plant:
         self._analyser = AnalyserSensor(seed)
         self._imaging = ImagingStation(seed, site.microscope)
         self._sorter_view = SorterStation(seed, site.sorter_camera, self._chip)
-        self.cameras: Mapping[str, CameraStation] = {
-            station.name: station for station in (self._imaging, self._sorter_view)
+        self._labels = LabelStation(self.stations, seed, site.label_camera)
+        self.cameras: Mapping[str, FrameGrid] = {
+            station.name: station for station in (self._imaging, self._sorter_view, self._labels)
         }
         self.laboratory = Laboratory(seed, self._collect_sample)
         reactor_lines = {vessel: line for line, vessel in REACTOR_VESSELS.items() if vessel in self._reactors}
@@ -405,6 +407,10 @@ class Plant:
         self.advance_to(now_s)
         self.cameras[camera].set_capture(on, now_s)
 
+    def set_fluorescence(self, camera: str, on: bool) -> None:
+        """Switch the lamps of a camera's two colours from the next exposure on; raises KeyError on an unknown one."""
+        self.cameras[camera].fluorescing = on
+
     def next_frame_s(self, camera: str | None = None) -> float:
         """Return when the next exposure is due [s], of one camera or of any; inf while none captures."""
         if camera is not None:
@@ -416,6 +422,8 @@ class Plant:
         self.advance_to(max(time_s, self._now_s))
         if camera == self._imaging.name:
             return self._imaging.frame(time_s, self.ledger.row(IMAGING_CELL))
+        if camera == self._labels.name:
+            return self._labels.frame(time_s)
         return self._sorter_view.frame(time_s)
 
     def _collect_sample(self, now_s: float) -> FloatArray:

@@ -20,7 +20,11 @@ from mimedi_nodes.modules.transfer.hand_eye import CalibrationError, LabelOptics
 from mimedi_nodes.modules.transfer.kinematics import Kinematics, Pose
 from mimedi_nodes.modules.transfer.motion import GRIP_HEIGHT_M, TRAVEL_Z_MM, approach
 from mimedi_nodes.modules.transfer.planning import ACCELERATION, JERK, PathError, dock_plate, plan, transfer_way
+from mimedi_nodes.modules.transfer.streaming import PLANNER_BLOCKS, blocks
 from mimedi_nodes.modules.transfer.workcell_model import WorkcellModel
+from mimedi_sim.firmware.grbl import GrblFirmware
+from mimedi_sim.plant.gantry import GantryMechanics
+from mimedi_sim.plant.stations import GANTRY_SETTINGS, GANTRY_TRAVEL_MM
 
 
 @pytest.fixture(scope="module")
@@ -28,6 +32,7 @@ def kinematics():
     return Kinematics(RobotFrames())
 
 
+OPTICS = LabelOptics(512, 384, 2100.0)
 SHARES = st.tuples(*(st.floats(0.0, 1.0) for _ in range(4)))
 
 
@@ -138,7 +143,7 @@ def true_camera():
 
 @pytest.mark.parametrize("seed", range(5))
 def test_the_camera_is_found_where_it_sits(seed):
-    optics = LabelOptics()
+    optics = OPTICS
     drawn, camera = true_camera()
     found = calibrate(sightings(optics, camera, 0.2, seed), optics)
     assert found.residual_px < 0.5
@@ -150,7 +155,7 @@ def test_the_camera_is_found_where_it_sits(seed):
 
 
 def test_mixed_up_fiducials_and_too_few_views_are_refused():
-    optics = LabelOptics()
+    optics = OPTICS
     _, camera = true_camera()
     good = sightings(optics, camera, 0.2)
     with pytest.raises(CalibrationError, match="at least 8"):
@@ -222,3 +227,56 @@ def test_a_way_that_collides_is_refused_every_time_and_a_damaged_file_frees_noth
             ways.check([plan(*INTO, kinematics)], AROUND)
     ways.check([plan(*FREE, kinematics)], AROUND)
     assert ways.checked == 1
+
+
+# -- the plan as the controller drives it ---------------------------------------------------------------------------
+
+WAYS = {
+    "along the row": ((-10.0, -1400.0, -5.0), (-10.0, -100.0, -5.0), 1.0),
+    "down": ((-10.0, -1002.0, -5.0), (-10.0, -1002.0, -306.0), 1.0),
+    "a centimetre": ((-10.0, -1400.0, -5.0), (-10.0, -1390.0, -5.0), 1.0),
+    "aslant and slow": ((-10.0, -1400.0, -5.0), (-60.0, -1300.0, -5.0), 0.3),
+}
+
+
+def driven(ways, start):
+    """Return the position [mm] at a time [s] of the twin's controller that was sent straight ways."""
+    mechanics = GantryMechanics(GANTRY_TRAVEL_MM)
+    mechanics.position = start
+    firmware = GrblFirmware(mechanics, GANTRY_SETTINGS)
+    firmware.receive(b"$X\n", 0.0)
+    firmware._position = firmware._planned = start  # as if it had been homed and sent there
+    for (x, y, z), feed in ways:
+        answer = firmware.receive(f"G90G21G94G53G1X{x:.3f}Y{y:.3f}Z{z:.3f}F{feed:.1f}\n".encode(), 0.0)
+        assert answer.endswith(b"ok\r\n"), answer
+    return firmware
+
+
+def followed(firmware, move, step_s=0.002):
+    """Return the largest distance [mm] from the plan, the top speed [mm/s] and when it arrives [s]."""
+    times = np.arange(0.0, 1.3 * move.duration_s, step_s)
+    real = []
+    for time_s in times:
+        firmware.advance_to(float(time_s))
+        real.append(firmware.position(float(time_s)))
+    planned_ = [1e3 * move.at(min(float(t), move.duration_s))[0][:3] for t in times]
+    away = np.linalg.norm(np.array(real) - planned_, axis=1)
+    speed = np.linalg.norm(np.diff(real, axis=0), axis=1) / step_s
+    left = np.linalg.norm(np.array(real) - move.end.position_mm, axis=1)
+    return float(away.max()), float(speed.max()), float(times[int(np.argmax(left < 1e-3))])
+
+
+@pytest.mark.parametrize("name", WAYS)
+def test_the_controller_drives_what_was_planned_and_no_trapezoid_of_its_own(kinematics, name):
+    start, end, factor = WAYS[name]
+    move = plan(Pose(*start), Pose(*end), kinematics, factor)
+    ways = blocks(move)
+    assert len(ways) <= PLANNER_BLOCKS
+    assert ways[-1][0] == pytest.approx(end, abs=1e-6)
+    peak_mm_s = 1e3 * max(float(np.linalg.norm(move.at(t)[1][:3])) for t in np.linspace(0.0, move.duration_s, 400))
+    away_mm, top_mm_s, arrives_s = followed(driven(ways, start), move)
+    assert away_mm < 2.0
+    assert top_mm_s < 1.002 * peak_mm_s
+    assert arrives_s == pytest.approx(move.duration_s, abs=0.025)
+    own_mm, _, _ = followed(driven([(end, 60.0 * peak_mm_s)], start), move)
+    assert own_mm > 2.0 * away_mm
