@@ -12,17 +12,19 @@ from numpy.typing import NDArray
 
 @dataclass(frozen=True)
 class Frame:
-    """One exposure: bright field and, when there is one, the dye channel.
+    """One exposure: bright field and, when there are some, the dye channel and the two fluorescence images.
 
     Args:
         stamp_s: process time [s] of the exposure.
         bright_field: (H, W) uint8 or uint16.
         dye: (H, W) of the same type, or None.
+        fluorescence: two images (H, W) of the same type, in which cells of class 1 and of class 2 are lit, or None.
     """
 
     stamp_s: float
     bright_field: NDArray[np.generic]
     dye: NDArray[np.generic] | None = None
+    fluorescence: tuple[NDArray[np.generic], NDArray[np.generic]] | None = None
 
 
 class Camera(Protocol):
@@ -32,8 +34,11 @@ class Camera(Protocol):
     dropped: int
     """Frames lost since capture was switched on."""
 
-    async def set_capture(self, on: bool) -> None:
-        """Start or stop the exposures; harmless to repeat. Raises InstrumentError when the camera does not answer."""
+    async def set_capture(self, on: bool, fluorescence: bool = False) -> None:
+        """Start or stop the exposures; harmless to repeat. Raises InstrumentError when the camera does not answer.
+
+        fluorescence: with the lamps of the two fluorescence images on; they bleach the stains and cost time.
+        """
         ...
 
     async def next_frame(self, timeout_s: float) -> Frame:

@@ -97,7 +97,7 @@ class PlantNode(Node):
         self._clock = self.create_publisher(ClockMsg, "clock", qos.CLOCK)
         self._truth = self.create_publisher(GroundTruth, "sim/truth", qos.TELEMETRY)
         self._cameras = {
-            "microscope": PlantCameraTopics(self, "microscope", self._site.microscope, dye=True),
+            "microscope": PlantCameraTopics(self, "microscope", self._site.microscope, dye=True, fluorescence=True),
             "sorter_camera": PlantCameraTopics(self, "sorter_camera", self._site.sorter_camera, dye=False),
         }
         self.create_subscription(TimeRequest, "sim/time_request", self._on_request, qos.EVENT)
@@ -105,6 +105,7 @@ class PlantNode(Node):
         self.create_service(InjectFault, "sim/inject_fault", self._on_fault)
         for camera in self._cameras:
             self.create_service(SetBool, f"{camera}/set_capture", partial(self._on_capture, camera))
+        self.create_service(SetBool, "microscope/set_fluorescence", self._on_fluorescence)
         self.create_service(OrderTests, "laboratory/order_tests", self._on_order)
         self._submit = self.create_client(SubmitLabRecord, "coordinator/submit_lab_record")
         self._resend = self.create_timer(RESEND_S, self._deliver_results, clock=self._steady)
@@ -206,6 +207,12 @@ class PlantNode(Node):
             self._plant.set_capture(camera, request.data, self._keeper.last.time_s)
         reply.success = True
         self._pass_time()
+        return reply
+
+    def _on_fluorescence(self, request: SetBool.Request, reply: SetBool.Response) -> SetBool.Response:
+        with self._lock:
+            self._plant.set_fluorescence("microscope", request.data)
+        reply.success = True
         return reply
 
     def _publish_frames(self, time_s: float) -> None:

@@ -18,13 +18,23 @@ from .conversion import ros_time
 
 
 class PlantCameraTopics:
-    """Publishes `<name>/image_raw` and `<name>/camera_info`, and `<name>/dye/image_raw` with a dye channel."""
+    """Publishes `<name>/image_raw` and `<name>/camera_info`, `<name>/dye/image_raw` with a dye channel.
 
-    def __init__(self, node: Node, name: str, settings: ChannelCamera, dye: bool) -> None:
+    With `fluorescence` also `<name>/fluorescence_1/image_raw` and `<name>/fluorescence_2/image_raw` while their lamps
+    are on.
+    """
+
+    def __init__(
+        self, node: Node, name: str, settings: ChannelCamera, dye: bool, fluorescence: bool = False
+    ) -> None:
         self._settings = settings
         self._frame_id = f"{name}_optical"
         self._bright = node.create_publisher(Image, f"{name}/image_raw", qos.IMAGE)
         self._dye = node.create_publisher(Image, f"{name}/dye/image_raw", qos.IMAGE) if dye else None
+        self._colours = [
+            node.create_publisher(Image, f"{name}/fluorescence_{k}/image_raw", qos.IMAGE)
+            for k in ((1, 2) if fluorescence else ())
+        ]
         self._info = node.create_publisher(CameraInfo, f"{name}/camera_info", qos.IMAGE)
 
     def publish(self, frame: CameraFrame) -> None:
@@ -33,6 +43,8 @@ class PlantCameraTopics:
         self._bright.publish(self._image(stamp, frame.bright_field))
         if self._dye is not None:
             self._dye.publish(self._image(stamp, frame.dye))
+        for publisher, pixels in zip(self._colours, frame.fluorescence or (), strict=False):
+            publisher.publish(self._image(stamp, pixels))
         info = CameraInfo(
             width=self._settings.width_px, height=self._settings.height_px, distortion_model="plumb_bob"
         )

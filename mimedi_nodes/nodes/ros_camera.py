@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import numpy as np
 from numpy.typing import NDArray
+from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
@@ -27,8 +28,14 @@ from .ros_calls import CallFailed, call
 QUEUE_LENGTH = 8
 PARTIAL_LENGTH = 4
 SERVICE_TIMEOUT_S = 10.0
-TOPICS = {"bright": "image_raw", "dye": "dye/image_raw"}
+TOPICS = {
+    "bright": "image_raw",
+    "dye": "dye/image_raw",
+    "fluorescence_1": "fluorescence_1/image_raw",
+    "fluorescence_2": "fluorescence_2/image_raw",
+}
 """Image topic of each channel, below the camera's name."""
+COLOURS = ("fluorescence_1", "fluorescence_2")
 ENCODINGS = {"mono8": np.uint8, "mono16": np.uint16}
 
 
@@ -56,11 +63,12 @@ def pixels(image: Image, camera: str) -> NDArray[np.generic]:
 
 
 class RosCamera:
-    """A Camera that subscribes `<name>/image_raw`, and `<name>/dye/image_raw` with a dye channel, while it captures.
+    """A Camera that subscribes `<name>/image_raw`, and the image topics of its other channels, while it captures.
 
     Frames wait in a queue of `QUEUE_LENGTH`; when it is full the oldest is dropped and counted. Capture is switched by
-    the driver's `set_capture` service (std_srvs/SetBool, as usb_cam has it). It has a node and a thread of its own: the
-    module's executor is busy while one of its transitions waits for the driver's answer.
+    the driver's `set_capture` service (std_srvs/SetBool, as usb_cam has it), the lamps of the fluorescence images by
+    `set_fluorescence`; a frame is complete when every channel that is on has come. It has a node and a thread of its
+    own: the module's executor is busy while one of its transitions waits for the driver's answer.
     """
 
     def __init__(
@@ -68,6 +76,7 @@ class RosCamera:
     ) -> None:
         self.name = name
         self._channels = channels
+        self._wanted = tuple(name for name in channels if name not in COLOURS)
         self.dropped = 0
         self._node = Node(
             f"{node.get_name()}_{name}",
@@ -87,6 +96,8 @@ class RosCamera:
         self._partial: OrderedDict[tuple[int, int], dict[str, Image]] = OrderedDict()
         self._capturing = False
         self._client = self._node.create_client(SetBool, f"{name}/set_capture")
+        self._lamps = self._node.create_client(SetBool, f"{name}/set_fluorescence")
+        self._lamps_on = False
         for channel in channels:
             self._node.create_subscription(
                 Image,
@@ -106,10 +117,14 @@ class RosCamera:
         self._thread.join()
         self._node.destroy_node()
 
-    async def set_capture(self, on: bool) -> None:
+    async def set_capture(self, on: bool, fluorescence: bool = False) -> None:
         """Switch the exposures; raises InstrumentError when the camera does not answer."""
         self._clock.hold()
         try:
+            if fluorescence != self._lamps_on:
+                await self._ask(self._lamps, fluorescence, "the fluorescence lamps")
+                self._lamps_on = fluorescence
+                self._wanted = tuple(name for name in self._channels if fluorescence or name not in COLOURS)
             await self._switch(on)
         finally:
             self._clock.release()
@@ -119,14 +134,17 @@ class RosCamera:
             self._drop_all()
             self.dropped = 0
         self._capturing = on
+        await self._ask(self._client, on, "capture")
+        if not on:
+            self._drop_all()
+
+    async def _ask(self, client: Client, on: bool, what: str) -> None:
         try:
-            reply = await call(self._loop, self._client, SetBool.Request(data=on), SERVICE_TIMEOUT_S)
+            reply = await call(self._loop, client, SetBool.Request(data=on), SERVICE_TIMEOUT_S)
         except CallFailed as error:
             raise InstrumentError(self.name, f"{error}; start the camera's driver") from error
         if not reply.success:
-            raise InstrumentError(self.name, f"the camera driver could not switch capture {'on' if on else 'off'}")
-        if not on:
-            self._drop_all()
+            raise InstrumentError(self.name, f"the camera driver could not switch {what} {'on' if on else 'off'}")
 
     async def next_frame(self, timeout_s: float) -> Frame:
         """Return the oldest waiting frame; raises ReplyTimeout, or ImageError for a wrong image."""
@@ -140,19 +158,23 @@ class RosCamera:
                 ) from error
         images = self._frames.popleft()
         bright, dye = images["bright"], images.get("dye")
+        colours = tuple(pixels(images[name], self.name) for name in COLOURS if name in images)
         self._taken(bright)
         return Frame(
-            seconds(bright.header.stamp), pixels(bright, self.name), None if dye is None else pixels(dye, self.name)
+            seconds(bright.header.stamp),
+            pixels(bright, self.name),
+            None if dye is None else pixels(dye, self.name),
+            (colours[0], colours[1]) if len(colours) == len(COLOURS) else None,
         )
 
     def _take(self, channel: str, image: Image) -> None:
-        if not self._capturing:
+        if not self._capturing or channel not in self._wanted:
             self._taken(image)
             return
         stamp = image.header.stamp
         images = self._partial.setdefault((stamp.sec, stamp.nanosec), {})
         images[channel] = image
-        if len(images) == len(self._channels):
+        if len(images) == len(self._wanted):
             del self._partial[(stamp.sec, stamp.nanosec)]
             if len(self._frames) >= QUEUE_LENGTH:
                 self._drop(self._frames.popleft()["bright"])

@@ -24,7 +24,7 @@ from . import qos
 from .conversion import ros_time
 from .module_node import ModuleNode, run_module
 from .parameters import Parameter, declare
-from .ros_camera import RosCamera
+from .ros_camera import COLOURS, RosCamera
 
 DISPLAY_PERIOD_S = 0.2
 PARAMETERS = (
@@ -112,7 +112,7 @@ class TrackPublisher:
 def _extras(node: ModuleNode) -> Mapping[str, Any]:
     cv2.setNumThreads(1)
     publisher = TrackPublisher(node)
-    microscope = RosCamera(node, node.loop, node.clock, "microscope", ("bright", "dye"))
+    microscope = RosCamera(node, node.loop, node.clock, "microscope", ("bright", "dye", *COLOURS))
     sorter_camera = RosCamera(node, node.loop, node.clock, "sorter_camera")
     return {
         "microscope": microscope,

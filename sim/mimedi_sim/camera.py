@@ -39,7 +39,7 @@ LOOKS = {
 }
 """Appearance by kind; dead cells take up the dye (propidium-iodide-like), living ones hardly [calibration]."""
 
-_NOISE_BITS = 6
+NOISE_BITS = 6
 _BANK_EXTRA = 1 << 17
 
 
@@ -55,6 +55,39 @@ class CameraSettings:
     pixel_gain_sd: float = 0.01
     vignetting: float = 0.05
     dust_spots: int = 6
+
+
+def place(
+    images: Template, templates: TemplateBank, cells: Cells, kind: npt.NDArray[np.int64], quarter: npt.NDArray[np.int64]
+) -> None:
+    """Add the templates of cells to images (2, height, width), cut off at their edges.
+
+    kind: index of each cell's look; quarter: of the law of its brightness, 0..3, both (N,).
+    """
+    _, height, width = images.shape
+    half_step = 0.5 / SUBPIXELS
+    row, column = np.floor(cells.y_px + half_step), np.floor(cells.x_px + half_step)
+    template_of = templates.template
+    for look, radius, y, x, sub_y, sub_x, brightness in zip(
+        kind.tolist(),
+        np.rint(np.log(cells.radius_px) / math.log(RADIUS_STEP)).astype(int).tolist(),
+        row.astype(int).tolist(),
+        column.astype(int).tolist(),
+        ((cells.y_px + half_step - row) * SUBPIXELS).astype(int).tolist(),
+        ((cells.x_px + half_step - column) * SUBPIXELS).astype(int).tolist(),
+        quarter.tolist(),
+        strict=True,
+    ):
+        template = template_of(look, radius, sub_y, sub_x, brightness)
+        half = template.shape[1] >> 1
+        top, left, bottom, right = y - half, x - half, y + half + 1, x + half + 1
+        if top >= 0 and left >= 0 and bottom <= height and right <= width:
+            patch = images[:, top:bottom, left:right]
+            np.add(patch, template, patch)
+        elif bottom > 0 and right > 0 and top < height and left < width:
+            low_y, low_x = max(0, -top), max(0, -left)
+            patch = images[:, top + low_y : bottom, left + low_x : right]
+            patch += template[:, low_y : low_y + patch.shape[1], low_x : low_x + patch.shape[2]]
 
 
 class MicroscopeCamera:
@@ -91,17 +124,18 @@ class MicroscopeCamera:
         self._noise_offsets = RandomStream(seed, name, "noise offset")
         bank = RandomStream(seed, name, "noise bank").normals(0, width * height + _BANK_EXTRA)
         limit = 4.5
-        self._bank = np.rint(np.clip(bank, -limit, limit) * (1 << _NOISE_BITS)).astype(np.int16)
+        self._bank = np.rint(np.clip(bank, -limit, limit) * (1 << NOISE_BITS)).astype(np.int16)
         s = self.settings
         self._bright_noise = self._noise_line(s.bright_gain_dn_e, s.bright_level_dn)
-        self._dye_noise = self._noise_table(s.dye_gain_dn_e, s.dye_offset_dn)
+        self._dye_noise = self.noise_table(s.dye_gain_dn_e, s.dye_offset_dn)
         self._background = np.stack([self._make_bright_background(), self._make_dye_background()])
         self._both = np.empty_like(self._background)
         self._sigma = np.empty_like(self._background)
 
     # -- fixed pattern ----------------------------------------------------------------------------------
 
-    def _fixed_pattern(self, channel: str) -> npt.NDArray[np.float64]:
+    def fixed_pattern(self, channel: str) -> npt.NDArray[np.float64]:
+        """Return gain and vignetting of every pixel in a channel, (height, width)."""
         s = self.settings
         normals = RandomStream(self.seed, self.name, f"pixel gain {channel}").normals(0, self.width * self.height)
         gain = 1.0 + s.pixel_gain_sd * normals.reshape(self.height, self.width)
@@ -112,7 +146,7 @@ class MicroscopeCamera:
 
     def _make_bright_background(self) -> Template:
         s, c = self.settings, self.channel
-        image = self._fixed_pattern("bright")
+        image = self.fixed_pattern("bright")
         draw = RandomStream(self.seed, self.name, "dust")
         y, x = np.mgrid[0 : self.height, 0 : self.width].astype(float)
         for spot in range(s.dust_spots):
@@ -129,10 +163,10 @@ class MicroscopeCamera:
         return np.rint(image * s.bright_level_dn * GREY_SCALE).astype(np.int16)
 
     def _make_dye_background(self) -> Template:
-        image = self._fixed_pattern("dye") * self.settings.dye_offset_dn
+        image = self.fixed_pattern("dye") * self.settings.dye_offset_dn
         return np.rint(image * GREY_SCALE).astype(np.int16)
 
-    def _noise_table(self, gain_dn_e: float, offset_dn: float) -> npt.NDArray[np.int16]:
+    def noise_table(self, gain_dn_e: float, offset_dn: float) -> npt.NDArray[np.int16]:
         """Return the noise (1/16 DN) as a function of the grey level: shot and read noise."""
         signal_e = np.maximum(np.arange(256) - offset_dn, 0.0) / gain_dn_e
         if offset_dn > 0.0:
@@ -175,38 +209,16 @@ class MicroscopeCamera:
 
         Raises: ValueError on a negative frame index.
         """
-        both, height, width = self._both, self.height, self.width
-        np.copyto(both, self._background)
+        np.copyto(self._both, self._background)
         if len(cells.id):
-            half_step = 0.5 / SUBPIXELS
-            row, column = np.floor(cells.y_px + half_step), np.floor(cells.x_px + half_step)
-            template_of = self._templates.template
-            for kind, radius, y, x, sub_y, sub_x, quarter in zip(
-                cells.kind.tolist(),
-                np.rint(np.log(cells.radius_px) / math.log(RADIUS_STEP)).astype(int).tolist(),
-                row.astype(int).tolist(),
-                column.astype(int).tolist(),
-                ((cells.y_px + half_step - row) * SUBPIXELS).astype(int).tolist(),
-                ((cells.x_px + half_step - column) * SUBPIXELS).astype(int).tolist(),
-                np.minimum((cells.dye * 4.0).astype(int), 3).tolist(),
-                strict=True,
-            ):
-                template = template_of(kind, radius, sub_y, sub_x, quarter)
-                half = template.shape[1] >> 1
-                top, left, bottom, right = y - half, x - half, y + half + 1, x + half + 1
-                if top >= 0 and left >= 0 and bottom <= height and right <= width:
-                    patch = both[:, top:bottom, left:right]
-                    np.add(patch, template, patch)
-                elif bottom > 0 and right > 0 and top < height and left < width:
-                    low_y, low_x = max(0, -top), max(0, -left)
-                    patch = both[:, top + low_y : bottom, left + low_x : right]
-                    patch += template[:, low_y : low_y + patch.shape[1], low_x : low_x + patch.shape[2]]
+            place(self._both, self._templates, cells, cells.kind, np.minimum((cells.dye * 4.0).astype(int), 3))
         self._bright_sigma()
         self._dye_sigma()
         return self._digitised(frame_index)
 
-    def _noise(self, index: int) -> npt.NDArray[np.int16]:
-        start = int(self._noise_offsets.uniform(index) * _BANK_EXTRA)
+    def noise(self, index: int, offsets: RandomStream | None = None) -> npt.NDArray[np.int16]:
+        """Return unit noise [1/64], (height, width), of an image's index; offsets: another channel's own stream."""
+        start = int((offsets or self._noise_offsets).uniform(index) * _BANK_EXTRA)
         return self._bank[start : start + self.width * self.height].reshape(self.height, self.width)
 
     def _bright_sigma(self) -> None:
@@ -229,8 +241,8 @@ class MicroscopeCamera:
         """Add noise of width self._sigma to the signals (all 1/16 DN) and convert to 8 bits."""
         signal, sigma = self._both, self._sigma
         for channel in (0, 1):
-            np.multiply(sigma[channel], self._noise(2 * frame_index + channel), out=sigma[channel])
-        np.right_shift(sigma, _NOISE_BITS, out=sigma)
+            np.multiply(sigma[channel], self.noise(2 * frame_index + channel), out=sigma[channel])
+        np.right_shift(sigma, NOISE_BITS, out=sigma)
         np.add(signal, sigma, out=signal)
         np.add(signal, GREY_SCALE // 2, out=signal)
         np.right_shift(signal, FRACTION_BITS, out=signal)

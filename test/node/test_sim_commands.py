@@ -1,18 +1,28 @@
 # SPDX-License-Identifier: Apache-2.0
 """`workcell sim` on a real plant node: faults by service, the clock's commands, the truth; and what is refused."""
 
+import contextlib
 import json
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import domain_coordinator
+import numpy as np
 import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.node import Node
 
 from mimedi_nodes.commands import sim
 from mimedi_nodes.commands.sim_words import Wrong, duration_s, parameters_of, speed_of
+from mimedi_nodes.instruments.link import ReplyTimeout
+from mimedi_nodes.nodes.clocks import NodeClock
+from mimedi_nodes.nodes.event_loop import LoopThread
 from mimedi_nodes.nodes.plant_client import PlantClient
+from mimedi_nodes.nodes.ros_camera import COLOURS, RosCamera
 
 pytestmark = pytest.mark.ros
 NAMESPACE = "cell_s"
@@ -82,6 +92,38 @@ def test_a_fault_goes_in_is_seen_in_the_truth_and_goes_out(plant, capsys):
     assert "out: camera_frozen microscope" in out(capsys, "clear", "--all")
     assert "no fault is in" in out(capsys, "clear", "--all")
     assert "Vessels" in out(capsys, "truth")
+
+
+def test_the_colours_come_while_their_lamps_are_on(plant, capsys):
+    """The microscope's four images by their topics: complete frames, with the lamps and without."""
+    context = Context()
+    rclpy.init(args=[], context=context)
+    node = Node("looker", namespace=NAMESPACE, context=context)
+    loop = LoopThread("looker")
+    camera = RosCamera(node, loop, NodeClock(), "microscope", ("bright", "dye", *COLOURS))
+
+    def frame(fluorescence):
+        loop.submit(camera.set_capture(True, fluorescence=fluorescence)).result(DEADLINE_S)
+        deadline = time.monotonic() + DEADLINE_S
+        while time.monotonic() < deadline:
+            out(capsys, "step", "0.1s")
+            with contextlib.suppress(ReplyTimeout):
+                return loop.submit(camera.next_frame(1.0)).result(DEADLINE_S)
+        raise AssertionError("no frame has come")
+
+    try:
+        lit, dark = frame(True), frame(False)
+        loop.submit(camera.set_capture(False)).result(DEADLINE_S)
+    finally:
+        camera.close()
+        loop.stop()
+        node.destroy_node()
+        rclpy.shutdown(context=context)
+    assert [image.shape for image in lit.fluorescence] == [lit.bright_field.shape] * 2
+    assert not np.array_equal(*lit.fluorescence)
+    assert dark.stamp_s > lit.stamp_s
+    assert dark.fluorescence is None
+    assert dark.dye is not None
 
 
 @pytest.mark.parametrize(

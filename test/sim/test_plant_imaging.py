@@ -8,7 +8,12 @@ import math
 import numpy as np
 import pytest
 
+from mimedi_nodes.modules.vision_qc.instruments import build
+from mimedi_nodes.vision.population import PopulationEstimator
+from mimedi_nodes.vision.tracker import CellTracker
 from mimedi_sim.plant.camera_station import CameraFrame
+from mimedi_sim.plant.imaging import stains
+from mimedi_sim.plant.ledger import amounts
 
 from .plant_bench import SITE, Bench
 
@@ -80,3 +85,47 @@ def test_cells_make_dark_shapes_and_an_empty_cell_none() -> None:
     full = captured(bench, 1)[0].bright_field.astype(float)
     inside = slice(20, 100)
     assert np.abs(full - empty)[inside].max() > 8.0 * np.abs(np.diff(empty[inside], axis=1)).std()
+
+
+def test_the_colours_of_a_frame_tell_transgene_and_other_cells_and_cost_nothing_unasked() -> None:
+    """Vision's classes and viability of a look with both lamps on, against what is in the sample."""
+    bench = Bench()
+    sample_of = amounts(
+        volume_ul=500.0, t_act_neg=0.9e6, t_act_pos=0.6e6, car_expressed=0.6e6, monocyte=0.3e6, dead=0.4e6,
+    )
+    bench.plant.ledger.put("imaging_cell", sample_of)
+    assert all(frame.fluorescence is None for frame in captured(bench, 2))
+    bench.plant.set_fluorescence("microscope", True)
+    frames = captured(bench, 130)
+    settings = build(SITE, {}, {"microscope": None, "sorter_camera": None}).calibrated_settings(0.0)
+    tracker, population = CellTracker(settings), PopulationEstimator(settings)
+    tracker.prime([frame.bright_field for frame in frames[:9]])
+    for frame in frames:
+        assert frame.fluorescence is not None
+        population.add(tracker.process(frame.bright_field, frame.stamp_s, frame.dye, frame.fluorescence))
+    found = population.summary()
+    assert found.cells_counted > 300
+    none, transgene, other = found.class_shares
+    living = 1.8e6 / 2.2e6
+    for share, true in ((transgene, living / 3.0), (other, living / 6.0), (none, 1.0 - living / 2.0)):
+        assert share.low - 0.02 < true < share.high + 0.02
+    assert found.viability == pytest.approx(living, abs=0.05)
+
+
+def test_a_cell_keeps_its_stain_and_a_frame_its_pixels() -> None:
+    bench = Bench()
+    bench.plant.ledger.put("imaging_cell", amounts(volume_ul=500.0, t_act_pos=1e6, car_expressed=0.5e6, t_act_neg=1e6))
+    bench.plant.set_fluorescence("microscope", True)
+    station, row = bench.plant._imaging, bench.plant.ledger.row("imaging_cell")
+    seen: dict[int, int] = {}
+    for k in range(40):
+        cells = station.field(row).at(100.0 + 0.02 * k)
+        for cell, stain in zip(cells.id.tolist(), stains(cells, row).tolist(), strict=True):
+            assert seen.setdefault(cell, stain) == stain
+    assert np.mean([stain == 1 for stain in seen.values()]) == pytest.approx(0.25, abs=0.08)
+    one, other = (station.frame(100.0, row).fluorescence for _ in range(2))
+    assert one is not None
+    assert other is not None
+    assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+    assert one[0].dtype == np.uint8
+    assert one[0].shape == (SITE.microscope.height_px, SITE.microscope.width_px)

@@ -18,8 +18,9 @@ class PlantCamera:
         self._plant = plant
         self._clock = clock
 
-    async def set_capture(self, on: bool) -> None:
+    async def set_capture(self, on: bool, fluorescence: bool = False) -> None:
         """Start or stop the exposures."""
+        self._plant.set_fluorescence(self.name, on and fluorescence)
         self._plant.set_capture(self.name, on, self._clock.now_s())
 
     async def next_frame(self, timeout_s: float) -> Frame:
@@ -29,4 +30,4 @@ class PlantCamera:
             raise ReplyTimeout(self.name, "the camera does not capture; switch capture on first")
         await self._clock.sleep_until(due_s)
         frame = self._plant.frame(self.name, due_s)
-        return Frame(frame.stamp_s, frame.bright_field, frame.dye)
+        return Frame(frame.stamp_s, frame.bright_field, frame.dye, frame.fluorescence)

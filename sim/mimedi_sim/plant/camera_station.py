@@ -6,6 +6,8 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -16,6 +18,9 @@ from mimedi_sim.cell_field import Cells, ImagingChannel
 from mimedi_sim.plant.fault_effects import CameraFaults
 from mimedi_sim.random_streams import stream
 
+if TYPE_CHECKING:
+    from mimedi_sim.camera_fluorescence import FluorescenceImages
+
 Image = npt.NDArray[np.uint8]
 
 _DARK_SHARE = 0.02  # stray light of the room, of the lamp's
@@ -23,12 +28,16 @@ _DARK_SHARE = 0.02  # stray light of the room, of the lamp's
 
 @dataclass(frozen=True)
 class CameraFrame:
-    """One exposure: process time [s], both channels (height, width) uint8, index on the frame grid."""
+    """One exposure: process time [s], its channels (height, width) uint8, index on the frame grid.
+
+    fluorescence: both colours while their lamps are on, otherwise None.
+    """
 
     stamp_s: float
     bright_field: Image
     dye: Image
     index: int
+    fluorescence: tuple[Image, Image] | None = None
 
 
 class FrameGrid:
@@ -38,6 +47,8 @@ class FrameGrid:
         self.name = name
         self._frame_rate_hz = frame_rate_hz
         self.capturing = False
+        self.fluorescing = False
+        """Whether the lamps of the two colours are on: without them nothing is rendered and sent."""
         self._next_index = 0
         self._faults = CameraFaults()
         self._frozen: CameraFrame | None = None
@@ -102,16 +113,32 @@ class CameraStation(FrameGrid):
             )
         return self._camera
 
-    def expose(self, time_s: float, cells_at: Callable[[float], Cells]) -> CameraFrame:
-        """Return the frame of the grid at time_s; cells_at gives the cells at its exact stamp."""
+    @cached_property
+    def _fluorescence(self) -> FluorescenceImages:
+        from mimedi_sim.camera_fluorescence import FluorescenceImages  # seldom asked for
+
+        return FluorescenceImages(self.camera)
+
+    def expose(
+        self, time_s: float, cells_at: Callable[[float], Cells],
+        stains_of: Callable[[Cells], npt.NDArray[np.int64]] | None = None,
+    ) -> CameraFrame:
+        """Return the frame of the grid at time_s; cells_at gives the cells at its exact stamp.
+
+        stains_of: what each cell is to the two antibodies (camera_fluorescence); without it there are no colours.
+        """
         index, stamp_s = self._stamp(time_s)
         faults = self._faults
         if faults.frozen and self._frozen is not None:
             return replace(self._frozen, stamp_s=stamp_s, index=index)
         if self.camera.optics.defocus_um != faults.defocus_um:
             self.camera.set_focus(faults.defocus_um)
-        bright, dye = self.camera.render(index, cells_at(stamp_s))
-        frame = CameraFrame(stamp_s, self._lit(index, bright), dye, index)
+        cells = cells_at(stamp_s)
+        bright, dye = self.camera.render(index, cells)
+        colours = None
+        if self.fluorescing and stains_of is not None:
+            colours = self._fluorescence.render(index, cells, stains_of(cells))
+        frame = CameraFrame(stamp_s, self._lit(index, bright), dye, index, colours)
         self._frozen = frame if faults.frozen else None
         return frame
 

@@ -9,9 +9,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import numpy as np
+import numpy.typing as npt
+
 from mimedi_nodes.modules.site import ChannelCamera
 from mimedi_sim.cell_field import DEAD_OVER_LIVE_DIAMETER, CellField, Cells, Population
 from mimedi_sim.models import species as kinds
+from mimedi_sim.plant import syringe
 from mimedi_sim.plant.camera_station import CameraFrame, CameraStation
 from mimedi_sim.plant.ledger import INDEX, VOLUME, FloatArray
 
@@ -34,7 +38,7 @@ class ImagingStation(CameraStation):
 
     def frame(self, time_s: float, content: FloatArray) -> CameraFrame:
         """Return the frame of the grid at time_s for what is in the imaging cell (amounts)."""
-        return self.expose(time_s, self.field(content).at)
+        return self.expose(time_s, self.field(content).at, lambda cells: stains(cells, content))
 
     def truth(self, time_s: float, content: FloatArray) -> Cells:
         """Return the cells in view at time_s."""
@@ -77,6 +81,26 @@ def populations(content: FloatArray) -> tuple[Population, ...]:
         population("dead with beads", per_ml("dead_bead"), beaded_dead, False),
         population("bead", per_ml("bead_free"), kinds.BEAD, True),
     )
+
+
+def stains(cells: Cells, content: FloatArray) -> npt.NDArray[np.int64]:
+    """Return what each cell of a frame is to the two antibodies (camera_fluorescence), shape (N,)."""
+    from mimedi_sim.camera_fluorescence import stained_kinds  # seldom asked for
+
+    def share(part: float, whole: float) -> float:
+        return min(1.0, part / whole) if whole > 0.0 else 0.0
+
+    def amount(name: str) -> float:
+        return float(content[INDEX[name]])
+
+    activated = amount("t_act_neg") + amount("t_act_pos")
+    shown = amount("car_expressed") + syringe.seen_fraction(content) * activated
+    shares = {
+        0: (0.0, share(amount("lymphocyte"), amount("t_free") + amount("lymphocyte"))),
+        2: (share(shown, activated), 0.0),
+        3: (0.0, 1.0),
+    }
+    return stained_kinds(cells, shares, [look != "dead" for look in _LOOKS])
 
 
 def _dead_cell(resting: float, activated: float, monocytes: float) -> kinds.Species:
