@@ -46,8 +46,8 @@ _ERRORS = {
     5: "homing is not enabled", 8: "not idle", 9: "locked by an alarm or a jog; home it", 10: "soft limits need homing",
     11: "line too long", 13: "the safety door is open", 15: "target beyond the travel", 16: "invalid jog",
     20: "unsupported command", 21: "two commands of one group", 22: "no feed rate", 24: "two axis commands",
-    25: "repeated word", 26: "no axis words", 28: "missing value", 30: "G53 without a move", 31: "axis words without use",
-    33: "invalid target", 36: "words without use",
+    25: "repeated word", 26: "no axis words", 28: "missing value", 30: "G53 without a move",
+    31: "axis words without use", 33: "invalid target", 36: "words without use",
 }  # fmt: skip
 _ALARMS = {
     1: "a limit switch closed: position lost", 2: "target beyond the travel", 3: "stopped while moving: position lost",
