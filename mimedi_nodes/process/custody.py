@@ -19,6 +19,7 @@ from .batch import Batch
 from .context import PhaseHeader
 from .gateway import CommandReply, ModuleGateway, PhaseOutcome, PhaseRecall
 from .identity import IdentityError
+from .units import NO_UNITS, Unit, Units
 
 SUPPLIES = frozenset({"buffer", "medium", "beads", "excipient", "vector"})
 """Containers that material only leaves: they serve several batches, unless their label binds them to one."""
@@ -50,19 +51,25 @@ class Custody:
 
     Args:
         path: file that keeps them, None for runs that nothing outlives.
+        units: of the workcell: what is in a unit whose set was not exchanged is not touched by another batch.
 
     Raises:
         IdentityError: the file is damaged: nobody knows whose containers these are.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
-        self._path = path
+    def __init__(self, path: Path | None = None, units: Units = NO_UNITS) -> None:
+        self._path, self._units = path, units
         self._bindings: dict[str, Binding] = {}
+        self._stored: dict[str, dict[str, Binding]] = {}
+        self._occupants: dict[str, str] = {}
         if path is not None and path.is_file():
             try:
                 content = json.loads(path.read_text(encoding="utf-8"))
-                self._bindings = {name: Binding(**fields) for name, fields in content.items()}
-            except (OSError, ValueError, TypeError, AttributeError) as error:
+                containers, stored, units_now = content["containers"], content["stored"], content["units"]
+                self._bindings = {name: Binding(**fields) for name, fields in containers.items()}
+                self._stored = {b: {name: Binding(**f) for name, f in own.items()} for b, own in stored.items()}
+                self._occupants = {str(name): str(batch_id) for name, batch_id in units_now.items()}
+            except (OSError, ValueError, TypeError, AttributeError, KeyError) as error:
                 raise IdentityError(
                     f"{path}: cannot be read ({error}); look at every container, then remove the file"
                 ) from error
@@ -86,22 +93,60 @@ class Custody:
         return True
 
     def bindings(self, batch_id: str) -> dict[str, dict[str, str]]:
-        """Return the bindings of a batch as plain values, for `restore`."""
-        return {name: asdict(binding) for name, binding in self._bindings.items() if binding.batch_id == batch_id}
+        """Return the bindings of a batch, in units or in the store, as plain values, for `restore`."""
+        own = {name: binding for name, binding in self._bindings.items() if binding.batch_id == batch_id}
+        return {name: asdict(binding) for name, binding in (self._stored.get(batch_id, {}) | own).items()}
 
     def restore(self, bindings: Mapping[str, Mapping[str, str]]) -> None:
         """Take over what the journal of a batch says of its containers; raises IdentityError where others have them."""
         for container, fields in bindings.items():
-            self.bind(container, **fields)
+            unit = self._units.of_vessel(container)
+            occupant = self._occupants.get(unit) if unit is not None else None
+            # Where another batch's set is in by now, this container is in the store, or was thrown away.
+            if occupant in (None, fields["batch_id"]):
+                self.bind(container, **fields)
 
     def end(self, batch_id: str) -> list[str]:
         """Forget the bindings of a batch whose containers are taken out; return them."""
         ended = [name for name, binding in self._bindings.items() if binding.batch_id == batch_id]
         for name in ended:
             del self._bindings[name]
-        if ended:
+        stored = self._stored.pop(batch_id, {})
+        if ended or stored:
             self._write()
-        return ended
+        return [*ended, *stored]
+
+    def occupant(self, unit: str) -> str | None:
+        """Return the batch whose set is in a unit, ended or not; None when nobody's ever was."""
+        return self._occupants.get(unit)
+
+    def exchange(self, unit: Unit, batch_id: str) -> None:
+        """Note that a unit's set was exchanged for that of a batch; on disk when this returns.
+
+        The containers of the set that goes keep their owner in the store, or are thrown away when the unit is a staying
+        one; those of the set that comes are whose they were.
+        """
+        for name in unit.vessels:
+            known = self._bindings.get(name)
+            if known is not None and known.batch_id != batch_id:
+                del self._bindings[name]
+                if unit.kind == "shared":
+                    self._stored.setdefault(known.batch_id, {})[name] = known
+        own = self._stored.get(batch_id, {})
+        for name in [name for name in own if name in unit.vessels]:
+            self._bindings[name] = own.pop(name)
+        self._occupants[unit.name] = batch_id
+        self._write()
+
+    def check_units(self, module: str, containers: Collection[str], batch: Batch) -> None:
+        """Raise IdentityError when a phase would reach into a unit that holds another batch's set."""
+        for unit in sorted(self._units.touched(module, containers)):
+            other = self._occupants.get(unit)
+            if other is not None and other != batch.batch_id:
+                raise IdentityError(
+                    f"no changeover: {unit} has served batch {other} and its set was not exchanged; "
+                    f"nothing of batch {batch.batch_id} may enter it"
+                )
 
     def check(self, containers: Collection[str], batch: Batch, scanned: Collection[str] = ()) -> None:
         """Raise IdentityError when a batch must not use one of these containers now.
@@ -142,7 +187,12 @@ class Custody:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         part = self._path.with_suffix(".part")
         with part.open("w", encoding="utf-8") as stream:
-            json.dump({name: asdict(binding) for name, binding in self._bindings.items()}, stream, indent=1)
+            content = {
+                "containers": {name: asdict(binding) for name, binding in self._bindings.items()},
+                "stored": {b: {name: asdict(f) for name, f in own.items()} for b, own in self._stored.items()},
+                "units": self._occupants,
+            }
+            json.dump(content, stream, indent=1)
             stream.flush()
             os.fsync(stream.fileno())
         os.replace(part, self._path)
@@ -195,6 +245,7 @@ class GuardedModules:
         """Start a phase when custody allows it; otherwise it ends aborted, unstarted, with the reason."""
         named = self._named(module, goal)
         try:
+            self._custody.check_units(module, named, self._batch)
             self._custody.check(named, self._batch, self._scanned)
             for container in named:
                 if container not in SUPPLIES and container not in SHARED:

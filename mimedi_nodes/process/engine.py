@@ -15,6 +15,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping
 from functools import partial
 from typing import Any
 
+from .arbiter import Arbiter
 from .batch import Batch, BatchOutcome, BatchSnapshot, CommandOutcome, Recorder
 from .clock import ProcessClock
 from .custody import Custody, GuardedModules
@@ -30,6 +31,8 @@ from .recipe import PhaseStep, Recipe
 from .run_context import RunContext
 from .sampling import SamplingBudget
 from .timers import Timers
+from .unit_claims import UnitClaims
+from .units import NO_UNITS, Units
 from .watchdog import AlarmSink, Watchdog
 
 # Nothing shorter than this [s] of process time is worth a durable note that the coordinator is alive.
@@ -55,6 +58,8 @@ class Engine:
         at_start: what else the record says at the start: kind, subject, data (`supplies.start_facts`).
         custody: whose containers are whose, over all batches; the journal tells those of this batch.
         vessels: the workcell's containers; a phase that names one of another batch or person does not start.
+        units: what several batches share; none where only one batch is ever made.
+        arbiter: grants the units, one for all batches of the workcell.
 
     Raises:
         JournalError: the journal belongs to another batch or recipe.
@@ -79,13 +84,15 @@ class Engine:
         at_start: Iterable[tuple[str, str, Mapping[str, Any]]] = (),
         custody: Custody | None = None,
         vessels: Collection[str] = (),
+        units: Units = NO_UNITS,
+        arbiter: Arbiter | None = None,
     ) -> None:
         self._at_start = tuple(at_start)
         self._on_status = on_status
         self._expected_phase_s = expected_phase_s
         recipe.check_pair(batch.patient_id, batch.donor_id)
         self._is_taken_up = journal.bind(batch.batch_id, recipe.content_hash, clock.now_s())
-        self._custody = custody or Custody()
+        self._custody = custody or Custody(units=units)
         if journal.get("outcome") is None:
             self._custody.restore(journal.get("custody", {}))
         guard = GuardedModules(
@@ -123,8 +130,9 @@ class Engine:
         )
         self._timers = Timers(control, clock)
         self._watchdog = Watchdog(control, clock, record, on_alarm, expected_phase_s)
+        self._claims = UnitClaims(self._context, units, arbiter or Arbiter(units), self._custody, expected_phase_s)
         self._procedure = Procedure(
-            self._context, self._timers, self._watchdog, SamplingBudget(recipe), self._step_ended
+            self._context, self._timers, self._watchdog, SamplingBudget(recipe), self._step_ended, self._claims
         )
         self._remaining_s: tuple[int, float] = (-1, math.nan)
 
@@ -222,6 +230,7 @@ class Engine:
 
     def _end(self, outcome: BatchOutcome) -> BatchOutcome:
         context = self._context
+        self._claims.end(final=outcome.state != "held")
         if outcome.state != "held":
             # Single-use sets: what held this batch's material is taken out before the next one.
             self._custody.end(context.batch.batch_id)
@@ -338,11 +347,13 @@ class Engine:
 
     def _step_ended(self, path: str) -> None:
         self._done.add(path)
+        self._claims.step_ended(path)
         self._changed()
 
     def _changed(self) -> None:
         if not hasattr(self, "_remaining_s"):
             return
+        self._claims.state_changed()
         now_s = self._context.clock.now_s()
         if now_s - self._alive_s >= ALIVE_EVERY_S:
             self._alive_s = now_s

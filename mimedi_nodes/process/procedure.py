@@ -37,6 +37,7 @@ from .run_context import BranchEnded, RunContext, Scope, first_of
 from .sampling import SamplingBudget
 from .step_runner import StepRunner
 from .timers import Timers
+from .unit_claims import UnitClaims
 from .watchdog import Watchdog
 
 
@@ -47,6 +48,7 @@ class Procedure:
         context: what the steps see and share.
         timers, watchdog, sampling: of the whole batch.
         ended: called with the path of every step that has ended.
+        claims: takes the units that the steps work on, and gives them back.
     """
 
     def __init__(
@@ -56,10 +58,11 @@ class Procedure:
         watchdog: Watchdog,
         sampling: SamplingBudget,
         ended: Callable[[str], None],
+        claims: UnitClaims,
     ) -> None:
         self._context = context
         self._timers, self._watchdog, self._sampling = timers, watchdog, sampling
-        self._ended = ended
+        self._ended, self._claims = ended, claims
         self._room = Room(context, PhaseRunner(context))
         self._steps = StepRunner(context)
 
@@ -75,7 +78,9 @@ class Procedure:
 
     async def _sequence(self, steps: tuple[Step, ...], suffix: str, scope: Scope) -> None:
         for step in steps:
+            await self._claims.open(step.path, suffix, scope)
             await self._step(step, suffix, scope)
+            self._claims.close(step.path, suffix)
 
     async def _step(self, step: Step, suffix: str, scope: Scope) -> None:
         key = step.path + suffix
@@ -111,7 +116,7 @@ class Procedure:
             arguments = await context.until_known(lambda: dict(context.render(dict(step.arguments))), key)
             entry = context.journal.begin(key, "call", {"part": step.part, "with": arguments}, context.clock.now_s())
         inside = context.inside(entry.intent["with"])
-        part = Procedure(inside, self._timers, self._watchdog, self._sampling, self._ended)
+        part = Procedure(inside, self._timers, self._watchdog, self._sampling, self._ended, self._claims)
         await part._sequence(step.steps, suffix, scope)
         if not entry.has_ended:
 

@@ -1,0 +1,207 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Claims and changeovers of one batch as it runs: waits for units, has sets exchanged, journals both."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+
+from .arbiter import Arbiter, UnitOccupied
+from .claim_plan import Claim, claim_plan
+from .custody import Custody
+from .durations import ExpectedPhase, expected_step_s
+from .identity import IdentityError, check_label
+from .procedure_state import ProcedureState
+from .run_context import RunContext, Scope, first_of
+from .units import Unit, Units
+
+LOOK_AGAIN_S = 600.0
+"""Shortest process time [s] after which a batch that waits for its beginning looks at the forecasts again."""
+_GOING = (ProcedureState.IDLE, ProcedureState.RUNNING)
+
+
+class UnitClaims:
+    """Takes and gives back the units of one batch, step by step.
+
+    Args:
+        context: the batch, its journal and clock.
+        units: of the workcell; none: nothing is claimed.
+        arbiter: shared by all batches of the workcell.
+        custody: knows whose set is in which unit.
+        expected_phase_s: for the forecast of when a unit is needed and left.
+    """
+
+    def __init__(
+        self, context: RunContext, units: Units, arbiter: Arbiter, custody: Custody, expected_phase_s: ExpectedPhase
+    ) -> None:
+        self._context, self._units, self._arbiter, self._custody = context, units, arbiter, custody
+        self._expected_phase_s = expected_phase_s
+        self.plan = claim_plan(context.recipe, units, expected_phase_s)
+        self._done: set[str] = set()
+        self._mark_s = context.started_s
+        self._state = context.control.state
+        batch_id = context.batch.batch_id
+        held = [e for e in context.journal.entries() if e.kind == "claim" and not e.has_ended] if units else []
+        if units:
+            arbiter.leave(batch_id)  # what an earlier engine of this batch held is what its journal says
+        for entry in held:
+            arbiter.restore(batch_id, entry.intent["units"])
+        if units and context.journal.get("admitted") is not None:
+            arbiter.admit(batch_id, self.plan, self.release_s)
+        elif units:
+            arbiter.arrive(batch_id)
+
+    async def open(self, path: str, suffix: str, scope: Scope) -> None:
+        """Return when the batch may begin a step: the units that it claims from here on are its own, with its set."""
+        claims = self.plan.opening.get(path, ())
+        if claims:
+            await scope.run(self._open(claims, suffix))
+
+    def close(self, path: str, suffix: str) -> None:
+        """Give back the units whose last use a step was."""
+        context = self._context
+        for claim in self.plan.closing.get(path, ()):
+            key = _key(claim, suffix)
+            entry = context.journal.entry(key)
+            if entry is not None and not entry.has_ended:
+                context.journal.end(key, "released", {}, context.clock.now_s())
+                self._arbiter.release(context.batch.batch_id, claim.units)
+
+    def state_changed(self) -> None:
+        """Tell those who wait when the procedure has been held or goes on: forecasts change."""
+        state = self._context.control.state
+        if state is not self._state:
+            self._state = state
+            self._arbiter.tell_news()
+
+    def step_ended(self, path: str) -> None:
+        """Note for the forecast that a step has ended."""
+        self._done.add(path)
+        self._mark_s = self._context.clock.now_s()
+
+    def end(self, final: bool) -> None:
+        """The batch has ended; one that has ended as held keeps its units."""
+        batch_id = self._context.batch.batch_id
+        if final:
+            self._arbiter.leave(batch_id)
+        else:
+            self._arbiter.park(batch_id)
+
+    def release_s(self, unit: str) -> float:
+        """Return when [s of process time] the batch expects to leave a staying unit.
+
+        -inf when it has left it, inf while it is held: nobody knows then.
+        """
+        last = self.plan.span(unit)[1]
+        if self.plan.steps[last].path in self._done:
+            return -math.inf
+        if self._state not in _GOING:
+            return math.inf
+        ahead_s = self._expected_s(0, last + 1)
+        return max(self._context.clock.now_s(), self._mark_s + ahead_s)
+
+    def _expected_s(self, begin: int, end: int) -> float:
+        steps = self.plan.steps[begin:end]
+        return sum(expected_step_s(step, self._expected_phase_s, self._done) for step in steps)
+
+    async def _open(self, claims: tuple[Claim, ...], suffix: str) -> None:
+        context = self._context
+        new = [claim for claim in claims if context.journal.entry(_key(claim, suffix)) is None]
+        if new:
+            await context.control.gate()
+            await self._admitted()
+            units = frozenset[str]().union(*(claim.units for claim in new))
+            begun_s = context.clock.now_s()
+            await self._acquired(units)
+            waited_h = (context.clock.now_s() - begun_s) / 3600.0
+            for claim in new:
+                intent = {"units": sorted(claim.units)}
+                context.journal.begin(_key(claim, suffix), "claim", intent, context.clock.now_s())
+            if waited_h > 0.0:
+                context.record("unit_waited", ", ".join(sorted(units)), "another batch had it", waited_h=waited_h)
+        for claim in claims:
+            entry = context.journal.entry(_key(claim, suffix))
+            if entry is not None and not entry.has_ended:
+                for name in sorted(claim.units):
+                    if (unit := self._units.get(name)) is not None:
+                        await self._changeover(unit)
+
+    async def _admitted(self) -> None:
+        """Return when the batch may begin: every unit in which its cells will stay is expected to be free by then."""
+        context, batch_id = self._context, self._context.batch.batch_id
+        if context.journal.get("admitted") is not None:
+            return
+        need_s = {unit: self._expected_s(0, self.plan.span(unit)[0]) for unit in self.plan.order}
+        begun_s = context.clock.now_s()
+        reason = ""
+        while True:
+            try:
+                wait_s, why = self._arbiter.obstacle(batch_id, self.plan, need_s, context.clock.now_s())
+            except UnitOccupied as error:
+                await context.control.hold(str(error))
+                continue
+            if wait_s <= 0.0:
+                break
+            reason = why
+            self._tell(f"does not begin yet: {why}")
+            until_s = context.clock.now_s() + max(wait_s, LOOK_AGAIN_S)
+            # A forecast that nobody can give comes with news only.
+            timers = [] if math.isinf(wait_s) else [context.sleep_until(until_s)]
+            await first_of(self._arbiter.news(), *timers)
+        self._tell("")
+        context.journal.set("admitted", context.clock.now_s())
+        self._arbiter.admit(batch_id, self.plan, self.release_s)
+        if reason:
+            waited_h = (context.clock.now_s() - begun_s) / 3600.0
+            context.record("unit_waited", "beginning", reason, waited_h=waited_h)
+
+    async def _acquired(self, units: Collection[str]) -> None:
+        while True:
+            try:
+                await self._arbiter.acquire(self._context.batch.batch_id, units, self._tell)
+                return
+            except UnitOccupied as error:
+                await self._context.control.hold(str(error))
+
+    def _tell(self, text: str) -> None:
+        if text:
+            self._context.steps_now["units"] = text
+        else:
+            self._context.steps_now.pop("units", None)
+        self._context.changed()
+
+    async def _changeover(self, unit: Unit) -> None:
+        """Return when the batch's own set is in the unit: exchanged, scanned, on record; a wrong one holds."""
+        context, batch = self._context, self._context.batch
+        other = self._custody.occupant(unit.name)
+        if other is None:
+            self._custody.exchange(unit, batch.batch_id)
+        while (other := self._custody.occupant(unit.name)) != batch.batch_id:
+            count = int(context.journal.get(f"changeovers:{unit.name}", 0)) + 1
+            key = f"changeover:{unit.name}:{count}"
+            question = (
+                f"Changeover of {unit.name}: take out the {unit.set} of batch {other}, put in the one of batch "
+                f"{batch.batch_id}, then scan the label of {unit.set} for patient {batch.patient_id}"
+            )
+            answer = await context.ask(key, question, ())
+            try:
+                check_label(answer.answer, batch.patient_id, unit.set)
+            except IdentityError as error:
+                refusal = f"wrong {unit.set} at {unit.name}: {error}"
+                context.record_once(
+                    f"{key}:mismatch", "identity_refused", key, refusal, answer=answer.answer, by=answer.who
+                )
+                context.journal.set(f"changeovers:{unit.name}", count)
+                await context.control.hold(refusal)
+                continue
+            context.record_once(
+                f"{key}:done", "unit_changed_over", unit.name, answer.why, unit=unit.name, set=unit.set,
+                old=other, new=batch.batch_id, label=answer.answer, simulated=answer.simulated, by=answer.who,
+            )  # fmt: skip
+            # In this order: a crash in between asks again rather than take an old answer for a new exchange.
+            context.journal.set(f"changeovers:{unit.name}", count)
+            self._custody.exchange(unit, batch.batch_id)
+
+
+def _key(claim: Claim, suffix: str) -> str:
+    return f"claim:{claim.opens}{suffix}:{','.join(sorted(claim.units))}"
