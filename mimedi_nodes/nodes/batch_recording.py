@@ -15,6 +15,7 @@ from rclpy.node import Node
 from ..records.attachments import registered
 from ..records.errors import RecordError
 from . import run_files
+from .image_recorder import ImageRecorder
 from .mcap_writer import McapRecording, is_whole, mend
 from .message_schemas import schema_text
 from .record_keeper import RecordKeeper
@@ -34,6 +35,7 @@ class BatchRecording:
         flush_s: shortest pause between two flushes [s].
         reserve_bytes: free space of the disk below which recording ends: it belongs to the record.
         least_period_s: see `TopicRecorder`.
+        pictures_period_s: shortest steady time between two recorded pictures of a camera [s]; 0 records none.
         on_error: called once when recording has ended early, with the reason; in the executor's thread.
 
     Raises:
@@ -47,6 +49,7 @@ class BatchRecording:
         flush_s: float,
         reserve_bytes: int,
         least_period_s: Mapping[str, float],
+        pictures_period_s: float,
         on_error: Callable[[str], None],
     ) -> None:
         self.batch_id = folder.name
@@ -60,6 +63,9 @@ class BatchRecording:
             part = run_files.part_of(folder, run_files.free_name(folder, TOPICS_FILE))
         self._recording = McapRecording(part, schema_text, flush_s)
         self._topics = TopicRecorder(node, self._recording, least_period_s, self._stop)
+        self._images = (
+            ImageRecorder(node, self._recording, pictures_period_s, self._stop) if pictures_period_s > 0.0 else None
+        )
         self.look_for_topics()
 
     @property
@@ -98,6 +104,8 @@ class BatchRecording:
     def close(self) -> None:
         """End the subscriptions; executor's thread."""
         self._topics.close()
+        if self._images is not None:
+            self._images.close()
 
     def settle(self, keeper: RecordKeeper, process_time_s: float | None, logger: Any) -> None:
         """Finish the file, register it in the record and give it its name; worker's thread."""
@@ -115,7 +123,7 @@ class BatchRecording:
         if self._failed:
             return
         self._failed = True
-        self._topics.close()
+        self.close()
         self._on_error(f"{self._recording.path}: {error}; free space: topics are recorded again from the next batch on")
 
 

@@ -44,6 +44,7 @@ PARAMETERS = (
     Parameter("mcap_flush_s", 2.0, "shortest steady time between two flushes of the recording [s]", 0.1, 60.0),
     Parameter("mcap_reserve_mb", 256, "free space left to the record: less stops recording topics [MB]", 0, 10**6),
     Parameter("tracks_period_s", 0.5, "steady time between two recorded messages of cell tracks [s]", 0.0, 60.0),
+    Parameter("pictures_period_s", 1.0, "steady time between two recorded pictures of a camera [s], 0: none", 0.0, 1e4),
     Parameter("state_period_s", 1.0, "steady time between two diagnostics [s]", 0.1, 10.0),
 )
 
@@ -216,6 +217,7 @@ class RecorderNode(ManagedNode):
                 flush_s=self.settings["mcap_flush_s"],
                 reserve_bytes=self.settings["mcap_reserve_mb"] * 10**6,
                 least_period_s={TRACKS: self.settings["tracks_period_s"]},
+                pictures_period_s=self.settings["pictures_period_s"],
                 on_error=self._recording_failed,
             )
             self._pictures = PictureKeeper(self, self._keeper.folder(batch_id))

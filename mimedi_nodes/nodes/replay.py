@@ -19,9 +19,11 @@ from rclpy.context import Context
 from rclpy.node import Node
 from rclpy.publisher import Publisher
 from rclpy.qos import QoSProfile
+from rclpy.serialization import deserialize_message
 from rclpy.signals import SignalHandlerOptions
+from sensor_msgs.msg import CompressedImage
 
-from . import qos
+from . import image_recorder, qos
 from .mcap_writer import COULD_NOT_READ
 
 QOS_KEY = "qos"
@@ -140,6 +142,7 @@ class Replay:
         )
         self._publishers: dict[str, Publisher] = {}
         self.unknown: dict[str, str] = {}
+        self.unreadable = ""
         for message in self.messages:
             self._publisher(message)
 
@@ -195,23 +198,37 @@ class Replay:
             wait_s = begun_s + passed_s / speed - time.monotonic()
             if wait_s > 0.0:
                 pause(wait_s)
-            publisher = self._publishers.get(message.topic)
-            if publisher is not None:
-                publisher.publish(message.data)
-                count += 1
+            count += self._publish(message)
             tell(count, time_s)
         return count
+
+    def _publish(self, message: Recorded) -> bool:
+        publisher = self._publishers.get(message.topic)
+        if publisher is None:
+            return False
+        if message.type_name != image_recorder.TYPE:
+            publisher.publish(message.data)
+            return True
+        try:
+            publisher.publish(image_recorder.expand(deserialize_message(message.data, CompressedImage)))
+        except image_recorder.ImageCodecError as error:
+            self.unreadable = str(error)
+            return False
+        return True
 
     def _publisher(self, message: Recorded) -> None:
         if message.topic in self._publishers or message.type_name in self.unknown:
             return
-        package, _, name = message.type_name.split("/")
+        # A compressed picture is played back as the image that it was made of, for whoever listens to that.
+        pictures = message.type_name == image_recorder.TYPE
+        package, _, name = ("sensor_msgs/msg/Image" if pictures else message.type_name).split("/")
         try:
             kind: Any = getattr(importlib.import_module(f"{package}.msg"), name)
         except (ImportError, AttributeError) as error:
             self.unknown[message.type_name] = str(error)
             return
         topic = self._to + message.topic.removeprefix(self._from)
+        topic = topic.removesuffix(image_recorder.SUFFIX) if pictures else topic
         profile: QoSProfile = qos.PROFILES.get(message.profile, qos.EVENT)
         self._publishers[message.topic] = self.node.create_publisher(kind, topic, profile)
 

@@ -18,7 +18,7 @@ from .mcap_writer import McapRecording
 from .message_schemas import SchemaError
 
 PACKAGES = ("mimedi_msgs", "diagnostic_msgs")
-"""Packages whose messages are recorded: small ones, no images."""
+"""Packages whose messages are recorded as they are; pictures are compressed, see `image_recorder`."""
 SIMULATION = "sim/"
 """Ground truth and time of a simulated plant are not production's to see."""
 

@@ -12,8 +12,9 @@ import launch_testing
 import launch_testing.actions
 import launch_testing.asserts
 import pytest
+from by_hand import ByHand
 from run_checks import assert_same, headless, new_folder, of_kind, processes, record_of
-from workcell_client import NODES, Client, Steps, workcell
+from workcell_client import NODES, Client, workcell
 
 from launch import LaunchDescription
 
@@ -31,7 +32,7 @@ def told(proc_output, pattern: str) -> list[tuple[str, ...]]:
     return [match.groups() for match in re.finditer(pattern, text)]
 
 
-class TestBatch(Steps):
+class TestBatch(ByHand):
     @classmethod
     def setUpClass(cls):
         cls.client = Client()
@@ -88,4 +89,5 @@ class TestShutdown(unittest.TestCase):
             statistics = make_reader(file).get_summary()
         topics = {channel.topic for channel in statistics.channels.values()}
         assert {"/coordinator/batch_status", "/fluidics/state", "/vision_qc/tracks"} <= topics, topics
+        assert "/vision_qc/annotated/compressed" in topics, topics
         assert statistics.statistics.message_count > 50

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -14,14 +15,28 @@ import domain_coordinator
 import pytest
 import rqt_host
 from builtin_interfaces.msg import Time
+from rclpy.serialization import serialize_message
 from sensor_msgs.msg import Image
 from small_workcell import DEADLINE_S, NAMESPACE, SmallWorkcell
 
-from mimedi_msgs.msg import Alarm, AlarmList, Measurement, ModuleState, PopulationSummary, Prompt, Telemetry
-from mimedi_nodes.dashboard import ros_views
-from mimedi_nodes.dashboard.live import LiveOverview
+from mimedi_msgs.msg import (
+    Alarm,
+    AlarmList,
+    BatchStatus,
+    Measurement,
+    ModuleState,
+    PopulationSummary,
+    Prompt,
+    Telemetry,
+)
+from mimedi_nodes.dashboard import boards, ros_views
+from mimedi_nodes.dashboard.live import Live, LiveOverview
 from mimedi_nodes.dashboard.qt import QtWidgets
 from mimedi_nodes.dashboard.views import AlarmPriority, AlarmState
+from mimedi_nodes.nodes import image_recorder
+from mimedi_nodes.nodes.mcap_writer import McapRecording
+from mimedi_nodes.nodes.message_schemas import schema_text
+from mimedi_nodes.nodes.replay import Replay
 
 pytestmark = pytest.mark.ros
 MANIFEST = Path(__file__).resolve().parents[2] / "plugin.xml"
@@ -247,6 +262,38 @@ def test_an_alarm_with_a_code_of_a_later_version_counts_as_urgent():
     assert (view.state, view.priority) == (AlarmState.UNACKNOWLEDGED, AlarmPriority.HIGH)
 
 
+def test_a_recording_plays_its_pictures_to_the_vision_board(domain, application, tmp_path):
+    path = tmp_path / "topics.mcap"
+    made = McapRecording(path, schema_text)
+    for topic, encoding, grey in (("vision_qc/annotated", "bgr8", 200), ("sorter_camera/image_raw", "mono8", 90)):
+        channels = 3 if encoding == "bgr8" else 1
+        image = Image(height=64, width=128, step=128 * channels, encoding=encoding)
+        image.data = array.array("B", bytes([grey]) * (64 * 128 * channels))
+        channel = made.add_topic(f"/old/{topic}/compressed", image_recorder.TYPE, "IMAGE")
+        data = serialize_message(image_recorder.compress(image))
+        for number in range(100):  # for ten seconds: best effort, so what comes before discovery is lost
+            at_ns = number * 100_000_000
+            made.write(channel, data, at_ns, at_ns)
+    status = made.add_topic("/old/coordinator/batch_status", "mimedi_msgs/msg/BatchStatus", "STATE")
+    made.write(status, serialize_message(BatchStatus(batch_id="B9", state="running")), 10**10, 10**10)
+    made.finish()
+    live = Live(NAMESPACE, scene.MODULES, [])
+    board = boards.make("vision", live.modules, tmp_path)
+    board.show()
+    live.add(board)
+    with Replay(path, NAMESPACE) as replay:
+        assert replay.unknown == {}
+        player = threading.Thread(target=replay.play, args=(10.0,))
+        player.start()
+        pictures = (board.microscope.canvas, board.sorter)
+        until(lambda: all(not picture.image.isNull() for picture in pictures), "both pictures")
+        player.join()
+        assert replay.unreadable == ""
+    assert [picture.image.pixelColor(60, 30).red() // 10 for picture in pictures] == [20, 9]
+    board.close()
+    live.close()
+
+
 @pytest.fixture
 def rqt(domain, application, tmp_path, monkeypatch):
     """Makes hosts as rqt is one; all of them keep their settings in one file."""
@@ -273,15 +320,15 @@ def test_every_plugin_loads_in_an_rqt_host_shares_one_node_and_leaves(workcell, 
     assert len(contexts) == 7
     until(lambda: workcell.batch.get_subscription_count() == 1, "one node for all boards")
     workcell.publish_batch(state="held", hold_reason="a look")
-    boards = {name: next(iter(context.docks)) for name, context in contexts.items()}
-    state = boards["Batch"].findChild(QtWidgets.QLabel, "batch_state")
+    shown_boards = {name: next(iter(context.docks)) for name, context in contexts.items()}
+    state = shown_boards["Batch"].findChild(QtWidgets.QLabel, "batch_state")
     until(lambda: state.text() == "HELD", "the batch's state in a dock")
-    assert len({board.objectName() for board in boards.values()}) == 7
+    assert len({board.objectName() for board in shown_boards.values()}) == 7
     assert all(dock.windowTitle().endswith(NAMESPACE) for c in contexts.values() for dock in c.docks.values())
-    boards["Batch"].operator.setText("A. Martin")
-    boards["Batch"].commands.buttons["restart"].click()
-    boards["Batch"].commands.dialog.why.setText("all is well")
-    boards["Batch"].commands.dialog.confirm.click()
+    shown_boards["Batch"].operator.setText("A. Martin")
+    shown_boards["Batch"].commands.buttons["restart"].click()
+    shown_boards["Batch"].commands.dialog.why.setText("all is well")
+    shown_boards["Batch"].commands.dialog.confirm.click()
     until(lambda: ("restart", "A. Martin", "all is well") in workcell.asked, "the command from a dock")
     host.unload_all()
     until(lambda: workcell.batch.get_subscription_count() == 0, "the node left with the last board")

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import array
 import json
 import os
 import resource
@@ -16,10 +17,13 @@ import pytest
 
 pytest.importorskip("rclpy", reason="needs the built ROS overlay")
 
+import cv2
+import numpy as np
 from domain_coordinator import domain_id
 from mcap.reader import make_reader
 from mcap_ros2.decoder import DecoderFactory
 from recorder_bench import NAMESPACE, Bench, RecorderProcess, event
+from sensor_msgs.msg import Image
 
 from mimedi_msgs.msg import Alarm, CellTrack, CellTrackArray, GroundTruth, Measurement, Telemetry
 from mimedi_nodes.commands.report import main as report_command
@@ -238,21 +242,35 @@ class Publishers:
         node = bench.node
         self.telemetry = node.create_publisher(Telemetry, "incubator/telemetry", qos.TELEMETRY)
         self.tracks = node.create_publisher(CellTrackArray, "vision_qc/tracks", qos.TELEMETRY)
+        self.picture = node.create_publisher(Image, "vision_qc/annotated", qos.IMAGE)
         self.truth = node.create_publisher(GroundTruth, "sim/truth", qos.TELEMETRY)
         self.foreign = node.create_publisher(Telemetry, "/other_cell/incubator/telemetry", qos.TELEMETRY)
 
     def wait_for_recorder(self) -> None:
-        for one in (self.telemetry, self.tracks):
-            self.bench.until(lambda p=one: p.get_subscription_count() >= 1, f"a recording of {one.topic_name}")
+        # The picture's second listener keeps the last one for the report.
+        for one, wanted in ((self.telemetry, 1), (self.tracks, 1), (self.picture, 2)):
+            self.bench.until(
+                lambda p=one, n=wanted: p.get_subscription_count() >= n, f"a recording of {one.topic_name}"
+            )
 
     def publish(self, values: list[float]) -> None:
         for value in values:
             measured = Measurement(name="glucose_mm", value=value, unit="mmol/L")
             self.telemetry.publish(Telemetry(module="incubator", values=[measured]))
             self.tracks.publish(CellTrackArray(width_px=10, tracks=[CellTrack(track_id=1)]))
+            self.picture.publish(picture())
             self.truth.publish(GroundTruth())
             self.foreign.publish(Telemetry(module="foreign"))
             self.bench.executor.spin_once(timeout_sec=0.01)
+
+
+def picture() -> Image:
+    """Return a picture as the vision module draws them: grey with a red square."""
+    pixels = np.full((64, 128, 3), 128, np.uint8)
+    pixels[16:32, 16:32] = (0, 0, 255)
+    image = Image(height=64, width=128, step=384, encoding="bgr8", data=array.array("B", pixels.tobytes()))
+    image.header.stamp.sec = 100
+    return image
 
 
 def recorded(path: Path) -> dict[str, list]:
@@ -280,6 +298,11 @@ def test_topics_of_a_batch_are_recorded_and_registered(bench: Bench, recorder: R
     assert [m.values[0].value for m in telemetry] == [11.0, 10.5, 10.0, 9.5]
     assert telemetry[0].values[0].unit == "mmol/L"
     assert len(messages[f"{NAMESPACE}/vision_qc/tracks"]) == 1  # at telemetry rate, not at that of the frames
+    (seen,) = messages[f"{NAMESPACE}/vision_qc/annotated/compressed"]  # one a second, not those in between
+    assert (seen.format, seen.header.stamp.sec, len(seen.data) < 4000) == ("jpeg", 100, True)
+    drawn = cv2.imdecode(np.frombuffer(bytes(seen.data), np.uint8), cv2.IMREAD_UNCHANGED)
+    assert drawn.shape == (64, 128, 3)
+    assert np.abs(drawn[24, 24].astype(int) - (0, 0, 255)).max() < 12
     last = read_events(recorder.runs / "B1")[-1]
     assert (last.producer, last.kind, last.data["path"]) == ("recorder", "attachment", "topics.mcap")
     report = recorder.verify("B1")
@@ -302,14 +325,24 @@ def test_a_torn_recording_is_mended_and_goes_on_in_a_second_file(
     recorder.kill()
     with part.open("ab") as stream:
         stream.write(b"\x06torn in the middle of a chunk")
-    recorder = begin(bench, recorders, tmp_path)
+    recorder = begin(bench, recorders, tmp_path, mcap_flush_s=0.1)
     topics = recorder.runs / "B1" / "topics.mcap"
     bench.until(topics.exists, "the mended recording")
     values = [m.values[0].value for m in recorded(topics)[f"{NAMESPACE}/incubator/telemetry"]]
     assert values == [1.0, 2.0, 3.0]
-    bench.append([event(1, value=1.0)])
-    publishers.wait_for_recorder()
-    publishers.publish([4.0])
+    part = recorder.runs / "B1" / "topics_2.mcap.part"
+    for sequence in range(1, 100):  # the first event after the mending begins it
+        bench.append([event(sequence, value=1.0)])
+        if part.exists():
+            break
+    size = part.stat().st_size
+
+    def heard() -> bool:
+        # The graph still counts the subscriptions of the recorder that was killed: only the file tells.
+        publishers.publish([4.0])
+        return part.stat().st_size > size + 100
+
+    bench.until(heard, "a flush of what the second recorder heard")
     assert recorder.stop() == 0
     second = recorded(recorder.runs / "B1" / "topics_2.mcap")
     assert second[f"{NAMESPACE}/incubator/telemetry"][-1].values[0].value == 4.0
