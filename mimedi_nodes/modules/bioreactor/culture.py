@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Awaitable, Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from ...instruments.bioreactor import BioreactorState
@@ -69,6 +69,10 @@ class Log:
         self.temperature_min_c = temperature_c if low is None else min(low, temperature_c)
         self.temperature_max_c = temperature_c if high is None else max(high, temperature_c)
 
+    def kept(self) -> dict[str, Any]:
+        """Return what the checkpoint stores; it is written before the log goes on, so nothing is copied deeply."""
+        return dict(vars(self))
+
     @property
     def temperature_mean_c(self) -> float:
         """Mean liquid temperature since warm-up; NaN when nothing has been seen."""
@@ -113,7 +117,7 @@ async def keep(
         gap = gap_ul(log.volumes, ctx.now_s(), state.volume_ul)
         if abs(gap) > GAP_LIMIT_UL:
             await _confirm_gap(gap - state.volume_ul, log, instruments, ctx, module)
-        await ctx.checkpoint(log=asdict(log))
+        await ctx.checkpoint(log=log.kept())
         share = elapsed_s / duration_s
         ctx.feedback(share, f"{state.liquid_temperature_c:.2f} °C, {viable_cells(state):.2e} viable cells")
         if elapsed_s >= duration_s or (enough is not None and await enough(state, elapsed_s)):
@@ -145,7 +149,7 @@ async def _confirm_gap(
             break
         gap, before = await _mean_volume_ul(instruments, ctx) + offset_ul, gap
     log.volumes.clear()  # once it has been looked into, the balance begins anew
-    await ctx.checkpoint(log=asdict(log))
+    await ctx.checkpoint(log=log.kept())
     raise PhaseHold(f"{module}.balance_gap", text())
 
 
