@@ -14,8 +14,8 @@ from mimedi_nodes.vision.appearance import Appearances
 from mimedi_nodes.vision.background import FloatImage
 from mimedi_nodes.vision.detections import Detections, empty
 
-_SOLID = 0.92
-_UNUSUAL = 1.25
+SOLID = 0.92
+UNUSUAL = 1.25
 
 
 @dataclass(slots=True)
@@ -114,7 +114,7 @@ class TypicalCell:
 
     def looks_single(self, blobs: BlobTable) -> NDArray[np.bool_]:
         """Which blobs are small, or round, solid and not much larger than most lone cells."""
-        solid = blobs.area > _SOLID * blobs.hull_area
+        solid = blobs.area > SOLID * blobs.hull_area
         round_enough = np.maximum(blobs.wide, blobs.high) < 2.1 * np.minimum(blobs.wide, blobs.high)
         return (blobs.diameter < 0.8 * self.diameter_px) \
             | (solid & round_enough & (blobs.diameter < 1.6 * self.diameter_px))
@@ -124,8 +124,8 @@ class TypicalCell:
         if self.aspect == 0.0:
             return np.zeros(len(blobs), bool)
         proportion = blobs.wide / blobs.high / self.aspect
-        odd = (blobs.diameter > 1.12 * self.diameter_px) | (proportion <= 1.0 / _UNUSUAL) | (proportion >= _UNUSUAL)
-        return np.where(blobs.edge, blobs.high > _UNUSUAL * self.diameter_px / math.sqrt(self.aspect), odd)
+        odd = (blobs.diameter > 1.12 * self.diameter_px) | (proportion <= 1.0 / UNUSUAL) | (proportion >= UNUSUAL)
+        return np.where(blobs.edge, blobs.high > UNUSUAL * self.diameter_px / math.sqrt(self.aspect), odd)
 
 
 def part_row(x: float, y: float, contrast: float, edge: bool, owner: int = -1) -> tuple[Any, ...]:

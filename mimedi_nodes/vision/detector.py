@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.background import FloatImage
 from mimedi_nodes.vision.blob_finder import BlobFinder
-from mimedi_nodes.vision.blobs import Blob, BlobTable, Expected, TypicalCell, part_row
+from mimedi_nodes.vision.blobs import SOLID, UNUSUAL, Blob, BlobTable, Expected, TypicalCell, part_row
 from mimedi_nodes.vision.detections import Detections
 from mimedi_nodes.vision.medians import median
 from mimedi_nodes.vision.opencv import cv2
-from mimedi_nodes.vision.overlaps import BLUR_SIGMA_PX, OverlapSolver
+from mimedi_nodes.vision.overlaps import BLUR_SIGMA_PX, LEAST_AMPLITUDE, OverlapSolver
 from mimedi_nodes.vision.settings import VisionSettings
 from mimedi_nodes.vision.sizing import CellSizer
 
@@ -28,6 +28,7 @@ _TYPICAL_RATE = 0.02
 # A cell's size is settled after so many frames.
 _SIZES = 6
 _LARGEST_OVERLAP = 6.0
+_LEAST_SIDE_PX = 16
 # Below this share of the typical diameter a blob's width at half height decides whether it is a cell: the
 # detection threshold makes a speck look as wide as a small cell.
 _SMALL = 0.8
@@ -42,7 +43,9 @@ class CellDetector:
         self._walls = (settings.wall_top_px, settings.wall_bottom_px)
         # Before any lone cell was seen: the geometric middle of the allowed sizes.
         self.typical = TypicalCell(math.sqrt(settings.cell_diameter_min_um / px * self._max_px))
-        self._solver = OverlapSolver(self.typical)
+        self._solver = OverlapSolver(self.typical, {
+            "largest": self._max_px, "largest_overlap": _LARGEST_OVERLAP, "sizes": _SIZES, "solid": SOLID,
+            "unusual": UNUSUAL})
         self._finder = BlobFinder(self._min_px)
         self._sizer = CellSizer()
         self.noise = 0.0
@@ -89,12 +92,20 @@ class CellDetector:
         blobs = self._finder.find(mask, smooth, level, _SMALL * self.typical.diameter_px)
         if expected is not None:
             expected = expected._replace(y=expected.y - top, images=[image[top:bottom] for image in expected.images])
-        lone, overlaps, rows = self._sort(blobs, expected, level)
-        if overlaps:
-            assert expected is not None
-            rows += self._solver.solve(expected, overlaps, level, self.threshold, width)
-        found = self._cells(blobs, lone, rows, inside, expected)
-        found["y"] += top
+        by_kernel = self._solver.kernel if expected is not None and min(inside.shape) >= _LEAST_SIDE_PX else None
+        if by_kernel is not None and expected is not None:
+            wanted, most = by_kernel.take_apart(
+                blobs, expected, level, self._solver.remains_limit(level, self.threshold), self.typical.contrast,
+                self.typical.aspect, self.typical.diameter_px)
+            sizes = self._sizer.measure(blobs, wanted, inside, level, self.threshold)
+            found = by_kernel.list_detections(blobs, sizes, most, LEAST_AMPLITUDE, top)
+        else:
+            lone, overlaps, rows = self._sort(blobs, expected, level)
+            if overlaps:
+                assert expected is not None
+                rows += self._solver.solve(expected, overlaps, level, self.threshold, width)
+            found = self._cells(blobs, lone, rows, inside, expected)
+            found["y"] += top
         self._seen = mask, smooth, top, height
         self._learn(found)
         return found
@@ -210,16 +221,25 @@ class CellDetector:
         return [part_row(x, y, blob.contrast, edge) for x, y in cells]
 
     def _learn(self, found: Detections) -> None:
-        lone = found[found["lone"] & ~found["edge"] & (found["aspect"] < 2.0)]
-        if not len(lone):
+        typical = self.typical
+        compiled = kernel.compiled("typical_of")
+        if compiled is not None:
+            work = np.empty(len(found) + 3)
+            count = compiled(len(found), found.ctypes.data, work.ctypes.data + 24, work.ctypes.data)
+            aspect, diameter_px, contrast = work[:3].tolist()
+        else:
+            lone = found[found["lone"] & ~found["edge"] & (found["aspect"] < 2.0)]
+            count = len(lone)
+            if count:
+                aspect, diameter_px, contrast = (median(lone[name]) for name in ("aspect", "blob_px", "contrast"))
+        if not count:
             return
-        rate = min(1.0, _TYPICAL_RATE * len(lone))
-        if self.typical.contrast == 0.0:
-            rate = 1.0
-            self.typical.aspect = median(lone["aspect"])
-        self.typical.aspect += rate * (median(lone["aspect"]) - self.typical.aspect)
-        self.typical.diameter_px += rate * (median(lone["blob_px"]) - self.typical.diameter_px)
-        self.typical.contrast += rate * (median(lone["contrast"]) - self.typical.contrast)
+        rate = min(1.0, _TYPICAL_RATE * count)
+        if typical.contrast == 0.0:
+            rate, typical.aspect = 1.0, aspect
+        typical.aspect += rate * (aspect - typical.aspect)
+        typical.diameter_px += rate * (diameter_px - typical.diameter_px)
+        typical.contrast += rate * (contrast - typical.contrast)
 
 
 def _mode(smooth: FloatImage) -> float:

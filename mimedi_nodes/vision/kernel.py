@@ -20,7 +20,7 @@ from typing import Any
 
 SOURCE = "\n".join(
     (Path(__file__).parent / "kernel_source" / f"{part}.c").read_text(encoding="utf-8")
-    for part in ("lanes", "tables", "images", "blobs", "fit", "overlaps", "solve", "links")
+    for part in ("lanes", "tables", "images", "blobs", "fit", "overlaps", "solve", "sort", "links")
 )
 """One translation unit; each part uses what stands before it."""
 
@@ -44,6 +44,9 @@ _SIGNATURES: dict[str, tuple[str, Any]] = {
     "report_tracks": ("ipddiid" + "ddpid" + "pp", None),
     "flow_learn": ("ippddipddppp", ctypes.c_double),
     "solve_overlaps": ("pi" + "pppp" + "ii" + "ppppppppp" + "p", ctypes.c_int),
+    "sort_by_expectation": ("pppippp" + "p", None),
+    "list_detections": ("ppp" + "ip" + "ddid" + "p", ctypes.c_int),
+    "typical_of": ("ippp", ctypes.c_int),
     "one_or_two": ("pp" + "dddddd" + "p", None),
 }
 

@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The overlap solver's compiled kernel: what it is handed over, and its two calls."""
+"""The compiled kernel that sorts blobs and takes overlaps apart: what it is handed over, and its calls."""
 
 from __future__ import annotations
 
 import ctypes
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,8 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision import appearance, kernel
 from mimedi_nodes.vision.background import FloatImage
-from mimedi_nodes.vision.blobs import Blob, Expected
+from mimedi_nodes.vision.blobs import BlobTable, Expected
+from mimedi_nodes.vision.detections import Detections, empty
 
 _MOST = 512
 _CHANNELS = 3
@@ -34,69 +36,103 @@ class _Frame(ctypes.Structure):
         ("sweeps", ctypes.c_int)]
 
 
+class _Expectation(ctypes.Structure):
+    """`expectation` of kernel_source/sort.c."""
+
+    _fields_ = [
+        ("count", ctypes.c_int), ("sizes", ctypes.c_int),
+        *((name, ctypes.c_void_p) for name in ("x", "y", "blob_px", "contrast", "spread", "hits", "sized", "apart")),
+        *((name, ctypes.c_double) for name in (
+            "largest", "aspect", "largest_overlap", "solid", "unusual", "pair_is_better"))]
+
+
+_COLUMNS = {"spread": "spread_px"}
+_TABLES: dict[str, type] = {
+    **dict.fromkeys(("count", "member", "lone", "wanted", "box", "label", "seeded", "owner", "blob", "hits"), np.int32),
+    "apart": np.uint8, **dict.fromkeys(("area", "spread", "diameter", "x", "y"), np.float64)}
+
+
+class _Sorted(ctypes.Structure):
+    """`sorted_blobs` of kernel_source/sort.c."""
+
+    _fields_ = [
+        *((name, ctypes.c_int) for name in ("lone_count", "wanted_count", "overlaps", "owners", "seeds", "room")),
+        *((name, ctypes.c_void_p) for name in _TABLES)]
+
+
 class OverlapKernel:
     """Scratch and constants of the compiled overlap solver; use it only where `kernel.prepare()` is true.
 
     Args:
-        constants: of `overlaps.py` by their field in the C structure.
+        limits, constants: of `detector.py` and `overlaps.py` by their fields in the C structures.
     """
 
-    def __init__(self, **constants: float) -> None:
+    def __init__(self, limits: Mapping[str, float], **constants: float) -> None:
         self._frame = _Frame(most=_MOST, known_spread=appearance.KNOWN_SPREAD, max_step=appearance.MAX_STEP_PX,
                              unknown_spread=appearance.UNKNOWN_SPREAD, learnt_spread=appearance.LEARNT_SPREAD,
                              learn_rate=appearance.LEARN_RATE, still=appearance.STILL_PX, sweeps=appearance.SWEEPS,
                              hardly_lit=appearance.HARDLY_LIT, **constants)
-        self._one_or_two: Any = kernel.compiled("one_or_two")
+        self._expectation = _Expectation(**limits)
+        self._sorted = _Sorted()
+        self._sorted_at = ctypes.addressof(self._sorted)
+        self._sort: Any = kernel.compiled("sort_by_expectation")
         self._solve: Any = kernel.compiled("solve_overlaps")
+        self._list: Any = kernel.compiled("list_detections")
+        self._most = self._parts = 0
+        self._tables: dict[str, NDArray[Any]] = {}
         self._work = np.empty(24 * _MOST)
         self._out = np.empty((_MOST, 3))
+        self._out_at = self._out.ctypes.data
         self._frame.work = self._work.ctypes.data
         self._address = ctypes.addressof(self._frame)
         self._residual = np.empty(0, np.float32)
 
-    def one_or_two(self, expected: Expected, images: list[FloatImage], level: float, place: tuple[float, float],
-                   apart: tuple[float, float],
-                   stretch: tuple[float, float]) -> tuple[NDArray[np.float64], float, float]:
-        """Fit one mean cell, stretched, and two at `place` -+ `apart`, to small images.
+    def take_apart(self, blobs: BlobTable, expected: Expected, level: float, limit: float, contrast: float,
+                   aspect: float, diameter_px: float) -> tuple[NDArray[np.int32], int]:
+        """Sort the blobs and solve the overlaps among them; `list_detections` has the result.
 
-        Returns x, y, amplitude of the two (2, 3), and the squares that the one and the two leave of the bright field.
+        Returns the rows of the lone blobs to be measured, and how many rows the table may have.
         """
-        self._hand_over(expected, [np.ascontiguousarray(image) for image in images], level)
-        out = np.empty(8)
-        self._one_or_two(self._address, self._frame.reach, *place, *apart, *stretch, out.ctypes.data)
-        return out[:6].reshape(2, 3), float(out[6]), float(out[7])
-
-    def solve(self, expected: Expected, blobs: list[Blob], level: float, limit: float,
-              diameter_px: float) -> list[tuple[float, float, float, int]]:
-        """Cells of the overlaps: x, y, amplitude, row of the expected cell or -1."""
         frame = self._frame
-        owners = [k for blob in blobs for k in blob.members]
-        rows, count = np.array(owners, int), len(owners)
-        hits = expected.hits[rows]
-        # New places first: they may move the pool.
-        slots, known = expected.appearances.learning_slots(expected.ids[rows], hits)
         self._hand_over(expected, expected.images, level)
-        frame.limit, frame.diameter = limit, diameter_px
-        self._make_room(max((blob.box[2] + 40) * (blob.box[3] + 40) for blob in blobs))
-        frame.labels = blobs[0].labels.ctypes.data
-        boxes = np.array([(*blob.box, blob.label, bool(blob.members or blob.seeds)) for blob in blobs], np.int32)
-        box, label, seeded = boxes[:, :4].copy(), boxes[:, 4].copy(), boxes[:, 5].copy()
-        area = np.array([blob.area for blob in blobs])
-        seeds = [seed for blob in blobs if not blob.members for seed in blob.seeds]
-        blob_of = np.array([b for b, blob in enumerate(blobs) for _ in blob.members], np.int32)
-        places = np.empty((2, count + len(seeds)))
-        places[0, :count], places[1, :count] = expected.x[rows], expected.y[rows]
-        if seeds:
-            places[:, count:] = np.array(seeds).T
-        spread, diameter = expected.spread_px[rows], expected.blob_px[rows]
-        apart = expected.apart[rows]
-        row = places.ctypes.data
-        found = self._solve(
-            self._address, len(blobs), box.ctypes.data, label.ctypes.data, area.ctypes.data, seeded.ctypes.data, count,
-            len(seeds), blob_of.ctypes.data, row, row + 8 * places.shape[1], spread.ctypes.data, slots.ctypes.data,
-            known.ctypes.data, hits.ctypes.data, apart.ctypes.data, diameter.ctypes.data, self._out.ctypes.data)
-        return [(x, y, amplitude, owners[k] if k < count else -1)
-                for k, (x, y, amplitude) in enumerate(self._out[:found].tolist())]
+        frame.labels = blobs.labels.ctypes.data
+        frame.limit, frame.diameter, frame.contrast = limit, diameter_px, contrast
+        count, most = len(expected.ids), len(blobs) + len(expected.ids) + 1
+        if most > self._most:
+            self._make_tables(2 * most)
+        expectation, found = self._expectation, self._sorted
+        expectation.count, expectation.aspect = count, aspect
+        for name in ("x", "y", "blob_px", "contrast", "spread", "hits", "sized", "apart"):
+            setattr(expectation, name, getattr(expected, _COLUMNS.get(name, name)).ctypes.data)
+        self._sort(self._address, frame.reach, ctypes.addressof(expectation), len(blobs), blobs.rows.ctypes.data,
+                   self._blob_of.ctypes.data, self._crop.ctypes.data, self._sorted_at)
+        self._parts = 0
+        if found.overlaps:
+            self._make_room(found.room)
+            owners = self._tables["owner"][:found.owners]
+            # New places first: they may move the pool.
+            slots, known = expected.appearances.learning_slots(expected.ids[owners], expected.hits[owners])
+            frame.pool, frame.reach, _ = expected.appearances.addresses
+            self._parts = self._solve(
+                self._address, found.overlaps, found.box, found.label, found.area, found.seeded, found.owners,
+                found.seeds, found.blob, found.x, found.y, found.spread, slots.ctypes.data, known.ctypes.data,
+                found.hits, found.apart, found.diameter, self._out_at)
+        return self._tables["wanted"][:found.wanted_count], found.lone_count + self._parts
+
+    def list_detections(self, blobs: BlobTable, sizes: NDArray[np.float64], most: int, least_amplitude: float,
+                        top: int) -> Detections:
+        """The table of what `take_apart` found: at most `most` rows; `sizes` of the lone blobs to be measured."""
+        table = empty(most)
+        rows = self._list(blobs.rows.ctypes.data, self._sorted_at, sizes.ctypes.data, self._parts, self._out_at,
+                          least_amplitude, self._frame.contrast, blobs.labels.shape[1], top, table.ctypes.data)
+        return table[:rows]
+
+    def _make_tables(self, most: int) -> None:
+        self._most = most
+        self._tables = {name: np.empty(4 * most, kind) for name, kind in _TABLES.items()}
+        self._blob_of = np.empty(most, np.int32)
+        for name, table in self._tables.items():
+            setattr(self._sorted, name, table.ctypes.data)
 
     def _hand_over(self, expected: Expected, images: list[FloatImage], level: float) -> None:
         frame, height, width = self._frame, *images[0].shape
@@ -111,6 +147,7 @@ class OverlapKernel:
         if len(self._residual) < len(images) * height * width + kernel.SLACK:
             # What lies behind the last image is read, too: it must be finite.
             self._residual = np.zeros(len(images) * height * width + kernel.SLACK, np.float32)
+            self._crop = np.zeros_like(self._residual)
             self._frame.residual = self._residual.ctypes.data
 
     def _make_room(self, room: int) -> None:

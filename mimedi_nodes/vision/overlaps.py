@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,7 @@ from mimedi_nodes.vision.overlap_kernel import OverlapKernel
 # Blur under which blobs and remains are looked for, px.
 BLUR_SIGMA_PX = 1.2
 _SEED_SPREAD_PX = 3.0
-_LEAST_AMPLITUDE = 0.4
+LEAST_AMPLITUDE = 0.4
 _LEAST_REMAINS = 0.37
 _TOLERATED = 0.3
 _UNEXPLAINED = 0.7
@@ -29,14 +30,22 @@ _OPEN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
 
 class OverlapSolver:
-    """Takes overlaps apart with the appearance of the cells expected in them; `typical` is shared and may change."""
+    """Takes overlaps apart with the appearance of the cells expected in them; `typical` is shared and may change.
 
-    def __init__(self, typical: TypicalCell) -> None:
+    Where there is a compiled kernel, `kernel` does the same, and learns what cells look like on the way.
+
+    Args:
+        limits: of the detector, for the compiled kernel.
+    """
+
+    def __init__(self, typical: TypicalCell, limits: Mapping[str, float]) -> None:
         self.typical = typical
-        self._kernel = OverlapKernel(
-            blur=BLUR_SIGMA_PX, tolerated=_TOLERATED, seed_spread=_SEED_SPREAD_PX, least_remains=_LEAST_REMAINS,
-            unexplained=_UNEXPLAINED, twins=_TWINS, twin_mass=_TWIN_MASS,
-            twin_slope=_TWIN_SLOPE) if kernel.prepare() else None
+        self.kernel: OverlapKernel | None = None
+        if kernel.compiled("sort_by_expectation") is not None:
+            self.kernel = OverlapKernel(
+                {**limits, "pair_is_better": _PAIR_IS_BETTER}, blur=BLUR_SIGMA_PX, tolerated=_TOLERATED,
+                seed_spread=_SEED_SPREAD_PX, least_remains=_LEAST_REMAINS, unexplained=_UNEXPLAINED, twins=_TWINS,
+                twin_mass=_TWIN_MASS, twin_slope=_TWIN_SLOPE)
 
     def is_pair(self, blob: Blob, expected: Expected, level: float) -> bool:
         """Compare one stretched mean cell with two mean cells along the blob's long axis; keep the two's places."""
@@ -51,8 +60,7 @@ class OverlapSolver:
         extent = abs(along[0]) * wide + abs(along[1]) * high
         usual = math.hypot(along[0] * typical_wide, along[1] * typical_high)
         reach = max(0.5 * (extent - usual), 0.18 * usual)
-        compare = self._one_or_two if self._kernel is None else self._kernel.one_or_two
-        two, left_one, left_two = compare(
+        two, left_one, left_two = self._one_or_two(
             expected, images, level, (blob.x - x0, blob.y - y0), (reach * along[0], reach * along[1]),
             (wide / typical_wide, high / typical_high))
         (ax, ay, first), (bx, by, second) = two.tolist()
@@ -67,7 +75,10 @@ class OverlapSolver:
     def _one_or_two(expected: Expected, images: list[FloatImage], level: float, place: tuple[float, float],
                     apart: tuple[float, float],
                     stretch: tuple[float, float]) -> tuple[NDArray[np.float64], float, float]:
-        """The same as the compiled kernel's."""
+        """Fit one mean cell, stretched, and two at `place` -+ `apart`, to small images.
+
+        Returns x, y, amplitude of the two (2, 3), and the squares that the one and the two leave of the images.
+        """
         x, y = place
         one = expected.appearances.fit(images, expected.weights, np.array([-1]), np.array([x]), np.array([y]),
                                        np.array([_SEED_SPREAD_PX]), stretch)
@@ -79,20 +90,19 @@ class OverlapSolver:
                               for fit in (one, two))
         return np.column_stack([two.x, two.y, two.amplitude]), left_one, left_two
 
+    def remains_limit(self, level: float, threshold: float) -> float:
+        """How dark what a fit leaves must be to be a cell."""
+        return max(threshold, 0.4 * self.typical.contrast) + level
+
     def solve(self, expected: Expected, overlaps: list[Blob], level: float, threshold: float,
               width: int) -> list[tuple[Any, ...]]:
         """Positions of cells inside overlaps: expected ones, unknown ones, and those in what these leave over."""
-        limit = max(threshold, 0.4 * self.typical.contrast) + level
-        if self._kernel is not None and min(expected.images[0].shape) >= 16:
-            cells = self._kernel.solve(expected, overlaps, level, limit, self.typical.diameter_px)
-        else:
-            cells = self._solve(expected, overlaps, limit)
+        cells = self._solve(expected, overlaps, self.remains_limit(level, threshold))
         return [part_row(x, y, self.typical.contrast, x < 3.0 or x > width - 4.0, owner)
-                for x, y, amplitude, owner in cells if amplitude > _LEAST_AMPLITUDE]
+                for x, y, amplitude, owner in cells if amplitude > LEAST_AMPLITUDE]
 
     def _solve(self, expected: Expected, overlaps: list[Blob],
                limit: float) -> list[tuple[float, float, float, int]]:
-        """The same as the compiled kernel's, except that what cells look like is not learnt here."""
         owners = [k for blob in overlaps for k in blob.members]
         seeds = [seed for blob in overlaps if not blob.members for seed in blob.seeds]
         seeds += [place for b in overlaps if not b.members and not b.seeds for place in self.peaks(b)]

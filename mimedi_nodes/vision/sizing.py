@@ -33,7 +33,7 @@ class CellSizer:
         self._shares = np.zeros(2)
         self._room = 0
 
-    def measure(self, blobs: BlobTable, rows: NDArray[np.int_], image: FloatImage, level: float,
+    def measure(self, blobs: BlobTable, rows: NDArray[np.integer], image: FloatImage, level: float,
                 threshold: float) -> NDArray[np.float64]:
         """Diameter of the boundary, px, and sharpness of the outline, 1/px, of the cells in `rows` (N, 2).
 

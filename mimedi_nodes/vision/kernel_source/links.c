@@ -139,12 +139,6 @@ void update_tracks(int n, track *t, const detection *d, const double *old_x, con
     }
 }
 
-static int ascending(const void *a, const void *b)
-{
-    double d = *(const double *)a - *(const double *)b;
-    return (d > 0) - (d < 0);
-}
-
 /* A profile that is linear between `knots` values from row top to row bottom, and level beyond. */
 typedef struct { double top, bottom, factor; const double *values; int knots; } profile;
 

@@ -137,7 +137,9 @@ int solve_overlaps(const frame *f, int n, const int *box, const int *label, cons
                    const double *diameter, double *out)
 {
     const double PI = 3.14159265358979324;
-    int most = f->most, count = owners + seeds;
+    int most = f->most, count;
+    owners = owners < most ? owners : most;
+    count = owners + seeds < most ? owners + seeds : most;
     unsigned char relearn[1024] = {0};
     cells c = layout(f, most);
     double *found = f->work + 20 * most;               /* 2 most */

@@ -16,3 +16,9 @@ typedef struct {
 
 int size_of_detection(void) { return (int)sizeof(detection); }
 int size_of_track(void) { return (int)sizeof(track); }
+
+static int ascending(const void *a, const void *b)
+{
+    double d = *(const double *)a - *(const double *)b;
+    return (d > 0) - (d < 0);
+}
