@@ -103,6 +103,8 @@ class ModuleService:
         current = self._current
         if current is None or not current.phase.continuous:
             enabled &= ~ServiceCommand.COMPLETE
+        if self._interlocks:
+            enabled &= ~(ServiceCommand.UNHOLD | ServiceCommand.RESTART | ServiceCommand.RESUME)
         return enabled
 
     def present(self) -> tuple[str, str, PhaseRun | None]:
@@ -199,10 +201,6 @@ class ModuleService:
         while self._current is not None and self.state == ServiceState.HOLDING:
             await self._change.wait()
 
-    def tell_alarm(self, alarm_id: str, message: str, active: bool) -> None:
-        """Alarm, on record, what the shell has seen of the module."""
-        self._safing.alarm(alarm_id, message, active)
-
     async def interlock(self, causes: Mapping[str, str]) -> None:
         """Take what interlocks the module now, alarm → text: a running phase is held, nothing starts or goes on.
 
@@ -210,6 +208,7 @@ class ModuleService:
         """
         new = [text for alarm_id, text in causes.items() if alarm_id not in self._interlocks]
         self._interlocks = dict(causes)
+        self._changed()
         if not new:
             return
         why = "; ".join(new)

@@ -63,6 +63,11 @@ class ModuleMaintenance:
         self._node.destroy_subscription(self._subscription)
         self._node.destroy_service(self._service)
 
+    @property
+    def unfinished(self) -> frozenset[str]:
+        """The batches under way, as far as the coordinator was heard."""
+        return frozenset(name for name, state in (self._batches or {}).items() if state in UNFINISHED)
+
     def why_not_produce(self) -> str:
         """Return why the module takes no goal of a batch now; empty when it does."""
         signed = self._in_maintenance()
@@ -90,8 +95,7 @@ class ModuleMaintenance:
     def _check_no_batch(self) -> None:
         if self._batches is None:
             raise ManualRefused("the coordinator was not heard yet: whether a batch is here is not known; try again")
-        unfinished = {name for name, state in self._batches.items() if state in UNFINISHED}
-        here = sorted(unfinished & self._store.batches())
+        here = sorted(self.unfinished & self._store.batches())
         if here:
             raise ManualRefused(f"batch {', '.join(here)} has this module; wait for its end")
 

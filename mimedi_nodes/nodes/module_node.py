@@ -183,13 +183,20 @@ class ModuleNode(ManagedNode):
                 active = alarm_id in found
                 if standing is None or active != (alarm_id in standing):
                     if active or standing is not None:
-                        self.service.tell_alarm(alarm_id, found.get(alarm_id, ""), active)
+                        self._tell_watched(alarm_id, found.get(alarm_id, ""), active)
                     else:
                         self._publish_alarm(alarm_id, "", False)  # what an earlier life has told may have gone since
                 elif active:
                     self._publish_alarm(alarm_id, found[alarm_id], True)
             standing = found
             await asyncio.sleep(period_s)
+
+    def _tell_watched(self, alarm_id: str, message: str, active: bool) -> None:
+        """Alarm what concerns everybody: it goes into the record of every batch under way."""
+        self._alarm(alarm_id, message, active)
+        kind = "alarm_raised" if active else "alarm_cleared"
+        for batch_id in self._maintenance.unfinished:
+            self._record(PhaseHeader(batch_id=batch_id), kind, alarm_id, "", {"alarm_id": alarm_id, "message": message})
 
     def _offer(self) -> None:
         for phase in self.module.phases:

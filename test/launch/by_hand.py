@@ -1,0 +1,95 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Steps of a test on a launched workcell: the emergency stop in the middle of a batch, then maintenance by hand."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+from pathlib import Path
+
+from run_checks import of_kind, record_of
+from workcell_client import Client, Steps
+
+from mimedi_nodes.commands import maintenance
+from mimedi_nodes.commands.people import Place, registry
+from mimedi_nodes.modules.enclosure.emergency_stop import EMERGENCY_STOP
+from mimedi_nodes.nodes.coordinator import CoordinatorCode
+from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
+
+PASSWORD = "a phrase that is long"
+
+
+class ByHand(Steps):
+    """Mixed into a test whose workcell is up; comes after its own steps."""
+
+    client: Client
+
+    def test_w_the_emergency_stop_holds_without_the_coordinator(self, folder: Path):
+        """Every module holds by itself; a reset needs the button out and a person, and starts nothing."""
+        self.client.set_clock(speed=10.0)
+        type(self).stopped = self.client.order("E1")
+        self.client.wait(lambda: self.state("fluidics") == ServiceState.EXECUTE, 30.0, "fluidics is at work")
+        self.client.fault("emergency_stop", "enclosure", active=True)
+        self.client.wait(lambda: EMERGENCY_STOP in self.client.alarms, 10.0, "the chain is alarmed")
+        self.client.wait(lambda: self.state("fluidics") == ServiceState.HELD, 10.0, "fluidics is held")
+        self.client.wait_batch(lambda b: b.state == "held", 10.0, "the batch is held")
+        assert self.maintain(folder, "reset", "enclosure", "emergency_stop", "--who", "tester") == 1
+        assert "still pressed" in self.told, self.told
+        self.client.fault("emergency_stop", "enclosure", active=False)
+        assert self.maintain(folder, "reset", "enclosure", "emergency_stop", "--who", "tester") == 0, self.told
+        self.client.wait(
+            lambda: self.client.modules["fluidics"].commands_enabled & ServiceCommand.UNHOLD, 10.0, "no interlock"
+        )
+        assert self.state("fluidics") == ServiceState.HELD
+        answer = self.client.command("restart", "nobody in danger")
+        assert answer.accepted, answer.message
+        self.client.wait_batch(lambda b: b.state == "running", 30.0, "the batch runs again")
+        assert self.client.command("stop", "enough for a test").accepted
+        self.stopped.result(60.0)
+        events = record_of(folder, "E1")
+        assert EMERGENCY_STOP in {e.data["alarm_id"] for e in of_kind(events, "alarm_raised")}
+        holds = [e for e in of_kind(events, "command") if e.who == "interlock"]
+        assert {e.data["module"] for e in holds} >= {"fluidics"}, holds
+
+    def test_x_maintenance_by_hand(self, folder: Path):
+        """Signed at both ends, in between a jog and a calibration that outlives the node; no batch meanwhile."""
+        users = registry(Place(folder / "runs"))
+        users.add("ada", "Ada Sun", ["administrator", "maintenance"], PASSWORD, None)
+        jog = ("jog", "fluidics", "pump", "--set", "volume_ul=1000", *self.as_ada(folder))
+        assert self.maintain(folder, *jog) == 1
+        assert "is in production" in self.told, self.told
+        assert self.maintain(folder, "begin", "fluidics", *self.as_ada(folder)) == 0, self.told
+        assert self.maintain(folder, *jog) == 0, self.told
+        wrong = ("jog", "fluidics", "pump", "--set", "volume_ul=1e9", *self.as_ada(folder))
+        assert self.maintain(folder, *wrong) == 1
+        assert "10 to 50000" in self.told, self.told
+        calibrate = ("calibrate", "fluidics", "pump", "--set", "repeats=3", *self.as_ada(folder))
+        assert self.maintain(folder, *calibrate) == 0, self.told
+        kept = json.loads((folder / "runs/.state/workcell/calibrations/fluidics.json").read_text())
+        assert [(c["instrument"], c["by"]) for c in kept] == [("fluidics_pumps", "ada")]
+        assert abs(kept[0]["left"]) < 0.01
+        refused = self.client.order("E2").result(20.0)
+        assert refused.error_code == CoordinatorCode.MAINTENANCE, refused.error_msg
+        assert self.maintain(folder, "end", "fluidics", *self.as_ada(folder)) == 0, self.told
+
+    def state(self, module: str) -> int:
+        """Return a module's MTP state as last heard; 0 when nothing was."""
+        heard = self.client.modules.get(module)
+        return int(heard.state) if heard is not None else 0
+
+    def as_ada(self, folder: Path) -> tuple[str, ...]:
+        """Return the options that say who acts."""
+        file = folder / "password"
+        file.write_text(PASSWORD)
+        os.chmod(file, 0o600)
+        return "--user", "ada", "--password-file", str(file)
+
+    def maintain(self, folder: Path, *argv: str) -> int:
+        """Run the command as a person does; what it said of errors is in `told`."""
+        errors = io.StringIO()
+        with contextlib.redirect_stderr(errors):
+            status = maintenance.main([*argv, "--why", "a test", "--runs", str(folder / "runs")])
+        self.told = errors.getvalue()
+        return status
