@@ -4,7 +4,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Collection
+from dataclasses import dataclass
 
 from .arbiter import Arbiter, UnitOccupied
 from .claim_plan import Claim, claim_plan
@@ -18,6 +20,23 @@ from .units import Unit, Units
 LOOK_AGAIN_S = 600.0
 """Shortest process time [s] after which a batch that waits for its beginning looks at the forecasts again."""
 _GOING = (ProcedureState.IDLE, ProcedureState.RUNNING)
+
+_QUESTION = re.compile(r"Changeover of (\S+): take out the \S+ of batch (\S+), put in the one of batch (\S+), then")
+
+
+@dataclass(frozen=True)
+class Changeover:
+    """What a person is asked to do: the unit, the batch whose set goes, the batch whose set comes."""
+
+    unit: str
+    old: str
+    new: str
+
+
+def changeover_of(question: str) -> Changeover | None:
+    """Return the changeover that a question asks for, None when it asks for something else."""
+    match = _QUESTION.match(question)
+    return Changeover(*match.groups()) if match is not None else None
 
 
 class UnitClaims:

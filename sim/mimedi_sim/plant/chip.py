@@ -115,6 +115,14 @@ class Chip:
         self._power_w, self._power_at_c = 0.0, AMBIENT_C
         self._recoveries: dict[tuple[float, ...], FloatArray] = {}
 
+    def exchanged(self, alpha_factor: float, lamella_factor: float) -> None:
+        """Take another chip in, at the last committed time."""
+        base = SorterGeometry()
+        self._sorter = replace(base, alpha_j_m3_v2=base.alpha_j_m3_v2 * alpha_factor)
+        self._lamella_factor = lamella_factor
+        self._way_known = False
+        self._recoveries.clear()
+
     def set_defects(self, *, channel_filled: bool, bubble: bool, delaminated: bool) -> None:
         """Take the state of channel and plate that holds from the last committed time on."""
         self.transducer = replace(

@@ -94,6 +94,11 @@ class Ledger:
     def __contains__(self, account: str) -> bool:
         return account in self._accounts
 
+    def open(self, account: str) -> str:
+        """Open an account, empty, when there is none of this name; return the name."""
+        self._accounts.setdefault(account, np.zeros(len(QUANTITIES)))
+        return account
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of all accounts, `lost` and `reactions` included."""

@@ -123,6 +123,15 @@ class Reactor:
             twin._still = replace(self._still, mixed=replace(self._still.mixed))
         return twin
 
+    def exchanged(self, donor: Donor, dividing_only: bool, ledger: Ledger) -> None:
+        """Take in another vessel, empty or filled by what the ledger says, at the committed time; the chamber stays."""
+        self._donor, self._dividing_only = donor, dividing_only
+        self._parameters = donor.culture_parameters(TCellParameters())
+        self.culture, self._still, self._vector_seen_tu = None, None, 0.0
+        self._contaminant = Contaminant(self._seed, self.vessel)
+        self._contaminant.organism = self.faults.organism
+        self.refresh(ledger)
+
     # -- commands ---------------------------------------------------------------------------------------
 
     @property

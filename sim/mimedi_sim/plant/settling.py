@@ -79,6 +79,12 @@ class Settling:
         twin._stirred, twin._still = dict(self._stirred), dict(self._still)
         return twin
 
+    def exchanged(self, vessel: str) -> None:
+        """Note that a vessel is another one by now: what is in it has just been moved, so nothing lies on its floor."""
+        if vessel in self._floor:
+            self._floor[vessel][:] = 0.0
+            self._still[vessel] = True
+
     def set_stirring(self, vessel: str, rpm: float) -> None:
         """Tell how fast a vessel is stirred; at STIRRING_THRESHOLD_RPM nothing lies on the floor."""
         if vessel in self._stirred:

@@ -19,6 +19,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mimedi_nodes.modules.site import Site, SiteError
+from mimedi_nodes.process.units import Unit
 from mimedi_sim.firmware.base import Firmware
 from mimedi_sim.firmware.faulty_line import FaultyLine
 from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings
@@ -39,6 +40,7 @@ from mimedi_sim.plant.network import ASSAY_CELL, CHIP, IMAGING_CELL, MAGNET_COLU
 from mimedi_sim.plant.occlusion import Occlusions
 from mimedi_sim.plant.reactor import Reactor
 from mimedi_sim.plant.sensors import AnalyserSensor, ReactorSensors, ScaleSensor
+from mimedi_sim.plant.set_exchange import Sets
 from mimedi_sim.plant.settling import Settling
 from mimedi_sim.plant.sorter_view import SorterStation
 from mimedi_sim.plant.station_faults import CHANGES as STATION_CHANGES
@@ -94,6 +96,8 @@ class Plant:
             vessel: Reactor(vessel, MEDIUM, WASTE, donor, start_s, seed, kit_name in RETROVIRAL_KITS)
             for vessel in self._instruments.controllers
         }
+        self._sets = Sets(self.ledger, (*syringes.values(), CHIP, MAGNET_COLUMN, selection.COLUMN))
+        self._donors: dict[str, Donor] = {}
         self._scales = {vessel: ScaleSensor(seed, vessel) for vessel in self._instruments.weighed.values()}
         self._probes = {vessel: ReactorSensors(seed, vessel) for vessel in self._reactors}
         self._analyser = AnalyserSensor(seed)
@@ -343,6 +347,42 @@ class Plant:
                 change = np.zeros(len(row))
                 change[INDEX[quantity]] = row[INDEX[quantity]] * (act.factor - 1.0) + act.amount
                 self.ledger.put(act.target, change)
+
+    # -- hands ------------------------------------------------------------------------------------------
+
+    def exchange_set(
+        self, unit: Unit, old: str, batch_id: str, now_s: float, donor: Donor | None = None, kit_name: str = CAR_T
+    ) -> bool:
+        """Take the set of batch `old` out of a unit and put that of another batch in; return whether it is a new one.
+
+        Args:
+            donor: whose cells a new set brings, the plant's when None; a batch keeps the donor that it came with.
+
+        Raises:
+            ExchangeError: the sets are not where they are said to be.
+        """
+        self.advance_to(max(now_s, self._now_s))
+        self._store(self._now_s)
+        for reactor in self._reactors.values():
+            reactor.commit(self._now_s, self.ledger)
+        self._donors.setdefault(old, self.donor)
+        whose = self._donors.setdefault(batch_id, donor or self.donor)
+        is_new = self._sets.exchange(unit, old, batch_id, kit(kit_name, whose))
+        if unit.kind == "shared":
+            self.donor = whose
+            self._chip.exchanged(whose.acoustic_efficiency, whose.lamella_width)
+            self._network.gas_ul.update(dict.fromkeys(self._network.gas_ul, 0.0))
+        for vessel in unit.vessels:
+            self._network.settling.exchanged(vessel)
+            if vessel in self._reactors:
+                self._reactors[vessel].exchanged(whose, kit_name in RETROVIRAL_KITS, self.ledger)
+            if vessel == ASSAY_CELL and vessel in self.ledger:
+                self.stations.aliquot_changed(self._now_s, self.ledger.row(ASSAY_CELL))
+        for reactor in self._reactors.values():
+            reactor.refresh(self.ledger)
+        self._own_event_s = None
+        self._adopt_controls(self._now_s)
+        return is_new
 
     # -- sensing ----------------------------------------------------------------------------------------
 
