@@ -18,8 +18,11 @@ from pathlib import Path
 import domain_coordinator
 from rich.console import Console
 
-from ..modules.registry import config_folder
+from mimedi_sim.plant.kits import kit_of
+
+from ..modules.registry import config_folder, manifests
 from ..process.errors import WorkcellError
+from ..process.recipe_loader import load_recipe
 from .batch_options import (
     DEFAULT_RECIPE,
     EXIT_COULD_NOT_RUN,
@@ -27,7 +30,9 @@ from .batch_options import (
     add_batch_options,
     add_operator_option,
     add_plant_options,
-    new_batch_id,
+    batch_of,
+    paired,
+    recipe_path,
 )
 from .produce import produce
 
@@ -52,7 +57,14 @@ def main(argv: Sequence[str]) -> int:
     add_operator_option(parser)
     options = parser.parse_args(list(argv))
     options.namespace = ""
-    options.batch_id = options.batch_id or new_batch_id(options.recipe)
+    try:
+        recipe = load_recipe(recipe_path(options.recipe), manifests())
+    except (WorkcellError, OSError) as error:
+        print(f"workcell: could not run: {error}", file=sys.stderr)
+        return EXIT_COULD_NOT_RUN
+    options.kit = kit_of(recipe.product)
+    batch = paired(batch_of(options, options.recipe), recipe)
+    options.batch_id, options.donor_id = batch.batch_id, batch.donor_id
     console = Console(stderr=options.json == "-")
     runs = options.runs.resolve()
     runs.mkdir(parents=True, exist_ok=True)
@@ -94,6 +106,7 @@ class Launched:
             "run_dir": str(runs),
             "seed": str(options.seed),
             "donor": options.donor,
+            "kit": options.kit,
             "scenario": options.scenario,
             "speed": options.speed,
             "operator": options.operator,

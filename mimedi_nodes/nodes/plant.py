@@ -28,6 +28,7 @@ from mimedi_sim.clock import PLANT, Grant, TimeKeeper, parse_speed, token
 from mimedi_sim.laboratory import LaboratoryError, SignedRecord
 from mimedi_sim.models.donors import donor
 from mimedi_sim.plant.faults import FaultError
+from mimedi_sim.plant.kits import CAR_T, KITS
 from mimedi_sim.plant.twin import Plant
 from mimedi_sim.pty_server import PtyServer
 from mimedi_sim.scenarios import find_scenario
@@ -44,6 +45,7 @@ PARAMETERS = (
     Parameter("port_dir", "", "folder in which the ptys appear under their lines' names"),
     Parameter("seed", 1, "seed of every noise of the plant", 0, 2**31 - 1),
     Parameter("donor", "nominal", "whose cells", choices=("nominal", "healthy", "patient", "weak")),
+    Parameter("kit", CAR_T, "materials that stand in place at the start: those of a product", choices=KITS),
     Parameter("scenario", "nominal", "name of a scenario in scenario_dir"),
     Parameter("scenario_dir", "", "folder of the scenario files"),
     Parameter("speed", "max", "process time per wall time: max, or a factor"),
@@ -68,7 +70,9 @@ class PlantNode(Node):
         scenario = find_scenario(settings["scenario"], Path(settings["scenario_dir"]))
         who = donor(scenario.donor or settings["donor"], settings["seed"])
         self._site = site
-        self._plant = Plant(site, donor=who, seed=settings["seed"], scenario=scenario)
+        self._plant = Plant(
+            site, donor=who, seed=settings["seed"], scenario=scenario, kit_name=settings["kit"]
+        )
         self._lock = threading.RLock()
         expected = frozenset(name for name in settings["participants"] if name)
         self._keeper = TimeKeeper(speed=parse_speed(settings["speed"]), expected=expected)
@@ -91,6 +95,7 @@ class PlantNode(Node):
             f"plant ready: {len(site.instruments)} lines in {settings['port_dir']}, donor {who.name}, "
             f"scenario {scenario.scenario}, seed {settings['seed']}, speed {settings['speed']}"
         )
+            f"kit {settings['kit']}, "
 
     def _offer(self, settings: dict[str, Any]) -> None:
         self._grants = self.create_publisher(TimeGrant, "sim/time_grant", qos.TIME)

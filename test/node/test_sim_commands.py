@@ -38,7 +38,7 @@ def plant(tmp_path_factory):
     folder = tmp_path_factory.mktemp("ports")
     settings = {
         "site": CONFIG / "site" / "demo.yaml", "scenario_dir": CONFIG / "scenarios", "port_dir": folder,
-        "truth_period_s": 0.1,
+        "truth_period_s": 0.1, "kit": "bacterial_syringe",
     }
     words = [word for name, value in settings.items() for word in ("-p", f"{name}:={value}")]
     with domain_coordinator.domain_id() as number, pytest.MonkeyPatch.context() as patch:
@@ -61,6 +61,11 @@ def out(capsys, *words):
     """What a command prints; it must succeed."""
     assert sim.main([*words[:1], *HERE, *words[1:]]) == 0
     return capsys.readouterr().out
+
+
+def test_the_kit_that_was_named_stands_in_place(plant, capsys):
+    assert json.loads(out(capsys, "truth", "vessels.antibiotic.amounts.gentamicin_ug")) > 0.0
+    assert "vector_tu" not in json.loads(out(capsys, "truth", "vessels.vector.amounts", "--json"))
 
 
 def test_time_steps_stands_and_goes_on(plant, capsys):
