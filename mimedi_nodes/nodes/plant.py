@@ -93,9 +93,9 @@ class PlantNode(Node):
         self._publish_grant(self._keeper.last)
         self.get_logger().info(
             f"plant ready: {len(site.instruments)} lines in {settings['port_dir']}, donor {who.name}, "
+            f"kit {settings['kit']}, "
             f"scenario {scenario.scenario}, seed {settings['seed']}, speed {settings['speed']}"
         )
-            f"kit {settings['kit']}, "
 
     def _offer(self, settings: dict[str, Any]) -> None:
         self._grants = self.create_publisher(TimeGrant, "sim/time_grant", qos.TIME)
