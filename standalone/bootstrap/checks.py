@@ -85,8 +85,9 @@ def stages(layout: Layout, python: str, plugins: Sequence[str], reports: Path) -
     """The suite in stages: the checks of one stage run side by side."""
     present = [path for path in LINTED if (layout.root / path).exists()]
     unit = _pytest("unit", ["test/unit", "test/sim", "test/contract"], python, reports, ["-n", "2"])
-    node = _pytest("node", ["test/node"], python, reports, plugins)
-    standalone = _pytest("standalone", ["test/standalone"], python, reports, [])
+    by_file = ["-n", "2", "--dist", "loadfile"]  # a file's tests share what they launched
+    node = _pytest("node", ["test/node"], python, reports, [*plugins, *by_file])
+    standalone = _pytest("standalone", ["test/standalone"], python, reports, by_file)
     launched = [
         [_pytest(path.stem.removeprefix("test_"), [str(path.relative_to(layout.root))], python, reports, plugins)]
         for path in sorted((layout.root / "test" / "launch").glob("test_*.py"))
