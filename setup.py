@@ -55,6 +55,7 @@ EXECUTABLES = {
     "vision_qc": "mimedi_nodes.nodes.vision_qc",
     "enclosure": "mimedi_nodes.nodes.enclosure",
     "contamination_watch": "mimedi_nodes.nodes.contamination_watch",
+    "transfer": "mimedi_nodes.nodes.transfer",
     "analytics": "mimedi_nodes.nodes.analytics",
     "coordinator": "mimedi_nodes.nodes.coordinator",
     "supervisor": "mimedi_nodes.nodes.supervisor",

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from .exchange import QUERY_RETRIES, REPLY_TIMEOUT_S, check_range
@@ -83,6 +83,8 @@ class Gantry:
         self._settings: dict[int, float] = {}
         self.last_alarm: int | None = None
         """Number of the last alarm that was heard; GRBL tells it once."""
+        self.homing = False
+        """Whether `home` is under way: GRBL answers nothing then."""
 
     async def identify(self) -> str:
         """Return the controller's version ($I)."""
@@ -151,6 +153,13 @@ class Gantry:
         if (await self.state()).state == "Alarm":
             await self.reset()
         values = await self.settings()
+        self.homing = True
+        try:
+            await self._home(values, pace)
+        finally:
+            self.homing = False
+
+    async def _home(self, values: Mapping[int, float], pace: Pace) -> None:
         try:
             answer = await self._link.transact(b"$H\n", _done_end, _QUICK_S)
         except ReplyTimeout:
@@ -391,7 +400,7 @@ def _done_end(data: bytes) -> int | None:
     return found.end() if found is not None else None
 
 
-def _homing_s(values: dict[int, float]) -> float:
+def _homing_s(values: Mapping[int, float]) -> float:
     """Return how long homing takes from the far ends: Z, then X and Y, each sought, pulled off and located."""
     seek_s = 60.0 * (values[132] + max(values[130], values[131])) / values[25]
     return seek_s + 2.0 * (2.0 * values[27] * 60.0 / values[25] + values[27] * 60.0 / values[24] + 4.0 * _SETTLE_S)

@@ -55,6 +55,8 @@ PARAMETERS = (
 
 CLOCK_PERIOD_S = 0.02
 """Shortest steady time between two messages on /clock [s]."""
+CAMERA_USERS = {"microscope": "vision_qc", "sorter_camera": "vision_qc", "label_camera": "transfer"}
+"""Node that takes the images of each camera."""
 FRAME_PATIENCE_S = 1.0
 """Steady time [s] after which an image that nobody took counts as lost on the way."""
 RESEND_S = 1.0
@@ -104,6 +106,7 @@ class PlantNode(Node):
         self._cameras = {
             "microscope": PlantCameraTopics(self, "microscope", self._site.microscope, dye=True, fluorescence=True),
             "sorter_camera": PlantCameraTopics(self, "sorter_camera", self._site.sorter_camera, dye=False),
+            "label_camera": PlantCameraTopics(self, "label_camera", self._site.label_camera, dye=False),
         }
         self.create_subscription(TimeRequest, "sim/time_request", self._on_request, qos.EVENT)
         self.create_service(SetClock, "sim/set_clock", self._on_set_clock)
@@ -225,7 +228,7 @@ class PlantNode(Node):
             while (due_s := self._plant.next_frame_s(camera)) <= time_s:
                 frame = self._plant.frame(camera, due_s)
                 stamp = ros_time(frame.stamp_s)
-                name = token(PLANT, "vision_qc", f"frame:{camera}:{stamp.sec}.{stamp.nanosec:09d}")
+                name = token(PLANT, CAMERA_USERS[camera], f"frame:{camera}:{stamp.sec}.{stamp.nanosec:09d}")
                 if self._keeper.owe(name):
                     self._frames[name] = time.monotonic()
                 topics.publish(frame)

@@ -12,7 +12,7 @@ from sensor_msgs.msg import CameraInfo, Image
 
 from mimedi_sim.plant.camera_station import CameraFrame
 
-from ..modules.site import ChannelCamera
+from ..modules.site import ChannelCamera, LabelCamera
 from . import qos
 from .conversion import ros_time
 
@@ -25,7 +25,7 @@ class PlantCameraTopics:
     """
 
     def __init__(
-        self, node: Node, name: str, settings: ChannelCamera, dye: bool, fluorescence: bool = False
+        self, node: Node, name: str, settings: ChannelCamera | LabelCamera, dye: bool, fluorescence: bool = False
     ) -> None:
         self._settings = settings
         self._frame_id = f"{name}_optical"

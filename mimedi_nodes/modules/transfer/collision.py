@@ -9,6 +9,7 @@ from functools import lru_cache
 import numpy as np
 
 from .frames import RobotFrames
+from .instruments import JAW_HOLDS
 from .kinematics import Kinematics, Pose
 from .planning import Move, PathError
 from .workcell_model import MOVING_LINKS, WorkcellModel
@@ -18,8 +19,8 @@ CLEARANCE_M = 0.002
 STEP_M, STEP_RAD = 0.008, 0.05
 """Distance of the poses on the way that are checked: less than the thinnest part that moves, a jaw of 10 mm."""
 CARRIED_LINKS = ("carried_cassette_link", "carried_cassette_handle_link")
-JAW_OPEN, JAW_HOLDS = 0.010, 0.0015
-"""Jaw joint [m]: open, and closed on a handle."""
+JAW_OPEN = 0.010
+"""Jaw joint [m]."""
 
 
 class CollisionChecker:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,10 +16,12 @@ from ..camera import Camera
 from ..site import Site
 from .frames import RobotFrames
 from .hand_eye import HandEye, HandEyeFile, LabelOptics
-from .kinematics import Kinematics
+from .kinematics import Kinematics, Pose
 from .whereabouts import Whereabouts
 
 LINE, CAMERA = "gantry", "label_camera"
+JAW_HOLDS = 0.0015
+"""Jaw joint [m], closed on a handle."""
 
 
 @dataclass
@@ -33,6 +35,8 @@ class TransferInstruments:
     whereabouts: Whereabouts
     hand_eye_file: HandEyeFile
     calibrations: CalibrationBook
+    on_joints: Callable[[Mapping[str, float]], None] = lambda positions: None
+    """Shown the joint positions [m or rad] whenever they are read."""
     wrist_told: bool = False
     """Whether the wrist was told its angle since the line was opened."""
 
@@ -66,8 +70,12 @@ class TransferInstruments:
 
     async def telemetry(self) -> Mapping[str, tuple[float, str]]:
         """Read position and gripper; the wrist is what it was last told."""
+        if self.gantry.homing:
+            return {"homed": (0.0, "1")}
         state = await self.gantry.state()
         x, y, z = state.position_mm
+        joints = self.kinematics.joints(Pose(x, y, z, self.whereabouts.wrist_rad))
+        self.on_joints({**joints, "gripper_front": JAW_HOLDS if state.gripped else 0.0})
         return {
             "gantry_x_mm": (x, "mm"), "gantry_y_mm": (y, "mm"), "gantry_z_mm": (z, "mm"),
             "wrist_rad": (self.whereabouts.wrist_rad, "rad"), "gripped": (float(state.gripped), "1"),
@@ -79,16 +87,22 @@ def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> T
     """Make the drivers from the site file.
 
     `extras` must hold the label camera; it may hold `transfer_state` (returns the folder where the whereabouts and the
-    camera's place are kept) and `calibrations` (CalibrationBook). Without them everything is in memory.
+    camera's place are kept; in memory without), `calibrations` (CalibrationBook), `on_joints`, and `on_cassettes`
+    (shown place → label whenever one changes).
     """
     folder: Path | None = extras["transfer_state"]() if "transfer_state" in extras else None
     optics = LabelOptics(site.label_camera.width_px, site.label_camera.height_px, site.label_camera.focal_px)
+    whereabouts = Whereabouts(site.cassettes, None if folder is None else folder / "cassettes.json")
+    show: Callable[[Mapping[str, str]], None] = extras.get("on_cassettes", lambda places: None)
+    whereabouts.changed = lambda: show(whereabouts.places)
+    whereabouts.changed()
     return TransferInstruments(
         links[LINE],
         Gantry(links[LINE], LINE),
         extras[CAMERA],
         optics,
-        Whereabouts(site.cassettes, None if folder is None else folder / "cassettes.json"),
+        whereabouts,
         HandEyeFile(None if folder is None else folder / "label_camera.json"),
         extras["calibrations"] if "calibrations" in extras else CalibrationBook(None),
+        extras.get("on_joints", lambda positions: None),
     )

@@ -54,7 +54,9 @@ class GrblFirmware(GrblProgram):
         """Take bytes from the line; return everything that is to be sent."""
         self.advance_to(now_s)
         for byte in data:
-            if byte in b"?!~" or byte in (_RESET, _DOOR, _JOG_CANCEL) or byte >= 0x80:
+            if 0x20 < byte < 0x7E and byte not in b"?!" and len(self._partial) <= _LONGEST_LINE and not self._lines:
+                self._partial += bytes((byte,))  # what most of a line is, with room for it in any case
+            elif byte in b"?!~" or byte in (_RESET, _DOOR, _JOG_CANCEL) or byte >= 0x80:
                 self._real_time(byte)
             elif byte in b"\r\n":
                 self._lines.append(self._partial.decode("ascii", "replace"))  # an empty one is answered too
