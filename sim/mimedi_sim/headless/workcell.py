@@ -44,7 +44,7 @@ class Workcell:
         self.engines: dict[str, Engine] = {}
         self._site = site
         self._services: dict[str, ModuleService] = {}
-        self._last: dict[str, int] = {}
+        self._last: dict[tuple[str, str], int] = {}
         self._tasks: list[asyncio.Task[None]] = []
         self._interfaces = default_interfaces()
         self._laboratory = LocalLaboratory(plant, clock, site.laboratory_keys)
@@ -124,7 +124,8 @@ class Workcell:
                 self._tasks.append(loop.create_task(engine.report_held(name, service.last_error)))
 
     def _add(self, producer: str, batch_id: str, kind: str, who: str, what: str, why: str, data: Any) -> None:
-        self._last[producer] = self._last.get(producer, 0) + 1
+        key = (producer, batch_id)  # a record takes each of its producers without gaps
+        self._last[key] = self._last.get(key, 0) + 1
         time_s = self.clock.now_s()
-        event = RecordEvent(producer, self._last[producer], batch_id, time_s, wall_time(), kind, who, what, why, data)
+        event = RecordEvent(producer, self._last[key], batch_id, time_s, wall_time(), kind, who, what, why, data)
         self.events.append(event)

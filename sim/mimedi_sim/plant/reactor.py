@@ -123,6 +123,10 @@ class Reactor:
             twin._still = replace(self._still, mixed=replace(self._still.mixed))
         return twin
 
+    def connect(self, medium: str, waste: str) -> None:
+        """Perfuse from and into these accounts from now on, the committed time."""
+        self._medium, self._waste = medium, waste
+
     def exchanged(self, donor: Donor, dividing_only: bool, ledger: Ledger) -> None:
         """Take in another vessel, empty or filled by what the ledger says, at the committed time; the chamber stays."""
         self._donor, self._dividing_only = donor, dividing_only

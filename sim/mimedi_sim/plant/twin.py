@@ -96,8 +96,11 @@ class Plant:
             vessel: Reactor(vessel, MEDIUM, WASTE, donor, start_s, seed, kit_name in RETROVIRAL_KITS)
             for vessel in self._instruments.controllers
         }
-        self._sets = Sets(self.ledger, (*syringes.values(), CHIP, MAGNET_COLUMN, selection.COLUMN))
+        lines = (*syringes.values(), CHIP, MAGNET_COLUMN, selection.COLUMN)
+        self._sets = Sets(self.ledger, lines, self.stations.mechanics.cassettes)
         self._donors: dict[str, Donor] = {}
+        self._cultures: dict[str, str] = {}
+        """Reactor vessel → batch whose cells are in it, once a set was exchanged."""
         self._scales = {vessel: ScaleSensor(seed, vessel) for vessel in self._instruments.weighed.values()}
         self._probes = {vessel: ReactorSensors(seed, vessel) for vessel in self._reactors}
         self._analyser = AnalyserSensor(seed)
@@ -365,6 +368,8 @@ class Plant:
         self._store(self._now_s)
         for reactor in self._reactors.values():
             reactor.commit(self._now_s, self.ledger)
+        if not self._cultures:
+            self._cultures = dict.fromkeys(self._reactors, old)
         self._donors.setdefault(old, self.donor)
         whose = self._donors.setdefault(batch_id, donor or self.donor)
         is_new = self._sets.exchange(unit, old, batch_id, kit(kit_name, whose))
@@ -375,10 +380,13 @@ class Plant:
         for vessel in unit.vessels:
             self._network.settling.exchanged(vessel)
             if vessel in self._reactors:
+                self._cultures[vessel] = batch_id
                 self._reactors[vessel].exchanged(whose, kit_name in RETROVIRAL_KITS, self.ledger)
             if vessel == ASSAY_CELL and vessel in self.ledger:
                 self.stations.aliquot_changed(self._now_s, self.ledger.row(ASSAY_CELL))
-        for reactor in self._reactors.values():
+        for vessel, reactor in self._reactors.items():
+            batch = self._cultures[vessel]
+            reactor.connect(self._sets.bag_of(MEDIUM, batch), self._sets.bag_of(WASTE, batch))
             reactor.refresh(self.ledger)
         self._own_event_s = None
         self._adopt_controls(self._now_s)
