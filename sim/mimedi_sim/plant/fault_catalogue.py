@@ -123,7 +123,7 @@ CAMERA: Mapping[str, FaultKind] = {
     "camera_defocus": FaultKind(
         "camera", "the objective stands `defocus_um` off focus: PSF sqrt(1 + (z/z_R)^2) wider",
         "edges and rings of the cells are blurred",
-        "the inspection goes on: from 60 um on it calls dead cells living, so focus is to be calibrated before",
+        "`vision_qc.out_of_focus`, held, from about 30 um on, before dead cells fade; less far off the inspection goes on",
         {"defocus_um": Parameter(20.0, "um", 0.0, 500.0)}),
     "camera_frame_loss": FaultKind(
         "camera", "a share of the exposures never arrives", "gaps in the stamps, on the grid of the frame rate",
