@@ -59,8 +59,9 @@ class CellTracker:
         self._dye_due = 0
         self._sharpness = 0.0
         self._usual_px = 0.0
+        self._focus = math.nan
         self._sizes: dict[int, float] = {}
-        self._usual = np.empty(2)
+        self._usual = np.empty(3)
         self._lit_levels = np.zeros(2)
 
     def prime(self, frames: Sequence[NDArray[Any]]) -> None:
@@ -299,7 +300,8 @@ class CellTracker:
         return FrameTracks(stamp_s, self._index, list(cells), self._shape[1], self._shape[0],
                            flow_known=self.flow.known,
                            flow_speed_px_s=self.flow.mean_speed_px_s() if self.flow.known else math.nan,
-                           dye_noise=self._dye.noise_of_mean(self._side_px()) if with_dye else math.nan)
+                           dye_noise=self._dye.noise_of_mean(self._side_px()) if with_dye else math.nan,
+                           focus=self._focus)
 
     def _columns(self, tracks: Tracks, with_dye: bool) -> tuple[list[list[float]], list[list[bool]]]:
         """What TrackedCell holds from x_px to dye_intensity, and edge, confirmed, measured: a list each."""
@@ -309,14 +311,19 @@ class CellTracker:
         if sizes is not None and report is not None:
             columns, flags = np.empty((11, count)), np.empty((3, count), bool)
             at, columns_at = tracks.ctypes.data, columns.ctypes.data
+            self._focus = math.nan
             if sizes(count, at, columns_at, self._usual.ctypes.data):
-                self._follow_usual(*self._usual.tolist())
+                sharpness, diameter_px, self._focus = self._usual.tolist()
+                self._follow_usual(sharpness, diameter_px)
             report(count, at, px, max(self._sharpness, 1e-9), with_dye, CONFIRMED_FRAMES,
                    self._linker.brief_speed_px_s, *self.flow.for_kernel, columns_at, flags.ctypes.data)
             return columns.tolist(), flags.tolist()
         alone, sized = tracks["shapes"] > 0, tracks["sized"] > 0
+        self._focus = math.nan
         if sized.any():
-            self._follow_usual(percentile(tracks["sharpness"][sized], 80.0), median(tracks["diameter_px"][sized]))
+            edges, widths = tracks["sharpness"][sized], tracks["diameter_px"][sized]
+            self._focus = median(edges * widths)
+            self._follow_usual(percentile(edges, 80.0), median(widths))
         values = [
             tracks["x"], tracks["y"], tracks["vx"], tracks["vy"],
             np.where(sized, tracks["diameter_px"], np.nan) * px, np.where(alone, tracks["deformation"], np.nan),

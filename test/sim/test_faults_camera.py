@@ -79,6 +79,9 @@ def test_defocus_blurs_the_cells_and_not_the_noise() -> None:
     found = inspect("camera_defocus", defocus_um=10.0)
     assert found.state == ServiceState.COMPLETED
     assert found.result["viability"] == pytest.approx(0.9, abs=0.06)
+    # So far off that dead cells fade: viability would read 0.99.
+    far_off = inspect("camera_defocus", defocus_um=60.0)
+    assert (far_off.state, far_off.alarms) == (ServiceState.HELD, {"vision_qc.out_of_focus"})
 
 
 def test_lost_frames_leave_gaps_on_the_grid_and_densities_as_they_are() -> None:

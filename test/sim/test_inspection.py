@@ -70,7 +70,7 @@ class Context:
     def feedback(self, progress: float, step: str) -> None:
         self.progress.append(progress)
 
-    def measured(self, name: str, value: float, unit: str, low: float, high: float) -> None:
+    def measured(self, name: str, value: float, unit: str, low: float = math.nan, high: float = math.nan) -> None:
         self.reported[name] = (value, low, high)
 
 

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import math
+import statistics
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ...process.context import PhaseContext
-from ...process.errors import PhaseError
+from ...process.errors import PhaseError, PhaseHold
 from ...vision.population import PopulationEstimator, PopulationSummary
 from ...vision.tracker import CellTracker
 from ..camera import Frame
@@ -18,6 +20,11 @@ from .instruments import VisionInstruments
 
 REPORT_EVERY = 5
 SHOW_EVERY = 25
+LEAST_CELLS = 50
+"""Cells below which nothing is said about a sample."""
+LEAST_FOCUS = 2.9
+"""Least width of a cell over that of its outline. Lymphocytes in focus have 6; at 2.7 (a focus 40 um away) dead ones
+are no longer told from living ones, since the small dead cells fade first."""
 FIRST_FRAMES = 9
 """Frames from which the empty channel is learnt before any is measured, so that dust never counts as cells."""
 
@@ -34,6 +41,7 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
     frames = 0
     stamp_s = ctx.now_s()
     waiting: list[Frame] = []
+    focus: list[float] = []
     await instruments.camera.set_capture(True)
     try:
         while True:
@@ -48,6 +56,7 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
                 begun = time.perf_counter()
                 tracks = tracker.process(frame.bright_field, frame.stamp_s, dye=frame.dye)
                 population.add(tracks)
+                focus.append(tracks.focus)
                 instruments.on_tracks(frame, tracks, (time.perf_counter() - begun) * 1000.0)
                 frames += 1
                 stamp_s = frame.stamp_s
@@ -57,6 +66,8 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
                 cells = population.cells_counted
                 ctx.feedback(min(1.0, cells / goal.cells_wanted), f"{cells} of {goal.cells_wanted} cells")
                 if frames % SHOW_EVERY == 0:
+                    if cells >= LEAST_CELLS:
+                        check_focus(focus)
                     _show(goal, instruments, population, stamp_s)
                 if cells >= goal.cells_wanted:
                     break
@@ -65,13 +76,35 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
     finally:
         await instruments.camera.set_capture(False)
     summary = _show(goal, instruments, population, stamp_s)
-    if summary.cells_counted < min(50, goal.cells_wanted):
+    least = min(LEAST_CELLS, goal.cells_wanted)
+    if summary.cells_counted < least:
         raise PhaseError(
             VisionCode.TOO_FEW,
-            f"{summary.cells_counted} cells in {frames} frames, at least {min(50, goal.cells_wanted)} are needed; "
+            f"{summary.cells_counted} cells in {frames} frames, at least {least} are needed; "
             "take the sample again and look for air in the imaging channel",
         )
+    ctx.measured("focus", check_focus(focus), "1")
     return _result(goal, summary, ctx)
+
+
+def check_focus(focus: Sequence[float]) -> float:
+    """Hold when the cells' outlines are too soft to be measured; returns how sharp they are.
+
+    Args:
+        focus: of each frame, see `FrameTracks`; NaN where no cell's outline was seen.
+
+    Raises:
+        PhaseHold: with the alarm `vision_qc.out_of_focus`.
+    """
+    seen = [value for value in focus if not math.isnan(value)]
+    typical = statistics.median(seen) if seen else 0.0
+    if typical < LEAST_FOCUS:
+        raise PhaseHold(
+            "vision_qc.out_of_focus",
+            f"the cells are {typical:.1f} times as wide as their outlines; allowed: {LEAST_FOCUS:g} and more; focus "
+            "the microscope, or let CalibrateCamera look at chip, lamp and focus",
+        )
+    return typical
 
 
 def _show(

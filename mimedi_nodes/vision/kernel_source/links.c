@@ -229,17 +229,18 @@ int settle_tracks(int n, track *t, int m, const detection *d, const double *plac
     return count;
 }
 
-/* Sharpness (80 %) and diameter (50 %) percentiles of the n tracks whose size is known. Returns how many these are. */
+/* Sharpness (80 %), diameter and diameter / width of the outline (50 %) percentiles of the n tracks whose size is known.
+   Returns how many these are. */
 int sizes_of_tracks(int n, const track *t, double *work, double *out)
 {
     int sized = 0;
-    for (int pass = 0; pass < 2; ++pass) {
+    for (int pass = 0; pass < 3; ++pass) {
         sized = 0;
-        for (int i = 0; i < n; ++i)
-            if (t[i].sized > 0) work[sized++] = pass ? t[i].diameter_px : t[i].sharpness;
+        for (int i = 0; i < n; ++i) if (t[i].sized > 0)
+            work[sized++] = (pass == 0 ? 1 : t[i].diameter_px) * (pass == 1 ? 1 : t[i].sharpness);
         if (!sized) return 0;
         qsort(work, sized, sizeof *work, ascending);
-        double at = (pass ? 0.5 : 0.8) * (sized - 1);
+        double at = (pass == 0 ? 0.8 : 0.5) * (sized - 1);
         int low = (int)at;
         out[pass] = low + 1 < sized ? work[low] + (at - low) * (work[low + 1] - work[low]) : work[low];
     }
