@@ -9,6 +9,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from ruamel.yaml.error import YAMLError
 
+from ..process.diagnostics import schema_faults
 from ..process.errors import WorkcellError
 from ..records.yaml_text import load
 
@@ -132,7 +133,4 @@ def load_site(path: Path) -> Site:
     try:
         return Site.model_validate(data)
     except ValidationError as error:
-        lines = [
-            f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']} (value: {e.get('input')!r})" for e in error.errors()
-        ]
-        raise SiteError("\n".join(lines)) from error
+        raise SiteError(schema_faults(path, error)) from error

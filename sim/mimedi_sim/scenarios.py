@@ -16,6 +16,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from ruamel.yaml.error import YAMLError
 
+from mimedi_nodes.process.diagnostics import schema_faults
 from mimedi_nodes.process.errors import WorkcellError
 from mimedi_nodes.records.yaml_text import load
 from mimedi_sim.plant.fault_catalogue import CATALOGUE
@@ -77,10 +78,7 @@ def load_scenario(path: Path) -> Scenario:
     try:
         scenario = Scenario.model_validate(data)
     except ValidationError as error:
-        lines = [
-            f"{path}: {'.'.join(map(str, e['loc']))}: {e['msg']} (value: {e.get('input')!r})" for e in error.errors()
-        ]
-        raise ScenarioError("\n".join(lines)) from error
+        raise ScenarioError(schema_faults(path, error)) from error
     if scenario.scenario != path.stem:
         raise ScenarioError(f"{path}: scenario is {scenario.scenario!r}; it must be the file's name, {path.stem!r}")
     return scenario
