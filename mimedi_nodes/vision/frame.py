@@ -48,7 +48,8 @@ class FrameTracks:
     whether cells could be linked at all; without it each detection stands for itself. `flow_speed_px_s` is the
     mean over the channel's width, px/s, NaN while unknown. `dye_noise` is the standard deviation of a cell's
     dye signal where there is no cell, grey levels. `focus` is how many times as wide as its outline's rise from light
-    to dark a cell is (median of those in view, NaN without): 6 and more for sharp pictures of cells.
+    to dark a cell is (median of those in view, without beads and specks where there are cells; NaN without any): 6 and
+    more for sharp pictures.
     """
 
     stamp_s: float

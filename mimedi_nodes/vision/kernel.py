@@ -40,7 +40,7 @@ _SIGNATURES: dict[str, tuple[str, Any]] = {
     "expect_cells": ("ipd" + "ppp", None),
     "advance_tracks": ("ipipppp" + "id" + "pi" + "pppp", ctypes.c_int),
     "settle_tracks": ("ipip" + "pip" + "ddpid" + "dd" + "iLi" + "pd" + "ppp", ctypes.c_int),
-    "sizes_of_tracks": ("ippp", ctypes.c_int),
+    "sizes_of_tracks": ("ipdpp", ctypes.c_int),
     "report_tracks": ("ipddiid" + "ddpid" + "pp", None),
     "flow_learn": ("ippddipddppp", ctypes.c_double),
     "solve_overlaps": ("pi" + "pppp" + "ii" + "ppppppppp" + "p", ctypes.c_int),

@@ -307,22 +307,23 @@ class CellTracker:
         """What TrackedCell holds from x_px to dye_intensity, and edge, confirmed, measured: a list each."""
         assert self._linker is not None
         px, count = self.settings.um_per_px, len(tracks)
+        least_px = self.settings.cell_diameter_min_um / px
+        self._focus = math.nan
         sizes, report = kernel.compiled("sizes_of_tracks"), kernel.compiled("report_tracks")
         if sizes is not None and report is not None:
             columns, flags = np.empty((11, count)), np.empty((3, count), bool)
             at, columns_at = tracks.ctypes.data, columns.ctypes.data
-            self._focus = math.nan
-            if sizes(count, at, columns_at, self._usual.ctypes.data):
+            if sizes(count, at, least_px, columns_at, self._usual.ctypes.data):
                 sharpness, diameter_px, self._focus = self._usual.tolist()
                 self._follow_usual(sharpness, diameter_px)
             report(count, at, px, max(self._sharpness, 1e-9), with_dye, CONFIRMED_FRAMES,
                    self._linker.brief_speed_px_s, *self.flow.for_kernel, columns_at, flags.ctypes.data)
             return columns.tolist(), flags.tolist()
         alone, sized = tracks["shapes"] > 0, tracks["sized"] > 0
-        self._focus = math.nan
         if sized.any():
             edges, widths = tracks["sharpness"][sized], tracks["diameter_px"][sized]
-            self._focus = median(edges * widths)
+            large = widths >= least_px
+            self._focus = median((edges * widths)[large if large.any() else slice(None)])
             self._follow_usual(percentile(edges, 80.0), median(widths))
         values = [
             tracks["x"], tracks["y"], tracks["vx"], tracks["vy"],

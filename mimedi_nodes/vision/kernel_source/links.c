@@ -229,20 +229,23 @@ int settle_tracks(int n, track *t, int m, const detection *d, const double *plac
     return count;
 }
 
-/* Sharpness (80 %), diameter and diameter / width of the outline (50 %) percentiles of the n tracks whose size is known.
-   Returns how many these are. */
-int sizes_of_tracks(int n, const track *t, double *work, double *out)
+/* Sharpness (80 %) and diameter (50 %) percentiles of the n tracks whose size is known, and diameter / width of the
+   outline (50 %) of those of at least `least` px among them, of all where there are none. Returns how many there are. */
+int sizes_of_tracks(int n, const track *t, double least, double *work, double *out)
 {
-    int sized = 0;
+    int sized = 0, large = 0;
+    for (int i = 0; i < n; ++i) large += t[i].sized > 0 && t[i].diameter_px >= least;
     for (int pass = 0; pass < 3; ++pass) {
-        sized = 0;
-        for (int i = 0; i < n; ++i) if (t[i].sized > 0)
-            work[sized++] = (pass == 0 ? 1 : t[i].diameter_px) * (pass == 1 ? 1 : t[i].sharpness);
-        if (!sized) return 0;
-        qsort(work, sized, sizeof *work, ascending);
-        double at = (pass == 0 ? 0.8 : 0.5) * (sized - 1);
+        int count = 0;
+        for (int i = 0; i < n; ++i)
+            if (t[i].sized > 0 && (pass < 2 || !large || t[i].diameter_px >= least))
+                work[count++] = (pass == 0 ? 1 : t[i].diameter_px) * (pass == 1 ? 1 : t[i].sharpness);
+        if (!count) return 0;
+        if (!pass) sized = count;
+        qsort(work, count, sizeof *work, ascending);
+        double at = (pass == 0 ? 0.8 : 0.5) * (count - 1);
         int low = (int)at;
-        out[pass] = low + 1 < sized ? work[low] + (at - low) * (work[low + 1] - work[low]) : work[low];
+        out[pass] = low + 1 < count ? work[low] + (at - low) * (work[low + 1] - work[low]) : work[low];
     }
     return sized;
 }
