@@ -47,14 +47,33 @@ def test_an_empty_warm_reactor_reports_its_temperatures_and_no_cells() -> None:
         assert math.isnan(seen[name]), name
 
 
-def test_cold_medium_cools_the_vessel_and_it_takes_hours_to_be_warm() -> None:
+def test_cold_medium_warms_as_what_is_there_does() -> None:
+    """Liquid of 22 degC from the bag; it comes to 37 degC at the rate of its own capacity, not of a full vessel's."""
+    warmed = {}
+    for volume_ul in (50_000.0, 400_000.0):
+        bench = Bench()
+        bench.wait(5 * 3600.0)
+        bench.transfer("medium", "activation_vessel", volume_ul, flow_ul_min=60_000.0)
+        cold = bench.plant.truth()["reactors"]["activation_vessel"]["liquid_c"]
+        assert 22.0 < cold < 31.0
+        bench.wait(1200.0)
+        warmed[volume_ul] = bench.plant.truth()["reactors"]["activation_vessel"]["liquid_c"]
+        bench.wait(4 * 3600.0)
+        assert bench.plant.truth()["reactors"]["activation_vessel"]["liquid_c"] == pytest.approx(37.0, abs=0.05)
+    assert warmed[50_000.0] > 36.5
+    assert warmed[400_000.0] < 35.6
+
+
+def test_a_little_cold_liquid_is_warmed_too() -> None:
     bench = Bench()
-    bench.wait(5 * 3600.0)
-    bench.transfer("medium", "activation_vessel", 200_000.0, flow_ul_min=60_000.0)
-    cold = bench.plant.truth()["reactors"]["activation_vessel"]["liquid_c"]
-    assert 33.5 < cold < 35.5
-    bench.wait(4 * 3600.0)
-    assert bench.plant.truth()["reactors"]["activation_vessel"]["liquid_c"] == pytest.approx(37.0, abs=0.1)
+    culture(bench, volume_ul=900_000.0)
+    bench.wait(6 * 3600.0)
+    warm = bench.plant.truth()["reactors"]["culture_vessel"]["liquid_c"]
+    bench.transfer("medium", "culture_vessel", 5_000.0)
+    cooled = bench.plant.truth()["reactors"]["culture_vessel"]["liquid_c"]
+    assert warm - cooled == pytest.approx(5.0 / 915.0 * 15.0, rel=0.1)
+    bench.wait(3 * 3600.0)
+    assert bench.plant.truth()["reactors"]["culture_vessel"]["liquid_c"] == pytest.approx(warm, abs=0.006)
 
 
 def test_the_probes_follow_the_truth_within_their_noise() -> None:

@@ -25,6 +25,7 @@ from mimedi_sim.models.validation import require_not_negative, require_positive
 FloatArray = npt.NDArray[np.float64]
 TICK_S = 1.0
 _RUN_LENGTHS = (4096, 512, 64, 8)
+"""Powers of two: their maps are made by doubling."""
 _TIME_TOLERANCE_S = 1e-9
 
 
@@ -56,7 +57,7 @@ class Temperatures(NamedTuple):
     liquid_c: float
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=256)
 def _modes(parameters: ThermalParameters, door_open: bool) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Return (rates 1/s, V, V^-1) of x' = A x: real, since the network is symmetric up to its capacities."""
     p = parameters
@@ -150,7 +151,7 @@ class _Mode(NamedTuple):
     saturated_at: float | None  # None: output follows the law; else the output that is held
 
 
-@lru_cache(maxsize=64)
+@lru_cache(maxsize=128)
 def _loop_maps(
     parameters: ThermalParameters, settings: PiSettings, set_point_c: float, ambient_c: float, door_open: bool,
     mode: _Mode,
@@ -172,14 +173,13 @@ def _loop_maps(
     tick[3] += (output - law) * settings.tick_s / settings.tracking_time_s
     tick[3, 3] += 1.0
     tick[4, 4] = 1.0
+    # Powers of the tick, and the law before each tick of a run, by doubling.
     runs, outputs = {}, {}
-    for length in _RUN_LENGTHS:
-        power = np.eye(5)
-        rows = np.empty((length, 5))
-        for i in range(length):
-            rows[i] = law @ power
-            power = tick @ power
-        runs[length], outputs[length] = power, rows
+    power, rows, length = tick, law[None, :], 1
+    while length < max(_RUN_LENGTHS):
+        power, rows, length = power @ power, np.vstack([rows, rows @ power]), 2 * length
+        if length in _RUN_LENGTHS:
+            runs[length], outputs[length] = power, rows
     return _LoopMaps(tick, runs, outputs)
 
 

@@ -3,13 +3,15 @@
 
 A chamber that has come to rest is not computed again until something changes. A reading between two events comes
 from blocks that count from the last event, so that it does not depend on earlier readings, bit by bit.
-The liquid's heat capacity is that of a full vessel with its jacket (1 L), whatever it holds: cold liquid that
-arrives takes the share of its own capacity.
+The liquid node has the heat capacity of what the vessel really holds, in classes of 10 %, and of the vessel itself.
+Liquid that arrives is mixed in; while it keeps coming, heat is booked when it makes a tenth of a kelvin, what is left
+of it at the next event.
 """
 
 from __future__ import annotations
 
 import copy
+import math
 from dataclasses import replace
 
 from mimedi_sim.models.humidity import co2_partial_pressure_mmhg
@@ -25,7 +27,13 @@ _BLOCK_S = 64.0
 _SETTLED_K = 0.005  # closer to the set point than this the chamber is taken as steady: a quarter of the noise
 _SETTLED_K_PER_STEP = 0.0005  # a chamber that moves less than this in STORE_EVERY_S has arrived somewhere
 _HEAT_CAPACITY_J_UL_K = 4.186e-3
-_HEAT_BATCH_K = 0.1  # cold liquid is booked as heat when it has cooled the vessel by this
+_VESSEL_J_K = 42.0  # of the vessel itself: that of 10 mL of water [calibration]
+_CAPACITY_STEP = 1.1
+_HEAT_BATCH_K = 0.1
+
+
+def _heat_capacity_j_k(volume_ul: float) -> float:
+    return _VESSEL_J_K + _HEAT_CAPACITY_J_UL_K * volume_ul
 
 
 class Climate:
@@ -36,7 +44,9 @@ class Climate:
             time_s=time_s, temperatures=Temperatures(ROOM_C, ROOM_C, ROOM_C), set_point_c=ROOM_C, ambient_c=ROOM_C
         )
         self._gas = Co2Chamber(time_s=time_s, set_point=AMBIENT_CO2, half_band=0.0)
-        self._pending_heat_j = 0.0
+        self._heat.parameters = replace(self._heat.parameters, liquid_j_k=_VESSEL_J_K)
+        self._pending_k = 0.0
+        self._received_s = time_s
         self._stored, self._stored_s = self._heat.temperatures, time_s
         self.settled = False
         """Whether the temperatures have come to rest."""
@@ -75,22 +85,42 @@ class Climate:
         self._gas.change(time_s, door_open=faults.door_open, supply_empty=faults.gas_supply_empty)
         self._disturbed(time_s)
 
-    def received(self, time_s: float, volume_ul: float, temperature_c: float) -> None:
-        """Take note of liquid that arrived with another temperature."""
-        self._pending_heat_j += volume_ul * _HEAT_CAPACITY_J_UL_K * (temperature_c - self.liquid_c)
-        change = self._pending_heat_j / self._heat.parameters.liquid_j_k
-        if abs(change) >= _HEAT_BATCH_K:
+    def received(self, time_s: float, arrived_ul: float, temperature_c: float, volume_ul: float) -> None:
+        """Mix in liquid of another temperature; volume_ul is what the vessel holds with it."""
+        share = arrived_ul * _HEAT_CAPACITY_J_UL_K / _heat_capacity_j_k(volume_ul)
+        self._pending_k += share * (temperature_c - self.liquid_c)
+        self._received_s = time_s
+        if abs(self._pending_k) >= _HEAT_BATCH_K:
+            self._book_heat(time_s)
+
+    def holds(self, time_s: float, volume_ul: float) -> None:
+        """Take note of how much the vessel holds from a committed time_s on."""
+        step = round(math.log(_heat_capacity_j_k(volume_ul) / _VESSEL_J_K) / math.log(_CAPACITY_STEP))
+        capacity_j_k = _VESSEL_J_K * _CAPACITY_STEP**step
+        if capacity_j_k == self._heat.parameters.liquid_j_k:
+            return
+        if not self.settled:  # at rest nothing moves, whatever its capacity
             self._heat.change(time_s)
-            now = self._heat.temperatures
-            self._heat.temperatures = now._replace(liquid_c=now.liquid_c + change)
-            self._pending_heat_j = 0.0
+        self._heat.parameters = replace(self._heat.parameters, liquid_j_k=capacity_j_k)
+        if not self.settled:
             self._disturbed(time_s)
 
     def commit(self, time_s: float) -> None:
         """Carry heat and gas to time_s."""
-        if not self.settled:
+        if self._pending_k != 0.0 and time_s > self._received_s:
+            self._book_heat(time_s)
+        elif not self.settled:
             self._store(time_s)
         self._gas.advance_to(time_s)
+
+    def _book_heat(self, time_s: float) -> None:
+        change_k, self._pending_k = self._pending_k, 0.0
+        self._heat.change(time_s)
+        now = self._heat.temperatures
+        self._heat.temperatures = now._replace(liquid_c=now.liquid_c + change_k)
+        settled = self.settled and abs(change_k) < _SETTLED_K
+        self._disturbed(time_s)
+        self.settled = settled
 
     def _disturbed(self, time_s: float) -> None:
         self._store(time_s)
@@ -109,10 +139,6 @@ class Climate:
         self._blocks = [now]
 
     # -- readings -----------------------------------------------------------------------------------------
-
-    @property
-    def _pending_k(self) -> float:
-        return self._pending_heat_j / self._heat.parameters.liquid_j_k
 
     @property
     def liquid_c(self) -> float:

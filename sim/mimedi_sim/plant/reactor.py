@@ -296,6 +296,7 @@ class Reactor:
     def refresh(self, ledger: Ledger) -> None:
         """Adopt the vessel's content after a transfer, at the committed time; kills by fresh vector."""
         row = ledger.row(self.vessel)
+        self.climate.holds(self._time_s, float(row[VOLUME]))
         arrived = float(row[INDEX["vector_tu"]]) - self._vector_seen_tu
         cells = biology.t_viable(row)
         if arrived > 1e3 and cells > 0.0:

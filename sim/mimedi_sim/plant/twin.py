@@ -278,7 +278,7 @@ class Plant:
             if self._touches(flows, vessel):
                 arrived = self._network.arrivals_ul.get(vessel, 0.0)
                 if arrived > 0.0:
-                    reactor.climate.received(time_s, arrived, ROOM_C)
+                    reactor.climate.received(time_s, arrived, ROOM_C, self.ledger.volume_ul(vessel))
                 reactor.refresh(self.ledger)
 
     def _bind_beads(self, ledger: Ledger, duration_s: float) -> None:
