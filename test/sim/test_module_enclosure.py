@@ -178,12 +178,19 @@ def test_air_that_was_watched_needs_no_second_look():
         outcome = await bench.run("VerifyGrade", grade="D", duration_s=SHORT)
         assert outcome.result["grade_reached"] == "A"
         assert bench.clock.now_s() == begun
+        # A watch is none: it looks at the time to come.
+        await asyncio.sleep(50_000.0)
+        watch = bench.begin("VerifyGrade", grade="A", duration_s=86_400.0)
+        await asyncio.sleep(200.0)
+        assert not watch.done()
+        await bench.service.command(ServiceCommand.COMPLETE, "test", "")
+        assert (await watch).status == "succeeded"
         # What the rolling volume holds against the grade is no verdict: it is counted anew.
         enclosure.burst(bench.clock.now_s(), 4.0e6, 4.0e4)
         await asyncio.sleep(240.0)
         outcome = await bench.run("VerifyGrade", grade="A", duration_s=SHORT)
         assert outcome.result["grade_reached"] == "A"
-        assert bench.clock.now_s() > begun + SHORT
+        assert bench.clock.now_s() > begun + 50_200.0 + SHORT
 
     run_virtual(run())
 

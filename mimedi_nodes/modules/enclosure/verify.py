@@ -31,8 +31,8 @@ def expected_s(goal: Any) -> float:
 async def verify_grade(goal: Any, instruments: EnclosureInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
     """Count for the asked time, or until completed, and tell the best grade that holds.
 
-    A counter that has sampled for as long as is asked gives the verdict at once, when its rolling volume is good: air
-    that was watched all the time needs no second look. Otherwise counting begins anew and goes on for `duration_s`; the
+    A counter that has sampled for as long as is asked, up to the rolling volume, gives the verdict at once when that is
+    good: air that was watched all the time needs no second look. Otherwise counting begins anew and goes on for `duration_s`; the
     verdict is on the rolling volume (one cubic metre in 2118 s at 28.3 L/min).
 
     Air that surely exceeds the wanted grade, in the last minute or in the rolling volume, an open door or a lost
@@ -48,7 +48,7 @@ async def verify_grade(goal: Any, instruments: EnclosureInstruments, ctx: PhaseC
         instruments.follow(follow_recovery(wanted, float(kept["excursion_s"]), instruments, ctx))
         raise PhaseHold(LOST, why_not_restarted(instruments))
     particles = await instruments.counter.state()
-    if not kept and particles.sampling and particles.samples >= samples:
+    if not kept and particles.sampling and rolling == samples <= particles.samples:
         await instruments.counter.ensure_sampling(rolling_samples=rolling)
         particles = await instruments.counter.state()
         climate = await instruments.controller.state()
