@@ -13,7 +13,7 @@ from collections.abc import Mapping
 
 from mimedi_sim.firmware import grbl_gcode as gcode
 from mimedi_sim.firmware.grbl_gcode import GcodeError, Modal
-from mimedi_sim.firmware.grbl_machine import ABORTED, HOMING_DOOR, HOMING_RESET, PLANNER_BLOCKS
+from mimedi_sim.firmware.grbl_machine import ABORTED, HARD_LIMIT, HOMING_DOOR, HOMING_RESET, PLANNER_BLOCKS
 from mimedi_sim.firmware.grbl_motion import Mechanics
 from mimedi_sim.firmware.grbl_program import GrblProgram, NotYet
 from mimedi_sim.firmware.grbl_report import StatusReport, coordinates
@@ -89,6 +89,13 @@ class GrblFirmware(GrblProgram):
         self.advance_to(now_s)
         self._stop_here()
         self._reset(force_alarm=True)
+
+    def limit_switch_closed(self, now_s: float) -> None:
+        """A limit switch was closed from outside: whatever moves stops at once, its position lost ($21)."""
+        self.advance_to(now_s)
+        if self.settings[21] and self._move is not None and self._homing is None:
+            self._stop_here()
+            self._alarm(HARD_LIMIT)
 
     def power_cycle(self, now_s: float) -> None:
         """Lose and regain power: nothing is known of the position; settings stay."""

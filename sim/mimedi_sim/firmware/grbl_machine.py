@@ -28,7 +28,7 @@ from mimedi_sim.firmware.grbl_motion import (
 from mimedi_sim.firmware.grbl_settings import Settings
 
 PLANNER_BLOCKS = 15
-HARD_LIMIT, SOFT_LIMIT, ABORTED, HOMING_RESET, HOMING_DOOR, HOMING_NO_SWITCH = 1, 2, 3, 6, 7, 9
+HARD_LIMIT, SOFT_LIMIT, ABORTED, HOMING_RESET, HOMING_DOOR, HOMING_PULL_OFF, HOMING_NO_SWITCH = 1, 2, 3, 6, 7, 8, 9
 
 
 @dataclass
@@ -331,7 +331,10 @@ class GrblMachine:
         if not self._homing.done:
             return
         found, self._homing = self._homing.found, None
-        if found:
+        if found and self._mechanics.limits():
+            self._alarm(HOMING_PULL_OFF)
+            self._say("ok")
+        elif found:
             pull = self.settings[27]
             self._position = self._planned = (-pull, -pull, -pull)
             self.state = "Idle"

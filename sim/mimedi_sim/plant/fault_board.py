@@ -13,6 +13,7 @@ from mimedi_nodes.modules.site import Site
 from mimedi_sim.plant.fault_catalogue import CATALOGUE, STATIONS
 from mimedi_sim.plant.fault_effects import CameraFaults, LineFaults, Overrides, ReactorFaults
 from mimedi_sim.plant.faults import Values, checked_name, checked_target, checked_values
+from mimedi_sim.plant.gantry_faults import GANTRY
 from mimedi_sim.scenarios import Scenario
 
 WORKCELL = "workcell"
@@ -58,7 +59,7 @@ class FaultBoard:
             "line": lines, "chip": ("chip",), "camera": cameras, "supply": (*lines, WORKCELL),
             "enclosure": tuple("enclosure" for _ in lines_of(site, "modbus_enclosure")),
             "photon_counter": tuple("photon_counter" for _ in lines_of(site, "photon_counter")),
-            "generator": lines_of(site, "scpi_generator"),
+            "generator": lines_of(site, "scpi_generator"), "gantry": lines_of(site, "grbl"),
         }
         """Names that there are, by what faults act on."""
         self.active: dict[tuple[str, str], Values] = {}
@@ -112,7 +113,7 @@ class FaultBoard:
         """Put a fault in or take it away; harmless when it is so already. Raises FaultError."""
         values = self.checked(fault, target, parameters, active=active)
         self._overrides = None
-        if fault in STATIONS:
+        if fault in STATIONS or fault in GANTRY:
             self._acts.append(Act(target, fault, values=values, active=active))
         if not active:
             self.active.pop((fault, target), None)

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 
 from mimedi_sim.models.bacteria import DOUBLING_TIME_H
 from mimedi_sim.plant.faults import FaultKind, Parameter
+from mimedi_sim.plant.gantry_faults import GANTRY
 
 _RETRIED = "asked again twice; when that fails `<module>.<instrument>_fault` and a hold"
 _HOLDS = "`<module>.<instrument>_fault`, held; life support keeps its set points"
@@ -199,7 +200,7 @@ STATIONS: Mapping[str, FaultKind] = {
 
 GROUPS: Mapping[str, Mapping[str, FaultKind]] = {
     "Liquid": LIQUID, "Sorter": SORTER, "Cultures": CULTURE, "Cameras": CAMERA, "Wires and supply": WIRE,
-    "Enclosure and screening": STATIONS,
+    "Enclosure and screening": STATIONS, "Gantry": GANTRY,
 }
 CATALOGUE: Mapping[str, FaultKind] = {name: kind for kinds in GROUPS.values() for name, kind in kinds.items()}
 """All faults by name."""

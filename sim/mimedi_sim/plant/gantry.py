@@ -50,18 +50,23 @@ class GantryMechanics:
         self.powered = True
         self.blocked: set[int] = set()
         """Axes that do not move whatever their motor does."""
+        self.pressed: set[int] = set()
+        """Axes whose limit switch is closed wherever they are."""
         self.slip = [0.0, 0.0, 0.0]
         """Share of the steps that each axis loses."""
 
     def limits(self) -> str:
         """Return the letters of the axes whose limit switch is closed."""
         return "".join(
-            letter for letter, place, travel in zip("XYZ", self.position, self.travel_mm, strict=True)
-            if place >= -_TOUCH_MM or place <= -travel - FAR_SWITCH_MM + _TOUCH_MM
+            letter
+            for axis, (letter, place, travel) in enumerate(zip("XYZ", self.position, self.travel_mm, strict=True))
+            if axis in self.pressed or place >= -_TOUCH_MM or place <= -travel - FAR_SWITCH_MM + _TOUCH_MM
         )
 
     def until_limit(self, delta: Vector) -> float | None:
         """Return the share of a motor move after which a limit switch closes; None when none does."""
+        if self.pressed:
+            return 0.0
         shares = []
         for axis, way in enumerate(self._real(delta)):
             place, far = self.position[axis], -self.travel_mm[axis] - FAR_SWITCH_MM

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mimedi_nodes.instruments.enclosure_map import Door
 from mimedi_sim.plant.faults import Values
+from mimedi_sim.plant.gantry_faults import CHANGES as GANTRY_CHANGES
 
 if TYPE_CHECKING:
     from mimedi_sim.plant.stations import Stations
@@ -74,6 +75,6 @@ SOUND_DARK_PER_S = 200.0
 CHANGES: Mapping[str, Change] = {
     "particle_burst": _burst, "hepa_leak": _filter, "fan_stopped": _fan, "seal_leak": _seal, "enclosure_door": _door,
     "emergency_stop": _emergency_stop,
-    "photon_saturated": _light, "photon_dead": _dead, "photon_dark_high": _dark,
+    **GANTRY_CHANGES, "photon_saturated": _light, "photon_dead": _dead, "photon_dark_high": _dark,
 }
 """What every fault of a station does."""
