@@ -74,9 +74,19 @@ def test_a_stirrer_that_stands_starves_a_dense_culture_of_oxygen() -> None:
     culture(bench, cells=8e8, age_h=168.0)
     sound = readings(bench)["dissolved_oxygen_fraction"]
     bench.plant.inject("stirrer_stopped", VESSEL, {}, True, bench.now_s)
-    bench.wait(6 * 3600.0)
+    breath = []
+    for _ in range(12):
+        bench.wait(600.0)
+        breath.append(bench.plant.truth()["reactors"][VESSEL]["oxygen_saturation"])
+    assert breath[0] > 0.35, "what is dissolved is breathed first"
+    assert breath == sorted(breath, reverse=True)
+    bench.wait(4 * 3600.0)
     assert sound == pytest.approx(0.5, abs=0.06)
     assert readings(bench)["dissolved_oxygen_fraction"] < 0.2
+    bench.plant.inject("stirrer_stopped", VESSEL, {}, False, bench.now_s)
+    assert bench.plant.truth()["reactors"][VESSEL]["oxygen_saturation"] < 0.2
+    bench.wait(2 * 3600.0)
+    assert bench.plant.truth()["reactors"][VESSEL]["oxygen_saturation"] == pytest.approx(0.5, abs=0.01)
 
 
 def test_whoever_mends_a_stuck_heater_resets_the_cut_out() -> None:

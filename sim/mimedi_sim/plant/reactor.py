@@ -19,7 +19,6 @@ from mimedi_sim.models.donors import Donor
 from mimedi_sim.models.humidity import evaporated_ml
 from mimedi_sim.models.medium_chemistry import medium_ph
 from mimedi_sim.models.tcell import (
-    CONTROLLED_OXYGEN_MM,
     OXYGEN_SATURATION_MM,
     CultureConditions,
     CultureState,
@@ -42,6 +41,7 @@ from mimedi_sim.plant.ledger import (
     FloatArray,
     Ledger,
 )
+from mimedi_sim.plant.oxygen import NEAR_MM, Oxygen, resting_mm
 from mimedi_sim.plant.still_contact import StillContact
 
 HUMIDITY = 0.99
@@ -111,6 +111,7 @@ class Reactor:
         self._vector_seen_tu = 0.0
         self._still: StillContact | None = None
         self._growth_per_h = 0.0
+        self.oxygen = Oxygen(time_s / _HOUR_S)
         self._seed = seed
         self._contaminant = Contaminant(seed, vessel)
 
@@ -177,7 +178,7 @@ class Reactor:
             return math.inf if self.climate.settled else self._next_on(STORE_EVERY_S)
         resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
         living = resting + biology.t_activated(row)
-        unsteady = living > 0.0 and not self.climate.settled
+        unsteady = (living > 0.0 and not self.climate.settled) or self.oxygen.moving
         contact = row[INDEX["vector_tu"]] > 0.01 * living or row[_SYRINGE] > 0.0
         shearing = self.stirring_rpm >= biology.BEAD_SHEAR_RPM
         turbid = row[INDEX["cfu"]] + row[_SYRINGE] > DENSE_PER_ML * row[VOLUME] * 1e-3
@@ -306,7 +307,9 @@ class Reactor:
         cells = biology.t_activated(row)
         if cells < 1.0 or row[VOLUME] < 1.0:
             self.culture = None
+            self._breathe(row)
             return
+        self._breathe(row)
         conditions = self._conditions(row, ledger)
         before = None if self.culture is None else self.culture.state
         state = CultureState(
@@ -330,22 +333,24 @@ class Reactor:
         """Oxygen transfer kLa at the present stirring [1/h]."""
         return max(SURFACE_TRANSFER_PER_H, STIRRED_TRANSFER_PER_H * self.stirring_rpm / 60.0)
 
-    def _oxygen_mm(self, row: FloatArray) -> float:
-        """Return the dissolved oxygen that the control reaches [mM]: its set point, or what transfer leaves."""
+    def _breathe(self, row: FloatArray) -> None:
+        """Adopt what transfer and uptake make of the dissolved oxygen from the committed time on."""
+        time_h = self._time_s / _HOUR_S
         if self.culture is None:
-            return CONTROLLED_OXYGEN_MM
+            self.oxygen = Oxygen(time_h)
+            return
         state, half = self.culture.state, self._parameters.oxygen_half_mm
         if state.oxygen_mm > 0.0:  # what growth would be with oxygen in plenty; without any, as it was last
             self._growth_per_h = state.growth_per_h * (half + state.oxygen_mm) / state.oxygen_mm
-        cells_per_l = biology.t_activated(row) / (float(row[VOLUME]) * 1e-6)
-        floor = cells_per_l * self.culture.oxygen_uptake_mmol_cell_h(0.0)
-        growing = cells_per_l * self.culture.oxygen_uptake_mmol_cell_h(self._growth_per_h) - floor
-        # kLa (C* - C) = floor + growing C/(K + C): the positive root.
-        transfer = self._transfer_per_h
-        linear = transfer * (half - OXYGEN_SATURATION_MM) + floor + growing
-        constant = half * (floor - transfer * OXYGEN_SATURATION_MM)
-        reached = (math.sqrt(max(0.0, linear * linear - 4.0 * transfer * constant)) - linear) / (2.0 * transfer)
-        return min(CONTROLLED_OXYGEN_MM, max(0.0, round(reached, 4)))
+        cells_per_ml = biology.t_activated(row) / (float(row[VOLUME]) * 1e-3)
+        floor = self.culture.oxygen_uptake_mmol_cell_h(0.0)
+        growing = self.culture.oxygen_uptake_mmol_cell_h(self._growth_per_h) - floor
+        rest = resting_mm(self._transfer_per_h, floor * cells_per_ml * 1e3, growing * cells_per_ml * 1e3, half)
+        now = self.oxygen.at(time_h)
+        if abs(now - rest) <= NEAR_MM:
+            now = rest
+        self.oxygen = Oxygen(time_h, now, rest, self._transfer_per_h,
+                             self.culture.oxygen_uptake_mmol_cell_h(state.growth_per_h), cells_per_ml)
 
     def _conditions(self, row: FloatArray, ledger: Ledger) -> CultureConditions:
         medium = ledger.row(self._medium)
@@ -353,7 +358,7 @@ class Reactor:
         perfusing = medium[VOLUME] > 0.0
         return CultureConditions(
             temperature_c=round(self.climate.liquid_c / 0.05) * 0.05,
-            oxygen_mm=self._oxygen_mm(row),
+            oxygen_mm=self.oxygen.start_mm,
             pco2_mmhg=self.climate.pco2_mmhg(self._time_s),
             perfusion_vvd=self.perfusion_ul_min * 1440.0 / float(row[VOLUME]) if perfusing else 0.0,
             feed_glucose_mm=float(medium[_GLUCOSE]) / volume_ml * 1e3 if perfusing else 0.0,
@@ -386,7 +391,7 @@ class Reactor:
         nodes, co2 = self.climate.temperatures(time_s), self.climate.co2(time_s)
         nan = math.nan
         viable = viability = glucose = lactate = il2 = ph = nan
-        oxygen = CONTROLLED_OXYGEN_MM if self.culture is None else self.culture.conditions.oxygen_mm
+        oxygen = self.oxygen.at(time_s / _HOUR_S)
         if row[VOLUME] > 1.0:
             millilitres = float(row[VOLUME]) * 1e-3
             others = float(row[INDEX["lymphocyte"]] + row[INDEX["monocyte"]]) + osteoculture.cells(row)
