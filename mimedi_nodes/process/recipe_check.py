@@ -45,6 +45,8 @@ BATCH_VALUES: Mapping[str, str] = {
     "elapsed_h": "h",
 }
 _TEXT_UNITS = ("id", "text")
+_LABORATORY_UNITS = frozenset({"EU/mL", "ug/mL"})
+"""Units of what only the laboratory measures: no field of an interface has them."""
 _TIMER = "timer"
 """Stands for the unit of a timer: it can be stopped and waited for, not computed with."""
 
@@ -100,7 +102,7 @@ class _Check:
             for action in interfaces.actions.values()
             for fields in (action.goal, action.result)
             for field in fields.values()
-        }
+        } | _LABORATORY_UNITS
         self.found: list[Diagnostic] = []
 
     def wrong(self, path: str, value: Any, message: str, allowed: str = "") -> None:
