@@ -7,6 +7,7 @@ import importlib
 import os
 import signal
 import sys
+from typing import NoReturn
 
 from .names import COMMANDS, MODULE_OF
 
@@ -36,5 +37,15 @@ def main(argv: list[str]) -> int:
         return 130
 
 
+def _leave(status: int) -> NoReturn:
+    """End without handing back object by object what the system takes back at once: a tenth of a simulated batch."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    ended = main(sys.argv[1:])
+    if sys.argv[1:2] == ["simulate"]:
+        _leave(ended)
+    sys.exit(ended)

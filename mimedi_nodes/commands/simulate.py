@@ -68,19 +68,23 @@ def main(argv: Sequence[str]) -> int:
             return simulate_many.run(options)
         with _without_collection():
             summary = simulate(options)
+            summary["wall_s"] = time.perf_counter() - begun_s
+            _tell(summary, options.json)
     except (WorkcellError, RecordError, OSError, ValueError) as error:
         print(f"workcell simulate: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
-    summary["wall_s"] = time.perf_counter() - begun_s
-    if options.json != "-":
+    return EXIT_OF_VERDICT.get(str(summary["verdict"]), EXIT_REJECTED)
+
+
+def _tell(summary: Mapping[str, Any], json_file: str | None) -> None:
+    if json_file != "-":
         _show(summary)
-    if options.json:
+    if json_file:
         text = json.dumps(summary, indent=2, ensure_ascii=False)
-        if options.json == "-":
+        if json_file == "-":
             print(text)
         else:
-            Path(options.json).write_text(text + "\n", encoding="utf-8")
-    return EXIT_OF_VERDICT.get(str(summary["verdict"]), EXIT_REJECTED)
+            Path(json_file).write_text(text + "\n", encoding="utf-8")
 
 
 def _show(summary: Mapping[str, Any]) -> None:
