@@ -14,11 +14,13 @@ from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
-from sensor_msgs.msg import Image
+from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
 from ..instruments.link import InstrumentError, ReplyTimeout
 from ..modules.camera import Frame
+from ..vision.lens import LensModel
+from ..vision.settings import VisionInputError
 from . import qos
 from .clocks import NodeClock
 from .conversion import seconds
@@ -67,8 +69,9 @@ class RosCamera:
 
     Frames wait in a queue of `QUEUE_LENGTH`; when it is full the oldest is dropped and counted. Capture is switched by
     the driver's `set_capture` service (std_srvs/SetBool, as usb_cam has it), the lamps of the fluorescence images by
-    `set_fluorescence`; a frame is complete when every channel that is on has come. It has a node and a thread of its
-    own: the module's executor is busy while one of its transitions waits for the driver's answer.
+    `set_fluorescence`; a frame is complete when every channel that is on has come. Where `<name>/camera_info` describes
+    a lens, frames come without its distortion. It has a node and a thread of its own: the module's executor is busy
+    while one of its transitions waits for the driver's answer.
     """
 
     def __init__(
@@ -105,6 +108,11 @@ class RosCamera:
                 lambda image, channel=channel: loop.call(self._take, channel, image),
                 qos.IMAGE,
             )
+        self._info: CameraInfo | None = None
+        self._lens: LensModel | None = None
+        self._node.create_subscription(
+            CameraInfo, f"{name}/camera_info", lambda info: loop.call(self._describe, info), qos.IMAGE
+        )
         self._thread.start()
 
     def _spin(self) -> None:
@@ -158,14 +166,32 @@ class RosCamera:
                 ) from error
         images = self._frames.popleft()
         bright, dye = images["bright"], images.get("dye")
-        colours = tuple(pixels(images[name], self.name) for name in COLOURS if name in images)
         self._taken(bright)
+        colours = tuple(self._straight(images[name]) for name in COLOURS if name in images)
         return Frame(
             seconds(bright.header.stamp),
-            pixels(bright, self.name),
-            None if dye is None else pixels(dye, self.name),
+            self._straight(bright),
+            None if dye is None else self._straight(dye),
             (colours[0], colours[1]) if len(colours) == len(COLOURS) else None,
         )
+
+    def _describe(self, info: CameraInfo) -> None:
+        known = self._info
+        if known is not None and (known.width, known.height, known.distortion_model) == (
+            info.width, info.height, info.distortion_model
+        ) and np.array_equal(known.k, info.k) and np.array_equal(known.d, info.d):
+            return
+        self._info, self._lens = info, None
+
+    def _straight(self, image: Image) -> NDArray[np.generic]:
+        """The image's pixels without the lens's distortion; raises ImageError for a wrong image or camera_info."""
+        seen = pixels(image, self.name)
+        try:
+            if self._lens is None and self._info is not None:
+                self._lens = LensModel.from_camera_info(self._info)
+            return seen if self._lens is None else self._lens.straighten(seen)
+        except VisionInputError as error:
+            raise ImageError(self.name, str(error)) from error
 
     def _take(self, channel: str, image: Image) -> None:
         if not self._capturing or channel not in self._wanted:

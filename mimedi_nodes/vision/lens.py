@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 from dataclasses import dataclass
 from typing import Any
 
@@ -38,7 +39,7 @@ class LensModel:
         matrix = np.asarray(info.k, float).reshape(3, 3)
         coefficients = np.asarray(info.d, float)
         # REP 104: a first element of 0 means an uncalibrated camera.
-        if matrix[0, 0] == 0.0 or not coefficients.any():
+        if matrix[0, 0] == 0.0 or not np.any(coefficients):
             return None
         wanted = _COEFFICIENTS.get(info.distortion_model)
         if wanted is None:
@@ -58,7 +59,15 @@ class LensModel:
         if image.shape[:2] != (self.height_px, self.width_px):
             raise VisionInputError("image size", image.shape,
                                    f"({self.height_px}, {self.width_px}), as camera_info says")
-        return np.asarray(cv2.undistort(image, self.matrix, self.coefficients))
+        return np.asarray(cv2.remap(image, *self._maps, interpolation=cv2.INTER_LINEAR))
+
+    @functools.cached_property
+    def _maps(self) -> tuple[NDArray[np.int16], NDArray[np.uint16]]:
+        """Where each pixel of a straight image comes from: made once, for every frame."""
+        size = self.width_px, self.height_px
+        first, second = cv2.initUndistortRectifyMap(self.matrix, self.coefficients, None, self.matrix, size,
+                                                    cv2.CV_16SC2)
+        return first, second
 
     def straighten_places(self, places_px: NDArray[np.float64]) -> NDArray[np.float64]:
         """Places (N, 2) px as they would be without distortion."""

@@ -5,18 +5,20 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from scipy.stats import binom
 
+from mimedi_nodes.instruments.link import InstrumentError
 from mimedi_nodes.modules.camera import Frame
 from mimedi_nodes.modules.vision_qc.inspect import inspect_sample
 from mimedi_nodes.modules.vision_qc.instruments import VisionInstruments, build
-from mimedi_nodes.process.errors import PhaseError
+from mimedi_nodes.process.errors import PhaseError, PhaseHold
 from mimedi_nodes.vision.frame import FrameTracks
 from mimedi_sim.cell_field import DEAD_OVER_LIVE_DIAMETER
 from mimedi_sim.plant.imaging import ImagingStation, populations
@@ -77,8 +79,8 @@ class Context:
 class Scope:
     """One microscope through several samples."""
 
-    def __init__(self, seed: int) -> None:
-        self.camera = StationCamera(seed)
+    def __init__(self, seed: int, camera: StationCamera | None = None) -> None:
+        self.camera = camera or StationCamera(seed)
         self.seen: list[int] = []
         extras = {"microscope": self.camera, "sorter_camera": self.camera, "on_tracks": self.count}
         self.instruments: VisionInstruments = build(SITE, {}, extras)
@@ -175,3 +177,34 @@ def test_the_dilution_is_undone() -> None:
 def test_an_empty_channel_is_told_not_counted() -> None:
     with pytest.raises(PhaseError, match="take the sample again"):
         Scope(34).inspect(content(), timeout_s=1.0)
+
+
+class TamperedCamera(StationCamera):
+    """The same camera with something wrong from its 15th picture on."""
+
+    def __init__(self, tamper: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+        super().__init__(5)
+        self.tamper, self.frames = tamper, 0
+
+    async def next_frame(self, timeout_s: float) -> Frame:
+        frame = await super().next_frame(timeout_s)
+        self.frames += 1
+        if self.frames < 15:
+            return frame
+        return Frame(frame.stamp_s, self.tamper(frame.bright_field), frame.dye)
+
+
+@pytest.mark.parametrize(("tamper", "error", "what"), [
+    (lambda image: np.full_like(image, 255), PhaseHold, "camera_saturated"),
+    (np.zeros_like, PhaseHold, "camera_black"),
+    (lambda image: image[:-4], InstrumentError, "size"),
+    (lambda image: image.astype(np.float32), InstrumentError, "encoding"),
+    (lambda image: np.dstack([image] * 3), InstrumentError, "size"),
+])
+def test_each_wrong_picture_holds_and_is_named(
+    tamper: Callable[[NDArray[Any]], NDArray[Any]], error: type[Exception], what: str
+) -> None:
+    scope = Scope(5, TamperedCamera(tamper))
+    with pytest.raises(error) as raised:
+        scope.inspect(content(t_act_neg=1e6))
+    assert what in str(raised.value) or what in getattr(raised.value, "alarm_id", "")

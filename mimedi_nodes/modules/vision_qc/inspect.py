@@ -14,7 +14,7 @@ from ...process.errors import PhaseError, PhaseHold
 from ...vision.population import PopulationEstimator, PopulationSummary
 from ...vision.tracker import CellTracker
 from ..camera import Frame
-from .camera_check import FRAME_TIMEOUT_S, check_camera
+from .camera_check import FRAME_TIMEOUT_S, check_camera, wrong_images_hold
 from .codes import VisionCode
 from .instruments import VisionInstruments
 
@@ -51,10 +51,12 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
             if frames == 0:
                 if len(waiting) < FIRST_FRAMES and not late:
                     continue
-                tracker.prime([frame.bright_field for frame in waiting])
+                with wrong_images_hold(instruments.camera.name):
+                    tracker.prime([frame.bright_field for frame in waiting])
             for frame in waiting:
                 begun = time.perf_counter()
-                tracks = tracker.process(frame.bright_field, frame.stamp_s, dye=frame.dye)
+                with wrong_images_hold(instruments.camera.name):
+                    tracks = tracker.process(frame.bright_field, frame.stamp_s, dye=frame.dye)
                 population.add(tracks)
                 focus.append(tracks.focus)
                 instruments.on_tracks(frame, tracks, (time.perf_counter() - begun) * 1000.0)

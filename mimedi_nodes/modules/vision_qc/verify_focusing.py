@@ -10,7 +10,7 @@ from ...process.context import PhaseContext
 from ...process.errors import PhaseError
 from ...vision.focusing import FocusingEstimator
 from ..camera import Frame
-from .camera_check import FRAME_TIMEOUT_S, check_camera
+from .camera_check import FRAME_TIMEOUT_S, check_camera, wrong_images_hold
 from .codes import VisionCode
 from .instruments import VisionInstruments
 
@@ -62,10 +62,12 @@ async def _look(
             if len(waiting) < FIRST_FRAMES and estimator.frames == 0:
                 continue
             if estimator.frames == 0:
-                estimator.prime([frame.bright_field for frame in waiting])
+                with wrong_images_hold(camera.name):
+                    estimator.prime([frame.bright_field for frame in waiting])
             before, still = estimator.cells, estimator.still_frames
             for frame in waiting:
-                estimator.add(frame.bright_field)
+                with wrong_images_hold(camera.name):
+                    estimator.add(frame.bright_field)
                 check_camera(estimator.health, "sorter camera", estimator.health.frames)
             waiting.clear()
             share = min(1.0, estimator.cells / goal.cells_wanted)
