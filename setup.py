@@ -53,6 +53,7 @@ EXECUTABLES = {
     "transduction": "mimedi_nodes.nodes.transduction",
     "incubator": "mimedi_nodes.nodes.incubator",
     "vision_qc": "mimedi_nodes.nodes.vision_qc",
+    "camera": "mimedi_nodes.nodes.camera",
     "enclosure": "mimedi_nodes.nodes.enclosure",
     "contamination_watch": "mimedi_nodes.nodes.contamination_watch",
     "transfer": "mimedi_nodes.nodes.transfer",

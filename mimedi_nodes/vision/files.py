@@ -6,7 +6,7 @@ from __future__ import annotations
 import csv
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -19,11 +19,10 @@ from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
 from mimedi_nodes.vision.opencv import cv2
 from mimedi_nodes.vision.segment import background_of, segment_image
 from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
+from mimedi_nodes.vision.sources import VIDEOS, frames_of, open_source
 from mimedi_nodes.vision.tracker import CONFIRMED_FRAMES, CellTracker
 
 _WARM_FRAMES = 40
-_IMAGES = {".png", ".tif", ".tiff", ".bmp", ".jpg", ".jpeg"}
-_VIDEOS = {".avi", ".mp4", ".mkv", ".mov"}
 TRACK_COLUMNS = ("frame", "id", "x", "y", "vx", "vy", "diameter_um", "deform", "area_um2", "cls", "dead", "measured")
 CELL_COLUMNS = ("frame", "label", "x", "y", "area_um2", "deform", "aspect", "edge")
 
@@ -58,10 +57,7 @@ def read_movie(path: Path, um_per_px: float | None = None, wall_px: float | None
     """
     fluorescence = None
     if path.is_dir():
-        files = sorted(p for p in path.iterdir() if p.suffix.lower() in _IMAGES)
-        if not files:
-            raise VisionInputError("movie", path, f"a folder with images {sorted(_IMAGES)}")
-        frames = np.stack([_read_image(p) for p in files])
+        frames = np.stack(list(frames_of(open_source(str(path)))))
     elif path.suffix.lower() == ".npz":
         with np.load(path) as stored:
             if "movie" not in stored:
@@ -72,10 +68,10 @@ def read_movie(path: Path, um_per_px: float | None = None, wall_px: float | None
             wall_px = wall_px if wall_px is not None or "wall" not in stored else float(stored["wall"])
             if frame_rate_hz is None and "fps" in stored:
                 frame_rate_hz = float(stored["fps"])
-    elif path.suffix.lower() in _VIDEOS:
-        frames = np.stack(list(_read_video(path)))
+    elif path.suffix.lower() in VIDEOS:
+        frames = np.stack(list(frames_of(open_source(str(path)))))
     else:
-        raise VisionInputError("movie", path, f".npz, a video {sorted(_VIDEOS)} or a folder of images")
+        raise VisionInputError("movie", path, f".npz, a video {sorted(VIDEOS)} or a folder of images")
     if frames.ndim != 3 or len(frames) == 0:
         raise VisionInputError("movie", frames.shape, "(frames, height, width), at least one frame")
     if fluorescence is not None and (fluorescence.ndim != 4 or fluorescence.shape[0] != frames.shape[0]
@@ -212,22 +208,3 @@ def _kept(frames: Sequence[FrameTracks]) -> dict[int, tuple[int, TrackedCell]]:
 
 def _number(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.4f}"
-
-
-def _read_image(path: Path) -> NDArray[Any]:
-    image = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE | cv2.IMREAD_ANYDEPTH)
-    if image is None:
-        raise VisionInputError("image", path, "an image file that OpenCV can read")
-    return np.asarray(image)
-
-
-def _read_video(path: Path) -> Iterator[NDArray[Any]]:
-    video = cv2.VideoCapture(str(path))
-    try:
-        while True:
-            good, image = video.read()
-            if not good:
-                return
-            yield cv2.cvtColor(image, cv2.COLOR_BGR2GRAY) if image.ndim == 3 else image
-    finally:
-        video.release()
