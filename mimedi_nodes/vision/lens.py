@@ -89,7 +89,7 @@ def read_camera_info(path: Path) -> dict[str, Any]:
 
     try:
         stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-        fields = {"width": int(stored["image_width"]), "height": int(stored["image_height"]),
+        fields: dict[str, Any] = {"width": int(stored["image_width"]), "height": int(stored["image_height"]),
                   "distortion_model": str(stored["distortion_model"]),
                   "d": [float(v) for v in stored["distortion_coefficients"]["data"]],
                   "k": [float(v) for v in stored["camera_matrix"]["data"]]}
