@@ -53,14 +53,16 @@ class ModuleMaintenance:
         self._doorkeeper = Doorkeeper(users_dir)
         self._folder = None if users_dir is None else users_dir.parent / FOLDER
         self._batches: dict[str, str] | None = None
-        self._subscription = node.create_subscription(
-            BatchStatus, "coordinator/batch_status", self._on_batch, qos.STATE
-        )
+        self._subscriptions = [
+            node.create_subscription(BatchStatus, "coordinator/batch_status", self._on_batch, qos.STATE),
+            node.create_subscription(BatchStatus, "coordinator/batches", self._on_batch, qos.EVENT),
+        ]
         self._service = node.create_service(MaintainModule, "~/maintain", self._on_maintain, callback_group=group)
 
     def close(self) -> None:
         """Serve no longer."""
-        self._node.destroy_subscription(self._subscription)
+        for subscription in self._subscriptions:
+            self._node.destroy_subscription(subscription)
         self._node.destroy_service(self._service)
 
     @property

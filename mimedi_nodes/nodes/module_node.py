@@ -20,23 +20,22 @@ from mimedi_msgs.srv import CommandModule, RecallPhase
 from ..instruments.link import InstrumentError
 from ..modules.goal_store import GoalStore
 from ..modules.module import Module
-from ..modules.registry import config_folder, load_module, module_table
+from ..modules.registry import load_module
 from ..modules.service import ModuleService
 from ..modules.service_hooks import ServiceHooks
 from ..modules.site import load_site
-from ..process.alarm_table import read_alarm_table
 from ..process.calibrations import CalibrationBook, book_file
 from ..process.context import PhaseHeader
 from ..process.errors import WorkcellError
 from ..process.gateway import PhaseOutcome
 from ..process.interfaces import default_interfaces
-from ..process.interlocks import Interlocks, causes_of, read_interlocks
 from ..records.canonical import canonical_json
 from ..records.outbox import Outbox
 from . import qos
 from .bridge import result_in_executor
 from .clocks import NodeClock, make_clock, steady_ticks
 from .conversion import action_class, fill_message, header_from, message_fields, ros_time
+from .interlock_listener import InterlockListener
 from .links import make_links
 from .managed_node import ManagedNode
 from .module_maintenance import ModuleMaintenance
@@ -113,7 +112,7 @@ class ModuleNode(ManagedNode):
             self, Path(users_dir) if users_dir else None, store, calibrations, self._waiting
         )
         self._closers.append(self._maintenance.close)
-        self._hear_interlocks()
+        self._closers.append(InterlockListener(self, self.module.name, self._interlocked).close)
         if self.module.watch is not None:
             self._closers.append(self._repeat(self._watch(self.settings["watch_period_s"])))
         period_s = self.settings["state_period_s"]
@@ -152,20 +151,10 @@ class ModuleNode(ManagedNode):
                 extra.close()
         super().destroy_node()
 
-    def _hear_interlocks(self) -> None:
-        """Hold when the cause of an interlock is heard of, from its source and whoever else is there."""
-        config = config_folder()
-        table = read_interlocks(config / "interlocks.yaml", module_table(), read_alarm_table(config / "alarms.yaml"))
-        interlocks = Interlocks(causes_of(self.module.name, table))
-
-        def hear(message: Alarm) -> None:
-            service = self.service
-            active = message.state != Alarm.NORMAL
-            if interlocks.hear(message.alarm_id, message.source, message.message, active) and service is not None:
-                self.loop.submit(service.interlock(interlocks.standing))
-
-        subscription = self.create_subscription(Alarm, "alarm_events", hear, qos.EVENT)
-        self._closers.append(partial(self.destroy_subscription, subscription))
+    def _interlocked(self, causes: Mapping[str, str]) -> None:
+        """Hold when the cause of an interlock is heard of, whoever else is there."""
+        if self.service is not None:
+            self.loop.submit(self.service.interlock(dict(causes)))
 
     async def _watch(self, period_s: float) -> None:
         """Look at what the module watches; tell again and again what stands, so that late comers hear of it."""

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+import time
 from collections import deque
 from typing import Any
 
@@ -25,6 +27,8 @@ _RESPONSES = {
     TOPICS: "Free space on the disk of the runs folder. The batch record itself goes on.",
 }
 _PRIORITIES = {STORAGE: Alarm.HIGH, REFUSED: Alarm.HIGH, TOPICS: Alarm.LOW}
+TELL_AGAIN_S = 1.0
+"""Steady time [s] between two tellings of what still stands: interlocks that come late hear of it."""
 MAX_UNWRITTEN = 100
 """Alarm events that wait for the record to be writable; older ones are dropped, they stand in the log."""
 
@@ -35,6 +39,7 @@ class RecorderAlarms:
     def __init__(self, node: Node) -> None:
         self._node = node
         self._publisher = node.create_publisher(Alarm, "alarm_events", qos.EVENT)
+        self._told_s = -math.inf
         self._standing: dict[tuple[str, str], tuple[str, str]] = {}
         self._unwritten: deque[tuple[str, str, str, dict[str, Any]]] = deque(maxlen=MAX_UNWRITTEN)
 
@@ -72,6 +77,10 @@ class RecorderAlarms:
 
     def _raise(self, alarm_id: str, about: str, batch_id: str, message: str) -> None:
         if (alarm_id, about) in self._standing:
+            now_s = time.monotonic()
+            if now_s - self._told_s >= TELL_AGAIN_S:
+                self._told_s = now_s
+                self._publish(alarm_id, Alarm.UNACKNOWLEDGED, message)
             return
         self._standing[(alarm_id, about)] = (batch_id, message)
         self._node.get_logger().error(f"ALARM {alarm_id}: {message}")

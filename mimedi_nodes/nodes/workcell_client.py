@@ -25,6 +25,8 @@ from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch, Mainta
 
 from . import qos
 
+FIRST_REPLY_S = 2.0
+"""Steady time [s] for the first answer of a service just found, before it is asked again."""
 REPLY_S = 10.0
 """Steady time [s] after which a request counts as unanswered."""
 
@@ -51,6 +53,8 @@ class Seen:
     """What has been heard of the workcell so far; `heard_s` has the steady time of each module's last word [s]."""
 
     batch: BatchStatus | None = None
+    """The batch that displays of one batch show: the oldest in production."""
+    batches: dict[str, BatchStatus] = field(default_factory=dict)
     modules: dict[str, ModuleState] = field(default_factory=dict)
     heard_s: dict[str, float] = field(default_factory=dict)
     alarms: AlarmList | None = None
@@ -93,6 +97,7 @@ class WorkcellClient:
         self.node = Node(name, namespace=namespace or None, context=self._context)
         node = self.node
         node.create_subscription(BatchStatus, "coordinator/batch_status", self._take("batch"), qos.STATE)
+        node.create_subscription(BatchStatus, "coordinator/batches", self._take_batches, qos.EVENT)
         node.create_subscription(AlarmList, "alarms", self._take("alarms"), qos.STATE)
         node.create_subscription(DiagnosticArray, "supervisor/status", self._take("supervisor"), qos.STATE)
         node.create_subscription(Prompt, "coordinator/prompt", self._take("prompt"), qos.STATE)
@@ -136,9 +141,9 @@ class WorkcellClient:
         """Return whether somebody offers the batch's status (the coordinator), and the alarms (the supervisor)."""
         return tuple(self.node.count_publishers(t) > 0 for t in ("coordinator/batch_status", "alarms"))  # type: ignore[return-value]
 
-    def command(self, command: str, who: str, why: str) -> Outcome:
-        """Give an ISA-88 command to the procedure."""
-        request = CommandBatch.Request(command=command, who=who, why=why)
+    def command(self, command: str, who: str, why: str, batch_id: str = "") -> Outcome:
+        """Give an ISA-88 command to the procedure of a batch, or of the only one in production."""
+        request = CommandBatch.Request(command=command, who=who, why=why, batch_id=batch_id)
         reply = self.call(self._command, request, REPLY_S)
         return _silent(self._command) if reply is None else Outcome(reply.accepted, reply.message, reply.state)
 
@@ -153,20 +158,29 @@ class WorkcellClient:
     ) -> tuple[Outcome, dict[str, Any]]:
         """Do a manual act on a module; return how it went and what was found and left."""
         client = self.node.create_client(MaintainModule, f"{module}/maintain")
+        request = MaintainModule.Request(act=act, target=target, values_json=json.dumps(dict(values)), who=who, why=why)
         try:
-            request = MaintainModule.Request(
-                act=act, target=target, values_json=json.dumps(dict(values)), who=who, why=why
-            )
+            # The first reply of a service just discovered may be lost: a harmless question is asked until it is
+            # answered, so that the answer to the act, which is not asked twice, arrives.
+            deadline_s = time.monotonic() + REPLY_S
+            while self.call(client, MaintainModule.Request(act="list"), FIRST_REPLY_S) is None:
+                if time.monotonic() > deadline_s:
+                    return Outcome(False, f"{module} did not answer within {REPLY_S:g} s; is the workcell up?"), {}
             reply = self.call(client, request, timeout_s)
         finally:
             self.node.destroy_client(client)
         if reply is None:
-            return Outcome(False, f"{module} did not answer within {timeout_s:g} s; is the workcell up?"), {}
+            return Outcome(False, f"{module} did not answer within {timeout_s:g} s: look at what it does"), {}
         return Outcome(reply.accepted, reply.message), json.loads(reply.result_json or "{}")
 
-    def answer(self, prompt_id: str, answer: str, who: str, why: str = "answered on the terminal") -> Outcome:
-        """Answer an open question."""
-        request = AnswerPrompt.Request(prompt_id=prompt_id, answer=answer, who=who, why=why)
+    def answer(
+        self, prompt_id: str, answer: str, who: str, why: str = "answered on the terminal", batch_id: str = "",
+        simulated: bool = False,
+    ) -> Outcome:
+        """Answer an open question, of a batch where several ask the same; `simulated` when a script answers."""
+        request = AnswerPrompt.Request(
+            prompt_id=prompt_id, answer=answer, who=who, why=why, batch_id=batch_id, simulated=simulated
+        )
         reply = self.call(self._answer, request, REPLY_S)
         return _silent(self._answer) if reply is None else Outcome(reply.accepted, reply.message)
 
@@ -200,6 +214,12 @@ class WorkcellClient:
             self._tell(name)
 
         return take
+
+    def _take_batches(self, message: BatchStatus) -> None:
+        with self.heard:
+            self.seen.batches[message.batch_id] = message
+            self.heard.notify_all()
+        self._tell("batches")
 
     def _take_module(self, message: ModuleState) -> None:
         with self.heard:

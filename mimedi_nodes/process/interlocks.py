@@ -14,11 +14,12 @@ from pathlib import Path
 from .alarm_table import AlarmTable
 from .yaml_tree import read_document
 
-ALL = "all"
+ALL, BATCHES = "all", "batches"
+"""Every module; the procedures of all batches, which the coordinator holds."""
 
 
 class Interlocks:
-    """What interlocks one module, and which of it stands.
+    """What interlocks one module or the batches, and which of it stands.
 
     Args:
         causes: alarms that interlock it.
@@ -29,7 +30,7 @@ class Interlocks:
         self._standing: dict[tuple[str, str], str] = {}
 
     def hear(self, alarm_id: str, source: str, message: str, active: bool) -> bool:
-        """Take what a source says; return whether anything has changed for the module."""
+        """Take what a source says; return whether anything has changed."""
         if alarm_id not in self.causes:
             return False
         before = self.standing
@@ -46,7 +47,7 @@ class Interlocks:
 
 
 def read_interlocks(path: Path, modules: Collection[str], alarms: AlarmTable) -> dict[str, frozenset[str]]:
-    """Return alarm → modules that it interlocks.
+    """Return alarm → modules that it interlocks, and `batches`.
 
     Raises:
         DiagnosticError: the file cannot be read or is wrong, with every line that is.
@@ -56,12 +57,12 @@ def read_interlocks(path: Path, modules: Collection[str], alarms: AlarmTable) ->
     for alarm_id, tree in reader.mapping(root.get("interlocks"), optional=None).items():
         if not alarms.has(alarm_id):
             reader.wrong(tree, f"{alarm_id!r} is no alarm of the alarm table", value=alarm_id)
-        names = [reader.text(item, (ALL, *modules)) for item in reader.items(tree, at_least=1)]
-        found[alarm_id] = frozenset(modules) if ALL in names else frozenset(names)
+        names = {reader.text(item, (ALL, BATCHES, *modules)) for item in reader.items(tree, at_least=1)}
+        found[alarm_id] = frozenset((names - {ALL}) | (set(modules) if ALL in names else set()))
     reader.finish()
     return found
 
 
 def causes_of(module: str, interlocks: Mapping[str, Collection[str]]) -> frozenset[str]:
-    """Return the alarms that interlock a module."""
+    """Return the alarms that interlock a module, or `batches`."""
     return frozenset(alarm_id for alarm_id, modules in interlocks.items() if module in modules)

@@ -7,17 +7,20 @@ import contextlib
 import io
 import json
 import os
+import resource
 from pathlib import Path
 
-from run_checks import of_kind, record_of
+from run_checks import of_kind, processes, record_of
 from workcell_client import Client, Steps
 
 from mimedi_nodes.commands import maintenance
 from mimedi_nodes.commands.people import Place, registry
 from mimedi_nodes.modules.enclosure.emergency_stop import EMERGENCY_STOP
 from mimedi_nodes.nodes.coordinator import CoordinatorCode
+from mimedi_nodes.process.alarms import AlarmState
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 
+FULL = "recorder.storage_failed"
 PASSWORD = "a phrase that is long"
 
 
@@ -46,12 +49,33 @@ class ByHand(Steps):
         answer = self.client.command("restart", "nobody in danger")
         assert answer.accepted, answer.message
         self.client.wait_batch(lambda b: b.state == "running", 30.0, "the batch runs again")
+        self.full_disk()
         assert self.client.command("stop", "enough for a test").accepted
         self.stopped.result(60.0)
         events = record_of(folder, "E1")
+        held = [e.why for e in of_kind(events, "command_given") if e.who == "interlock"]
+        assert any("recorder.storage_failed" in why for why in held), held
         assert EMERGENCY_STOP in {e.data["alarm_id"] for e in of_kind(events, "alarm_raised")}
         holds = [e for e in of_kind(events, "command") if e.who == "interlock"]
         assert {e.data["module"] for e in holds} >= {"fluidics"}, holds
+
+    def full_disk(self):
+        """A recorder that cannot write holds the batch; with room again its record is whole and the batch goes on."""
+        pid = next(pid for pid, command in processes().items() if "/recorder" in command.split()[1])
+        _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, hard))
+        self.client.wait_batch(
+            lambda b: b.state == "held" and FULL in b.hold_reason, 30.0, "the batch is held for its record"
+        )
+        refused = self.client.command("restart", "an attempt")
+        assert not refused.accepted
+        assert FULL in refused.message, refused.message
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
+        gone = (AlarmState.RETURNED_UNACKNOWLEDGED, AlarmState.LATCHED_UNACKNOWLEDGED)
+        self.client.wait(lambda: self.client.alarm_states.get(FULL) in gone, 30.0, "there is room again")
+        answer = self.client.command("restart", "there is room again")
+        assert answer.accepted, answer.message
+        self.client.wait_batch(lambda b: b.state == "running", 30.0, "the batch runs again")
 
     def test_x_maintenance_by_hand(self, folder: Path):
         """Signed at both ends, in between a jog and a calibration that outlives the node; no batch meanwhile."""

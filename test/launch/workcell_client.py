@@ -81,6 +81,7 @@ class Client:
         self.modules: dict[str, ModuleState] = {}
         self.prompts: list[Prompt] = []
         self.alarms: dict[str, str] = {}
+        self.alarm_states: dict[str, int] = {}
         self.truth: dict[str, Any] = {}
         self.supervisor: dict[str, dict[str, str]] = {}
         self.heard_batches: set[str] = set()
@@ -113,7 +114,7 @@ class Client:
 
         on(BatchStatus, "coordinator/batch_status", qos.STATE, self._take_batch)
         on(DiagnosticArray, "supervisor/status", qos.STATE, self._take_supervisor)
-        on(AlarmList, "alarms", qos.STATE, lambda m: setattr(self, "alarms", {a.alarm_id: a.message for a in m.alarms}))
+        on(AlarmList, "alarms", qos.STATE, self._take_alarms)
         on(Prompt, "coordinator/prompt", qos.STATE, self.prompts.append)
         on(GroundTruth, "sim/truth", qos.TELEMETRY, lambda m: setattr(self, "truth", json.loads(m.data_json)))
         for module in module_table():
@@ -122,6 +123,10 @@ class Client:
     def _take_batch(self, message: BatchStatus) -> None:
         self.batch = message
         self.heard_batches.add(message.batch_id)
+
+    def _take_alarms(self, message: AlarmList) -> None:
+        self.alarms = {alarm.alarm_id: alarm.message for alarm in message.alarms}
+        self.alarm_states = {alarm.alarm_id: int(alarm.state) for alarm in message.alarms}
 
     def _take_supervisor(self, message: DiagnosticArray) -> None:
         self.supervisor = {
