@@ -14,6 +14,7 @@ from .qt import QtCore
 from .ros_bridge import RosBridge
 from .run_history import RunHistory
 from .views import (
+    AnalysisView,
     BatchSnapshot,
     HistoryView,
     MeasurementView,
@@ -38,6 +39,8 @@ def key_of(item: object) -> Hashable | None:
         return ("module", item.module)
     if isinstance(item, MeasurementView):
         return ("measured", item.module, item.name)
+    if isinstance(item, AnalysisView):
+        return ("analysis", item.module, item.name)
     if isinstance(item, PictureView):
         return ("picture", item.camera)
     if isinstance(item, PromptView):

@@ -7,14 +7,14 @@ Source: ANSI/ISA-101.01: grey is normal, an abnormal state has a colour and says
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from . import theme, wording
 from .language import tr
 from .module_panel import SILENT_S, attention, state_word
 from .qt import QtCore, QtGui, QtWidgets
-from .views import MeasurementView, ModuleView
+from .views import CassettesView, MeasurementView, ModuleView
 
 WIDTH, HEIGHT = 1280.0, 640.0
 """Extent of the plan; it is drawn as large as there is room."""
@@ -112,6 +112,13 @@ LINES = (
     Line("fluidics", ((644, 493), (760, 493))),
     Line("fluidics", ((702, 493), (702, 440), (1002, 440), (1002, 460))),
 )
+DOCKS_MM: Mapping[str, float] = {
+    "hatch": -1465.0, "fluidics": -1341.43, "store": -1152.86, "acoustic_sorter": -1002.86, "transduction": -744.29,
+    "incubator": -475.71, "vision_qc": -197.14, "contamination_watch": -40.0,
+}  # fmt: skip
+"""Docks along the gantry's rail [mm]; a test compares them with the site's."""
+RAIL = (220.0, WIDTH - 60.0, HEIGHT - 44.0)
+"""The rail in the plan: left, right, height."""
 GRADES = {1: "A", 2: "B", 3: "C", 4: "D", 5: "none"}
 """Codes of the quantity `enclosure/grade` (EU GMP Annex 1)."""
 
@@ -130,6 +137,7 @@ class Mimic(QtWidgets.QWidget):
         self._now_s = now_s
         self._states: dict[str, tuple[ModuleView, float]] = {}
         self._values: dict[str, tuple[MeasurementView, float]] = {}
+        self._cassettes: dict[str, str] = {}
         self.boxes: dict[str, str] = {}
 
     def show_module(self, view: ModuleView) -> None:
@@ -139,6 +147,10 @@ class Mimic(QtWidgets.QWidget):
     def show_measurement(self, item: MeasurementView) -> None:
         """Take a measured value."""
         self._values[f"{item.module}/{item.name}"] = (item, self._now_s())
+
+    def show_cassettes(self, known: CassettesView) -> None:
+        """Take where the cassettes are."""
+        self._cassettes = dict(known.places)
 
     def value(self, key: str) -> float:
         """Return the last value of `module/quantity`, NaN when it was never heard."""
@@ -245,25 +257,45 @@ class Mimic(QtWidgets.QWidget):
         self.boxes[vessel.name] = text
 
     def _gantry(self, painter: QtGui.QPainter) -> None:
-        y = HEIGHT - 44
-        painter.setPen(QtGui.QPen(QtGui.QColor(theme.LINE), 3))
-        painter.drawLine(QtCore.QPointF(180, y), QtCore.QPointF(WIDTH - 40, y))
+        y = RAIL[2]
         found = self._states.get("transfer")
         if found is None:
             self.boxes["transfer"] = tr("Gantry: not part of this workcell")
             self._text(painter, QtCore.QRectF(190, y + 6, 600, 22), self.boxes["transfer"], 14, mark="stale-text")
             return
         stale = self.is_stale("transfer")
-        x_m = self.value("transfer/x_m")
-        text = tr("Gantry: {state}", state=state_word(found[0].state) + ("?" if stale else ""))
-        if math.isfinite(x_m):
-            place = 180 + (WIDTH - 220) * min(max(x_m / 2.0, 0.0), 1.0)
+        painter.setPen(QtGui.QPen(QtGui.QColor(theme.LINE), 3))
+        painter.drawLine(QtCore.QPointF(RAIL[0], y), QtCore.QPointF(RAIL[1], y))
+        for dock, place_mm in DOCKS_MM.items():
+            self._dock(painter, dock, _on_rail(place_mm), stale)
+        state = tr("Gantry: {state}", state=state_word(found[0].state) + ("?" if stale else ""))
+        place_mm = self.value("transfer/gantry_y_mm")
+        held = self._cassettes.get("gripper", "")
+        if self.value("transfer/homed") == 0.0:
+            state += "  ·  " + tr("not homed")
+        elif math.isfinite(place_mm):
             colour = QtGui.QColor(theme.STALE if stale else theme.TEXT)
-            painter.fillRect(QtCore.QRectF(place - 14, y - 12, 28, 24), colour)
-            text += f"  ·  x {wording.number(x_m, 3)} m"
-        self.boxes["transfer"] = text
+            painter.fillRect(QtCore.QRectF(_on_rail(place_mm) - 9, y - 16, 18, 10), colour)
+        if held:
+            state += "  ·  " + tr("holds {label}", label=held)
+        self.boxes["transfer"] = state
         mark = "stale" if stale else attention(found[0].state)
-        self._text(painter, QtCore.QRectF(190, y + 8, 600, 24), text, 16, mark=mark)
+        self._text(painter, QtCore.QRectF(14, y - 34, 190, 24), state, 15, mark=mark)
+
+    def _dock(self, painter: QtGui.QPainter, dock: str, x: float, stale: bool) -> None:
+        """A dock under the rail: filled while a cassette stands there, with its label."""
+        y = RAIL[2]
+        label = self._cassettes.get(dock, "")
+        box = QtCore.QRectF(x - 12, y - 5, 24, 10)
+        painter.fillRect(box, QtGui.QColor("#f0f0ee" if not label else theme.TROUGH if stale else "#9aa5b1"))
+        painter.setBrush(QtCore.Qt.NoBrush)
+        painter.setPen(QtGui.QPen(QtGui.QColor("#555555"), 2, QtCore.Qt.DashLine if stale else QtCore.Qt.SolidLine))
+        painter.drawRect(box)
+        mark = "stale-text" if stale else ""
+        self._text(painter, QtCore.QRectF(x - 66, y + 7, 132, 15), dock.replace("_", " "), 11, centre=True, mark=mark)
+        if label:
+            self._text(painter, QtCore.QRectF(x - 66, y + 21, 132, 15), label, 11, True, centre=True, mark=mark)
+        self.boxes[f"dock_{dock}"] = label
 
     @staticmethod
     def _text(
@@ -284,6 +316,13 @@ class Mimic(QtWidgets.QWidget):
         painter.setPen(QtGui.QColor(colour))
         elided = painter.fontMetrics().elidedText(text, QtCore.Qt.ElideRight, int(box.width()))
         painter.drawText(box, flags, elided)
+
+
+def _on_rail(place_mm: float) -> float:
+    """Return where a place of the gantry's long axis is drawn."""
+    low, high = min(DOCKS_MM.values()), max(DOCKS_MM.values())
+    share = min(max((place_mm - low) / (high - low), 0.0), 1.0)
+    return RAIL[0] + 20.0 + (RAIL[1] - RAIL[0] - 40.0) * share
 
 
 def _volume(content_ul: float) -> str:

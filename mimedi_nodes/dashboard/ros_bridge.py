@@ -12,6 +12,7 @@ from functools import partial
 from typing import Any
 
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
@@ -21,7 +22,16 @@ from rclpy.qos import QoSProfile
 from rclpy.task import Future
 from sensor_msgs.msg import Image
 
-from mimedi_msgs.msg import AlarmList, BatchStatus, CellTrackArray, ModuleState, PopulationSummary, Prompt, Telemetry
+from mimedi_msgs.msg import (
+    AlarmList,
+    BatchStatus,
+    CellTrackArray,
+    ModuleState,
+    PopulationSummary,
+    Prompt,
+    RecordEvent,
+    Telemetry,
+)
 from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
 
 from ..nodes import qos
@@ -37,7 +47,8 @@ PICTURE_PERIOD_S = 0.1
 """Steady time [s] between two pictures that are taken over; those between are dropped unread."""
 
 BATCH_TOPIC, ALARM_TOPIC, PROMPT_TOPIC = "coordinator/batch_status", "alarms", "coordinator/prompt"
-SORTER_TOPIC = "sorter_camera/image_raw"
+SORTER_TOPIC, ANALYSIS_TOPIC = "sorter_camera/image_raw", "recorder/analysis"
+CASSETTES_TOPIC = "transfer/cassettes"
 _WITNESS = {Source.COORDINATOR: BATCH_TOPIC, Source.SUPERVISOR: ALARM_TOPIC}
 
 _serial = itertools.count(1)
@@ -70,6 +81,7 @@ class RosBridge(QtCore.QObject):
         super().__init__()
         self._inbox = Inbox(self.arrived.emit)
         self._pending: dict[int, tuple[Request, Client, Future, float]] = {}
+        self._waiting: list[tuple[Request, str, float]] = []
         self._pending_lock = threading.Lock()
         self._reply_timeout_s = reply_timeout_s
         self._request_numbers = itertools.count()
@@ -109,18 +121,40 @@ class RosBridge(QtCore.QObject):
     def send(self, request: Request, who: str = "") -> None:
         """Send a request; returns at once, the outcome arrives as a Reply.
 
+        A service that is not found yet (a window that has just opened, a coordinator that has just come back) is
+        looked for as long as an answer is waited for.
+
         Args:
             who: what is sent in the place of the person's name: her session's token.
         """
+        end_s = time.monotonic() + self._reply_timeout_s
+        if self._clients[request.kind].service_is_ready():
+            self._call(request, who, end_s)
+        else:
+            with self._pending_lock:
+                self._waiting.append((request, who, end_s))
+
+    def _call(self, request: Request, who: str, end_s: float) -> None:
         client = self._clients[request.kind]
-        if not client.service_is_ready():
-            self._answer(request, False, f"{client.srv_name} is not there; is the workcell running?")
-            return
         number = next(self._request_numbers)
         future = client.call_async(_to_service(request, who or request.who))
         with self._pending_lock:
-            self._pending[number] = (request, client, future, time.monotonic() + self._reply_timeout_s)
+            self._pending[number] = (request, client, future, end_s)
         future.add_done_callback(partial(self._done, number))
+
+    def _look_again(self) -> None:
+        """Send what waits for its service, or tell that there is none."""
+        with self._pending_lock:
+            waiting, self._waiting = self._waiting, []
+        for request, who, end_s in waiting:
+            client = self._clients[request.kind]
+            if client.service_is_ready():
+                self._call(request, who, end_s)
+            elif time.monotonic() > end_s:
+                self._answer(request, False, f"{client.srv_name} is not there; is the workcell running?")
+            else:
+                with self._pending_lock:
+                    self._waiting.append((request, who, end_s))
 
     def close(self) -> None:
         """Leave the graph and wait for the ROS thread's end; harmless when repeated."""
@@ -140,6 +174,8 @@ class RosBridge(QtCore.QObject):
         self._listen(BatchStatus, BATCH_TOPIC, qos.STATE, "batch", ros_views.batch_view)
         self._listen(AlarmList, ALARM_TOPIC, qos.STATE, "alarms", ros_views.alarms_view)
         self._hear(PopulationSummary, f"{vision}/population", qos.TELEMETRY, self._on_population)
+        self._listen(DiagnosticStatus, CASSETTES_TOPIC, qos.STATE, "cassettes", ros_views.cassettes_view)
+        self._hear(RecordEvent, ANALYSIS_TOPIC, qos.STATE, self._on_analysis)
         self._hear(CellTrackArray, f"{vision}/tracks", qos.TELEMETRY, self._on_tracks)
         self._hear(Prompt, PROMPT_TOPIC, qos.STATE, self._on_prompt)
         self._hear(Image, f"{vision}/annotated", qos.IMAGE, partial(self._on_picture, "microscope"))
@@ -166,6 +202,15 @@ class RosBridge(QtCore.QObject):
         if len(message.diameter_counts):
             self._inbox.post("histogram", ros_views.histogram_view(message))
 
+    def _on_analysis(self, message: RecordEvent) -> None:
+        try:
+            seen = ros_views.analysis_view(message)
+        except ValueError as error:
+            self.node.get_logger().error(f"not shown: {error}")
+            return
+        if seen is not None:
+            self._inbox.post(("analysis", seen.module, seen.name), seen)
+
     def _on_tracks(self, message: CellTrackArray) -> None:
         # Tracks come at the camera's rate: more than are drawn would only cost time.
         now_s = time.monotonic()
@@ -191,6 +236,7 @@ class RosBridge(QtCore.QObject):
         if present != self._present:
             self._present = present
             self._inbox.post("presence", PresenceView(present))
+        self._look_again()
         now_s = time.monotonic()
         with self._pending_lock:
             late = [number for number, (*_, end_s) in self._pending.items() if now_s > end_s]

@@ -3,21 +3,35 @@
 
 from __future__ import annotations
 
+import json
 from enum import IntEnum
 from typing import TypeVar
 
 import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image
 
-from mimedi_msgs.msg import AlarmList, BatchStatus, CellTrackArray, ModuleState, PopulationSummary, Prompt, Telemetry
+from mimedi_msgs.msg import (
+    AlarmList,
+    BatchStatus,
+    CellTrackArray,
+    ModuleState,
+    PopulationSummary,
+    Prompt,
+    RecordEvent,
+    Telemetry,
+)
 
 from ..nodes.conversion import message_fields, seconds
+from . import analyses
 from .views import (
     AlarmPriority,
     AlarmState,
     AlarmsView,
     AlarmView,
+    AnalysisView,
     BatchSnapshot,
+    CassettesView,
     HistogramView,
     MeasurementView,
     ModuleView,
@@ -116,6 +130,19 @@ def population_view(message: PopulationSummary) -> PopulationView:
 def histogram_view(message: PopulationSummary) -> HistogramView:
     """Return the diameters of a population summary."""
     return HistogramView(message.sample_id, tuple(message.diameter_edges_um), tuple(message.diameter_counts))
+
+
+def analysis_view(message: RecordEvent) -> AnalysisView | None:
+    """Return what the recorder tells of an analysis, None for one that no board draws; raises ValueError."""
+    data = json.loads(message.data_json)
+    if not isinstance(data, dict):
+        raise ValueError(f"analysis {message.what} of {message.producer} is {type(data).__name__}, not an object")
+    return analyses.analysis_view(message.producer, message.what, message.process_time_s, data)
+
+
+def cassettes_view(message: DiagnosticStatus) -> CassettesView:
+    """Return where the transfer module knows cassettes to be."""
+    return CassettesView(tuple((value.key, value.value) for value in message.values))
 
 
 def tracks_view(message: CellTrackArray) -> TracksView:

@@ -20,7 +20,8 @@ from ..records.chain import DATABASE_FILE
 from ..records.errors import RecordError
 from ..records.events import RecordEvent
 from ..records.summary import read_events
-from .views import BatchSnapshot, HistoryView, PlanView, SpanView
+from .analyses import analysis_view
+from .views import AnalysisView, BatchSnapshot, HistoryView, PlanView, SpanView
 
 LOOK_S = 5.0
 """Shortest steady time between two looks into a record [s]."""
@@ -65,6 +66,7 @@ def history_of(batch_id: str, events: Sequence[RecordEvent]) -> HistoryView:
     alarms: list[tuple[float, str, str, str]] = []
     harvest: list[tuple[float, float, float, float]] = []
     curves: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
+    analyses: dict[tuple[str, str], AnalysisView] = {}
     for event in events:
         if event.kind == "phase_intended":
             started[event.what] = event.process_time_s
@@ -73,6 +75,10 @@ def history_of(batch_id: str, events: Sequence[RecordEvent]) -> HistoryView:
             spans.append(SpanView(event.what, started.pop(event.what), event.process_time_s, failed))
         elif event.kind in _ALARM_KINDS:
             alarms.append((event.process_time_s, event.kind.removeprefix("alarm_"), event.what, event.who))
+        elif event.kind == "analysis":
+            seen = _analysis(event)
+            if seen is not None:
+                analyses[(seen.module, seen.name)] = seen
         elif event.kind == "control_decision":
             harvest += _forecast(event)
         elif event.kind == "measurement":
@@ -82,7 +88,17 @@ def history_of(batch_id: str, events: Sequence[RecordEvent]) -> HistoryView:
                 curves.setdefault(key, []).append((event.process_time_s, float(value)))
     spans += [SpanView(path, start_s) for path, start_s in started.items()]
     measured = {key: tuple(sorted(points)) for key, points in curves.items()}
-    return HistoryView(batch_id, tuple(spans), tuple(alarms), measured, tuple(harvest))
+    return HistoryView(
+        batch_id, tuple(spans), tuple(alarms), measured, tuple(harvest), tuple(analyses.values())
+    )
+
+
+def _analysis(event: RecordEvent) -> AnalysisView | None:
+    try:
+        return analysis_view(event.producer, event.what, event.process_time_s, event.data)
+    except ValueError as error:
+        _log.warning("not shown: %s", error)
+        return None
 
 
 def _forecast(event: RecordEvent) -> list[tuple[float, float, float, float]]:

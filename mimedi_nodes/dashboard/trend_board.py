@@ -9,13 +9,15 @@ import time
 from collections.abc import Callable, Mapping
 
 from . import theme, wording
+from .analyses import SWEEP
 from .board import Board
 from .language import tr
 from .parts import Panel, label
 from .qt import QtCore, QtGui, QtWidgets, pyqtgraph
 from .series import Series
+from .sweep_plot import SweepPlot
 from .trend_panel import DecadeAxis
-from .views import BatchSnapshot, HistoryView, MeasurementView
+from .views import AnalysisView, BatchSnapshot, HistoryView, MeasurementView
 
 DAY_S = 86400.0
 PENS = (
@@ -79,6 +81,7 @@ class TrendBoard(Board):
         self.graphics = pyqtgraph.GraphicsLayoutWidget()
         self.graphics.setBackground(theme.PANEL)
         self.plots: dict[str, pyqtgraph.PlotItem] = {}
+        self.sweeps: dict[str, SweepPlot] = {}
         self._curves: dict[str, pyqtgraph.PlotDataItem] = {}
         self._lay_out()
         self.rescale()
@@ -86,6 +89,7 @@ class TrendBoard(Board):
             MeasurementView: self._measured,
             BatchSnapshot: self._batch,
             HistoryView: self._history,
+            AnalysisView: self._analysis,
         }
 
     def _lay_out(self) -> None:
@@ -156,9 +160,23 @@ class TrendBoard(Board):
         if self.series[key].add(item.time_s, item.value):
             self._changed.add(key)
 
+    def _analysis(self, seen: AnalysisView) -> None:
+        if seen.name != SWEEP:
+            return
+        key = f"{seen.module}/{seen.name}"
+        if key not in self.sweeps:
+            self.sweeps[key] = SweepPlot()
+            self._add(seen.module, seen.name, key)
+        if self.sweeps[key].show_analysis(seen):
+            self._items[key].setText(1, f"{wording.number(seen.values['channel_resonance_hz'] / 1e6, 4)} MHz")
+            if key in self.plots:
+                self._style(key, self.plots[key])
+
     def _history(self, history: HistoryView) -> None:
         if history.batch_id != self._batch_id:
             return
+        for seen in history.analyses:
+            self._analysis(seen)
         for (module, name, unit), points in history.curves.items():
             key = self._key(module, name, unit)
             if self.series[key].precede(points, self._now_s):
@@ -212,6 +230,11 @@ class TrendBoard(Board):
         above = None
         for number, key in enumerate(self.chosen()):
             name = key.split("/", 1)[1]
+            if key in self.sweeps:
+                self.plots[key] = self.sweeps[key].plot()
+                self.graphics.addItem(self.plots[key], row=number, col=0)
+                self._style(key, self.plots[key])
+                continue
             decades = self.log.isChecked() and ("cells" in name or name.endswith("_per_ml"))
             axes = {"left": DecadeAxis("left")} if decades else {}
             plot = self.graphics.addPlot(row=number, col=0, axisItems=axes)
@@ -233,6 +256,9 @@ class TrendBoard(Board):
             self._draw(key)
 
     def _style(self, key: str, plot: pyqtgraph.PlotItem) -> None:
+        if key in self.sweeps:
+            self.sweeps[key].style(plot, wording.humane(key.split("/", 1)[0]), self._letters)
+            return
         plot.hideButtons()
         plot.showGrid(x=True, y=True, alpha=0.15)
         plot.setLimits(minXRange=0.01)
@@ -246,7 +272,7 @@ class TrendBoard(Board):
             axis.enableAutoSIPrefix(False)
         unit = f" [{self.units[key]}]" if self.units.get(key) else ""
         plot.setTitle(f"{wording.humane(module)}: {name}{unit}", size=size, color=theme.TEXT)
-        last = key == self.chosen()[-1]
+        last = key == [name for name in self.chosen() if name not in self.sweeps][-1]
         plot.setLabel("bottom", tr("process day") if last else None, **{"font-size": size, "color": theme.TEXT})
 
     def _redraw(self, *_: object) -> None:

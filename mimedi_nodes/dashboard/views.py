@@ -17,7 +17,9 @@ __all__ = [
     "AlarmState",
     "AlarmView",
     "AlarmsView",
+    "AnalysisView",
     "BatchSnapshot",
+    "CassettesView",
     "HistogramView",
     "HistoryView",
     "MeasurementView",
@@ -189,12 +191,31 @@ class PlanView:
 
 
 @dataclass(frozen=True)
+class CassettesView:
+    """Where cassettes are: (place, label), the place being a dock or `gripper`."""
+
+    places: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class AnalysisView:
+    """A measurement that is more than a number: its columns of equal length, and what was read out of them."""
+
+    module: str
+    name: str
+    time_s: float
+    columns: Mapping[str, tuple[float, ...]]
+    values: Mapping[str, float]
+
+
+@dataclass(frozen=True)
 class HistoryView:
     """What a batch's record tells: its phases so far, its alarms as (time [s], kind, id, who), and its measurements.
 
     Args:
         curves: (module, quantity, unit) → (process time [s], value), in order of time.
         harvest: forecasts of the soft sensor as (time [s], median day, lower day, upper day), in order.
+        analyses: the last of each module and name.
     """
 
     batch_id: str
@@ -202,6 +223,7 @@ class HistoryView:
     alarms: tuple[tuple[float, str, str, str], ...] = ()
     curves: Mapping[tuple[str, str, str], tuple[tuple[float, float], ...]] = field(default_factory=dict)
     harvest: tuple[tuple[float, float, float, float], ...] = ()
+    analyses: tuple[AnalysisView, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -262,7 +284,9 @@ class Reply:
 
 ITEMS = (
     AlarmsView,
+    AnalysisView,
     BatchSnapshot,
+    CassettesView,
     HistogramView,
     HistoryView,
     MeasurementView,

@@ -10,12 +10,16 @@ from collections import deque
 from collections.abc import Callable
 
 from . import theme, wording
+from .analyses import CYTOMETRY
 from .board import Board
+from .gate_panel import GatePanel
 from .language import tr
 from .parts import ElidedLabel, Panel, label, set_mark, set_text
 from .qt import QtGui, QtWidgets, pyqtgraph
 from .views import (
+    AnalysisView,
     HistogramView,
+    HistoryView,
     MeasurementView,
     ModuleView,
     PictureView,
@@ -82,6 +86,8 @@ class VisionBoard(Board):
             TracksView: self._tracks,
             MeasurementView: self._measured,
             ModuleView: self._module_state,
+            AnalysisView: self._analysis,
+            HistoryView: lambda history: [self._analysis(seen) for seen in history.analyses],
         }
         self.age()
 
@@ -94,6 +100,7 @@ class VisionBoard(Board):
         self.dead = pyqtgraph.ScatterPlotItem(size=7, pen=pyqtgraph.mkPen(theme.TEXT), brush=None, symbol="x")
         for item in (self.alive, self.dead):
             self.cloud.addItem(item)
+        self.gates = GatePanel()
         self.cloud_title = ElidedLabel("title", "cloud_title")
         self.camera_lines = {name: ElidedLabel("", f"{name}_health") for name in self.health}
         self.focus = label("mid", "", "focus")
@@ -107,12 +114,12 @@ class VisionBoard(Board):
         grid = QtWidgets.QGridLayout(self)
         grid.setContentsMargins(10, 10, 10, 10)
         grid.setSpacing(8)
-        grid.addWidget(self.microscope, 0, 0, 1, 2)
+        grid.addWidget(self.microscope, 0, 0, 1, 3)
         chip = Panel(tr("Sorter camera: focusing in the channel"), "sorter_camera")
         chip.body.addWidget(self.sorter, 1)
         chip.body.addWidget(self.focus)
         self.chip = chip
-        grid.addWidget(chip, 0, 2, 2, 1)
+        grid.addWidget(chip, 0, 3, 2, 1)
         sizes = Panel(tr("Diameters of the sample"), "sizes")
         sizes.body.addWidget(self.bars, 1)
         grid.addWidget(sizes, 1, 0)
@@ -120,6 +127,7 @@ class VisionBoard(Board):
         cloud.body.addWidget(self.cloud_title)
         cloud.body.addWidget(self.cloud, 1)
         grid.addWidget(cloud, 1, 1)
+        grid.addWidget(self.gates, 1, 2)
         health = Panel(tr("Cameras and calibration"), "health")
         row = QtWidgets.QHBoxLayout()
         column = QtWidgets.QVBoxLayout()
@@ -129,10 +137,10 @@ class VisionBoard(Board):
         row.addWidget(self.counted, 1)
         row.addWidget(self.calibration, 1)
         health.body.addLayout(row)
-        grid.addWidget(health, 2, 0, 1, 3)
+        grid.addWidget(health, 2, 0, 1, 4)
         grid.setRowStretch(0, 4)
         grid.setRowStretch(1, 5)
-        for column_number, stretch in enumerate((3, 3, 2)):
+        for column_number, stretch in enumerate((3, 3, 3, 3)):
             grid.setColumnStretch(column_number, stretch)
 
     def scaled(self, scale: float) -> None:
@@ -144,6 +152,7 @@ class VisionBoard(Board):
                 axis = plot.getPlotItem().getAxis(side)
                 axis.setTickFont(font)
                 axis.label.setFont(font)
+        self.gates.set_font(font)
 
     def age(self) -> None:
         """Show how old pictures and numbers are."""
@@ -214,6 +223,10 @@ class VisionBoard(Board):
             self._values[item.name] = item
             self.microscope.show_measurement(item)
 
+    def _analysis(self, seen: AnalysisView) -> None:
+        if seen.name == CYTOMETRY:
+            self.gates.show_analysis(seen)
+
     def _module_state(self, view: ModuleView) -> None:
         if view.module == self._module:
             self._state = view
@@ -228,10 +241,27 @@ class VisionBoard(Board):
         if spread is not None:
             focus += "\n" + tr("spread {width} µm", width=wording.number(spread.value, 0))
         set_text(self.focus, focus)
-        told = [f"{name} {value.value:.4g} {value.unit}" for name, value in self._values.items() if "calib" in name]
         error = self._state.last_error if self._state is not None and "calibrat" in self._state.last_error else ""
-        set_text(self.calibration, error or "  ·  ".join(told) or tr("Calibration: the module tells nothing of it"))
-        set_mark(self.calibration, "attention", "held" if error else "")
+        told, expired = self._calibrated()
+        set_text(self.calibration, error or told or tr("Calibration: by the site file, none was made here"))
+        set_mark(self.calibration, "attention", "held" if error or expired else "")
+
+    def _calibrated(self) -> tuple[str, bool]:
+        """The microscope's calibration in words, and whether it has expired; empty while none was heard of."""
+        known = {name: item.value for name, item in self._values.items()}
+        scale, expires_s = self._values.get("um_per_px"), self._values.get("calibration_expires_s")
+        if scale is None or expires_s is None:
+            return "", False
+        left_h = (expires_s.value - expires_s.time_s) / 3600.0
+        until = tr("valid for {hours} h more", hours=wording.number(left_h, 0)) if left_h > 0.0 else tr("EXPIRED")
+        text = tr(
+            "Calibrated: {scale} µm/px ± {residual} px  ·  focus {focus}, light {light} at the dark end  ·  {until}",
+            scale=wording.number(scale.value, 4), until=until,
+            residual=wording.number(known.get("calibration_residual_px", math.nan), 2),
+            focus=wording.percent(known.get("calibration_focus", math.nan)),
+            light=wording.percent(known.get("calibration_light", math.nan)),
+        )  # fmt: skip
+        return text, left_h <= 0.0
 
     def _draw_cells(self) -> None:
         known = [(d, deformation, dead) for d, deformation, _, dead in self._cells if math.isfinite(deformation)]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import argparse
 import signal
 import sys
 import threading
@@ -22,6 +23,41 @@ from .record_board import RecordBoard
 _SIGNAL_CHECK_MS = 300
 
 
+class Window:
+    """The chosen boards of one workcell in a window of their own, joined to it and with what they remember.
+
+    Args:
+        given: the options, see `options.parse`.
+        arguments: the process' arguments, ROS arguments among them.
+    """
+
+    def __init__(self, given: argparse.Namespace, arguments: Sequence[str]) -> None:
+        language.choose(given.language or language.preferred())
+        modules = given.modules.split(",") if given.modules else None
+        self.live = Live(given.namespace, modules, arguments, given.runs, Place(given.runs).session)
+        self._settings = QtCore.QSettings("mimedi", "workcell")
+        self.boards = [boards.make(name, self.live.modules, given.runs) for name in _names(given.name)]
+        for board in self.boards:
+            board.restore(_read(self._settings, board))
+            if given.operator is not None:
+                board.operator.setText(given.operator)
+            self.live.add(board)
+        self.widget: QtWidgets.QWidget = self.boards[0] if len(self.boards) == 1 else _tabs(self.boards)
+        if self.live.namespace:
+            self.widget.setWindowTitle(f"{self.widget.windowTitle()} {self.live.namespace}")
+        self.widget.resize(*given.size)
+        self.widget.showFullScreen() if given.full_screen else self.widget.show()
+
+    def close(self) -> None:
+        """Remember what is to be remembered and leave the graph."""
+        for board in self.boards:
+            _write(self._settings, board)
+            if isinstance(board, RecordBoard):
+                board.close_reader()
+        self._settings.sync()
+        self.live.close()
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Show the window until it is closed or the process is told to stop; exits with 0.
 
@@ -33,36 +69,17 @@ def main(argv: Sequence[str] | None = None) -> None:
     application = QtWidgets.QApplication(arguments[:1])
     application.setApplicationName("Workcell")
     _end_on_signals(application)
-    language.choose(given.language or language.preferred())
-    modules = given.modules.split(",") if given.modules else None
-    live = Live(given.namespace, modules, arguments, given.runs, Place(given.runs).session)
-    settings = QtCore.QSettings("mimedi", "workcell")
-    shown = [boards.make(name, live.modules, given.runs) for name in _names(given.name)]
-    for board in shown:
-        board.restore(_read(settings, board))
-        if given.operator is not None:
-            board.operator.setText(given.operator)
-        live.add(board)
-    window: QtWidgets.QWidget = shown[0] if len(shown) == 1 else _tabs(shown)
-    if live.namespace:
-        window.setWindowTitle(f"{window.windowTitle()} {live.namespace}")
-    window.resize(*given.size)
+    window = Window(given, arguments)
     saved = [True]
     if given.screenshot:
 
         def save() -> None:
-            saved[0] = window.grab().save(given.screenshot)
+            saved[0] = window.widget.grab().save(given.screenshot)
             application.quit()
 
         QtCore.QTimer.singleShot(round(1000.0 * given.after), save)
-    window.showFullScreen() if given.full_screen else window.show()
     status = application.exec_()
-    for board in shown:
-        _write(settings, board)
-        if isinstance(board, RecordBoard):
-            board.close_reader()
-    settings.sync()
-    live.close()
+    window.close()
     if not saved[0]:
         print(f"dashboard: cannot write {given.screenshot}; its folder must exist, .png or .jpg", file=sys.stderr)
         status = 2

@@ -12,7 +12,7 @@ from .language import tr
 from .mimic import Mimic
 from .parts import Panel
 from .qt import QtWidgets
-from .views import BatchSnapshot, MeasurementView, ModuleView, PresenceView, Source
+from .views import BatchSnapshot, CassettesView, MeasurementView, ModuleView, PresenceView, Source
 
 
 class WorkcellBoard(Board):
@@ -41,6 +41,7 @@ class WorkcellBoard(Board):
             ModuleView: self._module,
             MeasurementView: self._measured,
             PresenceView: self._presence,
+            CassettesView: self._cassettes,
         }
         self.batch.show_presence(False, False)
 
@@ -58,6 +59,9 @@ class WorkcellBoard(Board):
 
     def _measured(self, item: MeasurementView) -> None:
         self.mimic.show_measurement(item)
+
+    def _cassettes(self, known: CassettesView) -> None:
+        self.mimic.show_cassettes(known)
 
     def _presence(self, item: PresenceView) -> None:
         self._present = Source.COORDINATOR in item.present

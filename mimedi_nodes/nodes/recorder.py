@@ -15,17 +15,18 @@ from pathlib import Path
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.callback_groups import ReentrantCallbackGroup
 
+from mimedi_msgs.msg import RecordEvent as RecordEventMsg
 from mimedi_msgs.srv import AppendEvents, ReviewBatch
 
 from ..process.release import evaluate
 from ..records.errors import GapError, RecordError, StorageError
 from ..records.events import RecordEvent
 from ..records.signatures import DECISIVE
-from . import desk
+from . import desk, qos
 from .batch_recording import BatchRecording, bring_to_end
 from .batch_review import Reviewed, load_report, review_batch
 from .bridge import result_in_executor
-from .conversion import message_fields
+from .conversion import fill_message, message_fields
 from .managed_node import ManagedNode
 from .parameters import Parameter, ParameterError, declare
 from .picture_keeper import PictureKeeper
@@ -70,6 +71,7 @@ class RecorderNode(ManagedNode):
         self._mending: Future[None] | None = None
         self._taken = 0
         self._alarms = RecorderAlarms(self)
+        self._analysis = self.create_publisher(RecordEventMsg, "~/analysis", qos.STATE)
         # One worker: what it is given is done in order, so a recording is registered before its batch is reviewed.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="recorder")
 
@@ -194,12 +196,16 @@ class RecorderNode(ManagedNode):
         keeper = self._keeper
         if keeper is None or not event.batch_id:
             return
+        if event.kind == "analysis":
+            self._analysis.publish(fill_message(RecordEventMsg(), event.as_fields()))
         if self._recording is not None and self._recording.batch_id == event.batch_id:
             picture = self._pictures.take(event) if self._pictures is not None else None
             if picture is not None and self._pictures is not None:
                 self._worker.submit(self._pictures.keep, keeper, event.batch_id, *picture)
             if event.kind == "batch_ended":
                 self._finish_recording(event.process_time_s)
+        elif self._recording is not None and keeper.in_production(self._recording.batch_id):
+            return  # topics are the workcell's: they are recorded once, with the batch that began first
         elif event.kind != "batch_ended" and keeper.in_production(event.batch_id):
             self._finish_recording()
             keeper.close_others(event.batch_id)

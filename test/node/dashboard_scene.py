@@ -7,6 +7,7 @@ import math
 
 import numpy as np
 
+from mimedi_nodes.dashboard.analyses import analysis_view
 from mimedi_nodes.dashboard.run_history import plan_of
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
@@ -14,6 +15,7 @@ from mimedi_nodes.dashboard.views import (
     AlarmsView,
     AlarmView,
     BatchSnapshot,
+    CassettesView,
     HistogramView,
     HistoryView,
     MeasurementView,
@@ -26,7 +28,11 @@ from mimedi_nodes.dashboard.views import (
     SpanView,
     TracksView,
 )
-from mimedi_nodes.modules.registry import config_folder, manifests
+from mimedi_nodes.instruments.impedance import ImpedanceSweep
+from mimedi_nodes.modules.acoustic_sorter.transducer_fit import fit_transducer
+from mimedi_nodes.modules.acoustic_sorter.tune import sweep_data
+from mimedi_nodes.modules.analytics.gating import gate, gating_data
+from mimedi_nodes.modules.registry import config_folder, manifests, module_table
 from mimedi_nodes.modules.site import load_site
 from mimedi_nodes.process.recipe_loader import load_recipe
 from mimedi_nodes.process.service_state import ServiceState as S
@@ -35,13 +41,14 @@ from mimedi_nodes.vision.settings import VisionSettings
 from mimedi_nodes.vision.tracker import CellTracker
 from mimedi_sim.camera import MicroscopeCamera
 from mimedi_sim.cell_field import CellField, ImagingChannel, culture_populations
+from mimedi_sim.models.piezo import TransducerModel
 from mimedi_sim.plant.chip import Chip, ChipRun, Drive
 from mimedi_sim.plant.ledger import amounts
 from mimedi_sim.plant.sorter_view import SorterStation
 
 DAY_S = 86400.0
 NOW_DAY = 6.42
-MODULES = ("fluidics", "acoustic_sorter", "transduction", "incubator", "vision_qc")
+MODULES = tuple(module_table())
 
 
 def everybody():
@@ -55,6 +62,10 @@ def modules():
         ModuleView("transduction", S.IDLE, "TransduceCells", "", "contact over", 1.0),
         ModuleView("incubator", S.EXECUTE, "PerfuseCulture", "expansion.grow.perfuse", "955 mL/d, glucose 4 mM", 0.46),
         ModuleView("vision_qc", S.EXECUTE, "InspectSample", "expansion.grow.look", "412 of 800 cells", 0.51),
+        ModuleView("enclosure", S.IDLE, "VerifyGrade", "", "grade C", 1.0),
+        ModuleView("transfer", S.IDLE, "MoveCassette", "", "incubator → vision_qc", 1.0),
+        ModuleView("contamination_watch", S.IDLE, "ScreenSample", "", "clear", 1.0),
+        ModuleView("analytics", S.IDLE, "AnalyzeCytometry", "", "20 000 events", 1.0),
     ]
 
 
@@ -105,6 +116,13 @@ VALUES = (
     ("incubator", "lactate_mm", 8.4, "mmol/L"),
     ("incubator", "volume_ul", 955_000.0, "uL"), ("vision_qc", "viability", 0.93, "1"),
     ("vision_qc", "centre_fraction", 0.874, "1"), ("vision_qc", "focus_spread_um", 85.0, "um"),
+    ("vision_qc", "um_per_px", 0.6504, "um/px"), ("vision_qc", "calibration_residual_px", 0.21, "px"),
+    ("vision_qc", "calibration_focus", 0.94, "1"), ("vision_qc", "calibration_light", 0.81, "1"),
+    ("vision_qc", "calibration_expires_s", (NOW_DAY + 0.6) * DAY_S, "s"),
+    ("transfer", "gantry_y_mm", -475.71, "mm"), ("transfer", "homed", 1.0, "1"),
+    ("enclosure", "grade", 3.0, "1"), ("enclosure", "doors_open", 0.0, "count"),
+    ("enclosure", "particles_05_per_m3", 41_200.0, "1/m3"), ("enclosure", "particles_5_per_m3", 180.0, "1/m3"),
+    ("enclosure", "chamber_pressure_pa", 28.4, "Pa"), ("enclosure", "air_temperature_c", 22.3, "degC"),
 )  # fmt: skip
 
 
@@ -180,6 +198,34 @@ def inspection():
     ]
 
 
+@functools.lru_cache(maxsize=1)
+def analyses():
+    """A sweep of the twin's transducer with its fit, and the gates of a cytometry, as modules put them on record."""
+    random = np.random.default_rng(3)
+    frequency_hz = np.linspace(1.9e6, 2.15e6, 401)
+    impedance_ohm = TransducerModel().at(25.0).impedance_ohm(frequency_hz) * (1 + 1e-3 * random.standard_normal(401))
+    sweep = ImpedanceSweep(frequency_hz, impedance_ohm)
+    tuned = sweep_data(sweep, fit_transducer(frequency_hz, impedance_ohm, 2.009e6))
+    cells = 4000
+    is_t, is_car = random.random(cells) < 0.96, random.random(cells) < 0.41
+
+    def light(bright, high, low):
+        return np.where(bright, high, low) * np.exp(0.45 * random.standard_normal(cells))
+
+    channels = {
+        "CD45-A": light(is_t, 20e3, 15e3), "7-AAD-A": light(random.random(cells) < 0.07, 20e3, 300.0),
+        "CD3-A": light(is_t, 15e3, 200.0), "CD14-A": light(~is_t, 900.0, 200.0),
+        "CAR-A": light(is_t & is_car, 5e3, 200.0),
+    }  # fmt: skip
+    gated = gating_data(channels, gate(channels))
+    return [
+        analysis_view(module, name, 0.9 * NOW_DAY * DAY_S, data)
+        for module, name, data in (
+            ("acoustic_sorter", "impedance_sweep", tuned), ("analytics", "cytometry", gated),
+        )
+    ]  # fmt: skip
+
+
 def alarms():
     return AlarmsView(
         (
@@ -216,7 +262,9 @@ def question():
 
 def everything():
     return [
-        everybody(), *modules(), plan(), batch(), history(), *culture(), *values(), *inspection(), alarms(), question()
+        everybody(), *modules(), plan(), batch(), history(), *culture(), *values(), *inspection(), *analyses(),
+        CassettesView((("store", "CASSETTE-1"), ("incubator", "CASSETTE-2"))),
+        alarms(), question(),
     ]  # fmt: skip
 
 

@@ -18,8 +18,10 @@ import pytest
 from mimedi_nodes.commands.people import Place, registry
 from mimedi_nodes.dashboard import boards, forecast, language, theme
 from mimedi_nodes.dashboard.alarm_board import FloodMeter
+from mimedi_nodes.dashboard.analyses import analysis_view
 from mimedi_nodes.dashboard.french import FRENCH
 from mimedi_nodes.dashboard.gantt import Timeline
+from mimedi_nodes.dashboard.mimic import DOCKS_MM
 from mimedi_nodes.dashboard.overview import Overview
 from mimedi_nodes.dashboard.qt import QtCore, QtWidgets, Signal
 from mimedi_nodes.dashboard.run_history import history_of, plan_of
@@ -28,6 +30,7 @@ from mimedi_nodes.dashboard.views import (
     AlarmState,
     AlarmsView,
     AlarmView,
+    CassettesView,
     HistoryView,
     MeasurementView,
     ModuleView,
@@ -40,6 +43,7 @@ from mimedi_nodes.dashboard.views import (
     SpanView,
 )
 from mimedi_nodes.modules.registry import config_folder, manifests, module_table
+from mimedi_nodes.modules.site import load_site
 from mimedi_nodes.process.recipe_loader import load_recipe
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_nodes.records.batch_record import BatchRecord
@@ -188,9 +192,11 @@ def test_the_language_is_that_of_the_session_and_others_are_refused(monkeypatch)
 
 def test_the_mimic_says_states_contents_and_what_is_stale(show):
     board = show("workcell")
-    board.show_items([scene.everybody(), *scene.modules(), *scene.values(), scene.batch()])
+    old = [view for view in scene.modules() if view.module not in ("enclosure", "transfer", "analytics")]
+    board.show_items([scene.everybody(), *old, *scene.values(), scene.batch()])
     board.grab()
     assert board.mimic.boxes["incubator"] == "EXECUTE"
+    assert "not part" in board.mimic.boxes["transfer"]
     assert board.mimic.boxes["medium"] == "5.25 L"
     assert board.mimic.boxes["sorted"] == "9.8 mL"
     assert "not measured" in board.mimic.boxes["enclosure"]
@@ -208,6 +214,56 @@ def test_the_mimic_says_states_contents_and_what_is_stale(show):
     assert "812 particles" in board.mimic.boxes["enclosure"]
     held = {image.pixelColor(x, y).name() for x in range(0, 1280, 2) for y in range(130, 800, 2)}
     assert theme.HELD in held
+
+
+def test_the_mimic_shows_the_gantry_the_docks_of_the_site_and_whose_cassette_stands_where(show):
+    docks = load_site(config_folder() / "site" / "demo.yaml").docks
+    assert {name: place[1] for name, place in docks.items()} == DOCKS_MM
+    board = show("workcell")
+    board.show_items([*scene.modules(), *scene.values(), CassettesView((("hatch", "C-1"), ("gripper", "C-2")))])
+    board.grab()
+    assert (board.mimic.boxes["dock_hatch"], board.mimic.boxes["dock_store"]) == ("C-1", "")
+    assert board.mimic.boxes["transfer"] == "Gantry: IDLE  ·  holds C-2"
+    board.show_items([MeasurementView("transfer", "homed", 0.0, "1", 1.0)])
+    board.grab()
+    assert "not homed" in board.mimic.boxes["transfer"]
+
+
+def test_gates_sweep_and_calibration_are_shown_and_what_is_no_analysis_is_refused(show):
+    vision, trends = show("vision"), show("trends")
+    for board in (vision, trends):
+        board.show_items([scene.batch(), *scene.analyses(), *scene.values()])
+        board.refresh()
+    assert vision.gates.told.whole().startswith("Gates: 9")
+    assert len(vision.gates.cloud.getData()[0]) > 300
+    assert "0.6504 µm/px" in text(vision, "calibration")
+    assert "14 h more" in text(vision, "calibration")
+    vision.show_items([MeasurementView("vision_qc", "calibration_expires_s", 1.0, "s", 2.0)])
+    vision.refresh()
+    assert "EXPIRED" in text(vision, "calibration")
+    assert mark(vision, "calibration") == "held"
+    key = "acoustic_sorter/impedance_sweep"
+    item = trends._items[key]
+    assert item.text(1).startswith("2.0")
+    item.setCheckState(0, QtCore.Qt.Checked)
+    assert key in trends.plots
+    assert len(trends.plots[key].listDataItems()[1].getData()[0]) == 401
+    # The same by way of the record; a later sweep takes its place.
+    history = HistoryView("B2026-0117", (), analyses=tuple(scene.analyses()))
+    again = show("vision")
+    again.show_items([history])
+    assert again.gates.told.whole() == vision.gates.told.whole()
+    good = {"columns": {"cd3": [1, 2], "car": [3, 4]}, "values": dict(scene.analyses()[1].values)}
+    assert analysis_view("analytics", "cytometry", 1.0, good).columns["car"] == (3.0, 4.0)
+    assert analysis_view("analytics", "S-1", 1.0, {"relative": [1.0]}) is None
+    for wrong, message in (
+        ({**good, "columns": {"cd3": [1], "car": [3, 4]}}, "1, 2"),
+        ({**good, "columns": {"cd3": [1, 2]}}, "lacks car"),
+        ({**good, "columns": {"cd3": [1, None], "car": [3, 4]}}, "no number"),
+        ({"columns": good["columns"]}, "values are wanted"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            analysis_view("analytics", "cytometry", 1.0, wrong)
 
 
 def test_a_vessel_that_nobody_weighs_has_no_content(show):

@@ -13,7 +13,7 @@ from mimedi_nodes.modules.analytics import MODULE
 from mimedi_nodes.modules.analytics.binding import fit_sensorgram
 from mimedi_nodes.modules.analytics.codes import AnalyticsCode
 from mimedi_nodes.modules.analytics.copies import copy_number
-from mimedi_nodes.modules.analytics.gating import Share, cut
+from mimedi_nodes.modules.analytics.gating import SHOWN_EVENTS, Share, cut
 from mimedi_nodes.modules.analytics.immunoassay import Curve, fit_standards, sample_concentration
 from mimedi_nodes.modules.analytics.instruments import build
 from mimedi_nodes.modules.analytics.stiffness import fit_force_curve, median_interval
@@ -219,6 +219,12 @@ def test_gates_find_the_true_fractions():
         assert outcome.result["cd3_fraction"] == pytest.approx(4.0e6 / living, abs=0.02)
         assert outcome.result["car_fraction"] == pytest.approx(0.4, abs=0.02)
         assert outcome.result["events"] > 15_000
+        data = next(data for kind, what, data in analysers.bench.events if (kind, what) == ("analysis", "cytometry"))
+        cd3, car = (np.array(data["columns"][name]) for name in ("cd3", "car"))
+        assert 300 < len(cd3) == len(car) <= SHOWN_EVENTS
+        # The few events of the picture lie in the gates as all of them do.
+        in_gates = np.mean(car[cd3 > data["values"]["cd3_cut"]] > data["values"]["car_cut"])
+        assert in_gates == pytest.approx(outcome.result["car_fraction"], abs=0.07)
 
     run_virtual(run())
 

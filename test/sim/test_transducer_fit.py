@@ -28,6 +28,7 @@ def test_the_channel_is_found_where_it_is_and_not_at_the_plates_maximum(temperat
     assert fit.channel_hz == pytest.approx(truth_hz, abs=500.0)
     assert fit.channel_hz - fit.pzt_hz > 5e3
     assert fit.channel_q == pytest.approx(100.0, rel=0.1)
+    assert fit.admittance_s == pytest.approx(1.0 / measured(1, temperature_c), rel=0.01)
 
 
 def test_in_buffer_at_25_degrees_it_is_the_reference_value():

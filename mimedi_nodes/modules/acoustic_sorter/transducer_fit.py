@@ -9,7 +9,7 @@ Source: Butterworth–Van Dyke equivalent circuit (IEEE Std 176-1987, section 6)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,6 +37,7 @@ class TransducerFit:
         channel_sd_hz: standard uncertainty of channel_hz [Hz].
         channel_coupling: C_channel / C_0, what the channel adds.
         residual: root mean square of the relative deviation of the fit.
+        admittance_s: shape (N,), what the two branches give at the sweep's frequencies [S].
     """
 
     pzt_hz: float
@@ -46,6 +47,7 @@ class TransducerFit:
     channel_sd_hz: float
     channel_coupling: float
     residual: float
+    admittance_s: ComplexArray = field(repr=False, compare=False)
 
 
 COUPLING_RANGE = (3e-4, 1e-2)
@@ -109,7 +111,8 @@ def fit_transducer(
             f"no fluid channel in the impedance (coupling {k2:.1e}, a filled channel has about 2e-3; Q {q2:.0f}); "
             "fill the chip, drive out bubbles, then tune again"
         )
-    return TransducerFit(float(f1), float(q1), float(f2), float(q2), float(sd[5]), float(k2), residual)
+    fitted = y * _ratio(frequency_hz, y, solution.x * scale)[0]
+    return TransducerFit(float(f1), float(q1), float(f2), float(q2), float(sd[5]), float(k2), residual, fitted)
 
 
 def _fit(frequency_hz: Array, y: ComplexArray, start: Array) -> OptimizeResult:

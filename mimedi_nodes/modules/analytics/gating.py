@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ CUTS: Mapping[str, tuple[float, float]] = {
 }  # fmt: skip
 """Channel to the range of its cut, from the panel's controls."""
 LEAST_CELLS = 200
+SHOWN_CHANNELS = {"cd3": "CD3-A", "car": "CAR-A"}
+SHOWN_EVENTS = 600
+"""Events that are put on record for a picture of the gates."""
 
 
 @dataclass(frozen=True)
@@ -82,6 +86,26 @@ def gate(channels: Mapping[str, Array]) -> Gated:
         int(leukocytes.sum()), Share(int(living.sum()), int(leukocytes.sum())),
         Share(int(t_cells.sum()), int(living.sum())), Share(int(car.sum()), int(t_cells.sum())), cuts,
     )
+
+
+def gating_data(channels: Mapping[str, Array], gated: Gated) -> dict[str, Any]:
+    """Return what goes on record of a gating: CD3 and CAR of the events that the last gates saw, and their cuts.
+
+    Args:
+        channels: each of shape (events,); at most SHOWN_EVENTS of them are taken, evenly.
+        gated: what `gate` made of them.
+    """
+    cuts = gated.cuts
+    seen = (channels["CD45-A"] > cuts["CD45-A"]) & (channels["7-AAD-A"] <= cuts["7-AAD-A"])
+    seen &= channels["CD14-A"] <= cuts["CD14-A"]
+    shown = np.flatnonzero(seen)[:: max(1, -(-int(seen.sum()) // SHOWN_EVENTS))]
+    return {
+        "columns": {name: np.rint(channels[channel][shown]).tolist() for name, channel in SHOWN_CHANNELS.items()},
+        "values": {
+            "cd3_cut": round(cuts["CD3-A"], 1), "car_cut": round(cuts["CAR-A"], 1), "cd3_fraction": gated.cd3.value,
+            "car_fraction": gated.car.value, "viability": gated.viability.value,
+        },
+    }  # fmt: skip
 
 
 def cut(values: Array, low: float, high: float) -> float:

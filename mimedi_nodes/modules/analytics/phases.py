@@ -18,7 +18,7 @@ from ...process.errors import PhaseError
 from .binding import fit_sensorgram
 from .codes import AnalyticsCode
 from .copies import copy_number
-from .gating import gate
+from .gating import gate, gating_data
 from .immunoassay import fit_standards, sample_concentration
 from .instruments import AnalyticsInstruments
 from .stiffness import LEAST_CELLS, ModulusFit, fit_force_curve, median_interval
@@ -148,12 +148,14 @@ async def analyze_cytometry(goal: Any, instruments: AnalyticsInstruments, ctx: P
     if goal.events_wanted > MOST_EVENTS:
         raise PhaseError(AnalyticsCode.TOO_FEW, f"events_wanted = {goal.events_wanted}: at most {MOST_EVENTS} a run")
     measured = await instruments.cytometer.acquire(int(goal.events_wanted), ctx)
+    channels = {name: measured.channel(name) for name in measured.channels}
     try:
-        gated = gate({name: measured.channel(name) for name in measured.channels})
+        gated = gate(channels)
     except (KeyError, ValueError) as error:
         raise PhaseError(AnalyticsCode.TOO_FEW, str(error)) from error
     for name, share in (("viability", gated.viability), ("cd3_fraction", gated.cd3), ("car_fraction", gated.car)):
         ctx.measured(name, share.value, "1", *share.interval)
+    ctx.record("analysis", "cytometry", "gates", **gating_data(channels, gated))
     cuts = ", ".join(f"{name} {value:.0f}" for name, value in gated.cuts.items())
     return {
         "cd3_fraction": gated.cd3.value, "car_fraction": gated.car.value, "viability": gated.viability.value,

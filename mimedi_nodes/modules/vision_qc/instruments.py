@@ -90,11 +90,20 @@ class VisionInstruments:
         """Nothing to close: the cameras are reached by topics."""
 
     async def telemetry(self) -> Mapping[str, tuple[float, str]]:
-        """Return how many frames were lost."""
-        return {
+        """Return how many frames were lost, and by which calibration the microscope measures once it has one."""
+        values = {
             "frames_dropped": (float(self.camera.dropped), "count"),
             "sorter_frames_dropped": (float(self.sorter_camera.dropped), "count"),
         }
+        if (made := self.calibration) is not None:
+            values |= {
+                "um_per_px": (made.um_per_px, "um/px"),
+                "calibration_residual_px": (made.residual_px, "px"),
+                "calibration_focus": (made.focus, "1"),
+                "calibration_light": (made.light, "1"),
+                "calibration_expires_s": (made.calibrated_at_s + made.valid_for_s, "s"),
+            }
+        return values
 
 
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> VisionInstruments:
