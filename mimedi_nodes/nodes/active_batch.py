@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which batch the coordinator is producing: on disk, so that a restarted coordinator takes it up by itself."""
+"""Which batches the coordinator is producing: on disk, so that a restarted coordinator takes them up by itself."""
 
 from __future__ import annotations
 
@@ -23,24 +23,35 @@ class ActiveBatch:
 
 
 class ActiveBatchFile:
-    """The file that names the active batch; written whole, synced, and renamed into place."""
+    """The file that names the active batches; written whole, synced, and renamed into place."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
 
-    def read(self) -> ActiveBatch | None:
-        """Return the active batch; None when there is none."""
+    def read(self) -> list[ActiveBatch]:
+        """Return the active batches in the order of their beginning."""
         if not self._path.is_file():
-            return None
+            return []
         data = json.loads(self._path.read_text(encoding="utf-8"))
-        return ActiveBatch(data["recipe"], Batch(**data["batch"]), data["parameters"])
+        batches = data.get("batches", [data])  # one batch, as it was written before
+        return [ActiveBatch(each["recipe"], Batch(**each["batch"]), each["parameters"]) for each in batches]
 
-    def write(self, active: ActiveBatch) -> None:
-        """Name a batch as the active one; durable when this returns."""
+    def add(self, active: ActiveBatch) -> None:
+        """Name a batch as an active one; durable when this returns."""
+        self._write([*self._others(active.batch.batch_id), active])
+
+    def remove(self, batch_id: str) -> None:
+        """Note that a batch is over; durable when this returns."""
+        self._write(self._others(batch_id))
+
+    def _others(self, batch_id: str) -> list[ActiveBatch]:
+        return [active for active in self.read() if active.batch.batch_id != batch_id]
+
+    def _write(self, batches: list[ActiveBatch]) -> None:
         self._path.parent.mkdir(parents=True, exist_ok=True)
         part = self._path.with_suffix(".part")
         with part.open("w", encoding="utf-8") as file:
-            json.dump(asdict(active), file)
+            json.dump({"batches": [asdict(active) for active in batches]}, file)
             file.flush()
             os.fsync(file.fileno())
         part.replace(self._path)
@@ -49,7 +60,3 @@ class ActiveBatchFile:
             os.fsync(folder)
         finally:
             os.close(folder)
-
-    def clear(self) -> None:
-        """Note that no batch is active."""
-        self._path.unlink(missing_ok=True)

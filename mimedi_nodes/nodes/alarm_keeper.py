@@ -65,12 +65,12 @@ class AlarmKeeper:
         self._path = path
         self._outbox = outbox
         self._lock = threading.RLock()  # sources call from the executor's thread and from the loop
-        self._batch_id = ""
+        self._batches: set[str] = set()
         self._read()
         self._list = node.create_publisher(AlarmList, "alarms", qos.STATE)
         self._subscriptions = (
             node.create_subscription(AlarmMsg, "alarm_events", self._on_event, qos.EVENT),
-            node.create_subscription(BatchStatus, "coordinator/batch_status", self._on_batch, qos.STATE),
+            node.create_subscription(BatchStatus, "coordinator/batches", self._on_batch, qos.EVENT),
         )
         self._service = node.create_service(AcknowledgeAlarm, "~/acknowledge_alarm", self._on_act)
         self._timer = node.create_timer(LOOK_S, self._pass_time, clock=Clock(clock_type=ClockType.STEADY_TIME))
@@ -102,7 +102,10 @@ class AlarmKeeper:
         return now_s if now_s > 0.0 else math.nan
 
     def _on_batch(self, message: BatchStatus) -> None:
-        self._batch_id = message.batch_id if message.state in _RUNNING else ""
+        if message.state in _RUNNING:
+            self._batches.add(message.batch_id)
+        else:
+            self._batches.discard(message.batch_id)
 
     def _on_event(self, message: AlarmMsg) -> None:
         time_s = seconds(message.stamp) or self._now_s()
@@ -176,7 +179,8 @@ class AlarmKeeper:
         return moved
 
     def _record(self, kind: str, who: str, what: str, why: str, data: dict[str, object]) -> None:
-        self._outbox.append(self._batch_id, self._now_s(), kind, who, what, why, data)
+        for batch_id in sorted(self._batches) or [""]:
+            self._outbox.append(batch_id, self._now_s(), kind, who, what, why, data)
 
     def _changed(self) -> None:
         write_durably(self._path, json.dumps(self._board.as_fields()))

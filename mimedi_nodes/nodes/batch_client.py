@@ -8,6 +8,7 @@ import math
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from action_msgs.msg import GoalStatus
@@ -88,9 +89,9 @@ class BatchClient(WorkcellClient):
         result.add_done_callback(lambda _: done.set())
         ended_s = math.inf
         while not done.wait(0.2):
-            follow(self.seen)
-            status = self.seen.batch
-            if status is not None and status.batch_id == batch.batch_id and status.state in FINAL_STATES:
+            status = self.seen.batches.get(batch.batch_id)
+            follow(replace(self.seen, batch=status) if status is not None else self.seen)
+            if status is not None and status.state in FINAL_STATES:
                 ended_s = min(ended_s, time.monotonic())
             if time.monotonic() - ended_s > SETTLE_S:
                 return self._reviewed(batch.batch_id)  # the coordinator that took the order is no more

@@ -26,7 +26,8 @@ from mimedi_msgs.srv import CommandBatch, ReviewBatch
 from ..modules.expectations import expected_phase_s
 from ..modules.registry import manifests, module_table
 from ..modules.site import load_site
-from ..process.batch import Batch, BatchOutcome, BatchSnapshot
+from ..process.arbiter import Arbiter
+from ..process.batch import Batch, BatchSnapshot
 from ..process.calibrations import due_dates, made_here
 from ..process.custody import Custody
 from ..process.engine import Engine
@@ -34,6 +35,7 @@ from ..process.errors import WorkcellError
 from ..process.gateway import ModuleUnavailable, OperatorGateway
 from ..process.identity import check_identifier
 from ..process.interfaces import default_interfaces
+from ..process.interlocks import BATCHES
 from ..process.journal import Journal
 from ..process.maintenance import FOLDER as MAINTENANCE
 from ..process.maintenance import under_maintenance
@@ -43,6 +45,7 @@ from ..process.recipe_approval import Approvals
 from ..process.recipe_loader import load_recipe
 from ..process.service_state import ServiceCommand
 from ..process.supplies import SupplyLot, out_of_date, read_supplies, start_facts, supplies_file
+from ..process.units import NO_UNITS, read_units, units_file
 from ..records.errors import RecordError
 from ..records.events import check_batch_id
 from ..records.outbox import Outbox
@@ -52,10 +55,12 @@ from .bridge import result_in_executor
 from .clocks import make_clock, steady_ticks
 from .conversion import ros_time
 from .doorkeeper import Doorkeeper, NotAllowed
+from .interlock_listener import InterlockListener
 from .managed_node import ManagedNode
 from .module_node import RESULT_TIMEOUT_S
 from .outbox_sender import OutboxSender
 from .parameters import Parameter, ParameterError, declare
+from .production import Ended, NoSuchBatch, Production, Productions
 from .ros_calls import CallFailed, call
 from .ros_laboratory import RosLaboratory
 from .ros_modules import RosModules
@@ -95,7 +100,7 @@ class CoordinatorCode(IntEnum):
     BATCH_EXISTS = 1011
     """A batch of this name was produced before."""
     BUSY = 1012
-    """Another batch is being produced."""
+    """Another batch is being produced, and this workcell has no units that several could share."""
     IDENTITY = 1013
     """Identifiers of batch, patient or donor are malformed."""
     REVIEW = 1014
@@ -110,21 +115,20 @@ class CoordinatorCode(IntEnum):
     """A container is of another batch or person, or its label has not been scanned; the phase was not started."""
     MAINTENANCE = 1019
     """A module that the recipe needs is in maintenance."""
+    RECORD = 1020
+    """The record cannot be written; no batch begins that could not be put on record."""
 
 
 class CoordinatorNode(ManagedNode):
-    """Runs one batch at a time; journals every intent before acting; takes an unfinished batch up when activated."""
+    """Runs batches on shared units; journals every intent before acting; takes unfinished ones up when activated."""
 
     def __init__(self) -> None:
         super().__init__("coordinator")
         self.settings = declare(self, PARAMETERS)
         self._closers: list[Callable[[], object]] = []
-        self._engine: Engine | None = None
-        self._journal: Journal | None = None
-        self._run: asyncio.Task[tuple[BatchOutcome, str, str, str]] | None = None
-        self._snapshot: BatchSnapshot | None = None
-        self._shown_s = -math.inf
+        self._batches = Productions()
         self._status = self.create_publisher(BatchStatus, "~/batch_status", qos.STATE)
+        self._statuses = self.create_publisher(BatchStatus, "~/batches", qos.EVENT)
         self._alarms = self.create_publisher(Alarm, "alarm_events", qos.EVENT)
         self.clock = make_clock(self, self.loop, "coordinator")
 
@@ -141,7 +145,10 @@ class CoordinatorNode(ManagedNode):
         self._start_facts = tuple(start_facts(self._lots(), self._calibrations))
         self._state_dir = Path(self.settings["state_dir"])
         self._vessels = frozenset(site.vessels)
-        self._custody = Custody(self._state_dir / "custody.json")
+        units_path = units_file(Path(self.settings["site"]))
+        self._units = read_units(units_path, module_table(), site.vessels) if units_path.is_file() else NO_UNITS
+        self._custody = Custody(self._state_dir / "custody.json", self._units)
+        self._arbiter = Arbiter(self._units)
         self._active = ActiveBatchFile(self._state_dir / "active_batch.json")
         self._outbox = Outbox(self._state_dir / "coordinator.outbox.sqlite", "coordinator")
         self._closers.append(self._outbox.close)
@@ -154,6 +161,8 @@ class CoordinatorNode(ManagedNode):
         self._doorkeeper = Doorkeeper(Path(users_dir) if users_dir else None)
         self._maintenance_dir = Path(users_dir).parent / MAINTENANCE if users_dir else None
         self._operator = RosOperator(self, self.loop, self.clock, self._script(), self._doorkeeper)
+        self._interlock = InterlockListener(self, BATCHES, self._interlocked)
+        self._closers.append(self._interlock.close)
         self._review = self.create_client(ReviewBatch, "recorder/review_batch")
         server = ActionServer(
             self,
@@ -181,19 +190,18 @@ class CoordinatorNode(ManagedNode):
         raise ParameterError(f"coordinator: operator is {self.settings['operator']!r}; allowed: ask, scripted:FILE")
 
     def activate(self) -> None:
-        """Take up the batch that an earlier life left unfinished."""
-        active = self._active.read()
-        if active is not None:
-            self.get_logger().warning(f"taking up batch {active.batch.batch_id}")
+        """Take up the batches that an earlier life left unfinished."""
+        unfinished = self._active.read()
+        if unfinished:
+            names = ", ".join(active.batch.batch_id for active in unfinished)
+            self.get_logger().warning(f"taking up batch {names}")
             # Not waited for: process time may become valid only through the executor that runs this transition.
-            self.loop.submit(self._take_up(active))
+            self.loop.submit(self._take_up(unfinished))
 
     def clean_up(self) -> None:
-        """Stop the engine where it is; the journal knows where that was."""
-        if self._run is not None and not self.loop.loop.is_closed():
-            run = self._run
-            self.loop.submit(_cancelled(run)).result(10.0)
-        self._run = self._engine = None
+        """Stop the engines where they are; the journals know where that was."""
+        if not self.loop.loop.is_closed():
+            self.loop.submit(self._batches.cancel()).result(10.0)
         while self._closers:
             self._closers.pop()()
 
@@ -257,10 +265,10 @@ class CoordinatorNode(ManagedNode):
                     f"{module} is in maintenance by {said.name}: {said.comment}; end it first",
                 )
 
-    async def _begin(self, active: ActiveBatch, resumed: bool) -> None:
-        """Load the recipe, open the journal, start the engine; raises Refused."""
+    async def _prepare(self, active: ActiveBatch, resumed: bool) -> Production:
+        """Load the recipe, open the journal, make the engine; raises Refused."""
         await self.clock.ready()
-        if self._run is not None and not self._run.done():
+        if self._batches.going and not self._units:
             raise Refused(CoordinatorCode.BUSY, "another batch is being produced; wait for its end")
         batch_id = active.batch.batch_id
         path = self._state_dir / "batches" / f"{batch_id}.sqlite"
@@ -270,20 +278,22 @@ class CoordinatorNode(ManagedNode):
                 f"batch {batch_id} was started before; a batch is produced once: choose a new id",
             )
         recipe = self._load(active)
+        if not resumed and self._interlock.standing:
+            raise Refused(CoordinatorCode.RECORD, f"interlocked by {'; '.join(self._interlock.standing.values())}")
         if not resumed:
             self._check_supplies(active.batch)
             self._check_maintenance(recipe)
             self._check_approval(recipe, active.batch)
-        self._active.write(active)
-        self._journal = Journal(path)
-        self._engine = Engine(
+        self._active.add(active)
+        journal = Journal(path)
+        engine = Engine(
             recipe,
             active.batch,
             self._modules,
             self._operator,
             self._laboratory,
             self.clock,
-            self._journal,
+            journal,
             self._record(batch_id),
             on_status=self._on_status,
             expected_phase_s=expected_phase_s(recipe),
@@ -292,28 +302,45 @@ class CoordinatorNode(ManagedNode):
             at_start=self._start_facts,
             custody=self._custody,
             vessels=self._vessels,
+            units=self._units,
+            arbiter=self._arbiter,
         )
-        self._run = asyncio.get_running_loop().create_task(self._produce(self._engine, active))
+        production = Production(active, engine, journal)
+        self._batches.add(production)
+        self.clock.declare_held(self._batches.all_held)
+        return production
 
-    async def _take_up(self, active: ActiveBatch) -> None:
-        try:
-            await self._begin(active, resumed=True)
-        except (WorkcellError, OSError) as error:
-            self.last_error = f"batch {active.batch.batch_id} cannot be taken up: {error}"
-            self.get_logger().error(self.last_error)
+    def _launch(self, production: Production) -> asyncio.Task[Ended]:
+        production.run = asyncio.get_running_loop().create_task(self._produce(production))
+        return production.run
 
-    async def _produce(self, engine: Engine, active: ActiveBatch) -> tuple[BatchOutcome, str, str, str]:
+    async def _take_up(self, unfinished: list[ActiveBatch]) -> None:
+        """All engines first: each gets back the units that it held before any of them goes on."""
+        taken_up = []
+        for active in unfinished:
+            try:
+                taken_up.append(await self._prepare(active, resumed=True))
+            except (WorkcellError, OSError) as error:
+                self.last_error = f"batch {active.batch.batch_id} cannot be taken up: {error}"
+                self.get_logger().error(self.last_error)
+        for production in taken_up:
+            self._launch(production)
+
+    async def _produce(self, production: Production) -> Ended:
         """Run the engine to its end, then have the record reviewed: outcome, verdict, summary JSON, folder."""
+        batch_id = production.active.batch.batch_id
         try:
-            outcome = await engine.run()
+            outcome = await production.engine.run()
         except (WorkcellError, RecordError, sqlite3.Error, OSError) as error:
-            await self._give_up(active.batch.batch_id, error)
+            await self._give_up(batch_id, error)
             raise Refused(CoordinatorCode.ENGINE, self.last_error) from error
-        self.clock.declare_held(outcome.state == "held")
+        production.outcome = outcome
+        self.clock.declare_held(self._batches.all_held)
+        self._publish_batch(production)
         self._publish_status()
-        reply = await self._reviewed(active.batch.batch_id)
+        reply = await self._reviewed(batch_id)
         if outcome.state != "held":
-            self._active.clear()
+            self._active.remove(batch_id)
         return outcome, reply.verdict, reply.summary_json, reply.folder
 
     async def _give_up(self, batch_id: str, error: Exception) -> None:
@@ -386,18 +413,18 @@ class CoordinatorNode(ManagedNode):
             handle.succeed()
         return result
 
-    async def _produced(self, active: ActiveBatch, handle: ServerGoalHandle) -> tuple[BatchOutcome, str, str, str]:
-        await self._begin(active, resumed=False)
-        assert self._run is not None
-        watch = asyncio.get_running_loop().create_task(self._feed_back(handle))
+    async def _produced(self, active: ActiveBatch, handle: ServerGoalHandle) -> Ended:
+        production = await self._prepare(active, resumed=False)
+        run = self._launch(production)
+        watch = asyncio.get_running_loop().create_task(self._feed_back(handle, production))
         try:
-            return await asyncio.shield(self._run)
+            return await asyncio.shield(run)
         finally:
             watch.cancel()
 
-    async def _feed_back(self, handle: ServerGoalHandle) -> None:
+    async def _feed_back(self, handle: ServerGoalHandle, production: Production) -> None:
         while handle.is_active:
-            snapshot = self._snapshot
+            snapshot = production.snapshot
             if snapshot is not None:
                 handle.publish_feedback(ProduceBatch.Feedback(progress=snapshot.progress, step=snapshot.phase_id))
             await asyncio.sleep(1.0)
@@ -422,40 +449,65 @@ class CoordinatorNode(ManagedNode):
         return ActiveBatch(goal.recipe, batch, parameters)
 
     def _cancel(self, handle: ServerGoalHandle) -> CancelResponse:
-        if self._engine is not None:
-            self.loop.submit(self._engine.command("stop", "action client", "the batch was cancelled"))
+        try:
+            production = self._batches.find(handle.request.batch_id)
+        except NoSuchBatch:
+            return CancelResponse.ACCEPT  # it was refused, or is over: its result is on the way
+        self.loop.submit(production.engine.command("stop", "action client", "the batch was cancelled"))
         return CancelResponse.ACCEPT
 
     # -- what others tell -------------------------------------------------------------------------------
 
     async def _on_command(self, request: CommandBatch.Request, reply: CommandBatch.Response) -> CommandBatch.Response:
-        if self._engine is None:
-            reply.state, reply.message = "idle", "no batch is being produced"
+        try:
+            engine = self._batches.find(request.batch_id).engine
+        except NoSuchBatch as error:
+            reply.state, reply.message = "idle", str(error)
             return reply
         try:
             who = self._doorkeeper.name_of(request.who, "command")
         except NotAllowed as error:
-            reply.state, reply.message = str(self._engine.snapshot().state), str(error)
+            reply.state, reply.message = str(engine.snapshot().state), str(error)
             return reply
-        command = self._engine.command(request.command, who, request.why)
+        if request.command in ("restart", "resume") and self._interlock.standing:
+            reply.state = str(engine.snapshot().state)
+            reply.message = f"interlocked by {'; '.join(self._interlock.standing.values())}"
+            return reply
+        command = engine.command(request.command, who, request.why)
         answer = await result_in_executor(self, self.loop, command)
         reply.accepted, reply.state, reply.message = answer.accepted, answer.state, answer.message
         return reply
 
+    def _interlocked(self, causes: Mapping[str, str]) -> None:
+        """Hold what could not be put on record; a person restarts it when the cause has gone."""
+        if causes:
+            self._hold_all("interlock", f"interlocked by {'; '.join(causes.values())}")
+
+    def _hold_all(self, who: str, why: str) -> None:
+        for production in self._batches.going:
+            self.loop.submit(production.engine.command("hold", who, why))
+
     def _on_module_held(self, module: str, reason: str) -> None:
-        if self._engine is not None:
-            self._tasks = asyncio.get_running_loop().create_task(self._engine.report_held(module, reason))
+        for production in self._batches.going:
+            self.loop.submit(production.engine.report_held(module, reason))
 
     def _on_result(self, record: Mapping[str, Any]) -> None:
-        if self._engine is None:
-            raise Refused(CoordinatorCode.BUSY, "no batch is being produced; submit the result again later")
-        self._engine.submit_laboratory_result(record)
+        try:
+            production = self._batches.find(str(record.get("batch_id", "")))
+        except NoSuchBatch as error:
+            raise Refused(CoordinatorCode.BUSY, f"{error}; submit the result again later") from error
+        production.engine.submit_laboratory_result(record)
 
     def _on_status(self, snapshot: BatchSnapshot) -> None:
-        changed = self._snapshot is None or snapshot.state != self._snapshot.state
-        self._snapshot = snapshot
-        if changed or self.loop.loop.time() - self._shown_s >= DISPLAY_PERIOD_S:
-            self._publish_status()
+        try:
+            production = self._batches.find(snapshot.batch_id)
+        except NoSuchBatch:
+            return  # its engine is being made
+        known = production.snapshot
+        production.snapshot = snapshot
+        changed = known is None or snapshot.state != known.state
+        if changed or self.loop.loop.time() - production.shown_s >= DISPLAY_PERIOD_S:
+            self._publish_batch(production)
 
     def _tick(self) -> None:
         jumped_s = self.clock.jumped_s()
@@ -463,16 +515,16 @@ class CoordinatorNode(ManagedNode):
             text = f"process time jumped by {jumped_s:+.1f} s: the clock of this host was set"
             self._alarm("coordinator.clock_jumped", text, True)
             self._alarm("coordinator.clock_jumped", text, False)  # latched: it stays until it is reset
-            if self._engine is not None:
-                # Durations under way were counted by that clock: a person says what they are worth now.
-                why = f"{text}; look at the steps under way before restarting"
-                self._tasks = asyncio.get_running_loop().create_task(self._engine.command("hold", "coordinator", why))
+            # Durations under way were counted by that clock: a person says what they are worth now.
+            self._hold_all("coordinator", f"{text}; look at the steps under way before restarting")
         self._publish_status()
 
     def _publish_status(self) -> None:
-        self._shown_s = self.loop.loop.time()
-        snapshot = self._engine.snapshot() if self._engine is not None else None
-        if snapshot is None:
+        """Publish where every batch stands that is not over, and what displays of one batch show."""
+        shown = self._batches.shown
+        for production in self._batches.going:
+            self._publish_batch(production)
+        if shown is None:
             self._status.publish(
                 BatchStatus(
                     state="idle",
@@ -482,16 +534,18 @@ class CoordinatorNode(ManagedNode):
                     viable_cells=math.nan,
                 )
             )
-            return
-        self._snapshot = snapshot
-        fields = dict(vars(snapshot))
+        elif shown.is_over:
+            self._publish_batch(shown)
+
+    def _publish_batch(self, production: Production) -> None:
+        production.shown_s = self.loop.loop.time()
+        production.snapshot = production.engine.snapshot()
+        fields = dict(vars(production.snapshot))
         stamp = ros_time(fields.pop("time_s"))
-        self._status.publish(BatchStatus(stamp=stamp, **fields))
-
-
-async def _cancelled(task: asyncio.Task[Any]) -> None:
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+        message = BatchStatus(stamp=stamp, **fields)
+        self._statuses.publish(message)
+        if production is self._batches.shown:
+            self._status.publish(message)
 
 
 def main() -> None:

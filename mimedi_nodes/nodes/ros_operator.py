@@ -39,7 +39,7 @@ class RosOperator:
         self._loop = loop
         self._clock = clock
         self._script = script
-        self._open: dict[str, tuple[Question, asyncio.Future[Answer]]] = {}
+        self._open: dict[tuple[str, str], tuple[Question, asyncio.Future[Answer]]] = {}
         self._publisher = node.create_publisher(Prompt, "~/prompt", qos.STATE)
         self._service = node.create_service(AnswerPrompt, "~/answer_prompt", self._on_answer)
 
@@ -50,11 +50,13 @@ class RosOperator:
             answer = await self._script.ask(question)
         else:
             waiting: asyncio.Future[Answer] = self._loop.loop.create_future()
-            self._open[question.prompt_id] = (question, waiting)
+            key = (question.batch_id, question.prompt_id)
+            self._open[key] = (question, waiting)
             try:
                 answer = await waiting
             finally:
-                self._open.pop(question.prompt_id, None)
+                self._open.pop(key, None)
+                self._show_another()
         self._publish(question, answer)
         return answer
 
@@ -72,12 +74,23 @@ class RosOperator:
             )
         )
 
+    def _show_another(self) -> None:
+        """Show the oldest question that is still open: the latched topic has room for one."""
+        if self._open:
+            self._publish(next(iter(self._open.values()))[0])
+
     def _on_answer(self, request: AnswerPrompt.Request, reply: AnswerPrompt.Response) -> AnswerPrompt.Response:
-        known = self._open.get(request.prompt_id)
-        if known is None:
-            reply.message = f"question {request.prompt_id!r} is not open; open: {', '.join(self._open) or 'none'}"
+        fitting = [
+            known
+            for (batch_id, prompt_id), known in self._open.items()
+            if prompt_id == request.prompt_id and request.batch_id in ("", batch_id)
+        ]
+        if len(fitting) != 1:
+            several = "is asked by several batches: name one" if fitting else "is not open"
+            opened = ", ".join(f"{prompt_id} of {batch_id}" for batch_id, prompt_id in self._open)
+            reply.message = f"question {request.prompt_id!r} {several}; open: {opened or 'none'}"
             return reply
-        question, waiting = known
+        question, waiting = fitting[0]
         if question.answers and request.answer not in question.answers:
             reply.message = f"answer {request.answer!r} is not allowed; allowed: {', '.join(question.answers)}"
             return reply
