@@ -189,20 +189,20 @@ class Appearances:
                        hits: NDArray[np.int32]) -> tuple[NDArray[np.int32], NDArray[np.uint8]]:
         """Places of these tracks in the pool, and what they show: 0 nothing yet, 1 the cell alone, 2 what was learnt
         from overlaps, 3 a place to learn in from now on."""
-        slots, known = [], []
+        places = []
         for track_id, seen in zip(ids.tolist(), hits.tolist(), strict=True):
-            slot = self._slots.get(track_id)
-            if slot is None:
-                if seen < _LEARN_AFTER:
-                    slots.append(_MEAN)
-                    known.append(0)
-                    continue
+            slot = self._slots.get(track_id, _MEAN)
+            if slot == _MEAN and seen >= _LEARN_AFTER:
                 slot = self._slots[track_id] = self._place()
-            slots.append(slot)
-            known.append(1 if self._seen[slot] >= 2 else 2 if self._seen[slot] or self._learnt[slot] else 3)
-            self._learnt[slot] = True
-            self._reach[slot] = np.maximum(self._reach[slot], self._reach[_MEAN])
-        return np.array(slots, np.int32), np.array(known, np.uint8)
+            places.append(slot)
+        slots = np.array(places, np.int32)
+        before = self._seen[slots]
+        known = np.where(before >= 2, 1, np.where((before > 0) | self._learnt[slots], 2, 3))
+        known[slots == _MEAN] = 0
+        own = slots[slots != _MEAN]
+        self._learnt[own] = True
+        self._reach[own] = np.maximum(self._reach[own], self._reach[_MEAN])
+        return slots, known.astype(np.uint8)
 
     def lights(self, ids: NDArray[np.int64], side_px: int) -> NDArray[np.float64]:
         """Mean light of these cells' cores over `side_px` in each fluorescence channel (N, C - 1); NaN for whom no

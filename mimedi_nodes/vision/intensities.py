@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.opencv import cv2
-
-_MANY = 60
 
 
 class FluorescenceImage:
@@ -45,11 +44,15 @@ def mean_around(image: NDArray[np.float32], x_px: NDArray[np.float64], y_px: NDA
                 side_px: int) -> NDArray[np.float64]:
     """Mean of the image over a square of `side_px` (odd) around each place (N,)."""
     height, width = image.shape
+    compiled = kernel.compiled("means_around")
+    if compiled is not None and image.flags.c_contiguous and len(x_px):
+        places, means = np.array([x_px, y_px], np.float64), np.empty(len(x_px))
+        at = places.ctypes.data
+        compiled(image.ctypes.data, width, height, len(x_px), at, at + 8 * len(x_px), side_px, means.ctypes.data)
+        return means
     column = np.clip(np.rint(x_px).astype(int), 0, width - 1)
     row = np.clip(np.rint(y_px).astype(int), 0, height - 1)
-    if len(column) > _MANY:
-        return cv2.blur(image, (side_px, side_px))[row, column].astype(np.float64)
-    # Around few places, only those; beyond the edge the image goes on as a mirror, as in OpenCV.
+    # Beyond the edge the image goes on as a mirror.
     near = np.arange(side_px) - side_px // 2
     rows, columns = np.abs(row[:, None] + near), np.abs(column[:, None] + near)
     rows, columns = height - 1 - np.abs(height - 1 - rows), width - 1 - np.abs(width - 1 - columns)

@@ -30,6 +30,7 @@ _SIGNATURES: dict[str, tuple[str, Any]] = {
     "measure_shift": ("piiippipddd", ctypes.c_double),
     "against_shifted": ("ppiidp", None),
     "smooth_and_mark": ("piididppp", None),
+    "means_around": ("piii" + "pp" + "ip", None),
     "find_blobs": ("ppii" + "dddd" + "ppppp" + "ipi", ctypes.c_int),
     "size_blobs": ("ipppii" + "p" + "ddddd" + "ppppp", None),
     "fit_cells": ("iiiiiii" + "p" * 14 + "idd", None),

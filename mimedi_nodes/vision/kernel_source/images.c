@@ -99,3 +99,18 @@ void smooth_and_mark(const float *image, int w, int h, double sigma, int reach, 
         for (int x = 0; x < w; ++x) m[x] = s[x] > (float)limit ? 255 : 0;
     }
 }
+
+/* Mean of an image over a square of `side` (odd) around each of n places; beyond the edge a mirror. */
+void means_around(const float *image, int w, int h, int n, const double *x, const double *y, int side, double *out)
+{
+    int half = side / 2;
+    for (int k = 0; k < n; ++k) {
+        double column = rint(x[k]), row = rint(y[k]), sum = 0;
+        int cx = column < 0 ? 0 : column > w - 1 ? w - 1 : (int)column, cy = row < 0 ? 0 : row > h - 1 ? h - 1 : (int)row;
+        for (int j = cy - half; j <= cy + half; ++j) {
+            const float *r = image + (long)(j < 0 ? -j : j >= h ? 2 * h - 2 - j : j) * w;
+            for (int i = cx - half; i <= cx + half; ++i) sum += r[i < 0 ? -i : i >= w ? 2 * w - 2 - i : i];
+        }
+        out[k] = sum / (side * side);
+    }
+}
