@@ -12,8 +12,8 @@ import copy
 import io
 import math
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import flowio
 import numpy as np
@@ -21,11 +21,17 @@ import numpy as np
 from mimedi_sim.firmware.analytics import Cantilever, Droplets, FloatArray
 from mimedi_sim.firmware.scpi import ScpiError
 from mimedi_sim.models import afm, spr
+from mimedi_sim.plant.analyser_faults import BUBBLE_S, SINCE
+from mimedi_sim.plant.faults import Values
 from mimedi_sim.plant.ledger import DEAD, INDEX, VIABLE, VOLUME
 from mimedi_sim.random_streams import stream
 
 Content = Callable[[float], FloatArray]
 """Process time [s] to the amounts in the assay cell, as a row of the ledger."""
+
+Faults = Mapping[str, Values]
+"""Faults of the analysers that are in, by name (plant.analyser_faults)."""
+SOUND: Faults = {}
 
 IL2_PG_PER_IU = 61.0
 IFN_GAMMA_PG_PER_CAR_CELL = 0.01
@@ -72,8 +78,11 @@ class Sample:
 class ForceBench:
     """Cells on a dish under the microscope's tip."""
 
-    def __init__(self, seed: int, content: Content) -> None:
-        self._seed, self._content = seed, content
+    DISH_PA, NOWHERE_M = 1.0e8, 1.0
+
+    def __init__(self, seed: int, content: Content, faults: Faults = SOUND) -> None:
+        self._seed, self._content, self._faults = seed, content, faults
+        self._off = stream(seed, "afm", "off cell")
         self._kind, self._modulus = stream(seed, "afm", "kind"), stream(seed, "afm", "modulus")
         calibration = stream(seed, "afm", "cantilever")
         self._probe = afm.Probe(
@@ -99,8 +108,14 @@ class ForceBench:
 
     def curve(self, run: int, cell: int, points: int, speed_m_s: float, now_s: float) -> tuple[FloatArray, FloatArray]:
         """Return tip positions [m] and forces [N] of an approach on a cell."""
-        found = self._probe.curve(
-            self.modulus_pa(cell, now_s), seed=self._seed, name=f"curve {run}", points=points, speed_m_s=speed_m_s
+        probe, modulus_pa = self._probe, self.modulus_pa(cell, now_s)
+        if (dirt := self._faults.get("afm_tip_contaminated")) is not None:
+            probe = replace(probe, radius_m=probe.radius_m * float(dirt["radius_factor"]))
+        if (beside := self._faults.get("afm_off_cell")) and self._off.uniform(run) < float(beside["share"]):
+            modulus_pa = self.DISH_PA
+        contact_m = self.NOWHERE_M if "afm_cantilever_lost" in self._faults else 0.0
+        found = probe.curve(
+            modulus_pa, seed=self._seed, name=f"curve {run}", points=points, speed_m_s=speed_m_s, contact_m=contact_m
         )
         return found.position_m, found.force_n
 
@@ -112,8 +127,8 @@ class ForceBench:
 class BindingBench:
     """A flow cell with a ligand channel for each analyte; readings count seconds from the start."""
 
-    def __init__(self, seed: int, start_s: float, content: Content) -> None:
-        self._start_s, self._content = start_s, content
+    def __init__(self, seed: int, start_s: float, content: Content, faults: Faults = SOUND) -> None:
+        self._start_s, self._content, self._faults = start_s, content, faults
         self._channels = {
             analyte: [spr.SprChannel(spr.Binding(), seed, f"spr {analyte}")] for analyte in _MOLAR_MASS
         }
@@ -123,13 +138,17 @@ class BindingBench:
         at = now_s - self._start_s
         for name, history in self._channels.items():
             channel = copy.copy(history[-1])
+            left = self._faults.get("spr_chip_exhausted", {"capacity": 1.0})["capacity"]
+            channel.advance_to(at)
+            channel.capacity_kept = min(channel.capacity_kept, float(left))
+            channel.bound_ru = min(channel.bound_ru, channel.binding.capacity_ru * channel.capacity_kept)
             if valve == "SAMPle":
                 sample = Sample(self._content(now_s))
                 if sample.volume_ml <= 0.0:
                     raise NO_SAMPLE
                 channel.inject(at, sample.molar(name), bulk_ru=20.0, protein_mg_ml=1.0)
             elif valve == "REGenerate":
-                channel.regenerate(at)
+                channel.regenerate(at, float(self._faults.get("spr_regeneration_weak", {"removed": 1.0})["removed"]))
             else:
                 channel.wash(at)
             history.append(channel)
@@ -145,8 +164,17 @@ class BindingBench:
         found = []
         for second in range(first, first + count):
             channel = history[max(0, bisect_right(begins, float(second)) - 1)]
-            found.append(channel.reading_ru(second))
+            spike = self._bubble_ru(second)
+            ligand, reference = channel.reading_ru(second)
+            found.append((ligand + spike, reference + 0.5 * spike))
         return found
+
+    def _bubble_ru(self, second: int) -> float:
+        bubble = self._faults.get("spr_bubble")
+        if bubble is None:
+            return 0.0
+        after_s = second - (float(bubble[SINCE]) - self._start_s)
+        return float(bubble["height_ru"]) if 0.0 <= after_s < BUBBLE_S else 0.0
 
     def kinetics(self, analyte: str) -> tuple[float, float, float]:
         """Return k_a [1/M/s], k_d [1/s], R_max [RU] of the fresh surface."""
@@ -160,10 +188,11 @@ class PlateBench:
     TOP, BOTTOM, SLOPE, WELL_CV, WELL_FLOOR = 2.5, 0.05, 1.1, 0.04, 0.01
     MIDDLE_PG_ML = 250.0
     STANDARDS_PG_ML = (2000.0, 1000.0, 500.0, 250.0, 125.0, 62.5, 31.25, 0.0)
+    OVERRANGE = 4.0
     DILUTIONS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0)
 
-    def __init__(self, seed: int, content: Content) -> None:
-        self._content = content
+    def __init__(self, seed: int, content: Content, faults: Faults = SOUND) -> None:
+        self._content, self._faults = content, faults
         self._noise = stream(seed, "plate_reader", "wells")
 
     def standards_pg_ml(self, analyte: str) -> Sequence[float]:
@@ -181,9 +210,12 @@ class PlateBench:
 
     def absorbances(self, run: int, analyte: str, now_s: float) -> FloatArray:
         """Return a plate, shape (8, 12)."""
+        if "plate_lamp_out" in self._faults:
+            return np.full((8, 12), self.OVERRANGE)
         sample_pg_ml = Sample(self._content(now_s)).cytokine_pg_ml(analyte)
+        label = float(self._faults.get("plate_standards_wrong", {"factor": 1.0})["factor"])
         true = np.full((8, 12), self.BOTTOM)
-        true[:, :2] = [[self.true_absorbance(c)] for c in self.STANDARDS_PG_ML]
+        true[:, :2] = [[self.true_absorbance(label * c)] for c in self.STANDARDS_PG_ML]
         true[:, 2:4] = [[self.true_absorbance(sample_pg_ml / d)] for d in self.DILUTIONS]
         noise = self._noise.normals(96 * run, 96).reshape(8, 12)
         return np.asarray(true + noise * np.hypot(self.WELL_CV * true, self.WELL_FLOOR))
@@ -194,8 +226,8 @@ class DropletBench:
 
     DROPLETS, ACCEPTED, CELLS, REFERENCE_COPIES = 20_000, 0.8, 1500.0, 2.0
 
-    def __init__(self, seed: int, content: Content) -> None:
-        self._content = content
+    def __init__(self, seed: int, content: Content, faults: Faults = SOUND) -> None:
+        self._content, self._faults = content, faults
         self._draw = {name: stream(seed, "droplet_reader", name) for name in ("accepted", "trans", "ref", "both")}
 
     def droplets(self, run: int, now_s: float) -> Droplets:
@@ -205,7 +237,8 @@ class DropletBench:
         if cells <= 0.0:
             raise NO_SAMPLE
         per_droplet = min(self.CELLS, cells) / self.DROPLETS
-        accepted = self._draw["accepted"].binomial(run, self.DROPLETS, self.ACCEPTED)
+        share = float(self._faults.get("droplets_merged", {"accepted": self.ACCEPTED})["accepted"])
+        accepted = self._draw["accepted"].binomial(run, self.DROPLETS, share)
         with_transgene = -math.expm1(-per_droplet * sample.amount("copies") / cells)
         with_reference = -math.expm1(-per_droplet * self.REFERENCE_COPIES)
         transgene = self._draw["trans"].binomial(run, accepted, with_transgene)
@@ -231,11 +264,15 @@ _SPREAD = 0.45
 class CytometryBench:
     """A stained sample in the cytometer."""
 
-    def __init__(self, seed: int, content: Content) -> None:
-        self._seed, self._content = seed, content
+    UNSTAINED = 2.0e2
+
+    def __init__(self, seed: int, content: Content, faults: Faults = SOUND) -> None:
+        self._seed, self._content, self._faults = seed, content, faults
 
     def fcs(self, run: int, events: int, now_s: float) -> bytes:
         """Return a measurement as an FCS 3.1 file."""
+        if (clogged := self._faults.get("cytometer_clogged")) is not None:
+            events = min(events, int(clogged["events"]))
         sample = Sample(self._content(now_s))
         positive = min(sample.amount("car_expressed"), sample.amount("t_act_pos"))
         amounts = {
@@ -252,6 +289,8 @@ class CytometryBench:
         start = run * 100_000  # indices set aside for one measurement
         kinds = np.searchsorted(edges, stream(self._seed, "cytometer", "kind").uniforms(start, events))
         medians = np.array([_STAINS[name] for name in amounts])[np.minimum(kinds, len(amounts) - 1)]
+        if (forgotten := self._faults.get("cytometer_stain_missing")) is not None:
+            medians[:, _CHANNELS.index(str(forgotten["channel"]))] = self.UNSTAINED
         spread = np.stack(
             [stream(self._seed, "cytometer", name).normals(start, events) for name in _CHANNELS[:-1]], axis=1
         )

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from mimedi_nodes.modules.site import Site
+from mimedi_sim.plant.analyser_faults import ANALYSERS
 from mimedi_sim.plant.fault_catalogue import CATALOGUE, STATIONS
 from mimedi_sim.plant.fault_effects import CameraFaults, LineFaults, Overrides, ReactorFaults
 from mimedi_sim.plant.faults import Values, checked_name, checked_target, checked_values
@@ -60,6 +61,9 @@ class FaultBoard:
             "enclosure": tuple("enclosure" for _ in lines_of(site, "modbus_enclosure")),
             "photon_counter": tuple("photon_counter" for _ in lines_of(site, "photon_counter")),
             "generator": lines_of(site, "scpi_generator"), "gantry": lines_of(site, "grbl"),
+            "afm": lines_of(site, "scpi_afm"), "spr_reader": lines_of(site, "scpi_spr"),
+            "plate_reader": lines_of(site, "scpi_plate_reader"), "cytometer": lines_of(site, "scpi_cytometer"),
+            "droplet_reader": lines_of(site, "scpi_droplet_reader"),
         }
         """Names that there are, by what faults act on."""
         self.active: dict[tuple[str, str], Values] = {}
@@ -113,7 +117,7 @@ class FaultBoard:
         """Put a fault in or take it away; harmless when it is so already. Raises FaultError."""
         values = self.checked(fault, target, parameters, active=active)
         self._overrides = None
-        if fault in STATIONS or fault in GANTRY:
+        if fault in STATIONS or fault in GANTRY or fault in ANALYSERS:
             self._acts.append(Act(target, fault, values=values, active=active))
         if not active:
             self.active.pop((fault, target), None)

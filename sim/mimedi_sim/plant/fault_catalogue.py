@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mimedi_sim.models.bacteria import DOUBLING_TIME_H
+from mimedi_sim.plant.analyser_faults import ANALYSERS
 from mimedi_sim.plant.faults import FaultKind, Parameter
 from mimedi_sim.plant.gantry_faults import GANTRY
 
@@ -200,7 +201,7 @@ STATIONS: Mapping[str, FaultKind] = {
 
 GROUPS: Mapping[str, Mapping[str, FaultKind]] = {
     "Liquid": LIQUID, "Sorter": SORTER, "Cultures": CULTURE, "Cameras": CAMERA, "Wires and supply": WIRE,
-    "Enclosure and screening": STATIONS, "Gantry": GANTRY,
+    "Enclosure and screening": STATIONS, "Gantry": GANTRY, "Analysers": ANALYSERS,
 }
 CATALOGUE: Mapping[str, FaultKind] = {name: kind for kinds in GROUPS.values() for name, kind in kinds.items()}
 """All faults by name."""

@@ -17,7 +17,7 @@ import numpy as np
 
 from mimedi_sim.models import species as kinds
 from mimedi_sim.models.transduction import sedimentation_speed_m_s
-from mimedi_sim.plant.ledger import INDEX, QUANTITIES, FloatArray
+from mimedi_sim.plant.ledger import INDEX, QUANTITIES, WITH_ACTIVATED_T, FloatArray
 
 FLOOR_ENTRAINMENT = 0.2
 """Share of its fair part that an outlet draws of what lies on the floor [calibration]."""
@@ -43,7 +43,7 @@ def _speeds_m_s() -> FloatArray:
         "t_act_pos": _speed(activated), "lymphocyte": _speed(resting), "monocyte": _speed(kinds.MONOCYTE),
         "dead": _speed(kinds.DEAD_CELL), "dead_bead": _speed(kinds.DEAD_CELL.with_beads(_NOMINAL_BEADS)),
         "rbc": _speed(kinds.RED_BLOOD_CELL), "bead_free": _speed(kinds.BEAD), "bead_bound": beaded,
-        "activation_cell_h": _speed(activated), "copies": _speed(activated), "car_expressed": _speed(activated),
+        **dict.fromkeys(WITH_ACTIVATED_T, _speed(activated)),
     }
     speeds = np.zeros(len(QUANTITIES))
     for name, value in by_name.items():

@@ -4,9 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING
 
 from mimedi_nodes.instruments.enclosure_map import Door
+from mimedi_sim.plant.analyser_faults import ANALYSERS
+from mimedi_sim.plant.analyser_faults import change as change_analyser
 from mimedi_sim.plant.faults import Values
 from mimedi_sim.plant.gantry_faults import CHANGES as GANTRY_CHANGES
 
@@ -75,6 +78,7 @@ SOUND_DARK_PER_S = 200.0
 CHANGES: Mapping[str, Change] = {
     "particle_burst": _burst, "hepa_leak": _filter, "fan_stopped": _fan, "seal_leak": _seal, "enclosure_door": _door,
     "emergency_stop": _emergency_stop,
-    **GANTRY_CHANGES, "photon_saturated": _light, "photon_dead": _dead, "photon_dark_high": _dark,
+    **GANTRY_CHANGES, **{fault: partial(change_analyser, fault) for fault in ANALYSERS},
+    "photon_saturated": _light, "photon_dead": _dead, "photon_dark_high": _dark,
 }
 """What every fault of a station does."""

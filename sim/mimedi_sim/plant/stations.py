@@ -16,6 +16,7 @@ from mimedi_nodes.instruments.enclosure_map import Door
 from mimedi_nodes.modules.site import InstrumentLine, Site, SiteError
 from mimedi_sim.firmware.base import Firmware, PowerCycled, Talkative
 from mimedi_sim.plant import syringe
+from mimedi_sim.plant.faults import Values
 from mimedi_sim.plant.ledger import INDEX, VIABLE, FloatArray
 from mimedi_sim.plant.liquid_sensors import LINES, LineFlow, LiquidSensors
 from mimedi_sim.plant.network import ASSAY_CELL
@@ -98,6 +99,8 @@ class Stations:
         self.lines: dict[str, LazyLine] = {}
         self.sensors = LiquidSensors(seed, start_s)
         """Sensors of the liquid lines; told of every change by the plant."""
+        self.analyser_faults: dict[str, Values] = {}
+        """Faults of the analysers that are in, by name."""
         self.senses_lines = False
         """Whether the site has such sensors."""
         self._on_chain: list[Callable[[float, bool], None]] = []
@@ -160,17 +163,18 @@ class Stations:
         def sample(now_s: float) -> FloatArray:
             return self._content(ASSAY_CELL, now_s)
 
+        faults = self.analyser_faults
         match protocol:
             case "scpi_afm":
-                return scpi.AtomicForceMicroscope(bench.ForceBench(self._seed, sample))
+                return scpi.AtomicForceMicroscope(bench.ForceBench(self._seed, sample, faults))
             case "scpi_spr":
-                return scpi.SprReader(bench.BindingBench(self._seed, self._start_s, sample))
+                return scpi.SprReader(bench.BindingBench(self._seed, self._start_s, sample, faults))
             case "scpi_plate_reader":
-                return scpi.PlateReader(bench.PlateBench(self._seed, sample))
+                return scpi.PlateReader(bench.PlateBench(self._seed, sample, faults))
             case "scpi_droplet_reader":
-                return scpi.DropletReader(bench.DropletBench(self._seed, sample))
+                return scpi.DropletReader(bench.DropletBench(self._seed, sample, faults))
             case "scpi_cytometer":
-                return scpi.FlowCytometer(bench.CytometryBench(self._seed, sample))
+                return scpi.FlowCytometer(bench.CytometryBench(self._seed, sample, faults))
         raise SiteError(f"protocol {protocol} is not one of the plant's stations")
 
     # -- the stations -------------------------------------------------------------------------------------

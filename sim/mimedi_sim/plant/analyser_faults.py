@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of the analysers: what there is. The benches of plant.analytics look into the table of those that are in.
+
+Source: PHYSICS §9 (tip contamination R + 20 %, stiff substrate, drift), §10 (bubble 500 RU, weak regeneration,
+exhausted chip); the others [calibration].
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from mimedi_sim.plant.faults import FaultKind, Parameter, Values
+
+if TYPE_CHECKING:
+    from mimedi_sim.plant.stations import Stations
+
+CHANNELS = ("CAR-A", "CD3-A", "CD45-A", "7-AAD-A")
+BUBBLE_S = 20.0
+"""How long a bubble stands in the flow cell."""
+SINCE = "since_s"
+"""Among the values of a fault that is in: process time at which it came."""
+
+ANALYSERS: Mapping[str, FaultKind] = {
+    "afm_tip_contaminated": FaultKind(
+        "afm", "debris on the bead: its radius is `radius_factor` times the calibrated one",
+        "all moduli are read higher by the root of the factor, their ratios to the median as before",
+        "none: it hides in the 10 % of the spring constant; only the ratios are used",
+        {"radius_factor": Parameter(1.2, "1", 1.0, 10.0)}),
+    "afm_off_cell": FaultKind(
+        "afm", "the tip comes down beside the cell, on the dish, in `share` of the curves",
+        "curves as steep as the cantilever itself: rejected", "MeasureStiffness tells how many of the cells it used; "
+        "below the least number it aborts with code 911", {"share": Parameter(1.0, "1", 0.0, 1.0)}),
+    "afm_cantilever_lost": FaultKind(
+        "afm", "the cantilever has broken off", "noise without contact in every curve",
+        "MeasureStiffness aborts with code 911"),
+    "spr_bubble": FaultKind(
+        "spr_reader", "a bubble stands in the flow cell for 20 s", "a spike of `height_ru` in the ligand channel, half "
+        "of it in the reference", "the residual of the fit tells: the result says that its rates are lower limits",
+        {"height_ru": Parameter(500.0, "RU", 1.0, 5000.0)}, once=True),
+    "spr_regeneration_weak": FaultKind(
+        "spr_reader", "a regeneration takes only `removed` of what is bound", "the baseline creeps up from cycle to "
+        "cycle", "none in the first cycle; from the second on less binds: the concentration is read low",
+        {"removed": Parameter(0.5, "1", 0.0, 1.0)}),
+    "spr_chip_exhausted": FaultKind(
+        "spr_reader", "`capacity` of the ligand is left", "all responses fall in proportion",
+        "none: the calibration is that of the fresh surface, so the concentration is read low by the factor",
+        {"capacity": Parameter(0.2, "1", 0.01, 1.0)}),
+    "plate_lamp_out": FaultKind(
+        "plate_reader", "the lamp is out: the reader shows its largest absorbance, 4.0, everywhere",
+        "96 equal wells", "MeasureCytokine aborts with code 912"),
+    "plate_standards_wrong": FaultKind(
+        "plate_reader", "the standards hold `factor` of what their label says", "a curve as good as ever, beside its "
+        "place", "none: concentrations are read wrong by 1/factor; only a control sample tells",
+        {"factor": Parameter(0.5, "1", 0.05, 20.0)}),
+    "droplets_merged": FaultKind(
+        "droplet_reader", "droplets have run together: only `accepted` of them are", "few accepted droplets",
+        "below 5,000 MeasureCopyNumber aborts with code 911, above it the interval is wider",
+        {"accepted": Parameter(0.1, "1", 0.0, 1.0)}),
+    "cytometer_clogged": FaultKind(
+        "cytometer", "the nozzle clogs after `events` events", "the file holds fewer events than were asked for",
+        "`analytics.cytometer_fault`, held",
+        {"events": Parameter(100.0, "count", 0.0, 30_000.0)}),
+    "cytometer_stain_missing": FaultKind(
+        "cytometer", "one stain of the panel was forgotten", "its channel shows unstained cells only",
+        "AnalyzeCytometry finds none with it (without leukocytes it aborts with code 911); the laboratory's own result "
+        "disagrees", {"channel": Parameter("CAR-A", "-", choices=CHANNELS)}),
+}
+
+
+def change(fault: str, stations: Stations, now_s: float, values: Values, active: bool) -> None:
+    """Put a fault into the analysers' table, with the time of its coming, or take it out."""
+    if active:
+        stations.analyser_faults[fault] = {**values, SINCE: now_s}
+    elif not ANALYSERS[fault].once:
+        stations.analyser_faults.pop(fault, None)

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Faults of the analysers, each with its signature through the real phase, driver and firmware."""
+
+from __future__ import annotations
+
+import math
+from functools import lru_cache
+
+import pytest
+
+from mimedi_nodes.process.service_state import ServiceState
+from mimedi_sim.plant.analyser_faults import ANALYSERS
+from mimedi_sim.plant.analytics import BindingBench
+from mimedi_sim.plant.fault_catalogue import CATALOGUE
+from mimedi_sim.plant.ledger import amounts
+
+from .fault_drill import Drill, drill
+from .workbench import Workbench
+
+SAMPLE = amounts(
+    volume_ul=1000.0, plasma_ul=1000.0, t_act_pos=1.6e6, t_act_neg=2.4e6, car_expressed=1.6e6, copies=4.0e6,
+    lymphocyte=2.0e5, monocyte=1.0e5, dead=5.0e5, il2_iu=2000.0,
+)
+GOALS: dict[str, tuple[str, dict[str, object]]] = {
+    "afm": ("MeasureStiffness", {"sample_id": "S", "cells_wanted": 24}),
+    "spr_reader": ("MeasureBinding", {"sample_id": "S", "analyte": "il2", "association_s": 180.0}),
+    "plate_reader": ("MeasureCytokine", {"sample_id": "S", "analyte": "il2"}),
+    "droplet_reader": ("MeasureCopyNumber", {"sample_id": "S", "denominator": "cell"}),
+    "cytometer": ("AnalyzeCytometry", {"sample_id": "S", "events_wanted": 2000}),
+}
+
+
+def measure(target: str, fault: str = "", *, after_s: float = 0.0, **parameters: float | str) -> Drill:
+    """Measure the sample with an instrument under a fault."""
+
+    def sample(bench: Workbench) -> None:
+        bench.plant.ledger.put("assay_cell", SAMPLE)
+        if fault and not after_s:
+            bench.plant.inject(fault, target, parameters, True, bench.clock.now_s())
+
+    action, goal = GOALS[target]
+    late = fault if after_s else ""
+    return drill(
+        "analytics", action, goal, late, target, prepare=sample, after_s=after_s, **(parameters if late else {})
+    )
+
+
+@lru_cache
+def sound(target: str) -> Drill:
+    found = measure(target)
+    assert found.state == ServiceState.COMPLETED, found.words
+    return found
+
+
+def test_every_analyser_has_faults_in_the_catalogue() -> None:
+    assert set(ANALYSERS) <= set(CATALOGUE)
+    assert {kind.acts_on for kind in ANALYSERS.values()} == set(GOALS)
+
+
+@pytest.mark.parametrize(
+    ("fault", "parameters", "code"),
+    [
+        ("afm_off_cell", {}, 911), ("afm_cantilever_lost", {}, 911), ("plate_lamp_out", {}, 912),
+        ("droplets_merged", {}, 911), ("cytometer_stain_missing", {"channel": "CD45-A"}, 911),
+    ],
+)
+def test_what_cannot_be_measured_is_no_result(fault: str, parameters: dict[str, float | str], code: int) -> None:
+    target = ANALYSERS[fault].acts_on
+    found = measure(target, fault, **parameters)
+    assert (found.state, found.code) == (ServiceState.ABORTED, code), found.words
+    numbers = [value for value in found.result.values() if isinstance(value, float)]
+    assert all(math.isnan(value) for value in numbers)
+    assert sound(target).state == ServiceState.COMPLETED
+
+
+def test_a_dirty_tip_reads_all_cells_stiffer() -> None:
+    dirty = measure("afm", "afm_tip_contaminated").result["modulus_median_pa"]
+    assert dirty / sound("afm").result["modulus_median_pa"] == pytest.approx(math.sqrt(1.2), rel=0.03)
+
+
+def test_curves_beside_the_cells_are_left_out() -> None:
+    some = measure("afm", "afm_off_cell", share=0.1)
+    assert some.state == ServiceState.COMPLETED
+    assert "24 of 24" in sound("afm").result["method"]
+    assert "24 of 24" not in some.result["method"]
+    assert some.result["modulus_median_pa"] == pytest.approx(sound("afm").result["modulus_median_pa"], rel=0.2)
+
+
+def test_a_bubble_spikes_and_the_fit_says_so() -> None:
+    found = measure("spr_reader", "spr_bubble", after_s=150.0)
+    assert found.state == ServiceState.COMPLETED
+    assert found.result["transport_limited"] is True
+    assert sound("spr_reader").result["transport_limited"] is False
+    residual = float(found.result["method"].split("residual ")[1].split(" ")[0])
+    assert residual > 20.0
+
+
+def test_an_exhausted_chip_reads_low() -> None:
+    worn = measure("spr_reader", "spr_chip_exhausted", capacity=0.4).result["concentration_nm"]
+    assert worn / sound("spr_reader").result["concentration_nm"] == pytest.approx(0.4, rel=0.1)
+
+
+def test_a_weak_regeneration_leaves_what_is_bound() -> None:
+    """Of two cycles the second starts from what the first one left."""
+    second = {}
+    for removed in (1.0, 0.2):
+        faults = {} if removed == 1.0 else {"spr_regeneration_weak": {"removed": removed}}
+        bench = BindingBench(1, 0.0, lambda now_s: SAMPLE * 20.0, faults)
+        for start_s in (0.0, 1000.0):
+            for at_s, valve in ((60.0, "SAMPle"), (360.0, "BUFFer"), (500.0, "REGenerate"), (530.0, "BUFFer")):
+                bench.turn(start_s + at_s, valve, "IL2")
+        ligand, reference = (sum(v) / 30.0 for v in zip(*bench.readings("IL2", 1000, 30), strict=True))
+        second[removed] = ligand - reference
+    assert abs(second[1.0]) < 1.0
+    assert second[0.2] > 3.0
+
+
+def test_wrong_standards_shift_every_concentration() -> None:
+    wrong = measure("plate_reader", "plate_standards_wrong").result["concentration_pg_ml"]
+    assert wrong / sound("plate_reader").result["concentration_pg_ml"] == pytest.approx(2.0, rel=0.1)
+
+
+def test_a_clogged_nozzle_holds() -> None:
+    found = measure("cytometer", "cytometer_clogged")
+    assert (found.state, found.alarms) == (ServiceState.HELD, {"analytics.cytometer_fault"})
+    assert "100 events came, 2000 were wanted" in found.words
+
+
+def test_fewer_droplets_widen_the_interval() -> None:
+    few, all_of_them = measure("droplet_reader", "droplets_merged", accepted=0.3).result, sound("droplet_reader").result
+    assert few["copies_high"] - few["copies_low"] > 1.3 * (all_of_them["copies_high"] - all_of_them["copies_low"])
+
+
+def test_a_forgotten_stain_shows_no_car() -> None:
+    found = measure("cytometer", "cytometer_stain_missing").result
+    assert found["car_fraction"] < 0.05 < 0.3 < sound("cytometer").result["car_fraction"]
+    assert found["cd3_fraction"] == pytest.approx(sound("cytometer").result["cd3_fraction"], abs=0.02)
+
+
+def test_a_fault_that_goes_leaves_a_sound_instrument() -> None:
+    def mended(bench: Workbench) -> None:
+        bench.plant.ledger.put("assay_cell", SAMPLE)
+        bench.plant.inject("plate_lamp_out", "plate_reader", {}, True, bench.clock.now_s())
+        bench.plant.inject("plate_lamp_out", "plate_reader", {}, False, bench.clock.now_s())
+
+    action, goal = GOALS["plate_reader"]
+    assert drill("analytics", action, goal, "", "plate_reader", prepare=mended).state == ServiceState.COMPLETED
