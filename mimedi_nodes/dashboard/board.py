@@ -10,10 +10,11 @@ from typing import Any
 
 from . import theme
 from .language import tr
+from .login_dialog import LoginDialog
 from .operator_field import OperatorField
 from .parts import label
 from .qt import QtCore, QtGui, QtWidgets, Signal
-from .views import ITEMS, Request
+from .views import ITEMS, Request, SessionView
 
 REFRESH_MS = 1000
 """How often the ages of what is shown are looked at."""
@@ -34,6 +35,12 @@ class Board(QtWidgets.QWidget):
     requested = Signal(object)
     """Emits a Request with person and reason."""
 
+    login_given = Signal(str, str)
+    """Emits account and password of who logs in."""
+
+    logout_wanted = Signal()
+    """Emits when who is logged in here leaves."""
+
     def __init__(self, name: str, title: str, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__()
         self.setObjectName(name)
@@ -42,6 +49,12 @@ class Board(QtWidgets.QWidget):
         self.now_s = now_s
         self.handlers: Mapping[type, Callable[[Any], None]] = {}
         self.operator = OperatorField()
+        self.login = QtWidgets.QPushButton(tr("Log in…"))
+        self.login.setObjectName("login")
+        self.login.hide()
+        self.login.clicked.connect(self._log_in_or_out)
+        self.login_dialog: LoginDialog | None = None
+        self._session = SessionView(accounts=False)
         self._scale = 0.0
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self.refresh)
@@ -51,6 +64,8 @@ class Board(QtWidgets.QWidget):
         """Show what has arrived; raises TypeError for what is no item of any window."""
         for item in items:
             handler = self.handlers.get(type(item))
+            if isinstance(item, SessionView):
+                self._show_session(item)
             if handler is not None:
                 handler(item)
             elif not isinstance(item, ITEMS):
@@ -97,7 +112,32 @@ class Board(QtWidgets.QWidget):
         row = QtWidgets.QHBoxLayout()
         row.addWidget(label("small", tr("Operator")))
         row.addWidget(self.operator)
+        row.addWidget(self.login)
         return row
+
+    def _show_session(self, session: SessionView) -> None:
+        before, self._session = self._session, session
+        self.login.setVisible(session.accounts)
+        self.login.setText(tr("Log out") if session.own else tr("Log in…"))
+        self.operator.setReadOnly(session.own)
+        if session.user or before.own:
+            self.operator.setText(session.user)
+        if self.login_dialog is not None:
+            if session.message:
+                self.login_dialog.refuse(session.message)
+            else:
+                self.login_dialog.accept()
+                self.login_dialog = None
+
+    def _log_in_or_out(self, *_: object) -> None:
+        if self._session.own:
+            self.logout_wanted.emit()
+            return
+        if self.login_dialog is not None:
+            self.login_dialog.reject()
+        self.login_dialog = LoginDialog(self.operator.name(), self)
+        self.login_dialog.given.connect(self.login_given)
+        self.login_dialog.open()
 
     def sign(self, request: Request) -> bool:
         """Send a request under the operator's name; without a name, ask for it and send nothing."""

@@ -127,9 +127,13 @@ FRENCH: dict[str, str] = {
     "last: {action}": "dernière : {action}",
     "no sign of life for {time}": "aucun signe de vie depuis {time}",
     "your name": "votre nom",
-    "Goes into the record with each act; with accounts: ./workcell user login NAME": (
-        "Inscrit au dossier avec chaque acte ; avec des comptes : ./workcell user login NOM"
+    "Goes into the record with each act; with accounts, log in": (
+        "Inscrit au dossier avec chaque acte ; avec des comptes, connectez-vous"
     ),
+    "Log in": "Se connecter",
+    "Log in…": "Connexion…",
+    "Log out": "Déconnexion",
+    "looking …": "vérification …",
     "Workcell": "Cellule",
     "QUESTION": "QUESTION",
     "sent …": "envoyé …",

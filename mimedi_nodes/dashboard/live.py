@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from pathlib import Path
 
+from ..commands.people import Place
 from ..modules.registry import module_table
-from ..process.credentials import CredentialError, decode_token
 from .board import Board
 from .overview import Overview
 from .qt import QtCore
 from .ros_bridge import RosBridge
 from .run_history import RunHistory
+from .sessions import Sessions
 from .views import (
     AnalysisView,
     BatchSnapshot,
@@ -24,6 +25,7 @@ from .views import (
     PromptView,
     Reply,
     Request,
+    SessionView,
     TracksView,
 )
 
@@ -56,7 +58,7 @@ class Live(QtCore.QObject):
         modules: names of its modules, those of config/modules.yaml when None.
         arguments: ROS arguments, None for the process' own.
         runs_dir: folder of the runs where it is on this machine; its record gives the batch's history.
-        session: file of the session token of who is logged in here.
+        place: folders of the workcell where they are on this machine: its accounts let people log in.
     """
 
     def __init__(
@@ -65,15 +67,15 @@ class Live(QtCore.QObject):
         modules: Sequence[str] | None = None,
         arguments: Sequence[str] | None = None,
         runs_dir: Path | None = None,
-        session: Path | None = None,
+        place: Place | None = None,
     ) -> None:
         super().__init__()
         self.namespace = namespace.strip("/")
         self.modules = tuple(module_table()) if modules is None else tuple(modules)
-        self._session = session
         self._boards: list[Board] = []
         self._latest: dict[Hashable, object] = {}
         self.bridge = RosBridge(namespace, self.modules, arguments)
+        self._sessions = Sessions(place, self._post) if place is not None else None
         self._history = RunHistory(runs_dir, self._post) if runs_dir is not None else None
         self._timer = QtCore.QTimer(self)
         self._timer.setSingleShot(True)
@@ -87,6 +89,9 @@ class Live(QtCore.QObject):
         """Feed a board from now on; it begins with what is known."""
         self._boards.append(board)
         board.requested.connect(self.send)
+        if self._sessions is not None:
+            board.login_given.connect(self._sessions.login)
+            board.logout_wanted.connect(self._sessions.logout)
         board.show_items(list(self._latest.values()))
 
     def remove(self, board: Board) -> int:
@@ -94,30 +99,27 @@ class Live(QtCore.QObject):
         if board in self._boards:
             self._boards.remove(board)
             board.requested.disconnect(self.send)
+            if self._sessions is not None:
+                board.login_given.disconnect(self._sessions.login)
+                board.logout_wanted.disconnect(self._sessions.logout)
         return len(self._boards)
 
     def send(self, request: Request) -> None:
         """Send a request, under the session of the person that it names where she has one here."""
-        self.bridge.send(request, self._token(request.who))
+        self.bridge.send(request, self._sessions.token(request.who) if self._sessions is not None else request.who)
 
     def close(self) -> None:
         """Leave the graph."""
         self._timer.stop()
+        if self._sessions is not None:
+            self._sessions.close()
+            self._sessions = None
         if self._history is not None:
             self._history.close()
             self._history = None
         self.bridge.close()
 
-    def _token(self, who: str) -> str:
-        if self._session is None or not self._session.is_file():
-            return who
-        try:
-            token = self._session.read_text(encoding="utf-8").strip()
-            return token if decode_token(token)[1].get("user") == who else who
-        except (OSError, CredentialError):
-            return who  # the workcell will say that a session is missing
-
-    def _post(self, item: PlanView | HistoryView) -> None:
+    def _post(self, item: PlanView | HistoryView | SessionView) -> None:
         self.bridge.post(type(item), item)
 
     def _draw(self) -> None:

@@ -9,13 +9,13 @@ from .qt import QtWidgets
 
 
 class OperatorField(QtWidgets.QLineEdit):
-    """A name; where the workcell has accounts, the name of an account with a session (`./workcell user login`)."""
+    """A name; where the workcell has accounts, the name of an account with a session here or on this host."""
 
     def __init__(self) -> None:
         super().__init__()
         self.setObjectName("operator")
         self.setPlaceholderText(tr("your name"))
-        self.setToolTip(tr("Goes into the record with each act; with accounts: ./workcell user login NAME"))
+        self.setToolTip(tr("Goes into the record with each act; with accounts, log in"))
         self.setMaximumWidth(240)
         self.textChanged.connect(lambda: set_mark(self, "missing", False))
 

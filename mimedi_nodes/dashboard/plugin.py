@@ -44,8 +44,8 @@ class BoardPlugin(Plugin):
     def _show(self) -> Any:
         live = self._shared.get(self._namespace)
         if live is None:
-            session = Place(self._runs).session
-            live = self._shared[self._namespace] = Live(self._namespace, None, [], self._runs, session)
+            live = Live(self._namespace, None, [], self._runs, Place(self._runs))
+            self._shared[self._namespace] = live
         board = boards.make(self.NAME, live.modules, self._runs)
         board.setObjectName(f"{board.objectName()}_{self._context.serial_number()}")
         title = " ".join(filter(None, (board.windowTitle(), self._namespace.strip("/"))))

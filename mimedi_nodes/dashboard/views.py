@@ -32,6 +32,7 @@ __all__ = [
     "Reply",
     "Request",
     "RequestKind",
+    "SessionView",
     "Source",
     "SpanView",
     "TracksView",
@@ -282,6 +283,23 @@ class Reply:
     message: str = ""
 
 
+@dataclass(frozen=True)
+class SessionView:
+    """Who is logged in at this window.
+
+    Args:
+        accounts: whether the workcell has accounts; without, a name is enough.
+        user: account with a session, empty for none.
+        own: whether it is this window's session, which ends with it, and not the host's.
+        message: why a login failed.
+    """
+
+    accounts: bool
+    user: str = ""
+    own: bool = False
+    message: str = ""
+
+
 ITEMS = (
     AlarmsView,
     AnalysisView,
@@ -297,6 +315,7 @@ ITEMS = (
     PresenceView,
     PromptView,
     Reply,
+    SessionView,
     TracksView,
 )
 """Every kind of value that reaches a window."""

@@ -34,7 +34,7 @@ class Window:
     def __init__(self, given: argparse.Namespace, arguments: Sequence[str]) -> None:
         language.choose(given.language or language.preferred())
         modules = given.modules.split(",") if given.modules else None
-        self.live = Live(given.namespace, modules, arguments, given.runs, Place(given.runs).session)
+        self.live = Live(given.namespace, modules, arguments, given.runs, Place(given.runs))
         self._settings = QtCore.QSettings("mimedi", "workcell")
         self.boards = [boards.make(name, self.live.modules, given.runs) for name in _names(given.name)]
         for board in self.boards:

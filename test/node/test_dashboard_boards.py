@@ -21,6 +21,7 @@ from mimedi_nodes.dashboard.alarm_board import FloodMeter
 from mimedi_nodes.dashboard.analyses import analysis_view
 from mimedi_nodes.dashboard.french import FRENCH
 from mimedi_nodes.dashboard.gantt import Timeline
+from mimedi_nodes.dashboard.inbox import Inbox
 from mimedi_nodes.dashboard.mimic import DOCKS_MM
 from mimedi_nodes.dashboard.overview import Overview
 from mimedi_nodes.dashboard.qt import QtCore, QtWidgets, Signal
@@ -44,6 +45,7 @@ from mimedi_nodes.dashboard.views import (
 )
 from mimedi_nodes.modules.registry import config_folder, manifests, module_table
 from mimedi_nodes.modules.site import load_site
+from mimedi_nodes.process.accounts import LoginError, check_session
 from mimedi_nodes.process.recipe_loader import load_recipe
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_nodes.records.batch_record import BatchRecord
@@ -654,31 +656,78 @@ def test_every_plugin_of_the_manifest_is_a_class_for_one_of_the_boards():
     assert all(entry.attrib["base_class_type"] == "rqt_gui_py::Plugin" for entry in manifest.iter("class"))
 
 
-@pytest.mark.ros
-def test_an_act_goes_under_the_session_of_the_person_that_it_names(runs, tmp_path, monkeypatch):
+@pytest.fixture
+def live(runs, monkeypatch):
+    """A window joined to a bridge that only notes who acts."""
     from mimedi_nodes.dashboard.live import Live
-
-    place = Place(runs)
-    users = registry(place)
-    token = users.open_session(users.authenticate("ben", BEN))
-    place.session.write_text(token)
-    sent = []
 
     class Bridge(QtCore.QObject):
         arrived = Signal()
 
+        def __init__(self):
+            super().__init__()
+            self.sent, self.inbox = [], Inbox(self.arrived.emit)
+
         def send(self, request, who=""):
-            sent.append(who)
+            self.sent.append(who)
+
+        def post(self, key, item):
+            self.inbox.post(key, item)
 
         def take(self):
-            return []
+            return self.inbox.take()
 
         def close(self):
             return None
 
     monkeypatch.setattr("mimedi_nodes.dashboard.live.RosBridge", lambda *_: Bridge())
-    live = Live("", scene.MODULES, [], None, place.session)
-    live.send(Request(RequestKind.COMMAND, "", "hold", "ben", "x"))
-    live.send(Request(RequestKind.COMMAND, "", "hold", "somebody else", "x"))
-    assert sent == [token, "somebody else"]
-    live.close()
+    made = []
+
+    def make():
+        made.append(Live("", scene.MODULES, [], None, Place(runs)))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+@pytest.mark.ros
+def test_an_act_goes_under_the_session_of_the_person_that_it_names(runs, live):
+    users = registry(Place(runs))
+    token = users.open_session(users.authenticate("ben", BEN))
+    Place(runs).session.write_text(token)
+    window = live()
+    window.send(Request(RequestKind.COMMAND, "", "hold", "ben", "x"))
+    window.send(Request(RequestKind.COMMAND, "", "hold", "somebody else", "x"))
+    assert window.bridge.sent == [token, "somebody else"]
+
+
+@pytest.mark.ros
+def test_a_person_logs_in_at_the_window_acts_and_leaves(runs, live, show):
+    Place(runs).session.unlink(missing_ok=True)
+    board, window = show("batch", runs), live()
+    window.add(board)
+    until(board.login.isVisible, "the accounts are seen")
+    board.login.click()
+    dialog = board.login_dialog
+    assert not dialog.confirm.isEnabled()
+    dialog.user.setText("ben")
+    dialog.password.setText("not the password")
+    dialog.confirm.click()
+    until(lambda: "wrong" in dialog.told.text(), "refusal")
+    assert (dialog.password.text(), board.operator.text()) == ("", "")
+    dialog.password.setText(BEN)
+    dialog.confirm.click()
+    until(lambda: board.operator.text() == "ben", "the session")
+    assert board.operator.isReadOnly()
+    assert not dialog.isVisible()
+    board.sign(Request(RequestKind.ANSWER, "p1", "Yes", ""))
+    (token,) = window.bridge.sent
+    assert check_session(token, registry(Place(runs)).accounts(), time.time()).user == "ben"
+    board.login.click()
+    until(lambda: not board.operator.isReadOnly(), "logged out")
+    with pytest.raises(LoginError):
+        check_session(token, registry(Place(runs)).accounts(), time.time())
+    assert not board.sign(Request(RequestKind.ANSWER, "p1", "Yes", ""))  # nobody is named any more
+    window.remove(board)
