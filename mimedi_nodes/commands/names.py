@@ -9,7 +9,7 @@ WITH_ROS = (
 WITHOUT_ROS = (
     "simulate", "recipe", "verify", "report", "track", "segment", "check-physics",
     "user", "sign", "release", "lab", "review", "export", "label", "maintenance", "completion",
-    "view", "chip",
+    "view", "chip", "schedule",
 )  # fmt: skip
 """Commands that need the libraries alone."""
 LOCAL_ONLY = ("demo",)

@@ -138,6 +138,13 @@ class Custody:
         self._occupants[unit.name] = batch_id
         self._write()
 
+    def occupy(self, module: str, containers: Collection[str], batch_id: str) -> None:
+        """Note whose set is in units that nobody's material has entered before; on disk when this returns."""
+        free = self._units.touched(module, containers) - self._occupants.keys()
+        if free:
+            self._occupants.update(dict.fromkeys(free, batch_id))
+            self._write()
+
     def check_units(self, module: str, containers: Collection[str], batch: Batch) -> None:
         """Raise IdentityError when a phase would reach into a unit that holds another batch's set."""
         for unit in sorted(self._units.touched(module, containers)):
@@ -247,6 +254,7 @@ class GuardedModules:
         try:
             self._custody.check_units(module, named, self._batch)
             self._custody.check(named, self._batch, self._scanned)
+            self._custody.occupy(module, named, self._batch.batch_id)
             for container in named:
                 if container not in SUPPLIES and container not in SHARED:
                     self._bind(container, self._chain_of(container), header.phase_id, header.phase_id)

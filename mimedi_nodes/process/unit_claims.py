@@ -192,10 +192,7 @@ class UnitClaims:
     async def _changeover(self, unit: Unit) -> None:
         """Return when the batch's own set is in the unit: exchanged, scanned, on record; a wrong one holds."""
         context, batch = self._context, self._context.batch
-        other = self._custody.occupant(unit.name)
-        if other is None:
-            self._custody.exchange(unit, batch.batch_id)
-        while (other := self._custody.occupant(unit.name)) != batch.batch_id:
+        while (other := self._custody.occupant(unit.name)) not in (None, batch.batch_id):
             count = int(context.journal.get(f"changeovers:{unit.name}", 0)) + 1
             key = f"changeover:{unit.name}:{count}"
             question = (
