@@ -4,14 +4,17 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from mimedi_nodes.modules.goal_store import GoalStore
+from mimedi_nodes.modules.manual import ManualRefused
 from mimedi_nodes.modules.transfer import MODULE
 from mimedi_nodes.modules.transfer.codes import TransferCode
 from mimedi_nodes.modules.transfer.instruments import TransferInstruments
+from mimedi_nodes.modules.transfer.manual import DOCKS
 from mimedi_nodes.modules.transfer.motion import GRIP_HEIGHT_M
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 from mimedi_sim.headless.camera import PlantCamera
@@ -32,7 +35,7 @@ class Cell:
     def __init__(self, cassettes: dict[str, str], folder: Path | None = None) -> None:
         self.bench = ModuleBench(MODULE)
         standing = {dock: label for label, dock in cassettes.items()}
-        self.plant = Plant(SITE.model_copy(update={"cassettes": standing}), donor=NOMINAL, seed=1)
+        self.plant = Plant(replace(SITE, cassettes=standing), donor=NOMINAL, seed=1)
         self.mechanics, self.firmware = self.plant.stations.mechanics, self.plant.stations.gantry
         self.camera = PlantCamera(self.plant, self.bench.clock, "label_camera")
         self.extras = {"label_camera": self.camera, **({} if folder is None else {"transfer_state": lambda: folder})}
@@ -289,6 +292,24 @@ def test_the_camera_is_calibrated_by_fiducials_kept_and_asked_for_again_when_it_
 async def displacement_mm(cell: Cell) -> float:
     assert (await cell.bench.run("ScanLabel", dock="store")).result["label_read"] == "CASSETTE-1"
     return cell.bench.measured("label_displacement_mm")[-1]
+
+
+def test_by_hand_it_is_driven_over_a_dock_and_calibrated():
+    async def run():
+        cell = await ready()
+        assert set(DOCKS) == set(SITE.docks)
+
+        async def act(kind: str, target: str, **values: float | str) -> dict[str, float]:
+            return dict(await cell.bench.service.manual(kind, target, values, "mia", "a test", in_maintenance=True))
+
+        there = await act("jog", "gantry", dock="incubator")
+        x_mm, y_mm, _ = SITE.docks["incubator"]
+        assert (there["x_mm"], there["y_mm"], there["z_mm"]) == pytest.approx((x_mm, y_mm, -5.0), abs=0.05)
+        assert (await act("calibrate", "label_camera"))["residual_px"] < 0.5
+        with pytest.raises(ManualRefused, match=r"dock is 'moon'; allowed: hatch"):
+            await act("jog", "gantry", dock="moon")
+
+    run_virtual(run())
 
 
 def test_a_calibration_with_too_large_a_residual_is_refused_and_the_one_before_holds():

@@ -5,7 +5,7 @@ ruckig and OpenCV are imported with the phases; MuJoCo only when a way has to be
 """
 
 from ..module import Actuator, Module, Phase, Safe
-from . import calibrate, phases
+from . import calibrate, manual, phases
 from .instruments import TransferInstruments, build
 
 ERROR_BASE = 800
@@ -35,4 +35,5 @@ MODULE = Module(
         Actuator("gripper", Safe.KEEP, Safe.KEEP, Safe.KEEP),
     ),
     build=build,
+    manual=manual.ACTS,
 )

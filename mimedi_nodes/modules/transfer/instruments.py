@@ -59,8 +59,8 @@ class TransferInstruments:
         """Open the line and identify the controller; moves nothing."""
         self.wrist_told = False
         await self.link.open()
-        # GRBL tells its version at rest only; held on its way, its status must do. After a limit switch it hears nothing
-        # but a reset, which leaves it locked: only homing sets it free.
+        # GRBL tells its version at rest only; held on its way, its status must do. After a limit switch it hears
+        # nothing but a reset, which leaves it locked: only homing sets it free.
         state = (await self.gantry.state()).state
         if state == "Alarm":
             await self.gantry.reset()

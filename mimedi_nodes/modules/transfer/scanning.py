@@ -10,9 +10,8 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-
 LEAST_CONTRAST = 25.0
-"""Span of grey levels, smoothed over 5 px, below which a picture holds no code; a code in a fifth of the light has 40."""
+"""Span of grey levels, smoothed over 5 px, below which a picture holds no code; one in a fifth of the light has 40."""
 
 
 @dataclass(frozen=True)

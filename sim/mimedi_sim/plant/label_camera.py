@@ -114,7 +114,7 @@ class LabelStation(FrameGrid):
         if faults.defocus_um > 0.0:
             import cv2
 
-            canvas = cv2.GaussianBlur(canvas, (0, 0), BLUR_PX_UM * faults.defocus_um)
+            canvas[:] = cv2.GaussianBlur(canvas, (0, 0), BLUR_PX_UM * faults.defocus_um)
         light = DARK_SHARE if faults.dark else max(0.0, self._flicker.normal(index, 1.0, faults.flicker))
         # One generator an exposure: the picture is a function of its index, whoever asks and when.
         noise = np.random.default_rng((self._seed, index)).standard_normal(canvas.shape, np.float32)
