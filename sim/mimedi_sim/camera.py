@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -26,7 +27,7 @@ from mimedi_sim.camera_templates import (
     TemplateBank,
 )
 from mimedi_sim.cell_field import Cells, ImagingChannel
-from mimedi_sim.models.imaging import psf_sigma_px
+from mimedi_sim.models.imaging import blurred_disk, psf_sigma_px
 from mimedi_sim.models.validation import require_not_negative, require_positive
 from mimedi_sim.random_streams import RandomStream
 
@@ -38,6 +39,9 @@ LOOKS = {
     "bead": Look(absorption=0.40, fringe=0.15, halo=0.04, dye_dn=1.5, dye_cv=0.10),
 }
 """Appearance by kind; dead cells take up the dye (propidium-iodide-like), living ones hardly [calibration]."""
+
+MARK_ABSORPTION = 0.7
+"""Share of the light that a chip's mark takes [calibration: chromium on glass is darker yet]."""
 
 NOISE_BITS = 6
 _BANK_EXTRA = 1 << 17
@@ -90,11 +94,19 @@ def place(
             patch += template[:, low_y : low_y + patch.shape[1], low_x : low_x + patch.shape[2]]
 
 
+class ChipMarks(NamedTuple):
+    """Round dark marks of a chip: places (x, y) and diameter, px."""
+
+    places_px: Sequence[tuple[float, float]]
+    diameter_px: float
+
+
 class MicroscopeCamera:
     """Renders frames of one microscope; same seed, same dust and pixel pattern, same noise per frame index.
 
     Args: width and height in px; um_per_px; channel gives the walls (its size must agree); kinds names the looks
-    of the populations by their index in `Cells.kind`; name seeds this camera's dust, pixels and noise.
+    of the populations by their index in `Cells.kind`; name seeds this camera's dust, pixels and noise; marks are what
+    the chip shows beside its walls.
     Raises: ValueError on an unknown kind or a channel of another picture size.
     """
 
@@ -102,6 +114,7 @@ class MicroscopeCamera:
         self, seed: int, width: int = 512, height: int = 128, um_per_px: float = 0.65, *,
         channel: ImagingChannel | None = None, kinds: Sequence[str] = ("live", "dead", "bead"),
         settings: CameraSettings | None = None, optics: Optics | None = None, name: str = "microscope",
+        marks: ChipMarks | None = None,
     ) -> None:
         require_positive(width=width, height=height, um_per_px=um_per_px)
         self.channel = channel or ImagingChannel(
@@ -119,6 +132,7 @@ class MicroscopeCamera:
         base = Optics(sigma_px=1.0)
         sharp = max(psf_sigma_px(base.wavelength_um, base.aperture, 1.0, um_per_px), 0.5)
         self.optics = optics or Optics(sigma_px=sharp)
+        self._marks, self._sharp_px = marks, self.optics.blur_px
         self._looks = [LOOKS[kind] for kind in kinds]
         self._templates = TemplateBank(self._looks, self.settings.bright_level_dn, self.optics)
         self._noise_offsets = RandomStream(seed, name, "noise offset")
@@ -155,11 +169,23 @@ class MicroscopeCamera:
             image *= 1.0 - (0.02 + 0.04 * u[3]) * np.exp(
                 -0.5 * ((y - u[0] * self.height) ** 2 + (x - u[1] * self.width) ** 2) / radius**2
             )
+        # Out of focus the chip's lines are wider and as much fainter; dust lies on the sensor's window.
+        blur = math.sqrt(max(0.0, self.optics.blur_px**2 - self._sharp_px**2))
+        line, fringe, step = (math.hypot(sharp, blur) for sharp in (1.3, 1.2, 0.8))
         for wall, outwards in ((c.wall_top_px, -1.0), (c.wall_bottom_px, 1.0)):
             beyond = outwards * (y - wall)
-            image *= 1.0 - 0.45 * np.exp(-0.5 * (beyond / 1.3) ** 2)
-            image += 0.10 * np.exp(-0.5 * ((beyond + 3.2) / 1.2) ** 2)
-            image *= 1.0 - 0.12 / (1.0 + np.exp(-np.clip(beyond / 0.8, -40.0, 40.0)))
+            image *= 1.0 - 0.45 * (1.3 / line) * np.exp(-0.5 * (beyond / line) ** 2)
+            image += 0.10 * (1.2 / fringe) * np.exp(-0.5 * ((beyond + 3.2) / fringe) ** 2)
+            image *= 1.0 - 0.12 / (1.0 + np.exp(-np.clip(beyond / step, -40.0, 40.0)))
+        if self._marks is not None:
+            radius, sigma = 0.5 * self._marks.diameter_px, self.optics.blur_px
+            reach = math.ceil(radius + 5.0 * sigma)
+            for mark_x, mark_y in self._marks.places_px:
+                near = np.s_[max(0, int(mark_y) - reach) : int(mark_y) + reach + 2,
+                             max(0, int(mark_x) - reach) : int(mark_x) + reach + 2]
+                image[near] *= 1.0 - MARK_ABSORPTION * blurred_disk(
+                    radius, sigma, np.hypot(y[near] - mark_y, x[near] - mark_x)
+                )
         return np.rint(image * s.bright_level_dn * GREY_SCALE).astype(np.int16)
 
     def _make_dye_background(self) -> Template:
@@ -199,7 +225,10 @@ class MicroscopeCamera:
 
     def _set_optics(self, optics: Optics) -> None:
         if optics != self.optics:
+            refocused = optics.blur_px != self.optics.blur_px
             self.optics = optics
+            if refocused:
+                self._background[0] = self._make_bright_background()
             self._templates = TemplateBank(self._looks, self.settings.bright_level_dn, optics)
 
     # -- frames -----------------------------------------------------------------------------------------

@@ -5,21 +5,20 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
-import cv2
-import numpy as np
 import pytest
 
-from mimedi_nodes.modules.camera import Frame
 from mimedi_nodes.modules.site import Fiducials, Site
 from mimedi_nodes.modules.vision_qc.calibrate import calibrate_camera
 from mimedi_nodes.modules.vision_qc.codes import VisionCode
 from mimedi_nodes.modules.vision_qc.inspect import inspect_sample
 from mimedi_nodes.modules.vision_qc.instruments import VisionInstruments, build
 from mimedi_nodes.process.errors import PhaseError, PhaseHold
+from mimedi_sim.plant.fault_effects import CameraFaults
 
 from .test_inspection import StationCamera, content
 from .workbench import SITE
@@ -44,26 +43,16 @@ class Context:
         self.reported[name] = value
 
 
-class MarkedChip(StationCamera):
-    """The twin's microscope over a chip with marks: they absorb, whatever else is in view."""
-
-    scale, blur, level = 0.65, 0.8, 1.0
-
-    async def next_frame(self, timeout_s: float) -> Frame:
-        frame = await super().next_frame(timeout_s)
-        height, width = frame.bright_field.shape
-        marks = np.zeros((height, width), np.float32)
-        for x, y in MARKS_UM:
-            # In sixteenths of a pixel.
-            place = round(x / self.scale * 16), round(y / self.scale * 16)
-            cv2.circle(marks, place, round(5.0 / self.scale * 16), 1.0, -1, shift=4)
-        image = frame.bright_field * (1.0 - 0.7 * cv2.GaussianBlur(marks, (0, 0), self.blur)) * self.level
-        return Frame(frame.stamp_s, np.clip(image, 0, 255).astype(np.uint8), frame.dye)
-
-
-def marked_site() -> Site:
+def marked_site(um_per_px: float = 0.65) -> Site:
     chip = Fiducials(diameter_um=10.0, places_um=MARKS_UM, walls_um=(2.6, 79.95))
-    return SITE.model_copy(update={"microscope": SITE.microscope.model_copy(update={"fiducials": chip})})
+    return replace(SITE, microscope=replace(SITE.microscope, fiducials=chip, um_per_px=um_per_px))
+
+
+def marked_chip(um_per_px: float = 0.65, **faults: Any) -> StationCamera:
+    """The twin's microscope over a chip with marks."""
+    camera = StationCamera(4, marked_site(um_per_px).microscope)
+    camera.station.set_faults(CameraFaults(**faults), camera.now_s)
+    return camera
 
 
 def scope(camera: StationCamera, site: Site, **extras: Any) -> VisionInstruments:
@@ -83,7 +72,7 @@ def inspect(instruments: VisionInstruments, camera: StationCamera) -> Mapping[st
 @pytest.mark.parametrize("marked", [True, False])
 def test_the_twins_microscope_is_calibrated_while_cells_flow(marked: bool, tmp_path: Path) -> None:
     """With marks, and by its walls where the chip has none."""
-    camera = MarkedChip(3) if marked else StationCamera(3)
+    camera = marked_chip() if marked else StationCamera(3)
     camera.content = content(t_act_neg=1.0e6)
     site = marked_site() if marked else SITE
     file = tmp_path / "microscope.json"
@@ -113,23 +102,30 @@ def test_an_expired_calibration_refuses_to_measure() -> None:
     assert inspect(instruments, camera)["cells"] >= 60
 
 
-@pytest.mark.parametrize(("changes", "word"), [
-    ({"scale": 0.75}, "marks were found|scale is"), ({"blur": 4.0}, "focus|marks were found")])
-def test_what_does_not_fit_is_refused_and_the_calibration_before_stays(changes: dict[str, float], word: str) -> None:
-    camera = MarkedChip(4)
+@pytest.mark.parametrize(("another", "word"), [
+    ({"um_per_px": 0.75}, "marks were found|scale is"), ({"defocus_um": 40.0}, "focus|marks were found")])
+def test_what_does_not_fit_is_refused_and_the_calibration_before_stays(another: dict[str, float], word: str) -> None:
+    camera = marked_chip()
     instruments = scope(camera, marked_site())
     run(instruments, camera)
     before = instruments.calibration
-    for name, value in changes.items():
-        setattr(camera, name, value)
+    camera.station = marked_chip(**another).station
     with pytest.raises(PhaseError, match=word) as caught:
         run(instruments, camera)
     assert caught.value.code == VisionCode.CALIBRATION
     assert instruments.calibration == before
 
 
+def test_a_microscope_out_of_focus_is_refused_by_its_walls_too() -> None:
+    camera = StationCamera(3)
+    instruments = scope(camera, SITE)
+    run(instruments, camera)
+    camera.station.set_faults(CameraFaults(defocus_um=60.0), camera.now_s)
+    with pytest.raises(PhaseError) as caught:
+        run(instruments, camera)
+    assert caught.value.code == VisionCode.CALIBRATION
+
+
 def test_a_dark_microscope_holds() -> None:
-    camera = MarkedChip(4)
-    camera.level = 0.0
     with pytest.raises(PhaseHold, match="black"):
-        run(scope(camera, marked_site()), camera)
+        run(scope(camera := marked_chip(dark=True), marked_site()), camera)

@@ -16,6 +16,7 @@ from scipy.stats import binom
 
 from mimedi_nodes.instruments.link import InstrumentError
 from mimedi_nodes.modules.camera import Frame
+from mimedi_nodes.modules.site import ChannelCamera
 from mimedi_nodes.modules.vision_qc.inspect import inspect_sample
 from mimedi_nodes.modules.vision_qc.instruments import VisionInstruments, build
 from mimedi_nodes.process.errors import PhaseError, PhaseHold
@@ -44,8 +45,8 @@ class StationCamera:
 
     name, dropped = "microscope", 0
 
-    def __init__(self, seed: int) -> None:
-        self.station = ImagingStation(seed, SITE.microscope)
+    def __init__(self, seed: int, settings: ChannelCamera = SITE.microscope) -> None:
+        self.station = ImagingStation(seed, settings)
         self.content = content()
         self.now_s = 100.0
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from mimedi_nodes.modules.site import ChannelCamera
-from mimedi_sim.camera import MicroscopeCamera
+from mimedi_sim.camera import ChipMarks, MicroscopeCamera
 from mimedi_sim.cell_field import Cells, ImagingChannel
 from mimedi_sim.plant.fault_effects import CameraFaults
 from mimedi_sim.random_streams import stream
@@ -109,7 +109,7 @@ class CameraStation(FrameGrid):
             s = self.settings
             self._camera = MicroscopeCamera(
                 self._seed, s.width_px, s.height_px, s.um_per_px, channel=self.channel, kinds=self._looks,
-                name=self.name,
+                name=self.name, marks=_marks(s),
             )
         return self._camera
 
@@ -150,3 +150,13 @@ class CameraStation(FrameGrid):
             light = max(0.0, self._flicker.normal(index, 1.0, self._faults.flicker))
             return np.asarray(np.clip(np.rint(bright * light), 0.0, 255.0), dtype=np.uint8)
         return bright
+
+
+def _marks(settings: ChannelCamera) -> ChipMarks | None:
+    """Return where the chip's marks are in the picture: its first column is x = 0, its walls are where they are."""
+    chip = settings.fiducials
+    if chip is None:
+        return None
+    scale = settings.um_per_px
+    top_um = chip.walls_um[0] - settings.wall_top_px * scale
+    return ChipMarks([(x / scale, (y - top_um) / scale) for x, y in chip.places_um], chip.diameter_um / scale)
