@@ -43,6 +43,13 @@ class AtomicForceMicroscope(MeasuringInstrument):
         """Return how many cells can be reached."""
         return int(await self.query_number("SENS:CELL:COUN?"))
 
+    async def place(self, cell: int) -> tuple[float, float]:
+        """Return where a cell lies on the dish [m], from its middle."""
+        check_range(self.name, "cell", cell, 1, 10_000, "")
+        await self.command(f"SENS:CELL {cell}")
+        x_m, y_m = await self.query_numbers("SENS:CELL:PLAC?", 2)
+        return x_m, y_m
+
     async def cantilever(self) -> Cantilever:
         """Return the calibration of the cantilever."""
         return Cantilever(await self.query_number("CAL:SPR?"), await self.query_number("CAL:RAD?"))

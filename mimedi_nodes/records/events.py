@@ -42,6 +42,10 @@ KINDS = frozenset(
         "state_changed",  # data: old, new
         "material",  # data: material, lot, from, to, volume_ul, label ...
         "attachment",  # data: path, sha256, bytes, media_type
+        "analysis_file",  # data: name, media_type, bytes, sha256, part, parts, encoding, content
+        "room_excursion",  # the grade was lost beside an open step; data: grade, since_s
+        "room_recovered",  # data: grade, since_s
+        "mask_window",  # delivery bacteria are expected in a sample; data: carrier_cfu_per_ml, blind_below_cfu_per_ml
         "signature",  # data: see records.signatures.Statement, key_id, signature
         "signature_refused",  # a signature that was not taken; data: meaning, signer, reason
         "batch_ended",  # data: state, reason

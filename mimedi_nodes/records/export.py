@@ -1,15 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Exports of a record: JSON, CSV long and wide, Parquet, XML after B2MML; each names the head that it was made from."""
+"""Exports of a record: JSON, CSV long and wide, Parquet, XML after B2MML, and the files that measurements made.
+
+Each names the head that it was made from."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from .analysis_files import files
 from .errors import RecordError
 from .events import RecordEvent
 from .heads import Head
@@ -40,6 +44,10 @@ def export(folder: Path, events: Sequence[RecordEvent], head: Head | None, forma
             draft = path.with_name(f".{file}.draft")
             write(draft, events, head)
             os.replace(draft, path)
+            written.append(path)
+        for name, (_, content) in files(events).items():
+            path = folder / re.sub(r"[^A-Za-z0-9._-]", "_", name)
+            path.write_bytes(content)
             written.append(path)
         _manifest(folder, written, events, head)
     except OSError as error:

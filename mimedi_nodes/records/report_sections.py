@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from .alarm_figures import TARGET_PER_HOUR, alarm_figures
+from .analysis_files import KIND, files
 from .attachments import attached_path, file_hash, registered
 from .disposition import Disposition, disposition
 from .errors import RecordError
@@ -237,7 +238,7 @@ def environment_rows(facts: Facts) -> list[dict[str, str]]:
 
 
 def picture_rows(facts: Facts, folder: Path | None) -> list[dict[str, str]]:
-    """Attached pictures as data, each only when it is still the file that was attached."""
+    """Pictures as data: attached ones, only while they are the files that were attached, and those in the record."""
     rows: list[dict[str, str]] = []
     for path, data in registered(facts.events).items():
         if folder is None or data.get("media_type") != "image/png" or len(rows) == MAX_PICTURES:
@@ -253,6 +254,14 @@ def picture_rows(facts: Facts, folder: Path | None) -> list[dict[str, str]]:
             continue
         encoded = base64.b64encode(file.read_bytes()).decode()
         rows.append({"path": path, "source": f"data:image/png;base64,{encoded}", "text": str(data.get("title") or "")})
+    try:
+        measured = files(facts.events)
+    except RecordError as error:
+        return [*rows, {"path": KIND, "source": "", "text": str(error)}]
+    for path, (media_type, content) in measured.items():
+        if media_type == "image/png" and len(rows) < MAX_PICTURES:
+            encoded = base64.b64encode(content).decode()
+            rows.append({"path": path, "source": f"data:image/png;base64,{encoded}", "text": "as measured"})
     return rows
 
 

@@ -3,8 +3,11 @@
 
 from __future__ import annotations
 
+import io
 import math
 
+import cv2
+import flowio
 import numpy as np
 import pytest
 
@@ -17,6 +20,9 @@ from mimedi_nodes.modules.analytics.gating import SHOWN_EVENTS, Share, cut
 from mimedi_nodes.modules.analytics.immunoassay import Curve, fit_standards, sample_concentration
 from mimedi_nodes.modules.analytics.instruments import build
 from mimedi_nodes.modules.analytics.stiffness import fit_force_curve, median_interval
+from mimedi_nodes.records.analysis_files import PART_CHARACTERS, files, parts
+from mimedi_nodes.records.errors import RecordError
+from mimedi_nodes.records.events import RecordEvent
 from mimedi_sim.firmware import analytics as scpi
 from mimedi_sim.headless.virtual_loop import run_virtual
 from mimedi_sim.models.afm import MODULUS_SIGMA_LN, Probe
@@ -49,6 +55,14 @@ class Analysers:
             "droplet_reader": scpi.DropletReader(DropletBench(seed, sample)),
             "cytometer": scpi.FlowCytometer(CytometryBench(seed, sample)),
         }
+
+
+def measured_files(analysers: Analysers) -> dict[str, tuple[str, bytes]]:
+    """Return the files that are in the record, as a reader of it finds them."""
+    return files(
+        RecordEvent("analytics", k, "B1", 0.0, "2026-11-23T10:00:00Z", kind, "analytics", what, "", data)
+        for k, (kind, what, data) in enumerate(analysers.bench.events, start=1)
+    )
 
 
 async def ready(content: FloatArray = PRODUCT, seed: int = 1) -> Analysers:
@@ -99,6 +113,9 @@ def test_stiffness_of_the_batch_is_that_of_its_cells():
         result = outcome.result
         assert result["modulus_median_pa"] == pytest.approx(true, rel=0.25)  # spring 10 %, sensitivity 3 %
         assert result["modulus_low_pa"] < result["modulus_median_pa"] < result["modulus_high_pa"]
+        picture = measured_files(analysers)["S.stiffness.png"][1]
+        height, width, _ = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape
+        assert width > height > 300
         data = next(data for kind, _, data in analysers.bench.events if kind == "analysis")
         assert np.std(np.log(data["relative"])) == pytest.approx(MODULUS_SIGMA_LN, rel=0.5)
 
@@ -219,6 +236,12 @@ def test_gates_find_the_true_fractions():
         assert outcome.result["cd3_fraction"] == pytest.approx(4.0e6 / living, abs=0.02)
         assert outcome.result["car_fraction"] == pytest.approx(0.4, abs=0.02)
         assert outcome.result["events"] > 15_000
+        for name, truth in (("cd3", 4.0e6 / living), ("car", 0.4)):
+            low, high = outcome.result[f"{name}_low"], outcome.result[f"{name}_high"]
+            assert low - 0.01 < truth < high + 0.01  # the gates err by up to a per cent beside the counts
+        media_type, fcs = measured_files(analysers)["S.fcs"]
+        assert media_type == "application/vnd.isac.fcs"
+        assert flowio.FlowData(io.BytesIO(fcs)).event_count == 20_000
         data = next(data for kind, what, data in analysers.bench.events if (kind, what) == ("analysis", "cytometry"))
         cd3, car = (np.array(data["columns"][name]) for name in ("cd3", "car"))
         assert 300 < len(cd3) == len(car) <= SHOWN_EVENTS
@@ -247,3 +270,21 @@ def test_an_empty_cell_gives_no_result():
         assert stiffness.error_code == AnalyticsCode.TOO_FEW
 
     run_virtual(run())
+
+
+def test_a_large_file_is_split_and_put_together_or_refused():
+    content = np.random.default_rng(1).bytes(1_500_000)
+    data = list(parts("S.fcs", content, "x/y"))
+    assert len(data) == 4
+    assert max(len(each["content"]) for each in data) == PART_CHARACTERS
+
+    def events(some):
+        return [RecordEvent("a", k, "B1", 0.0, "2026-11-23T10:00:00Z", "analysis_file", "a", "S", "", each)
+                for k, each in enumerate(some, start=1)]  # fmt: skip
+
+    assert files(events(data)) == {"S.fcs": ("x/y", content)}
+    assert files(events([*data[:2], *data])) == {"S.fcs": ("x/y", content)}  # a measurement that was made again
+    for damaged, words in ((data[:-1], "missing"), ([data[0], data[2], data[1], data[3]][:3], "missing"),
+                           ([{**each, "sha256": "0" * 64} for each in data], "hash")):  # fmt: skip
+        with pytest.raises(RecordError, match=words):
+            files(events(damaged))

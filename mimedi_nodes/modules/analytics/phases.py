@@ -15,17 +15,25 @@ import numpy as np
 from ...instruments.spr_reader import Analyte, Valve
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError
+from ...records.analysis_files import KIND, parts
 from .binding import fit_sensorgram
 from .codes import AnalyticsCode
 from .copies import copy_number
 from .gating import gate, gating_data
 from .immunoassay import fit_standards, sample_concentration
 from .instruments import AnalyticsInstruments
+from .pictures import stiffness_picture
 from .stiffness import LEAST_CELLS, ModulusFit, fit_force_curve, median_interval
 
 BASELINE_S, DISSOCIATION_S, REGENERATION_S = 60.0, 300.0, 30.0
 ANALYTES = {"il2": Analyte.IL2, "il-2": Analyte.IL2, "ifn_gamma": Analyte.IFN_GAMMA, "ifng": Analyte.IFN_GAMMA}
 MOST_EVENTS = 30_000
+
+
+def _attach(ctx: PhaseContext, name: str, content: bytes, media_type: str) -> None:
+    """Put a file into the batch record."""
+    for data in parts(name, content, media_type):
+        ctx.record(KIND, name, "as measured", **data)
 
 
 def _analyte(text: str) -> Analyte:
@@ -42,6 +50,7 @@ async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: P
     wanted = min(int(goal.cells_wanted), await instruments.microscope.cells())
     cantilever = await instruments.microscope.cantilever()
     fits: dict[int, ModulusFit] = {}
+    places: dict[int, tuple[float, float]] = {}
     for cell in range(1, wanted + 1):
         ctx.feedback((cell - 1) / max(1, wanted), f"cell {cell} of {wanted}")
         curve = await instruments.microscope.curve(cell, ctx)
@@ -50,7 +59,7 @@ async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: P
         except ValueError:
             continue  # no contact: a curve beside the cell, told by the count of cells
         if fit.is_good:
-            fits[cell] = fit
+            fits[cell], places[cell] = fit, await instruments.microscope.place(cell)
     least = min(LEAST_CELLS, int(goal.cells_wanted))
     if len(fits) < least:
         raise PhaseError(AnalyticsCode.TOO_FEW, f"{len(fits)} good curves on {wanted} cells; at least {least} needed")
@@ -61,6 +70,7 @@ async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: P
         cells=list(fits), relative=[round(fit.modulus_pa / median, 4) for fit in fits.values()],
         sd_pa=[round(fit.sd_pa, 2) for fit in fits.values()], rejected=wanted - len(fits),
     )
+    _attach(ctx, f"{goal.sample_id}.stiffness.png", stiffness_picture(fits, places, median, (low, high)), "image/png")
     method = f"AFM, Hertz sphere {1e6 * cantilever.radius_m:.1f} um, {len(fits)} of {wanted} cells, k ± 10 %"
     return {"modulus_median_pa": median, "modulus_low_pa": low, "modulus_high_pa": high, "method": method}
 
@@ -153,6 +163,7 @@ async def analyze_cytometry(goal: Any, instruments: AnalyticsInstruments, ctx: P
         gated = gate(channels)
     except (KeyError, ValueError) as error:
         raise PhaseError(AnalyticsCode.TOO_FEW, str(error)) from error
+    _attach(ctx, f"{goal.sample_id}.fcs", measured.fcs, "application/vnd.isac.fcs")
     for name, share in (("viability", gated.viability), ("cd3_fraction", gated.cd3), ("car_fraction", gated.car)):
         ctx.measured(name, share.value, "1", *share.interval)
     ctx.record("analysis", "cytometry", "gates", **gating_data(channels, gated))

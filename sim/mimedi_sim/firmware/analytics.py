@@ -98,6 +98,10 @@ class ForceSource(Protocol):
         """Return how many cells can be reached."""
         ...
 
+    def place_m(self, cell: int) -> tuple[float, float]:
+        """Return where a cell lies on the dish [m]."""
+        ...
+
     def curve(self, run: int, cell: int, points: int, speed_m_s: float, now_s: float) -> tuple[FloatArray, FloatArray]:
         """Return tip positions [m] and forces [N] of an approach on a cell."""
         ...
@@ -118,6 +122,7 @@ class AtomicForceMicroscope(Measurement[tuple[FloatArray, FloatArray]]):
         self.reset()
         self.on("SENSe:CELL:COUNt?", lambda _, now_s: str(source.cells(now_s)))
         self.on("SENSe:CELL", self._set_cell)
+        self.on("SENSe:CELL:PLACe?", lambda _, __: joined(source.place_m(self._cell), ".4E"))
         self.on("SENSe:CELL?", lambda _, __: str(self._cell))
         self.on("SENSe:POINts", self._set_points)
         self.on("SENSe:POINts?", lambda _, __: str(self._points))

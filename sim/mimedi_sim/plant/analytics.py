@@ -79,11 +79,14 @@ class ForceBench:
     """Cells on a dish under the microscope's tip."""
 
     DISH_PA, NOWHERE_M = 1.0e8, 1.0
+    REACH_M = 3.0e-4
+    """Side of the square that the tip reaches [calibration]."""
 
     def __init__(self, seed: int, content: Content, faults: Faults = SOUND) -> None:
         self._seed, self._content, self._faults = seed, content, faults
         self._off = stream(seed, "afm", "off cell")
         self._kind, self._modulus = stream(seed, "afm", "kind"), stream(seed, "afm", "modulus")
+        self._place = stream(seed, "afm", "place")
         calibration = stream(seed, "afm", "cantilever")
         self._probe = afm.Probe(
             sensitivity_error=calibration.normal(0, 0.0, 0.03), spring_error=calibration.normal(1, 0.0, 0.10)
@@ -92,6 +95,11 @@ class ForceBench:
     def cells(self, now_s: float) -> int:
         """Return how many cells lie on the dish."""
         return int(min(float(CELLS_ON_DISH), Sample(self._content(now_s)).cells))
+
+    def place_m(self, cell: int) -> tuple[float, float]:
+        """Return where a cell lies [m]: anywhere in the square that the tip reaches."""
+        x, y = (self._place.uniform(2 * cell + k) - 0.5 for k in (0, 1))
+        return self.REACH_M * x, self.REACH_M * y
 
     def modulus_pa(self, cell: int, now_s: float) -> float:
         """Return the true modulus of a cell [Pa]."""
