@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -14,7 +15,9 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from mimedi_nodes.vision.files import read_movie, track_movie, write_overlay, write_tracks
+from mimedi_nodes.vision.intervals import Interval
 from mimedi_nodes.vision.settings import VisionInputError
+from mimedi_nodes.vision.sorting import SortCounts, count_outlets
 
 COULD_NOT_RUN = 2
 
@@ -33,6 +36,11 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--out", type=Path, required=True, metavar="CSV", help="table to write")
     parser.add_argument("--fluorescence", action="store_true", help="use the movie's fluorescence images too")
     parser.add_argument("--overlay", type=Path, metavar="MP4", help="write the movie with its tracks drawn in")
+    parser.add_argument("--outlets", type=float, nargs=3, metavar=("X", "FROM", "TO"),
+                        help="count cells over the column X; those between rows FROM and TO leave through the centre "
+                        "outlet. Tells purity and recovery of the target class")
+    parser.add_argument("--target", type=int, choices=(0, 1, 2), default=1,
+                        help="class that should leave through the centre: 0 lit in neither fluorescence image, 1 or 2")
     parser.add_argument("--um-per-px", type=float, metavar="UM", help="size of a pixel, um (default: the file's px_um)")
     parser.add_argument("--wall", type=float, metavar="PX", help="both walls' distance from the edge, px (the file's)")
     parser.add_argument("--fps", type=float, metavar="HZ", help="frame rate, Hz (default: the file's fps, else 1)")
@@ -45,17 +53,37 @@ def main(argv: Sequence[str]) -> int:
             task = bar.add_task("tracking", total=len(movie.frames))
             frames, report = track_movie(movie, options.fluorescence, lambda done, of: bar.update(task, completed=done))
         write_tracks(frames, options.out)
+        sort = None if options.outlets is None else count_outlets(
+            frames, options.outlets[0], (options.outlets[1], options.outlets[2]), options.target)
         if options.overlay is not None:
             write_overlay(movie, frames, options.overlay)
     except (VisionInputError, OSError, ValueError) as error:
         print(f"workcell track: {error}", file=sys.stderr)
         return COULD_NOT_RUN
     if options.json:
-        print(json.dumps(asdict(report)))
+        print(json.dumps(asdict(report) | ({} if sort is None else _sort_figures(sort))))
     else:
         print(f"{report.tracks} cells in {report.frames} frames: {options.out}\n{report.frames_per_s:.0f} frames/s, "
               f"{report.p50_ms:.2f} ms a frame (p50), {report.p99_ms:.2f} ms (p99)")
+        if sort is not None:
+            print(f"centre {sort.centre.targets} targets, {sort.centre.others} others; beside it {sort.side.targets} "
+                  f"targets, {sort.side.others} others\npurity {_interval(sort.purity)}, "
+                  f"recovery {_interval(sort.recovery)}")
     return 0
+
+
+def _interval(found: Interval) -> str:
+    if math.isnan(found.value):
+        return "unknown (no such cells)"
+    return f"{found.value:.3f} ({found.low:.3f} to {found.high:.3f} with 95 %)"
+
+
+def _sort_figures(sort: SortCounts) -> dict[str, object]:
+    """Counts, purity and recovery with their intervals, as JSON has them: null where they are not known."""
+    figures: dict[str, object] = {"centre": asdict(sort.centre), "side": asdict(sort.side)}
+    for name, found in (("purity", sort.purity), ("recovery", sort.recovery)):
+        figures[name] = None if math.isnan(found.value) else [found.value, found.low, found.high]
+    return figures
 
 
 def _progress(console: Console) -> Progress:

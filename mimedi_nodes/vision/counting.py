@@ -16,11 +16,12 @@ _RECENT = 100
 
 
 class Crossing(NamedTuple):
-    """One cell over the line: frame (with its part), row px, and +1 to the right or -1 to the left."""
+    """One cell over the line: frame (with its part), row px, +1 to the right or -1 to the left, and which track."""
 
     frame: float
     y_px: float
     direction: int
+    track_id: int = 0
 
 
 class CountingLine:
@@ -42,7 +43,7 @@ class CountingLine:
         self._x, self._rows = x_px, (y_from_px, y_to_px)
         self._last: dict[int, tuple[int, float, float]] = {}
         self._born: dict[int, int] = {}
-        self._recent: deque[tuple[Crossing, int]] = deque()
+        self._recent: deque[Crossing] = deque()
         self.crossings: list[Crossing] = []
 
     @property
@@ -70,20 +71,19 @@ class CountingLine:
                 continue
             part = (self._x - before[1]) / (cell.x_px - before[1])
             crossing = Crossing(before[0] + part * (now - before[0]), before[2] + part * (cell.y_px - before[2]),
-                                1 if cell.x_px >= self._x else -1)
+                                1 if cell.x_px >= self._x else -1, cell.track_id)
             frames_back = _SAME_FRAMES + _SAME_PX * (now - before[0]) / abs(cell.x_px - before[1])
-            if not self._rows[0] <= crossing.y_px <= self._rows[1] \
-                    or self._known(crossing, cell.track_id, born, frames_back):
+            if not self._rows[0] <= crossing.y_px <= self._rows[1] or self._known(crossing, born, frames_back):
                 continue
             self.crossings.append(crossing)
-            self._recent.append((crossing, cell.track_id))
+            self._recent.append(crossing)
         self._last = seen
         self._born = {track: born for track, born in self._born.items() if track in seen}
 
-    def _known(self, crossing: Crossing, track: int, born: int, frames_back: float) -> bool:
-        for other, owner in self._recent:
-            if owner != track and other.direction == crossing.direction and born >= other.frame - _SAME_FRAMES \
-                    and crossing.frame - other.frame <= frames_back \
+    def _known(self, crossing: Crossing, born: int, frames_back: float) -> bool:
+        for other in self._recent:
+            if other.track_id != crossing.track_id and other.direction == crossing.direction \
+                    and born >= other.frame - _SAME_FRAMES and crossing.frame - other.frame <= frames_back \
                     and abs(other.y_px - crossing.y_px) <= _SAME_PX:
                 return True
         return False

@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from mimedi_nodes.vision.counting import CountingLine, Crossing
+from mimedi_nodes.vision.frame import FrameTracks
 from mimedi_nodes.vision.intervals import Interval, wilson_interval
 from mimedi_nodes.vision.settings import VisionInputError
 
@@ -29,6 +32,54 @@ class OutletCount:
                 raise VisionInputError(name, getattr(self, name), ">= 0 cells")
         if not 0.0 < self.counted_share <= 1.0:
             raise VisionInputError("counted_share", self.counted_share, "0 < counted_share <= 1")
+
+
+@dataclass(frozen=True)
+class SortCounts:
+    """What a movie of the outlets' fork shows: cells over a line, by where they cross it and what they are."""
+
+    centre: OutletCount
+    side: OutletCount
+
+    @property
+    def purity(self) -> Interval:
+        """Of the centre outlet."""
+        return purity(self.centre)
+
+    @property
+    def recovery(self) -> Interval:
+        """Of the targets."""
+        return recovery(self.centre, self.side)
+
+
+def count_outlets(frames: Sequence[FrameTracks], line_px: float, centre_rows_px: tuple[float, float],
+                  target_class: int) -> SortCounts:
+    """Cells over the line x = `line_px`, each once: between the centre rows, or beside them.
+
+    Args:
+        frames: of one movie, in order. target_class: class of the cells that should leave through the centre; what a
+            cell is, is told by its last frame. What flows back is taken off.
+
+    Raises:
+        VisionInputError: rows in the wrong order.
+    """
+    upper, lower = centre_rows_px
+    middle, all_rows = CountingLine(line_px, upper, lower), CountingLine(line_px)
+    classes: dict[int, int] = {}
+    for frame in frames:
+        middle.add(frame)
+        all_rows.add(frame)
+        classes.update((cell.track_id, cell.cell_class) for cell in frame.tracks if cell.measured)
+
+    def tally(crossings: Iterable[Crossing]) -> tuple[int, int]:
+        net = [0, 0]
+        for crossing in crossings:
+            net[classes.get(crossing.track_id, 0) != target_class] += crossing.direction
+        return max(net[0], 0), max(net[1], 0)
+
+    inside = tally(middle.crossings)
+    outside = tally(c for c in all_rows.crossings if not upper <= c.y_px <= lower)
+    return SortCounts(OutletCount(*inside), OutletCount(*outside))
 
 
 def purity(centre: OutletCount, confidence: float = 0.95) -> Interval:

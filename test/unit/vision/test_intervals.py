@@ -24,7 +24,7 @@ from mimedi_nodes.vision.intervals import (
     wilson_interval,
 )
 from mimedi_nodes.vision.settings import VisionInputError
-from mimedi_nodes.vision.sorting import OutletCount, purity, recovery
+from mimedi_nodes.vision.sorting import OutletCount, count_outlets, purity, recovery
 
 RUNS = 3000
 Draw = Callable[[np.random.Generator], Interval]
@@ -146,3 +146,19 @@ def test_outlets_are_lines_between_rows() -> None:
     assert len(run(CountingLine(256.0, 50.0, 80.0), places).crossings) == 1
     with pytest.raises(VisionInputError, match="y_to_px"):
         CountingLine(256.0, 80.0, 50.0)
+
+
+def test_outlets_are_counted_by_row_and_class_and_what_flows_back_is_taken_off() -> None:
+    ways = [  # class, row, first column, px a frame
+        (1, 60.0, 200.0, 12.0), (1, 64.0, 180.0, 12.0), (2, 62.0, 150.0, 12.0), (1, 20.0, 190.0, 10.0),
+        (0, 100.0, 200.0, 9.0), (1, 58.0, 300.0, -8.0)]
+    frames = []
+    for t in range(16):
+        cells = [cell(k + 1, x + speed * t, y)._replace(cell_class=kind) for k, (kind, y, x, speed) in enumerate(ways)]
+        frames.append(FrameTracks(t / 300.0, t, cells, 512, 128))
+    sort = count_outlets(frames, 256.0, (40.0, 88.0), target_class=1)
+    assert sort.centre == OutletCount(targets=1, others=1)
+    assert sort.side == OutletCount(targets=1, others=1)
+    assert sort.purity.value == sort.recovery.value == 0.5
+    with pytest.raises(VisionInputError, match="y_to_px"):
+        count_outlets(frames, 256.0, (88.0, 40.0), target_class=1)
