@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from ..modules.registry import config_folder
-from ..modules.site import load_site
+from ..modules.site_file import load_site
 from ..process.errors import WorkcellError
 from ..process.laboratory_records import LaboratoryRecordError, verify_record
 from ..records.canonical import canonical_json

@@ -20,7 +20,7 @@ from rich.table import Table
 
 from ..modules.expectations import expected_phase_s
 from ..modules.registry import config_folder, manifests
-from ..modules.site import load_site
+from ..modules.site_file import load_site
 from ..process.batch import Batch
 from ..process.costs import GROUPS, CostError, Estimate, Usage, estimate, read_costs
 from ..process.durations import expected_recipe_s

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from ..modules.registry import config_folder, manifests
-from ..modules.site import load_site
+from ..modules.site_file import load_site
 from ..process.errors import WorkcellError
 from ..process.recipe_approval import Approvals
 from ..process.recipe_loader import load_recipe

@@ -1,113 +1,136 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The site file: which instrument is on which port, which vessel on which valve port."""
+"""A workcell's site: which instrument is on which port, which vessel on which valve port, what the cameras see.
+
+`site_file` reads it from a file.
+"""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Literal
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
-from ruamel.yaml.error import YAMLError
-
-from ..process.diagnostics import schema_faults
 from ..process.errors import WorkcellError
-from ..records.yaml_text import load
 
 
 class SiteError(WorkcellError):
     """The site file cannot be used; says every field that is wrong."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+@dataclass(frozen=True)
+class InstrumentLine:
+    """One serial line and what is on it.
+
+    Args:
+        module: module that owns the line.
+        protocol: what is spoken, one of `site_file.PROTOCOLS`.
+        port: device path; a relative one is taken from the node's port_dir.
+        calibration_due: ISO date until which the calibration holds.
+        baud: rate of the line [1/s].
+        addresses: device name to bus address.
+        syringe_ul: pump name to syringe volume [uL].
+    """
+
+    module: str
+    protocol: str
+    port: str
+    calibration_due: str
+    baud: int = 9600
+    addresses: Mapping[str, int] = field(default_factory=dict)
+    syringe_ul: Mapping[str, float] = field(default_factory=dict)
 
 
-class InstrumentLine(_Strict):
-    """One serial line and what is on it."""
+@dataclass(frozen=True)
+class Vessel:
+    """One vessel of the workcell.
 
-    module: str = Field(description="module that owns the line")
-    protocol: Literal[
-        "cavro_dt", "sics", "scpi_generator", "scpi_impedance", "modbus_bioreactor", "modbus_enclosure",
-        "photon_counter", "grbl", "shdlc_flow", "ppt_pressure", "scpi_afm", "scpi_spr", "scpi_plate_reader",
-        "scpi_droplet_reader", "scpi_cytometer",
-    ]
-    port: str = Field(description="device path; a relative one is taken from the node's port_dir")
-    baud: int = Field(default=9600, ge=1200, le=921600)
-    addresses: dict[str, int] = Field(default_factory=dict, description="device name to bus address")
-    syringe_ul: dict[str, float] = Field(default_factory=dict, description="pump name to syringe volume [uL]")
-    calibration_due: str = Field(description="ISO date until which the calibration holds")
+    Args:
+        capacity_ul: what it holds at the most [uL].
+        density_g_ml: of its content [g/mL].
+        scale: instrument line that weighs it; None when nothing does.
+        ports: valve name to port number.
+    """
 
-
-class Vessel(_Strict):
-    """One vessel of the workcell."""
-
-    capacity_ul: float = Field(gt=0)
-    scale: str | None = Field(default=None, description="instrument line that weighs it")
-    density_g_ml: float = Field(default=1.0, gt=0.5, lt=2.0)
-    ports: dict[str, int] = Field(default_factory=dict, description="valve name to port number")
+    capacity_ul: float
+    density_g_ml: float = 1.0
+    scale: str | None = None
+    ports: Mapping[str, int] = field(default_factory=dict)
 
 
-class Fiducials(_Strict):
-    """Round dark marks of a chip, and where the channel's walls are, in the chip's own frame."""
+@dataclass(frozen=True)
+class Fiducials:
+    """Round dark marks of a chip, and where the channel's walls are, in the chip's own frame [um].
 
-    diameter_um: float = Field(gt=0)
-    places_um: list[tuple[float, float]] = Field(min_length=4, description="x along the flow, y across it")
-    walls_um: tuple[float, float] = Field(description="y of the upper and of the lower wall")
+    Args:
+        diameter_um: of a mark.
+        places_um: x along the flow and y across it, of four marks or more.
+        walls_um: y of the upper and of the lower wall.
+    """
+
+    diameter_um: float
+    places_um: tuple[tuple[float, float], ...]
+    walls_um: tuple[float, float]
 
 
-class ChannelCamera(_Strict):
-    """A camera over a microchannel: its picture, where the channel's walls are in it, and its rate."""
+@dataclass(frozen=True, kw_only=True)
+class ChannelCamera:
+    """A camera over a microchannel: its picture, where the channel's walls are in it, and its rate.
 
-    width_px: int = Field(gt=0)
-    height_px: int = Field(gt=0)
-    um_per_px: float = Field(gt=0)
+    `fiducials` are the chip's marks; without them its walls calibrate the camera.
+    """
+
+    width_px: int
+    height_px: int
+    um_per_px: float
     wall_top_px: float
     wall_bottom_px: float
-    channel_depth_um: float = Field(gt=0)
-    frame_rate_hz: float = Field(gt=0)
-    fiducials: Fiducials | None = Field(default=None, description="the chip's marks; without them its walls calibrate")
+    channel_depth_um: float
+    frame_rate_hz: float
+    fiducials: Fiducials | None = None
 
 
+@dataclass(frozen=True, kw_only=True)
 class SorterCamera(ChannelCamera):
-    """The strobed camera over one of the sorter's channels, just before its outlets."""
+    """The strobed camera over one of the sorter's channels, just before its outlets.
 
-    centre_band_um: float = Field(gt=0, description="width of the stream that the centre outlet takes when sorting")
+    `centre_band_um` is the width of the stream that the centre outlet takes when sorting.
+    """
+
+    centre_band_um: float
 
 
-class LabelCamera(_Strict):
+@dataclass(frozen=True)
+class LabelCamera:
     """The camera on the gantry's carriage that reads labels: its picture, principal point in the middle."""
 
-    width_px: int = Field(gt=0)
-    height_px: int = Field(gt=0)
-    focal_px: float = Field(gt=0)
-    frame_rate_hz: float = Field(gt=0)
+    width_px: int
+    height_px: int
+    focal_px: float
+    frame_rate_hz: float
 
 
-class Site(_Strict):
-    """A workcell's site: instruments, vessels, cameras, keys of the laboratory."""
+@dataclass(frozen=True)
+class Site:
+    """A workcell's site.
+
+    Args:
+        site: its name.
+        instruments: lines by name.
+        vessels: by name.
+        microscope, sorter_camera, label_camera: the cameras.
+        docks: dock name to the gantry's machine position [mm] at which it grips there.
+        cassettes: dock name to label of the cassette that stands there.
+        laboratory_keys: key id to Ed25519 public key, hex.
+    """
 
     site: str
-    instruments: dict[str, InstrumentLine]
-    vessels: dict[str, Vessel]
+    instruments: Mapping[str, InstrumentLine]
+    vessels: Mapping[str, Vessel]
     microscope: ChannelCamera
     sorter_camera: SorterCamera
     label_camera: LabelCamera
-    docks: dict[str, tuple[float, float, float]] = Field(
-        default_factory=dict, description="dock name to the gantry's machine position [mm] at which it grips there"
-    )
-    cassettes: dict[str, str] = Field(default_factory=dict, description="dock name to label of the cassette there")
-    laboratory_keys: dict[str, str] = Field(default_factory=dict, description="key id to Ed25519 public key, hex")
-
-    @model_validator(mode="after")
-    def _one_vessel_on_each_port(self) -> Site:
-        """Refuse two vessels on one port of a valve: one vessel on each port."""
-        taken: dict[tuple[str, int], str] = {}
-        for name, vessel in self.vessels.items():
-            for valve, port in vessel.ports.items():
-                other = taken.setdefault((valve, port), name)
-                if other != name:
-                    raise ValueError(f"vessels {other} and {name} are both on port {port} of {valve}; give one another")
-        return self
+    docks: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
+    cassettes: Mapping[str, str] = field(default_factory=dict)
+    laboratory_keys: Mapping[str, str] = field(default_factory=dict)
 
     def lines_of(self, module: str) -> dict[str, InstrumentLine]:
         """Return the instrument lines that a module owns, by name."""
@@ -122,15 +145,3 @@ class Site(_Strict):
             reachable = sorted(name for name, v in self.vessels.items() if valve in v.ports)
             raise SiteError(f"vessel {vessel!r} is not on {valve}; it reaches {', '.join(reachable)}")
         return ports[valve]
-
-
-def load_site(path: Path) -> Site:
-    """Read and validate a site file; raises SiteError with every wrong field."""
-    try:
-        data = load(path.read_text(encoding="utf-8"))
-    except (OSError, YAMLError) as error:
-        raise SiteError(f"{path}: cannot be read: {error}") from error
-    try:
-        return Site.model_validate(data)
-    except ValidationError as error:
-        raise SiteError(schema_faults(path, error)) from error

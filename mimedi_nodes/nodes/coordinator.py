@@ -25,7 +25,7 @@ from mimedi_msgs.srv import CommandBatch, ReviewBatch
 
 from ..modules.expectations import expected_phase_s
 from ..modules.registry import manifests, module_table
-from ..modules.site import load_site
+from ..modules.site_file import load_site
 from ..process.arbiter import Arbiter
 from ..process.batch import Batch, BatchSnapshot
 from ..process.calibrations import due_dates, made_here

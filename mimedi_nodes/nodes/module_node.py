@@ -23,7 +23,7 @@ from ..modules.module import Module
 from ..modules.registry import load_module
 from ..modules.service import ModuleService
 from ..modules.service_hooks import ServiceHooks
-from ..modules.site import load_site
+from ..modules.site_file import load_site
 from ..process.calibrations import CalibrationBook, book_file
 from ..process.context import PhaseHeader
 from ..process.errors import WorkcellError

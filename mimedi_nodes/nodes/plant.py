@@ -33,7 +33,7 @@ from mimedi_sim.plant.twin import Plant
 from mimedi_sim.pty_server import PtyServer
 from mimedi_sim.scenarios import find_scenario
 
-from ..modules.site import load_site
+from ..modules.site_file import load_site
 from . import qos
 from .conversion import ros_time
 from .parameters import Parameter, declare

@@ -5,13 +5,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from .errors import WorkcellError
-
-if TYPE_CHECKING:
-    from pydantic import ValidationError
 
 
 @dataclass(frozen=True)
@@ -49,13 +45,3 @@ class DiagnosticError(WorkcellError):
         super().__init__(
             f"{count} error{'s' if count != 1 else ''}:\n" + "\n".join(str(d) for d in self.diagnostics)
         )
-
-
-def schema_faults(path: Path, error: ValidationError) -> str:
-    """Return what a schema found wrong in a file, a line each: where, what, and the value unless it is missing."""
-    lines = []
-    for fault in error.errors():
-        missing = fault["type"] == "missing"  # its input is all that stands around the gap
-        value = "" if missing else f" (value: {str(fault['input'])[:80]!r})"
-        lines.append(f"{path}: {'.'.join(map(str, fault['loc']))}: {fault['msg']}{value}")
-    return "\n".join(lines)

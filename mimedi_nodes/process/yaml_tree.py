@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -165,6 +166,30 @@ class Reader:
             return default
         return float(number)
 
+    def positive(self, tree: Tree | None, default: float = 1.0) -> float:
+        """Return a finite number above 0."""
+        if tree is None:
+            return default
+        number = tree.value
+        if isinstance(number, bool) or not isinstance(number, int | float) or not 0.0 < number < math.inf:
+            self.wrong(tree, "not a number above 0", "above 0", value=tree.plain())
+            return default
+        return float(number)
+
+    def whole(self, tree: Tree | None, low: int, high: int, default: int) -> int:
+        """Return a whole number within its closed range."""
+        number = self.number(tree, low, high, default)
+        if tree is not None and not float(number).is_integer():
+            self.wrong(tree, "not a whole number", f"{low} to {high}")
+        return int(number)
+
+    def numbers(self, tree: Tree | None, count: int) -> tuple[float, ...]:
+        """Return a list of exactly `count` numbers."""
+        found = tuple(self.number(item) for item in self.items(tree))
+        if tree is not None and isinstance(tree.value, list) and len(found) != count:
+            self.wrong(tree, f"{len(found)} numbers", f"{count} numbers", value=tree.plain())
+        return found if len(found) == count else (0.0,) * count
+
     def flag(self, tree: Tree | None, default: bool = False) -> bool:
         """Return true or false."""
         if tree is None:
@@ -179,7 +204,9 @@ class Reader:
         return tuple(self.text(item) for item in self.items(tree, at_least))
 
 
-def read_document(path: Path, required: Collection[str] = ()) -> tuple[Reader, dict[str, Tree]]:
+def read_document(
+    path: Path, required: Collection[str] = (), optional: Collection[str] = ()
+) -> tuple[Reader, dict[str, Tree]]:
     """Return a file's reader and the items of its top mapping; the caller takes them out, then calls `finish`.
 
     Raises:
@@ -190,7 +217,13 @@ def read_document(path: Path, required: Collection[str] = ()) -> tuple[Reader, d
     except (OSError, UnicodeDecodeError) as error:
         raise DiagnosticError([Diagnostic(str(path), 0, "", None, f"cannot be read: {error}")]) from error
     reader = Reader(path.name)
-    return reader, reader.mapping(reader.load(text), required=required)
+    return reader, reader.mapping(reader.load(text), required, optional)
+
+
+def given(items: Mapping[str, Tree], key: str) -> Tree | None:
+    """Return an optional item; None where it is missing or null."""
+    tree = items.get(key)
+    return None if tree is None or tree.value is None else tree
 
 
 def plain_mapping(trees: Mapping[str, Tree]) -> dict[str, Any]:

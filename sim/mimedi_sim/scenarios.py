@@ -11,77 +11,82 @@ Grammar of a file:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
-from ruamel.yaml.error import YAMLError
-
-from mimedi_nodes.process.diagnostics import schema_faults
+from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.errors import WorkcellError
-from mimedi_nodes.records.yaml_text import load
+from mimedi_nodes.process.yaml_tree import Reader, Tree, given, plain_mapping, read_document
 from mimedi_sim.plant.fault_catalogue import CATALOGUE
 from mimedi_sim.plant.faults import FaultError, checked_name, checked_values
+
+LONGEST_H = 1e6
 
 
 class ScenarioError(WorkcellError):
     """A scenario file cannot be used; says every field that is wrong."""
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+@dataclass(frozen=True)
+class ScenarioEvent:
+    """One fault: when it comes [process hours after the start], where, with what, and when it goes (None: it stays)."""
 
-
-class ScenarioEvent(_Strict):
-    """One fault: when it comes, where, with what, and when it goes."""
-
-    at_h: float = Field(ge=0.0, description="process hours after the start")
+    at_h: float
     fault: str
     target: str
-    parameters: dict[str, float | str] = Field(default_factory=dict)
-    until_h: float | None = Field(default=None, gt=0.0, description="process hours at which it goes; null: it stays")
-
-    @field_validator("fault")
-    @classmethod
-    def _known(cls, value: str) -> str:
-        try:
-            checked_name(value, CATALOGUE)
-        except FaultError as error:
-            raise ValueError(str(error)) from error
-        return value
-
-    @model_validator(mode="after")
-    def _fits(self) -> ScenarioEvent:
-        try:
-            checked_values(self.fault, CATALOGUE[self.fault], self.parameters)
-        except FaultError as error:
-            raise ValueError(str(error)) from error
-        if self.until_h is not None and self.until_h <= self.at_h:
-            raise ValueError(f"until_h is {self.until_h:g}; allowed: after at_h, {self.at_h:g}")
-        return self
+    parameters: Mapping[str, float | str] = field(default_factory=dict)
+    until_h: float | None = None
 
 
-class Scenario(_Strict):
-    """A named course of faults."""
+@dataclass(frozen=True)
+class Scenario:
+    """A named course of faults; `donor` is the preset that it is about, None: as chosen."""
 
     scenario: str
     description: str
-    donor: str | None = Field(default=None, description="donor preset this scenario is about; null: as chosen")
+    donor: str | None = None
     events: tuple[ScenarioEvent, ...] = ()
 
 
 def load_scenario(path: Path) -> Scenario:
     """Read and validate a scenario file; raises ScenarioError with every wrong field."""
     try:
-        data = load(path.read_text(encoding="utf-8"))
-    except (OSError, YAMLError) as error:
-        raise ScenarioError(f"{path}: cannot be read: {error}") from error
-    try:
-        scenario = Scenario.model_validate(data)
-    except ValidationError as error:
-        raise ScenarioError(schema_faults(path, error)) from error
-    if scenario.scenario != path.stem:
-        raise ScenarioError(f"{path}: scenario is {scenario.scenario!r}; it must be the file's name, {path.stem!r}")
+        reader, items = read_document(path, ("scenario", "description"), ("donor", "events"))
+        name = items.get("scenario")
+        donor, events = given(items, "donor"), given(items, "events")
+        scenario = Scenario(
+            reader.text(name),
+            reader.text(items.get("description")),
+            reader.text(donor) if donor is not None else None,
+            tuple(_event(reader, tree) for tree in reader.items(events)),
+        )
+        if name is not None and scenario.scenario != path.stem:
+            reader.wrong(name, "not the file's name", path.stem)
+        reader.finish()
+    except DiagnosticError as error:
+        raise ScenarioError(str(error)) from error
     return scenario
+
+
+def _event(reader: Reader, tree: Tree) -> ScenarioEvent:
+    items = reader.mapping(tree, ("at_h", "fault", "target"), ("parameters", "until_h"))
+    until = given(items, "until_h")
+    event = ScenarioEvent(
+        reader.number(items.get("at_h"), 0.0, LONGEST_H),
+        reader.text(items.get("fault")),
+        reader.text(items.get("target")),
+        plain_mapping(reader.mapping(given(items, "parameters"), optional=None)),
+        reader.number(until, 0.0, LONGEST_H) if until is not None else None,
+    )
+    try:
+        checked_name(event.fault, CATALOGUE)
+        checked_values(event.fault, CATALOGUE[event.fault], event.parameters)
+    except FaultError as error:
+        reader.wrong(tree, str(error), value=tree.plain())
+    if event.until_h is not None and event.until_h <= event.at_h:
+        reader.wrong(items["until_h"], "it must go after it has come", f"above at_h, {event.at_h:g}")
+    return event
 
 
 def find_scenario(name: str, folder: Path) -> Scenario:

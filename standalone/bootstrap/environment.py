@@ -60,8 +60,6 @@ def compute(
     env.setdefault("PYTHONUNBUFFERED", "1")
     # A workcell is a dozen processes of three hundred files: compiled once, not by each (0.25 s of every start).
     env.pop("PYTHONDONTWRITEBYTECODE", None)
-    # Looking for plugins reads the metadata of every distribution (20 ms of every start); there are none.
-    env.setdefault("PYDANTIC_DISABLE_PLUGINS", "__all__")
     # Our matrices are eight by eight: BLAS threads would only wait for work (0.1 s of a simulated batch).
     env.setdefault("OPENBLAS_NUM_THREADS", "1")
     if local_only:

@@ -21,7 +21,6 @@ exec '{python}' -m {module} "$@"
 
 # Import name and pip name of what rosdep cannot install; docs/ros_host.md tells the same.
 PIP_ONLY = {
-    "pydantic": "pydantic>=2.5",
     "pymodbus": "pymodbus>=3.7",
     "simpleeval": "simpleeval>=1.0",
     "mcap": "mcap>=1.2",

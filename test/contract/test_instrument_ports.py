@@ -34,7 +34,7 @@ from mimedi_nodes.instruments.plate_reader import PlateReader
 from mimedi_nodes.instruments.pressure_sensor import PressureSensor
 from mimedi_nodes.instruments.serial_link import SerialLink
 from mimedi_nodes.instruments.spr_reader import SprReader
-from mimedi_nodes.modules.site import load_site
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_sim.models.donors import NOMINAL
 from mimedi_sim.plant.twin import Plant
 from mimedi_sim.pty_server import PtyServer

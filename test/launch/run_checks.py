@@ -17,7 +17,7 @@ from typing import Any
 
 from mimedi_nodes.commands.verify import default_key
 from mimedi_nodes.modules.registry import config_folder, manifests
-from mimedi_nodes.modules.site import load_site
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.operator import ScriptedOperator
 from mimedi_nodes.process.recipe_approval import Approvals

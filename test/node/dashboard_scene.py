@@ -33,7 +33,7 @@ from mimedi_nodes.modules.acoustic_sorter.transducer_fit import fit_transducer
 from mimedi_nodes.modules.acoustic_sorter.tune import sweep_data
 from mimedi_nodes.modules.analytics.gating import gate, gating_data
 from mimedi_nodes.modules.registry import config_folder, manifests, module_table
-from mimedi_nodes.modules.site import load_site
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.recipe_loader import load_recipe
 from mimedi_nodes.process.service_state import ServiceState as S
 from mimedi_nodes.vision.annotate import annotate

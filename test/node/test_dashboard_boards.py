@@ -44,7 +44,7 @@ from mimedi_nodes.dashboard.views import (
     SpanView,
 )
 from mimedi_nodes.modules.registry import config_folder, manifests, module_table
-from mimedi_nodes.modules.site import load_site
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.accounts import LoginError, check_session
 from mimedi_nodes.process.recipe_loader import load_recipe
 from mimedi_nodes.process.service_state import ServiceState
@@ -360,7 +360,9 @@ def test_commands_of_the_batch_board_are_those_of_the_state(show):
     assert dialog.who.text() == NAME
     dialog.why.setText("a bag leaks")
     dialog.confirm.click()
-    assert board.requests == [Request(RequestKind.COMMAND, "", "hold", NAME, "a bag leaks")]
+    assert board.requests == [
+        Request(RequestKind.COMMAND, "", "hold", NAME, "a bag leaks", batch_id="B2026-0117")
+    ]
 
 
 def test_a_question_is_answered_under_a_name_only(show):

@@ -11,7 +11,8 @@ from pymodbus.pdu import DecodePDU
 from pymodbus.pdu.register_message import WriteMultipleRegistersRequest
 
 from mimedi_nodes.instruments.bioreactor_map import HOLDING_COUNT, SET_POINTS, encode
-from mimedi_nodes.modules.site import Site, load_site
+from mimedi_nodes.modules.site import Site
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_sim.models.donors import NOMINAL, Donor
 from mimedi_sim.plant.kits import CAR_T
 from mimedi_sim.plant.twin import Plant

@@ -15,7 +15,7 @@ import pytest
 from scipy.stats import binom
 
 from mimedi_nodes.modules.registry import config_folder, manifests
-from mimedi_nodes.modules.site import load_site
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.identity import make_identifier
 from mimedi_nodes.process.operator import ScriptedOperator

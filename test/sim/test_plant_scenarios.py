@@ -115,9 +115,9 @@ def test_unknown_faults_are_answered_with_what_is_possible() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("scenario: x\ndescription: d\nevents: [{at_h: -1, fault: leak, target: a}]", "events.0.at_h"),
+        ("scenario: x\ndescription: d\nevents: [{at_h: -1, fault: leak, target: a}]", r"events\[0\].at_h"),
         ("scenario: x\ndescription: d\nevents: [{at_h: 1, fault: laek, target: a}]", "fault 'laek' is unknown; known:"),
-        ("scenario: y\ndescription: d", "it must be the file's name, 'x'"),
+        ("scenario: y\ndescription: d", "not the file's name; allowed: x"),
         ("scenario: x\ndescription: d\nfaults: []", "faults"),
     ],
 )
@@ -129,5 +129,5 @@ def test_wrong_scenario_files_are_refused_with_the_field(tmp_path: Path, text: s
 
 
 def test_a_missing_scenario_names_those_there_are() -> None:
-    with pytest.raises(ScenarioError, match="there are: contamination, day5_hold, hidden_leak"):
+    with pytest.raises(ScenarioError, match="there are: contamination, day5_hold, "):
         find_scenario("sunday", FOLDER)

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from mimedi_nodes.instruments.cytometer import FlowCytometer
@@ -238,8 +240,8 @@ async def test_stations_read_the_same_whatever_was_polled_before() -> None:
 
 
 def test_devices_that_cannot_be_there_are_refused() -> None:
-    line = SITE.instruments["enclosure"].model_copy(update={"addresses": {"kettle": 1}})
-    site = SITE.model_copy(update={"instruments": {**SITE.instruments, "enclosure": line}})
+    line = replace(SITE.instruments["enclosure"], addresses={"kettle": 1})
+    site = replace(SITE, instruments={**SITE.instruments, "enclosure": line})
     with pytest.raises(SiteError, match=r"instruments\.enclosure\.addresses: kettle; possible: particle_counter"):
         Plant(site, donor=NOMINAL, seed=1)
 

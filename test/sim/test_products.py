@@ -7,11 +7,13 @@ import asyncio
 import math
 from typing import Any
 
+import numpy as np
 import pytest
 
 from mimedi_nodes.modules.goal_store import GoalStore
 from mimedi_nodes.modules.registry import config_folder, manifests
-from mimedi_nodes.modules.site import SiteError, load_site
+from mimedi_nodes.modules.site import SiteError
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.identity import make_identifier
 from mimedi_nodes.process.operator import ScriptedOperator
@@ -22,9 +24,10 @@ from mimedi_nodes.records.review import Review, review
 from mimedi_nodes.records.specification import product_file, read_specification
 from mimedi_sim.headless import HeadlessResult, HeadlessRun, run_batch
 from mimedi_sim.headless.virtual_loop import run_virtual
+from mimedi_sim.models.cryopreservation import toxicity_factor, viability_after_thaw
 from mimedi_sim.models.donors import donor
 from mimedi_sim.models.osteoblast import mature_fraction
-from mimedi_sim.plant import osteoculture, selection
+from mimedi_sim.plant import dmso, osteoculture, selection
 from mimedi_sim.plant.kits import kit
 from mimedi_sim.plant.ledger import INDEX, amounts
 
@@ -62,6 +65,37 @@ def test_switchable_t_cells_reach_their_provisional_certificate(icasp9: tuple[He
     assert reviewed.verdict == "meets_provisionally", (result.outcome, [r for r in reviewed.rows if r.reason])
     assert {row.id for row in reviewed.rows} >= {"kill", "integrity", "marker", "rcr"}
     assert 8.0 < result.process_time_s / 86400.0 < 15.0
+
+
+def test_the_dose_is_frozen_in_a_tenth_of_dmso_and_its_vial_thawed(icasp9: tuple[HeadlessResult, Review]) -> None:
+    result, reviewed = icasp9
+    dose = result.truth["vessels"]["dose_bag"]
+    assert dose["amounts"]["dmso_ul"] / dose["volume_ul"] == pytest.approx(0.10, abs=0.01)
+    value = {row.id: row.value for row in reviewed.rows}
+    expected = viability_after_thaw(value["viability"], hours_after=24.0)
+    assert value["viability_thawed"] == pytest.approx(expected, abs=0.06)
+    # Nobody takes the bag of the twin away: what stays in DMSO on the bench dies.
+    result.plant.advance_to(result.process_time_s)
+    left = result.plant.truth()["vessels"]["dose_bag"]["cells"]["viability"]
+    assert left < 0.1 < 0.8 < dose["cells"]["viability"]
+
+
+def test_cells_in_dmso_die_while_they_are_liquid_and_survive_freezing_with_it() -> None:
+    cells = {"t_act_pos": 4e6, "t_act_neg": 4e6, "lymphocyte": 1e6, "dead": 1e6}
+    row = amounts(volume_ul=1000.0, dmso_ul=100.0, **cells)
+    hour = row + dmso.death(row, 3600.0)
+    assert hour[INDEX["t_act_pos"]] / 4e6 == pytest.approx(toxicity_factor(0.10, 1.0, 22.0))
+    assert hour[INDEX["lymphocyte"]] / 1e6 == pytest.approx(toxicity_factor(0.10, 1.0, 22.0))
+    assert sum(hour[INDEX[name]] for name in cells) == pytest.approx(1e7)
+    halves = row + dmso.death(row, 1800.0)
+    assert np.allclose(halves + dmso.death(halves, 1800.0), hour)
+    assert dmso.death(amounts(volume_ul=1000.0, **cells), 3600.0) is None
+    assert dmso.death(amounts(volume_ul=1000.0, dmso_ul=100.0), 3600.0) is None
+    thin = amounts(volume_ul=1000.0, dmso_ul=20.0, **cells)
+    plain = amounts(volume_ul=1000.0, **cells)
+    assert dmso.thawed_viability(thin) < 0.5 * dmso.thawed_viability(row)
+    # The laboratory adds the usual share to a sample that has none.
+    assert dmso.thawed_viability(plain) == pytest.approx(dmso.thawed_viability(row))
 
 
 def test_the_selection_makes_marked_cells_of_a_mixture(icasp9: tuple[HeadlessResult, Review]) -> None:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from mimedi_nodes.modules.registry import config_folder, manifests, module_table
-from mimedi_nodes.modules.site import load_site
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.identity import make_identifier
 from mimedi_nodes.process.operator import ScriptedOperator

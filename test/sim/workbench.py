@@ -13,7 +13,7 @@ from mimedi_nodes.modules.goal_store import GoalStore
 from mimedi_nodes.modules.module import Module
 from mimedi_nodes.modules.registry import load_module, module_table
 from mimedi_nodes.modules.service import ModuleService, ServiceHooks
-from mimedi_nodes.modules.site import load_site
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.clock import LoopClock
 from mimedi_nodes.process.context import PhaseHeader
 from mimedi_nodes.process.interfaces import default_interfaces

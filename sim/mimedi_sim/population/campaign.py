@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from mimedi_nodes.modules.registry import config_folder, manifests
-from mimedi_nodes.modules.site import Site, load_site
+from mimedi_nodes.modules.site import Site
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.identity import make_identifier
 from mimedi_nodes.process.operator import ScriptedOperator

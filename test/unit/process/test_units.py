@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from mimedi_nodes.modules.expectations import expected_phase_s
 from mimedi_nodes.modules.registry import config_folder, manifests, module_table
-from mimedi_nodes.modules.site import load_site
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.arbiter import Arbiter
 from mimedi_nodes.process.batch import Batch, BatchOutcome
 from mimedi_nodes.process.claim_plan import claim_plan, conflict
