@@ -19,8 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from scipy.special import chdtri
 
 from mimedi_nodes.process.errors import WorkcellError
-from mimedi_sim.models.cryopreservation import viability_after_thaw
-from mimedi_sim.plant import biology, syringe
+from mimedi_sim.plant import biology, dmso, syringe
 from mimedi_sim.plant.ledger import DEAD, INDEX, NUCLEATED, VIABLE, VOLUME, FloatArray
 from mimedi_sim.random_streams import RandomStream
 
@@ -111,11 +110,9 @@ def _viability(content: FloatArray, draw: RandomStream) -> Result:
 
 
 def _after_thaw(content: FloatArray, draw: RandomStream) -> Result:
-    """Viability a day after a vial of the sample was frozen at 1 K/min in 10 % DMSO and thawed."""
-    viable = _sum(content, VIABLE)
-    whole = viable + _sum(content, DEAD)
-    kept = viability_after_thaw(viable / whole, hours_after=24.0) if whole > 0.0 else 0.0
-    return _fraction(kept * whole, whole, 2_000, 0.015, draw)
+    """Viability a day after a vial of the sample was frozen at 1 K/min and thawed: in its own DMSO, or in 10 %."""
+    whole = _sum(content, NUCLEATED)
+    return _fraction(dmso.thawed_viability(content) * whole, whole, 2_000, 0.015, draw)
 
 
 def _copies(content: FloatArray, draw: RandomStream) -> Result:

@@ -32,6 +32,8 @@ QUANTITIES: tuple[str, ...] = (
     "cfu", "endotoxin_eu",
     # the strain that delivers a gene, outside cells; those of it that will enter a cell; the antibiotic against it
     "syringe_cfu", "syringe_entering", "gentamicin_ug",
+    # cryoprotectant [uL]
+    "dmso_ul",
     # carried by the activated T cells: bacteria taken up; cells that were reached, their signal in fresh cells' units
     "internalised", "delivered", "delivered_signal",
     # beads of the selection after transduction, free and on marked cells

@@ -20,6 +20,8 @@ VECTOR_UL = 25_000.0
 BUFFER_UL = 3_800_000.0
 MEDIUM_UL = 11_000_000.0
 EXCIPIENT_UL = 900_000.0
+CRYOMEDIUM_UL, CRYOMEDIUM_DMSO = 150_000.0, 0.20
+"""One volume of cells and one of it make 10 % DMSO."""
 GLUCOSE_MM = 11.0
 IL2_IU_ML = 100.0
 BICARBONATE_MM = 23.8
@@ -63,4 +65,8 @@ def supplies(donor: Donor, vector_factor: float = 1.0) -> dict[str, FloatArray]:
             volume_ul=VECTOR_UL, vector_tu=titre * VECTOR_UL * 1e-3, buffer_ul=VECTOR_UL,
         ),
         "excipient": amounts(volume_ul=EXCIPIENT_UL, excipient_ul=EXCIPIENT_UL),
+        "cryomedium": amounts(
+            volume_ul=CRYOMEDIUM_UL, dmso_ul=CRYOMEDIUM_DMSO * CRYOMEDIUM_UL,
+            excipient_ul=(1.0 - CRYOMEDIUM_DMSO) * CRYOMEDIUM_UL,
+        ),
     }

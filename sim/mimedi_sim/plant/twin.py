@@ -25,7 +25,7 @@ from mimedi_sim.firmware.faulty_line import FaultyLine
 from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings
 from mimedi_sim.laboratory import Laboratory
 from mimedi_sim.models.donors import Donor
-from mimedi_sim.plant import biology, selection
+from mimedi_sim.plant import biology, dmso, selection
 from mimedi_sim.plant.camera_station import CameraFrame, FrameGrid
 from mimedi_sim.plant.chip import Chip
 from mimedi_sim.plant.climate import ROOM_C
@@ -59,6 +59,7 @@ _SETTLING_HEIGHT_M_PER_UL = {
     "sorter_inlet": 0.052 / 40_000.0,  # PROCESS step 5: 52 mm
     **dict.fromkeys(REACTOR_VESSELS.values(), 0.1 / 1.0e6),
 }
+_DMSO = INDEX["dmso_ul"]
 _BINDING_VESSELS = ("sorter_inlet", "sorted", "depleted", "harvest", *REACTOR_VESSELS.values())
 
 
@@ -292,6 +293,11 @@ class Plant:
                     ledger.react(vessel, change)
             if row[INDEX["selection_free"]] > 0.0 and (bound := selection.binding(row, duration_s)) is not None:
                 ledger.react(vessel, bound)
+        for vessel in dmso.VESSELS:
+            if vessel in ledger and (row := ledger.row(vessel))[_DMSO] > 0.0:
+                died = dmso.death(row, duration_s)
+                if died is not None:
+                    ledger.react(vessel, died)
 
     # -- faults -----------------------------------------------------------------------------------------
 
