@@ -15,11 +15,15 @@ class ActDialog(QtWidgets.QDialog):
         title: the act in a word or two, on the confirming button too.
         consequence: what will happen.
         who: person to begin with.
+        batch_id: batch that it is about.
     """
 
-    def __init__(self, title: str, consequence: str, who: str, parent: QtWidgets.QWidget | None = None) -> None:
+    def __init__(
+        self, title: str, consequence: str, who: str, parent: QtWidgets.QWidget | None = None, batch_id: str = ""
+    ) -> None:
         super().__init__(parent)
-        self.setWindowTitle(title)
+        self.batch_id = batch_id
+        self.setWindowTitle(f"{title}  ·  {batch_id}" if batch_id else title)
         self.setMinimumWidth(520)
         told = label("", consequence)
         told.setWordWrap(True)

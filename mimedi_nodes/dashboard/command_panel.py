@@ -61,7 +61,7 @@ class CommandPanel(QtWidgets.QWidget):
 
     def __init__(self) -> None:
         super().__init__()
-        self._state = ""
+        self._state = self._batch_id = ""
         self._present = False
         self._pending: set[str] = set()
         self.who = ""
@@ -83,7 +83,7 @@ class CommandPanel(QtWidgets.QWidget):
 
     def show_batch(self, batch: BatchSnapshot) -> None:
         """Enable what the batch's state allows."""
-        self._state = batch.state if batch.batch_id else ""
+        self._state, self._batch_id = batch.state if batch.batch_id else "", batch.batch_id
         self._enable()
 
     def show_presence(self, present: bool) -> None:
@@ -108,12 +108,13 @@ class CommandPanel(QtWidgets.QWidget):
         if self.dialog is not None:
             self.dialog.reject()
         # open(), not exec(): a modal loop of its own would outlive the window in rqt.
-        self.dialog = ActDialog(tr(ACTS[command]), tr(CONSEQUENCES[command]), self.who, self)
+        # Of the batch that is shown now, whichever is when it is confirmed.
+        self.dialog = ActDialog(tr(ACTS[command]), tr(CONSEQUENCES[command]), self.who, self, self._batch_id)
         self.dialog.accepted.connect(partial(self._send, command, self.dialog))
         self.dialog.open()
 
     def _send(self, command: ProcedureCommand, dialog: ActDialog) -> None:
-        if command not in allowed(self._state) or not self._present:
+        if command not in allowed(self._state) or not self._present or dialog.batch_id != self._batch_id:
             state = self._state or wording.UNKNOWN
             self.told.set_whole(tr("{act} not sent: the batch is {state} by now", act=command, state=state))
             return
@@ -121,4 +122,4 @@ class CommandPanel(QtWidgets.QWidget):
         self._pending.add(str(command))
         self._enable()
         self.told.set_whole(tr("{act} sent …", act=command))
-        self.requested.emit(Request(RequestKind.COMMAND, "", str(command), who, why))
+        self.requested.emit(Request(RequestKind.COMMAND, "", str(command), who, why, batch_id=dialog.batch_id))

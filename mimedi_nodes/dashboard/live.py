@@ -46,7 +46,7 @@ def key_of(item: object) -> Hashable | None:
     if isinstance(item, PictureView):
         return ("picture", item.camera)
     if isinstance(item, PromptView):
-        return ("prompt", item.prompt_id)
+        return ("prompt", item.batch_id, item.prompt_id)
     return type(item)
 
 

@@ -22,9 +22,10 @@ class PromptPanel(Panel):
     def __init__(self) -> None:
         super().__init__(tr("QUESTION"), "prompt")
         self.setStyleSheet(f"QFrame#prompt {{ border: 3px solid {HELD}; }}")
-        self._open: dict[str, PromptView] = {}
+        self._open: dict[tuple[str, str], PromptView] = {}
         self._shown: PromptView | None = None
-        self._ended = ""
+        self._ended: set[str] = set()
+        self._batch_id = ""
         self.question = label("question", "", "prompt_question")
         self.question.setWordWrap(True)
         self.body.addWidget(self.question)
@@ -40,29 +41,31 @@ class PromptPanel(Panel):
 
     def show_prompt(self, prompt: PromptView) -> None:
         """Take a question, or the news that it has been answered."""
-        for known in list(self._open.values()):
-            if known.batch_id != prompt.batch_id:
-                del self._open[known.prompt_id]  # a question of an earlier batch will never be closed
+        key = (prompt.batch_id, prompt.prompt_id)
         if prompt.open:
-            self._open[prompt.prompt_id] = prompt
+            self._open[key] = prompt
         else:
-            self._open.pop(prompt.prompt_id, None)
+            self._open.pop(key, None)
         self._choose()
 
     def show_batch(self, batch: BatchSnapshot) -> None:
         """Drop the questions of a batch that has ended: nobody waits for them any more."""
-        ended = batch.state in FINAL_STATES
-        self._ended = batch.batch_id if ended else ""
+        self._batch_id = batch.batch_id
+        if batch.state in FINAL_STATES:
+            self._ended.add(batch.batch_id)
+        else:
+            self._ended.discard(batch.batch_id)
         self._choose()
 
     def show_reply(self, reply: Reply) -> None:
         """Tell why an answer was refused, and let it be given again; an accepted one closes its question by itself."""
-        if self._shown is not None and reply.request.target == self._shown.prompt_id:
+        asked = (reply.request.batch_id, reply.request.target)
+        if self._shown is not None and asked == (self._shown.batch_id, self._shown.prompt_id):
             self._tell(tr("taken") if reply.accepted else tr("not taken: {message}", message=reply.message))
             self._answers.setEnabled(not reply.accepted)
 
     def _choose(self) -> None:
-        waiting = [prompt for prompt in self._open.values() if prompt.batch_id != self._ended]
+        waiting = [prompt for prompt in self._open.values() if prompt.batch_id not in self._ended]
         oldest, count = next(iter(waiting), None), len(waiting)
         set_text(self.title, tr("QUESTION") if count < 2 else tr("QUESTION 1 of {count}", count=count))
         if oldest != self._shown:
@@ -72,7 +75,8 @@ class PromptPanel(Panel):
         self.setVisible(oldest is not None)
 
     def _lay_out(self, prompt: PromptView) -> None:
-        set_text(self.question, prompt.question)
+        of_another = prompt.batch_id != self._batch_id and self._batch_id
+        set_text(self.question, f"{prompt.batch_id}: {prompt.question}" if of_another else prompt.question)
         self._tell("")
         fresh = QtWidgets.QWidget()
         self.body.replaceWidget(self._answers, fresh)
@@ -102,7 +106,8 @@ class PromptPanel(Panel):
 
     def _give(self, answer: str, *_: object) -> None:
         if self._shown is not None:
-            self.answered.emit(Request(RequestKind.ANSWER, self._shown.prompt_id, answer, ""))
+            shown = self._shown
+            self.answered.emit(Request(RequestKind.ANSWER, shown.prompt_id, answer, "", batch_id=shown.batch_id))
 
     def mark_sent(self) -> None:
         """Lock the answers until the reply."""

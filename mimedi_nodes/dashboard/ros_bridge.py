@@ -195,7 +195,7 @@ class RosBridge(QtCore.QObject):
             self._inbox.post(("measured", measured.module, measured.name), measured)
 
     def _on_prompt(self, message: Prompt) -> None:
-        self._inbox.post(("prompt", message.prompt_id), ros_views.prompt_view(message))
+        self._inbox.post(("prompt", message.batch_id, message.prompt_id), ros_views.prompt_view(message))
 
     def _on_population(self, message: PopulationSummary) -> None:
         self._inbox.post("seen", ros_views.population_view(message))
@@ -269,11 +269,12 @@ class RosBridge(QtCore.QObject):
 
 def _to_service(request: Request, who: str) -> Any:
     if request.kind is RequestKind.COMMAND:
-        return CommandBatch.Request(command=request.act, who=who, why=request.why)
+        return CommandBatch.Request(command=request.act, who=who, why=request.why, batch_id=request.batch_id)
     if request.kind is RequestKind.ANSWER:
         return AnswerPrompt.Request(
-            prompt_id=request.target, answer=request.act, who=who, why=request.why, simulated=False
-        )
+            prompt_id=request.target, answer=request.act, who=who, why=request.why, batch_id=request.batch_id,
+            simulated=False,
+        )  # fmt: skip
     return AcknowledgeAlarm.Request(
         alarm_id=request.target, act=request.act, who=who, why=request.why, shelve_h=request.hours
     )

@@ -264,6 +264,7 @@ class Request:
         who: the person.
         why: the reason; never empty for a command.
         hours: how long an alarm is shelved [h].
+        batch_id: batch that is commanded or asks; several may be in production.
     """
 
     kind: RequestKind
@@ -272,6 +273,7 @@ class Request:
     who: str
     why: str = ""
     hours: float = 0.0
+    batch_id: str = ""
 
 
 @dataclass(frozen=True)

@@ -128,15 +128,17 @@ class PageServer:
     async def _act(self, kind: str, request: web.Request) -> web.Response:
         visitor = self._visitor(request)
         given = await _body(request, _FIELDS[kind])
+        batch_id = str(given.get("batch_id", ""))  # of several in production; the page names the one that it shows
         call: Callable[[], Outcome]
         if kind == "command":
             if not given["why"].strip():
                 return _error(400, "why is missing; it goes into the batch record")
-            call = partial(self._client.command, given["command"], visitor.token, given["why"])
+            call = partial(self._client.command, given["command"], visitor.token, given["why"], batch_id)
         elif kind == "answer":
             call = partial(
-                self._client.answer, given["prompt_id"], given["answer"], visitor.token, "answered on the web page"
-            )
+                self._client.answer, given["prompt_id"], given["answer"], visitor.token, "answered on the web page",
+                batch_id,
+            )  # fmt: skip
         else:
             why, hours = str(given.get("why", "")), given.get("hours", 0.0)
             if not isinstance(hours, int | float) or not 0.0 <= hours <= 24.0:

@@ -124,7 +124,10 @@ def _module(name: str, module: Any, silent_s: float) -> dict[str, Any]:
 def _prompt(prompt: Any) -> dict[str, Any] | None:
     if prompt is None or not prompt.open:
         return None
-    return {"prompt_id": prompt.prompt_id, "question": prompt.question, "answers": list(prompt.answers)}
+    return {
+        "batch_id": prompt.batch_id, "prompt_id": prompt.prompt_id, "question": prompt.question,
+        "answers": list(prompt.answers),
+    }  # fmt: skip
 
 
 def _population(seen: Any) -> dict[str, Any] | None:

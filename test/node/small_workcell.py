@@ -27,6 +27,7 @@ class SmallWorkcell:
         rclpy.init(context=self.context, args=[])
         self.node = Node("small_workcell", namespace=namespace, context=self.context)
         self.asked = []
+        self.named = []
         self.answer_at_all = threading.Event()
         self.answer_at_all.set()
         self.state = {m: self.node.create_publisher(ModuleState, f"{m}/state", qos.STATE) for m in MODULES}
@@ -54,12 +55,14 @@ class SmallWorkcell:
     def _on_command(self, request, reply):
         self.answer_at_all.wait(DEADLINE_S)
         self.asked.append((request.command, request.who, request.why))
+        self.named.append(request.batch_id)
         reply.accepted, reply.state = True, "holding"
         self.publish_batch(state="held", hold_reason=request.why)
         return reply
 
     def _on_answer(self, request, reply):
         self.asked.append((request.prompt_id, request.answer, request.who, request.simulated))
+        self.named.append(request.batch_id)
         reply.accepted = True
         self.prompt.publish(Prompt(batch_id="B1", prompt_id=request.prompt_id, open=False, answer=request.answer))
         return reply

@@ -137,7 +137,7 @@ def test_hold_is_sent_with_person_and_reason_and_the_new_state_comes_back(workce
     dialog.why.setText("bag leaks")
     dialog.confirm.click()
     until(lambda: shown(live, "batch_state") == "HELD", "state after the command")
-    assert workcell.asked == [("hold", "A. Martin", "bag leaks")]
+    assert (workcell.asked, workcell.named) == ([("hold", "A. Martin", "bag leaks")], ["B1"])
     until(lambda: shown(live, "command_told") == "hold taken", "reply")
     assert buttons["restart"].isEnabled()
     assert not buttons["hold"].isEnabled()

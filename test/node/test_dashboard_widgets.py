@@ -231,7 +231,9 @@ def test_a_command_needs_person_and_reason_and_is_sent_once(overview):
     assert not dialog.confirm.isEnabled()
     dialog.why.setText(" bag is leaking ")
     click(dialog.confirm)
-    assert overview.requests == [Request(RequestKind.COMMAND, "", "hold", NAME, "bag is leaking")]
+    assert overview.requests == [
+        Request(RequestKind.COMMAND, "", "hold", NAME, "bag is leaking", batch_id="B2026-0117")
+    ]
     assert "hold" not in enabled(overview)  # until the reply
     assert {"stop", "abort"} <= enabled(overview)
     overview.show_items([Reply(overview.requests[0], False, "no answer within 5 s")])
@@ -273,7 +275,9 @@ def test_an_answer_is_signed_and_locked_until_the_reply(overview):
     assert overview.prompt.isVisible()
     overview.operator.setText(NAME)
     click(overview.prompt.buttons["Keep"])
-    assert overview.requests == [Request(RequestKind.ANSWER, "expansion.grow.lactate", "Keep", NAME)]
+    assert overview.requests == [
+        Request(RequestKind.ANSWER, "expansion.grow.lactate", "Keep", NAME, batch_id="B2026-0117")
+    ]
     assert not overview.prompt.buttons["Raise"].isEnabled()
     overview.show_items([Reply(overview.requests[0], False, "the question is closed")])
     assert text(overview, "prompt_told") == "not taken: the question is closed"
@@ -312,7 +316,7 @@ def test_free_text_is_sent_without_blanks_and_not_empty(overview):
     assert not send.isEnabled()
     field.setText(" =W0000 26 117 ")
     click(send)
-    assert overview.requests == [Request(RequestKind.ANSWER, "label", "=W0000 26 117", NAME)]
+    assert overview.requests == [Request(RequestKind.ANSWER, "label", "=W0000 26 117", NAME, batch_id="B1")]
 
 
 def test_a_scanned_label_is_sent_by_its_line_end(overview):
@@ -324,13 +328,35 @@ def test_a_scanned_label_is_sent_by_its_line_end(overview):
     assert overview.requests == []
     field.setText("=W1")
     QtWidgets.QApplication.sendEvent(field, enter)
-    assert overview.requests == [Request(RequestKind.ANSWER, "label", "=W1", NAME)]
+    assert overview.requests == [Request(RequestKind.ANSWER, "label", "=W1", NAME, batch_id="B1")]
 
 
-def test_a_question_of_an_earlier_batch_goes_when_another_batch_asks(overview):
-    overview.show_items([PromptView("B1", "a", "Old?", ("Yes",)), PromptView("B2", "a2", "New?", ("Yes",))])
-    assert text(overview, "prompt_question") == "New?"
-    assert overview.prompt.title.text() == "QUESTION"
+def test_questions_of_two_batches_wait_side_by_side_and_each_answer_names_its_own(overview):
+    overview.operator.setText(NAME)
+    first, second = (PromptView(batch, "scan", "Scan?", ("Yes",)) for batch in ("B1", "B2"))
+    overview.show_items([scene.everybody(), scene.batch(batch_id="B1"), first, second])
+    assert overview.prompt.title.text() == "QUESTION 1 of 2"
+    assert text(overview, "prompt_question") == "Scan?"
+    click(overview.prompt.buttons["Yes"])
+    overview.show_items([dataclasses.replace(first, open=False)])
+    assert text(overview, "prompt_question") == "B2: Scan?"
+    overview.show_items([Reply(overview.requests[0], True)])  # late, and of the other question
+    assert text(overview, "prompt_told") == ""
+    click(overview.prompt.buttons["Yes"])
+    assert [request.batch_id for request in overview.requests] == ["B1", "B2"]
+
+
+def test_a_command_that_was_asked_for_one_batch_is_not_given_to_another(overview):
+    overview.operator.setText(NAME)
+    overview.show_items([scene.everybody(), scene.batch(batch_id="B1")])
+    click(overview.commands.buttons["hold"])
+    dialog = overview.commands.dialog
+    assert dialog.windowTitle().endswith("B1")
+    dialog.why.setText("a leak")
+    overview.show_items([scene.batch(batch_id="B2")])
+    dialog.confirm.click()
+    assert overview.requests == []
+    assert "not sent" in text(overview, "command_told")
 
 
 def test_the_questions_of_a_batch_that_has_ended_go_whatever_comes_first(overview):

@@ -276,6 +276,7 @@ async def test_an_operator_works_with_the_page_in_a_browser(client, staffed, wor
         assert await browser.run("!command_restart.disabled && command_hold.disabled")
         await browser.run("alarms.querySelector('button').click()")
         await browser.until("told.textContent.includes('the cause is still there')", "refusal")
+        assert workcell.named == ["B1", "B1"]  # question and command each say which batch is meant
         assert [asked[:2] for asked in workcell.asked] == [
             ("p1", "No"), ("hold", workcell.asked[1][1]), ("incubator.co2_low", "acknowledge")
         ]  # fmt: skip

@@ -37,7 +37,7 @@ const COMMANDS = ["pause", "resume", "hold", "restart", "stop", "abort"];
 const HELD = ["pausing", "paused", "holding", "held"], BAD = ["stopping", "stopped", "aborting", "aborted"];
 const MARK = { high: "■", medium: "▲", low: "▼" };
 const $ = (id) => document.getElementById(id);
-let me = null, socket = null, shownCurves = "", heard = 0, pendingAct = null;
+let me = null, socket = null, shownCurves = "", shownBatch = "", heard = 0, pendingAct = null;
 
 function element(tag, text, className) {
   const made = document.createElement(tag);
@@ -87,6 +87,7 @@ function show(state) {
   heard = Date.now();
   document.body.classList.remove("lost");
   const batch = state.batch;
+  shownBatch = batch ? batch.batch_id : "";
   const word = !state.coordinator ? T.no_coordinator : batch === null ? T.no_batch : batch.state.toUpperCase();
   set("state", word);
   const abnormal = batch && HELD.includes(batch.state) ? "far held" : batch && BAD.includes(batch.state) ? "far bad" : "far";
@@ -110,14 +111,14 @@ function show(state) {
   if (key !== shownCurves) { shownCurves = key; showCurves(); }
 }
 function showPrompt(prompt) {
-  const key = prompt ? prompt.prompt_id : "";
+  const key = prompt ? `${prompt.batch_id}/${prompt.prompt_id}` : "";
   $("prompt").hidden = !prompt;
   if ($("prompt").dataset.key === key) return;
   $("prompt").dataset.key = key;
   $("answers").replaceChildren();
   if (!prompt) return;
   set("question", prompt.question);
-  const give = (answer) => act("answer", { prompt_id: prompt.prompt_id, answer }, prompt.prompt_id);
+  const give = (answer) => act("answer", { batch_id: prompt.batch_id, prompt_id: prompt.prompt_id, answer }, prompt.prompt_id);
   for (const answer of prompt.answers) {
     const button = element("button", answer);
     button.onclick = () => give(answer);
@@ -255,7 +256,10 @@ for (const name of COMMANDS) {
   const button = element("button", `${T[name]}…`);
   button.id = `command_${name}`;
   button.disabled = true;
-  button.onclick = () => confirmAct(name, (why) => act("command", { command: name, why }, T[name]));
+  button.onclick = () => {
+    const batch_id = shownBatch;  // the one that is shown now, whichever is when it is confirmed
+    confirmAct(name, (why) => act("command", { batch_id, command: name, why }, T[name]));
+  };
   $("commands").append(button);
 }
 document.documentElement.lang = french ? "fr" : "en";
