@@ -48,6 +48,7 @@ ARGUMENTS = (
     ("operator", "ask", "who answers questions: ask (a person), or scripted:FILE", None),
     ("on_hold", "wait", "what a hold does: wait for a restart, or end the batch as held", ["wait", "end"]),
     ("record", "true", "record the topics of each batch to MCAP", BOOLEAN),
+    ("frames", "false", "publish robot description and frames of the robot model too (view.launch.py)", BOOLEAN),
     ("log_level", "info", "least severe messages that are logged", ["debug", "info", "warn", "error", "fatal"]),
     ("respawn", "true", "start modules, coordinator and recorder again when their process dies", BOOLEAN),
 )
@@ -125,9 +126,11 @@ def start_nodes(context):
         "on_hold": given["on_hold"],
     }
     nodes.append(node("coordinator", coordinator, **respawn))
-    if given["hardware"] == "gazebo":
+    if given["hardware"] == "gazebo" or given["frames"] == "true":
         view = PythonLaunchDescriptionSource(str(SHARE / "launch" / "view.launch.py"))
-        arguments = {"hardware": "gazebo", "namespace": given["namespace"]}
+        # The joints are told by the transfer node: no sliders beside it.
+        arguments = {"namespace": given["namespace"], "rviz": "false", "gui": "false", "cassettes": ""}
+        arguments["hardware"] = "gazebo" if given["hardware"] == "gazebo" else "none"
         nodes.append(IncludeLaunchDescription(view, launch_arguments=arguments.items()))
     supervisor = {"managed_nodes": ["recorder", *modules, "coordinator"], "state_dir": str(state_dir)}
     supervisor["users_dir"] = users_dir

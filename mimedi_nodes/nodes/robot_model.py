@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sys
 
+from builtin_interfaces.msg import Time
 from geometry_msgs.msg import TransformStamped
 from rclpy.node import Node
 from sensor_msgs.msg import JointState
@@ -36,6 +37,7 @@ class RobotModelNode(Node):
         urdf = robot_description(given["cassettes"].split(), given["prefix"])
         self._frames = Frames(urdf)
         self._positions: dict[str, float] = {}
+        self._stamp: Time | None = None  # of the last joint states: frames are of the moment that the joints are of
         self._static = self.create_publisher(TFMessage, "tf_static", qos.STATE)
         self._moving = self.create_publisher(TFMessage, "tf", qos.EVENT)
         self._description = self.create_publisher(String, "robot_description", qos.STATE)
@@ -55,13 +57,14 @@ class RobotModelNode(Node):
         news = {n: p for n, p in zip(message.name, message.position, strict=True) if n in known and p == p}
         self._positions.update(news)
         if news:
+            self._stamp = message.header.stamp
             self._publish()
 
     def _publish(self) -> None:
-        self._moving.publish(self._message(self._frames.moving(self._positions)))
+        self._moving.publish(self._message(self._frames.moving(self._positions), self._stamp))
 
-    def _message(self, transforms: list[Transform]) -> TFMessage:
-        stamp = self.get_clock().now().to_msg()
+    def _message(self, transforms: list[Transform], stamp: Time | None = None) -> TFMessage:
+        stamp = stamp or self.get_clock().now().to_msg()
         found = []
         for transform in transforms:
             one = TransformStamped()

@@ -10,6 +10,7 @@ from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
 from run_checks import kill, restarted
 from sensor_msgs.msg import JointState
+from tf2_msgs.msg import TFMessage
 from workcell_client import UP_S, Client, Steps, _result
 
 from mimedi_msgs.action import MoveCassette
@@ -43,6 +44,10 @@ class Carrying(Steps):
         # The joints that were told while it moved span the way along the row.
         along = self.joints["gantry_y"]
         assert max(along) - min(along) > 0.2, (min(along), max(along))
+        self.client.wait(
+            lambda: abs(self.frames.get("gantry_y_link", math.inf) - self.joints["gantry_y"][-1]) < 1e-6, 20.0,
+            "the frame of the gantry is where its joint is",
+        )
 
     def test_x_a_process_killed_while_carrying(self):
         """Its next life knows what the jaws hold, and brings it to another place by its name."""
@@ -65,7 +70,7 @@ class Carrying(Steps):
     def hear(self):
         """Hear joint states and whereabouts from now on; be able to send cassettes."""
         cls, node = type(self), self.client.node
-        cls.joints, cls.places = {}, {}
+        cls.joints, cls.places, cls.frames = {}, {}, {}
 
         def joints(message: JointState) -> None:
             for name, value in zip(message.name, message.position, strict=True):
@@ -76,6 +81,12 @@ class Carrying(Steps):
                 cls.places = {value.key: value.value for value in message.values}
                 self.client._news.notify_all()
 
+        def frames(message: TFMessage) -> None:
+            with self.client._news:
+                cls.frames.update({t.child_frame_id: t.transform.translation.y for t in message.transforms})
+                self.client._news.notify_all()
+
+        node.create_subscription(TFMessage, "tf", frames, qos.EVENT)
         node.create_subscription(JointState, "joint_states", joints, qos.TELEMETRY)
         node.create_subscription(DiagnosticStatus, "transfer/cassettes", places, qos.STATE)
         cls.mover = ActionClient(node, MoveCassette, "transfer/move_cassette")

@@ -27,7 +27,7 @@ SILENT = "culture_controller"
 @pytest.mark.launch_test
 def generate_test_description():
     folder = new_folder()
-    shipped = workcell(folder / "runs", config=str(folder / "config"), seed="1", record="false")
+    shipped = workcell(folder / "runs", config=str(folder / "config"), seed="1", record="false", frames="true")
     return LaunchDescription([shipped, launch_testing.actions.ReadyToTest()]), {"folder": folder}
 
 
