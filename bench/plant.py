@@ -185,8 +185,9 @@ def bench_culture(repeat: int) -> dict[str, Any]:
 
 
 def bench_images(seed: int, repeat: int) -> dict[str, Any]:
-    """Measure the microscope on a field of 100 cells in flow."""
+    """Measure the microscope on a field of 100 cells in flow: bright field and dye, and both colours beside them."""
     from mimedi_sim.camera import MicroscopeCamera
+    from mimedi_sim.camera_fluorescence import FluorescenceImages, stained_kinds
     from mimedi_sim.cell_field import CellField, culture_populations
 
     width, height = PICTURE_PX
@@ -198,10 +199,22 @@ def bench_images(seed: int, repeat: int) -> dict[str, Any]:
         for frame in range(FRAMES):
             camera.render(frame, sample.at(frame / 50.0))
 
+    colours = FluorescenceImages(camera)
+    stains, alive = {0: (0.4, 0.2)}, [True, False, True]
+
+    def in_colour() -> None:
+        for frame in range(FRAMES):
+            cells = sample.at(frame / 50.0)
+            camera.render(frame, cells)
+            colours.render(frame, cells, stained_kinds(cells, stains, alive))
+
     film()
     film_s = seconds_of(film, repeat)
+    in_colour()
+    colour_s = seconds_of(in_colour, repeat)
     seen = statistics.mean(len(sample.truth_in_view(n / 50.0).x_px) for n in range(0, FRAMES, 10))
     return {"shares": profiled(film, 1), "frames_per_s": FRAMES / film_s, "images_per_s": 2 * FRAMES / film_s,
+            "colour_frames_per_s": FRAMES / colour_s, "colour_images_per_s": 4 * FRAMES / colour_s,
             "cells_in_view": seen, "picture_px": list(PICTURE_PX), "aim_images_per_s": AIM_IMAGES_PER_S}
 
 
@@ -237,6 +250,8 @@ def main() -> int:
     show_shares(culture["shares"])
     print(f"microscope 640x128       {images['frames_per_s']:8.0f} frames/s, {images['images_per_s']:.0f} images/s "
           f"with {images['cells_in_view']:.0f} cells   aim {AIM_IMAGES_PER_S:g} images/s")
+    print(f"  and both colours       {images['colour_frames_per_s']:8.0f} frames/s, "
+          f"{images['colour_images_per_s']:.0f} images/s")
     show_shares(images["shares"])
     if options.graph:
         graph = figures["graph"]
