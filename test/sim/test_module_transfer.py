@@ -370,14 +370,20 @@ def test_a_cassette_that_vanishes_from_the_gripper_is_told_at_once():
     run_virtual(run())
 
 
-def test_a_frozen_camera_reads_no_false_label():
+@pytest.mark.parametrize(("fault", "alarm"), [("camera_dark", "camera_black"), ("camera_frozen", "camera_frozen")])
+@pytest.mark.parametrize("looked_at", ["incubator", "store"])
+def test_a_blind_camera_never_finds_a_dock_free(fault, alarm, looked_at):
+    """Another cassette stands where this one is to be put; what the camera showed last is an empty dock, or a full."""
+
     async def run():
-        cell = await ready()
-        await cell.bench.run("ScanLabel", dock="incubator")
-        cell.plant.inject("camera_frozen", "label_camera", {}, True, cell.now_s())
-        await cell.bench.run("ScanLabel", dock="incubator")
-        outcome = await cell.bench.run("MoveCassette", **MOVE)
-        assert outcome.error_code == TransferCode.LABEL
-        assert cell.mechanics.cassettes == {"CASSETTE-1": "store"}
+        cell = await ready({"CASSETTE-1": "store", "CASSETTE-9": "fluidics"})
+        await cell.bench.run("ScanLabel", dock=looked_at)
+        cell.plant.inject(fault, "label_camera", {}, True, cell.now_s())
+        task = cell.bench.begin("MoveCassette", **MOVE)
+        while not task.done() and cell.bench.service.state != ServiceState.HELD:
+            await asyncio.sleep(1.0)
+        refused = task.done() and task.result().error_code == TransferCode.OCCUPIED
+        assert refused or f"transfer.{alarm}" in cell.bench.standing
+        assert cell.mechanics.cassettes == {"CASSETTE-1": "store", "CASSETTE-9": "fluidics"}
 
     run_virtual(run())

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from ...instruments.gantry import Gantry
 from ...instruments.link import Link
 from ...process.calibrations import CalibrationBook
+from ...vision.frame import CameraHealth
 from ..camera import Camera
 from ..site import Site
 from .frames import RobotFrames
@@ -37,6 +38,7 @@ class TransferInstruments:
     calibrations: CalibrationBook
     on_joints: Callable[[Mapping[str, float]], None] = lambda positions: None
     """Shown the joint positions [m or rad] whenever they are read."""
+    camera_health: CameraHealth = field(default_factory=CameraHealth)
     wrist_told: bool = False
     """Whether the wrist was told its angle since the line was opened."""
 

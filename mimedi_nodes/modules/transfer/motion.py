@@ -34,6 +34,7 @@ POSITION_LOST_M = 0.0015
 """A label seen farther than this from where it should be: steps were lost, or the cassette stands wrong."""
 DOOR_OPEN = "transfer.door_open"
 EXPOSURES = 3
+"""Pictures without a label before a dock counts as free: three alike tell a frozen camera."""
 FRAME_PATIENCE_S = 5.0
 
 
@@ -186,7 +187,12 @@ async def look(at: Pose, label_m: np.ndarray, instruments: TransferInstruments) 
 
 
 async def picture(instruments: TransferInstruments) -> np.ndarray:
-    """Return the next picture; raises InstrumentError when it has not the size that the site says."""
+    """Return the next picture.
+
+    Raises:
+        InstrumentError: it has not the size that the site says.
+        PhaseHold: it shows nothing, or what it showed before: an occupied dock would look free.
+    """
     frame = await instruments.camera.next_frame(FRAME_PATIENCE_S)
     pixels = np.asarray(frame.bright_field)
     wanted = (instruments.optics.height_px, instruments.optics.width_px)
@@ -194,6 +200,14 @@ async def picture(instruments: TransferInstruments) -> np.ndarray:
         raise InstrumentError(
             instruments.camera.name, f"the picture is {pixels.shape} px; the site file says {wanted} (height, width)"
         )
+    instruments.camera_health.look_at(pixels)
+    health, advice = instruments.camera_health, "look at camera, lamp and cable"
+    if health.black:
+        raise PhaseHold("transfer.camera_black", f"the label camera's picture is dark; {advice}")
+    if health.saturated:
+        raise PhaseHold("transfer.camera_saturated", f"the label camera's picture is overexposed; {advice}")
+    if health.frozen:
+        raise PhaseHold("transfer.camera_frozen", f"the label camera sends the same picture again; {advice}")
     return pixels
 
 
