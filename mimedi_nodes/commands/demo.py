@@ -47,9 +47,14 @@ def main(argv: Sequence[str]) -> int:
         prog="workcell demo",
         description="Launches the workcell on the simulated plant, produces one batch with live progress, prints its "
         "release table and leaves a report. " + EXIT_TEXT,
-        epilog="Examples: ./workcell demo   ./workcell demo --donor weak --seed 7   ./workcell demo --speed 3600",
+        epilog="Examples: ./workcell demo   ./workcell demo --donor weak --seed 7   ./workcell demo --speed 3600   "
+        "./workcell demo --drill",
     )
     parser.add_argument("--recipe", default=DEFAULT_RECIPE, help=f"recipe (default {DEFAULT_RECIPE})")
+    parser.add_argument(
+        "--drill", action="store_true",
+        help="two patients, a leak, a wrong cassette, a power cut; ends with one page by exception",
+    )  # fmt: skip
     parser.add_argument("--speed", default="max", help="process time per wall time: a factor, or max (default)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for the run's files (default runs)")
     add_plant_options(parser)
@@ -63,6 +68,10 @@ def main(argv: Sequence[str]) -> int:
         print(f"workcell: could not run: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
     options.kit = kit_of(recipe.product)
+    if options.drill:
+        from .drill_command import drill
+
+        return drill(options)
     batch = paired(batch_of(options, options.recipe), recipe)
     options.batch_id, options.donor_id = batch.batch_id, batch.donor_id
     console = Console(stderr=options.json == "-")

@@ -23,17 +23,19 @@ from rosgraph_msgs.msg import Clock as ClockMsg
 from std_srvs.srv import SetBool
 
 from mimedi_msgs.msg import GroundTruth, TimeGrant, TimeRequest
-from mimedi_msgs.srv import InjectFault, OrderTests, SetClock, SubmitLabRecord
+from mimedi_msgs.srv import ExchangeSet, InjectFault, OrderTests, SetClock, SubmitLabRecord
 from mimedi_sim.clock import PLANT, Grant, TimeKeeper, parse_speed, token
 from mimedi_sim.laboratory import LaboratoryError, SignedRecord
 from mimedi_sim.models.donors import donor
 from mimedi_sim.plant.faults import FaultError
-from mimedi_sim.plant.kits import CAR_T, KITS
+from mimedi_sim.plant.kits import CAR_T, KITS, kit_of
+from mimedi_sim.plant.set_exchange import ExchangeError
 from mimedi_sim.plant.twin import Plant
 from mimedi_sim.pty_server import PtyServer
 from mimedi_sim.scenarios import find_scenario
 
 from ..modules.site_file import load_site
+from ..process.units import NO_UNITS, read_units, units_file
 from . import qos
 from .conversion import ros_time
 from .parameters import Parameter, declare
@@ -72,6 +74,11 @@ class PlantNode(Node):
         scenario = find_scenario(settings["scenario"], Path(settings["scenario_dir"]))
         who = donor(scenario.donor or settings["donor"], settings["seed"])
         self._site = site
+        units_path = units_file(Path(settings["site"]))
+        self._units = read_units(units_path) if units_path.is_file() else NO_UNITS
+        self._sets: dict[str, str] = {}
+        self._first_batch = ""
+        """Whose sets are in the plant from its start: told by the first sample that goes to the laboratory."""
         self._plant = Plant(
             site, donor=who, seed=settings["seed"], scenario=scenario, kit_name=settings["kit"]
         )
@@ -111,6 +118,7 @@ class PlantNode(Node):
         self.create_subscription(TimeRequest, "sim/time_request", self._on_request, qos.EVENT)
         self.create_service(SetClock, "sim/set_clock", self._on_set_clock)
         self.create_service(InjectFault, "sim/inject_fault", self._on_fault)
+        self.create_service(ExchangeSet, "sim/exchange_set", self._on_exchange)
         for camera in self._cameras:
             self.create_service(SetBool, f"{camera}/set_capture", partial(self._on_capture, camera))
         self.create_service(SetBool, "microscope/set_fluorescence", self._on_fluorescence)
@@ -243,6 +251,7 @@ class PlantNode(Node):
 
     def _on_order(self, request: OrderTests.Request, reply: OrderTests.Response) -> OrderTests.Response:
         with self._lock:
+            self._first_batch = self._first_batch or request.batch_id
             try:
                 now_s = self._keeper.last.time_s
                 self._plant.laboratory.order(request.batch_id, request.sample_id, list(request.tests), now_s)
@@ -295,6 +304,29 @@ class PlantNode(Node):
                 reply.accepted = True
             except (FaultError, ValueError) as error:
                 reply.message = str(error)
+        return reply
+
+    def _on_exchange(self, request: ExchangeSet.Request, reply: ExchangeSet.Response) -> ExchangeSet.Response:
+        """Do what a person does at a changeover: her hands at the simulated workcell."""
+        unit = self._units.get(request.unit)
+        if unit is None:
+            known = ", ".join(each.name for each in self._units) or "none"
+            reply.message = f"unit {request.unit!r} is unknown; there are {known}"
+            return reply
+        with self._lock:
+            old = self._sets.get(unit.name, self._first_batch)
+            if not old:
+                reply.message = "nobody knows yet whose set is in the plant: no sample of it has gone to the laboratory"
+                return reply
+            try:
+                whose = donor(request.donor, request.seed) if request.donor else None
+                kit_name = kit_of(request.product)
+                self._plant.exchange_set(unit, old, request.batch_id, self._keeper.last.time_s, whose, kit_name)
+                self._sets[unit.name] = request.batch_id
+                reply.accepted = True
+            except (ExchangeError, ValueError, KeyError) as error:
+                reply.message = str(error)
+        self._pass_time()
         return reply
 
     def _publish_truth(self) -> None:

@@ -18,7 +18,7 @@ from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from mimedi_msgs.msg import GroundTruth, TimeGrant
-from mimedi_msgs.srv import InjectFault, SetClock
+from mimedi_msgs.srv import ExchangeSet, InjectFault, SetClock
 
 from . import qos
 
@@ -53,6 +53,7 @@ class PlantClient:
         )
         self._node.create_subscription(TimeGrant, "sim/time_grant", self._take_grant, qos.TIME)
         self._clock = self._node.create_client(SetClock, "sim/set_clock")
+        self._exchange = self._node.create_client(ExchangeSet, "sim/exchange_set")
         self._fault = self._node.create_client(InjectFault, "sim/inject_fault")
         self._executor = SingleThreadedExecutor(context=self._context)
         self._executor.add_node(self._node)
@@ -93,6 +94,12 @@ class PlantClient:
         reply = self._call(
             self._fault, InjectFault.Request(fault=fault, target=target, parameters_json=text, active=active)
         )
+        return Told(reply.accepted, reply.message)
+
+    def exchange_set(self, unit: str, batch_id: str, *, donor: str = "", seed: int = 0, product: str = "") -> Told:
+        """Put the set of a batch into a unit, a new one with cells of a donor when the batch has none there yet."""
+        request = ExchangeSet.Request(unit=unit, batch_id=batch_id, donor=donor, seed=seed, product=product)
+        reply = self._call(self._exchange, request)
         return Told(reply.accepted, reply.message)
 
     def read_truth(self, timeout_s: float) -> Mapping[str, Any]:
