@@ -403,19 +403,26 @@ class ModuleService:
             if current.wanted in (None, ServiceCommand.HOLD):
                 await current.told.wait()
             wanted = current.wanted
+            if wanted == ServiceCommand.HOLD:  # held again before it had gone on
+                if self.state == ServiceState.HOLDING:
+                    self._machine.complete()
+                continue
             if wanted != ServiceCommand.UNHOLD:
                 assert wanted is not None
                 return wanted
-            if await self._reconnect():
+            if await self._reconnect() and current.wanted == ServiceCommand.UNHOLD:
                 self._machine.complete()
                 self._safing.clear_standing()
                 self._safing.try_write(lambda: self._store.note(current.goal_id, "running"))
                 current.run.restored = self._store.recall(current.goal_id).checkpoint or None
                 self._changed()
                 return wanted
-            self._machine.command(ServiceCommand.HOLD)
-            self._machine.complete()
-            current.wanted = None
+            # The line does not answer, or another command has come while it was tried.
+            if self.state == ServiceState.UNHOLDING:
+                self._machine.command(ServiceCommand.HOLD)
+                current.wanted = None
+            if self.state == ServiceState.HOLDING:
+                self._machine.complete()
 
     async def _reconnect(self) -> bool:
         try:

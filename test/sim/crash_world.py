@@ -141,7 +141,7 @@ class CrashWorld:
         def changed() -> None:
             process = self.modules.get(name)
             if process is not None and process.service.state == ServiceState.HELD and self.engine is not None:
-                self.spawn(self.engine.report_held(name, process.service.last_error))
+                self.spawn(self.report(process))
 
         service = ModuleService(
             module, instruments, clock, self.stores[name], default_interfaces(), ServiceHooks(events, changed)
@@ -150,6 +150,11 @@ class CrashWorld:
         self.modules[name] = ModuleProcess(service, clock)
         if interrupted:
             await self.check_safe(name, "held")
+
+    async def report(self, process: ModuleProcess) -> None:
+        """Tell the coordinator of a held module, unless it has gone on meanwhile."""
+        if process.service.state == ServiceState.HELD and self.engine is not None:
+            await self.engine.report_held(process.service.module.name, process.service.last_error)
 
     def kill_module(self, name: str) -> None:
         """End a module's process as kill -9 does."""

@@ -238,6 +238,25 @@ def test_a_hole_in_the_filter_is_found_and_a_worse_grade_is_still_told():
     run_virtual(run())
 
 
+def test_a_phase_that_is_held_again_before_it_had_gone_on_stays_held():
+    async def run():
+        bench, _ = await ready()
+        task = bench.begin("VerifyGrade", grade="A", duration_s=SHORT)
+        await asyncio.sleep(70.0)
+        for _ in range(2):
+            await bench.service.command(ServiceCommand.HOLD, "test", "")
+            await bench.until(ServiceState.HELD)
+            await bench.unhold()
+            assert (await bench.service.command(ServiceCommand.HOLD, "test", "at once")).accepted
+            await bench.until(ServiceState.HELD)
+            await bench.unhold()
+            await asyncio.sleep(1.0)
+        outcome = await task
+        assert outcome.status == "succeeded", outcome.error_msg
+
+    run_virtual(run())
+
+
 def test_a_dead_fan_and_a_lost_cascade_hold():
     async def run():
         bench, enclosure = await ready()

@@ -39,6 +39,7 @@ async def follow_recovery(wanted: str, since_s: float, instruments: EnclosureIns
     # From here on a restart finds an excursion that is over.
     await ctx.checkpoint(recovered_s=ctx.now_s())
     ctx.measured("recovery_time_s", ctx.now_s() - since_s, "s")
+    ctx.feedback(0.0, f"grade {wanted} is back")
     ctx.record("room_recovered", ctx.header.phase_id, f"grade {wanted} is back", grade=wanted, since_s=since_s)
 
 

@@ -121,7 +121,12 @@ class Workcell:
         if service is not None and service.state == ServiceState.HELD:
             loop = asyncio.get_running_loop()
             for engine in self.engines.values():
-                self._tasks.append(loop.create_task(engine.report_held(name, service.last_error)))
+                self._tasks.append(loop.create_task(self._report(engine, name, service)))
+
+    async def _report(self, engine: Engine, name: str, service: ModuleService) -> None:
+        """Tell an engine of a held module, unless it has gone on meanwhile."""
+        if service.state == ServiceState.HELD:
+            await engine.report_held(name, service.last_error)
 
     def _add(self, producer: str, batch_id: str, kind: str, who: str, what: str, why: str, data: Any) -> None:
         key = (producer, batch_id)  # a record takes each of its producers without gaps
