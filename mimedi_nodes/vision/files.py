@@ -20,9 +20,12 @@ from mimedi_nodes.vision.opencv import cv2
 from mimedi_nodes.vision.segment import background_of, segment_image
 from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
 from mimedi_nodes.vision.sources import VIDEOS, frames_of, open_source
+from mimedi_nodes.vision.still import StillTracker
 from mimedi_nodes.vision.tracker import CONFIRMED_FRAMES, CellTracker
 
 _WARM_FRAMES = 40
+# A movie in which a flow is known in less than this share of its frames has none.
+_FLOWS = 0.8
 TRACK_COLUMNS = ("frame", "id", "x", "y", "vx", "vy", "diameter_um", "deform", "area_um2", "cls", "dead", "measured")
 CELL_COLUMNS = ("frame", "label", "x", "y", "area_um2", "deform", "aspect", "edge")
 
@@ -88,6 +91,9 @@ def track_movie(movie: Movie, with_fluorescence: bool = False,
                 progress: Callable[[int, int], None] | None = None) -> tuple[list[FrameTracks], TrackReport]:
     """Track a recorded movie. Its first frames are gone through twice: once to learn light, sizes and flow.
 
+    Where no flow is found in most of it, particles that stay in their places are looked for too (see still.py); what
+    is seen more often, counts.
+
     Raises:
         VisionInputError: fluorescence asked for and not there.
     """
@@ -100,14 +106,26 @@ def track_movie(movie: Movie, with_fluorescence: bool = False,
     if warm >= 2:
         tracker.warm_up(list(frames[:warm]),
                         fluorescence=None if lights is None else [list(pair) for pair in lights[:warm]])
-    result, spent = [], []
-    for index, image in enumerate(frames):
-        start = time.perf_counter()
-        result.append(tracker.process(image, index / settings.frame_rate_hz,
-                                      fluorescence=None if lights is None else list(lights[index])))
-        spent.append(time.perf_counter() - start)
-        if progress is not None:
-            progress(index + 1, len(frames))
+    def follow(process: Callable[[int], FrameTracks]) -> tuple[list[FrameTracks], list[float]]:
+        result, spent = [], []
+        for index in range(len(frames)):
+            start = time.perf_counter()
+            result.append(process(index))
+            spent.append(time.perf_counter() - start)
+            if progress is not None:
+                progress(index + 1, len(frames))
+        return result, spent
+
+    def carried(index: int) -> FrameTracks:
+        return tracker.process(frames[index], index / settings.frame_rate_hz,
+                               fluorescence=None if lights is None else list(lights[index]))
+
+    result, spent = follow(carried)
+    if sum(frame.flow_known for frame in result) < _FLOWS * len(result):
+        still = StillTracker(frames, settings.frame_rate_hz)
+        other, took = follow(lambda index: still.process(frames[index], index / settings.frame_rate_hz))
+        if _sightings(other) > _sightings(result):
+            result, spent = other, took
     milliseconds = np.array(spent) * 1e3
     report = TrackReport(len(frames), len(_kept(result)), 1e3 / float(milliseconds.mean()),
                          float(np.percentile(milliseconds, 50)), float(np.percentile(milliseconds, 99)))
@@ -204,6 +222,12 @@ def _kept(frames: Sequence[FrameTracks]) -> dict[int, tuple[int, TrackedCell]]:
                 seen[cell.track_id] = seen.get(cell.track_id, 0) + 1
                 last[cell.track_id] = index, cell
     return {key: value for key, value in last.items() if seen[key] >= CONFIRMED_FRAMES}
+
+
+def _sightings(frames: Sequence[FrameTracks]) -> int:
+    """How often cells worth writing are seen."""
+    kept = _kept(frames)
+    return sum(cell.measured and cell.track_id in kept for frame in frames for cell in frame.tracks)
 
 
 def _number(value: float) -> str:
