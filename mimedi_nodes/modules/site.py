@@ -120,6 +120,7 @@ class Site:
         docks: dock name to the gantry's machine position [mm] at which it grips there.
         cassettes: dock name to label of the cassette that stands there.
         laboratory_keys: key id to Ed25519 public key, hex.
+        recipe_approvers: whose signature under a recipe this site trusts, key id to Ed25519 public key, hex.
     """
 
     site: str
@@ -131,6 +132,7 @@ class Site:
     docks: Mapping[str, tuple[float, float, float]] = field(default_factory=dict)
     cassettes: Mapping[str, str] = field(default_factory=dict)
     laboratory_keys: Mapping[str, str] = field(default_factory=dict)
+    recipe_approvers: Mapping[str, str] = field(default_factory=dict)
 
     def lines_of(self, module: str) -> dict[str, InstrumentLine]:
         """Return the instrument lines that a module owns, by name."""

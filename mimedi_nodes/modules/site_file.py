@@ -17,7 +17,7 @@ PROTOCOLS = (
     "scpi_droplet_reader", "scpi_cytometer",
 )  # fmt: skip
 _REQUIRED = ("site", "instruments", "vessels", "microscope", "sorter_camera", "label_camera")
-_OPTIONAL = ("docks", "cassettes", "laboratory_keys")
+_OPTIONAL = ("docks", "cassettes", "laboratory_keys", "recipe_approvers")
 _PICTURE = ("width_px", "height_px", "frame_rate_hz")
 _CHANNEL = (*_PICTURE, "um_per_px", "wall_top_px", "wall_bottom_px", "channel_depth_um")
 
@@ -45,6 +45,7 @@ def _site(reader: Reader, items: Mapping[str, Tree]) -> Site:
         cast(Mapping[str, tuple[float, float, float]], docks),
         {name: reader.text(tree) for name, tree in _named(reader, items, "cassettes")},
         {name: reader.text(tree) for name, tree in _named(reader, items, "laboratory_keys")},
+        {name: reader.text(tree) for name, tree in _named(reader, items, "recipe_approvers")},
     )
     _one_vessel_on_each_port(reader, items.get("vessels"), site)
     return site

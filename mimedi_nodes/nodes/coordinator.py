@@ -157,6 +157,7 @@ class CoordinatorNode(ManagedNode):
             self, self.loop, self.clock, module_table(), default_interfaces(), self._on_module_held
         )
         self._laboratory = RosLaboratory(self, self.loop, self.clock, site.laboratory_keys, self._on_result)
+        self._approvers = site.recipe_approvers
         users_dir = self.settings["users_dir"]
         self._doorkeeper = Doorkeeper(Path(users_dir) if users_dir else None)
         self._maintenance_dir = Path(users_dir).parent / MAINTENANCE if users_dir else None
@@ -231,7 +232,8 @@ class CoordinatorNode(ManagedNode):
     def _check_approval(self, recipe: Recipe, batch: Batch) -> None:
         """Refuse a recipe that nobody approved as it stands, but for engineering runs."""
         try:
-            standing = Approvals(Path(self.settings["recipes_dir"])).require(recipe, batch)
+            approvals = Approvals(Path(self.settings["recipes_dir"]), self._approvers)
+            standing = approvals.require(recipe, batch)
         except WorkcellError as error:
             raise Refused(CoordinatorCode.RECIPE, str(error)) from error
         self._start_facts = (standing.fact(recipe), *self._start_facts)

@@ -4,7 +4,9 @@
 Beside the recipes lies the folder `approvals`: one file per recipe and version with its signed entries, oldest
 first, and `approvers.json` with the public keys of those who may sign. An entry signs recipe, version, content hash,
 status, who, when and why with Ed25519 (RFC 8032); the content hash covers the sub-recipes too. Whoever can replace
-`approvers.json` can approve: keep it, as the keys of the record, where only its keepers can write.
+`approvers.json` can approve: keep it, as the keys of the record, where only its keepers can write. What a running
+workcell accepts is decided by its site file, which names the keys that it trusts: recipes that were signed with the
+public key of demonstrations are refused wherever the site does not name that key.
 """
 
 from __future__ import annotations
@@ -91,17 +93,22 @@ class Approvals:
 
     Args:
         recipes: the folder of the recipes.
+        trusted: keys that the site trusts, key id → public key (the site file's `recipe_approvers`); an approver of
+            the folder who is not among them does not count. None where no site is asked, on a desk.
     """
 
-    def __init__(self, recipes: Path) -> None:
-        self.folder = recipes / APPROVALS_FOLDER
+    def __init__(self, recipes: Path, trusted: Mapping[str, str] | None = None) -> None:
+        self.folder, self._trusted = recipes / APPROVALS_FOLDER, trusted
 
     def approvers(self) -> dict[str, Approver]:
         """Return who may sign, by key id; raises ApprovalError when the file cannot be used."""
         path = self.folder / APPROVERS_FILE
         content = _read(path) if path.is_file() else {}
         try:
-            return {str(key_id): Approver(**fields) for key_id, fields in content.items()}
+            known = {str(key_id): Approver(**fields) for key_id, fields in content.items()}
+            if self._trusted is None:
+                return known
+            return {k: a for k, a in known.items() if self._trusted.get(k) == a.public_key}
         except (TypeError, AttributeError) as error:
             raise ApprovalError(f"{path}: {error}; each key id has who, role and public_key") from error
 
@@ -211,7 +218,7 @@ def _problem(entry: Approval, recipe: Recipe, approvers: Mapping[str, Approver])
         return f"the text was changed since {entry.who} signed it on {entry.when}"
     approver = approvers.get(entry.key_id)
     if approver is None:
-        return f"{said} is signed with {entry.key_id!r}, which is no approver's key"
+        return f"{said} is signed with {entry.key_id!r}, which is no approver's key here"
     try:
         public = Ed25519PublicKey.from_public_bytes(bytes.fromhex(approver.public_key))
         public.verify(bytes.fromhex(entry.signature), entry.signed_text())

@@ -15,7 +15,8 @@ from test_engine import PATIENT
 from test_recipe_language import BOTH, CALLS, HEAD, WASH
 
 from mimedi_nodes.commands import recipe as command
-from mimedi_nodes.modules.registry import config_folder
+from mimedi_nodes.modules.registry import config_folder, manifests
+from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.identity import make_identifier
@@ -161,3 +162,15 @@ def test_patient_and_donor_are_the_pair_that_the_recipe_is_for() -> None:
             recipe.check_pair(PATIENT, donor)
 
 
+
+
+def test_a_site_trusts_whom_it_names_and_the_demonstrations_key_only_where_it_does() -> None:
+    """The shipped recipes carry the public demonstration key: they count on the demonstration's site, nowhere else."""
+    folder = config_folder() / "recipes"
+    recipe = load_recipe(folder / "car_t_cd19.yaml", manifests())
+    demo = load_site(config_folder() / "site" / "demo.yaml").recipe_approvers
+    assert Approvals(folder, demo).require(recipe, BATCH).status == "approved"
+    other_key = {name: "0" * 64 for name in demo}
+    for trusted in ({}, {"qa-1": "0" * 64}, other_key):
+        with pytest.raises(ApprovalError, match="which is no approver's key here"):
+            Approvals(folder, trusted).require(recipe, BATCH)
