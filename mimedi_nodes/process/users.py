@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from ..records.batch_record import BatchRecord
-from ..records.errors import RecordError
+from ..records.errors import BusyError, RecordError
 from ..records.events import RecordEvent, wall_time
 from ..records.heads import Signer
 from .accounts import Account, LoginError, administration_text, check_session, read_accounts, replay
@@ -222,10 +222,12 @@ class UserRegistry:
             try:
                 record = BatchRecord(self.folder, self._signer, batch_id=FOLDER)
                 break
-            except RecordError as error:
-                if "another recorder" not in str(error) or time.monotonic() > deadline_s:
+            except BusyError as error:
+                if time.monotonic() > deadline_s:
                     raise UserError(str(error)) from error
                 time.sleep(0.05)
+            except RecordError as error:
+                raise UserError(str(error)) from error
         try:
             yield record, replay(list(record.events()))
         finally:

@@ -12,6 +12,10 @@ class StorageError(RecordError):
     """The disk or the database refused: full, locked, damaged or not to be written."""
 
 
+class BusyError(RecordError):
+    """Another program writes this record: worth asking again later."""
+
+
 class EventError(RecordError, ValueError):
     """An event was refused at the door: names the field, its value and what is allowed."""
 

@@ -25,7 +25,7 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from .canonical import encode_plain, read_json
-from .errors import EventError, RecordError, StorageError
+from .errors import BusyError, EventError, RecordError, StorageError
 
 PRIVATE_KEY_FILE = "record.key.pem"
 PUBLIC_KEY_FILE = "record.pub.pem"
@@ -192,7 +192,7 @@ class HeadLedger:
             try:
                 fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except OSError as error:
-                raise RecordError(
+                raise BusyError(
                     f"{path}: another recorder writes this batch; stop it, or give the new batch another name"
                 ) from error
             self.heads = self._read()
