@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 
@@ -59,10 +60,11 @@ def main(argv: Sequence[str], command: str) -> int:
     )
     add_workcell_options(parser)
     add_who_options(parser)
+    parser.add_argument("--batch", default="", help="which one, where several are in production")
     if act in FOR_GOOD:
         parser.add_argument("--yes", action="store_true", help="do not ask to confirm")
     options = parser.parse_args(list(argv))
-    from ..nodes.workcell_client import WorkcellClient
+    from ..nodes.workcell_client import Seen, WorkcellClient
 
     console = Console(stderr=options.json)
     client = WorkcellClient(options.namespace, tuple(module_table()), f"{command}_command")
@@ -70,7 +72,13 @@ def main(argv: Sequence[str], command: str) -> int:
     try:
         if not client.wait_seen(lambda seen: seen.batch is not None, options.timeout):
             return _could_not(command, "nobody answers; is a workcell up (./workcell up) in this ROS domain?")
-        batch = client.seen.batch
+        if options.batch and not client.wait_seen(lambda seen: options.batch in seen.batches, options.timeout):
+            return _could_not(command, f"batch {options.batch} is not in production")
+
+        def status_of(seen: Seen) -> Any:
+            return seen.batches.get(options.batch) if options.batch else seen.batch
+
+        batch = status_of(client.seen)
         assert batch is not None
         if refused := refusal(act, batch.state if batch.batch_id else "idle"):
             return _refused(options, command, batch.state, refused)
@@ -78,14 +86,15 @@ def main(argv: Sequence[str], command: str) -> int:
         why = reason(options, command)
         if act in FOR_GOOD and not options.yes:
             _confirm(batch.batch_id, command)
-        outcome = client.command(command, who_acts(options), why)
+        outcome = client.command(command, who_acts(options), why, options.batch)
         if not outcome.accepted:
             status = EXIT_REFUSED if outcome.state else EXIT_COULD_NOT_RUN
             return _refused(options, command, outcome.state or "unknown", outcome.message, status)
         wanted = _leads_to(act, ProcedureState(batch.state))
         with console.status(f"{command} taken, waiting for {', '.join(sorted(wanted))}"):
-            reached = client.wait_seen(lambda s: s.batch is not None and s.batch.state in wanted, options.timeout)
-        state = client.seen.batch.state if client.seen.batch else outcome.state
+            reached = client.wait_seen(lambda s: (b := status_of(s)) is not None and b.state in wanted, options.timeout)
+        last = status_of(client.seen)
+        state = last.state if last is not None else outcome.state
     except WorkcellError as error:
         return _could_not(command, str(error))
     finally:
