@@ -2,7 +2,8 @@
 """The drill: what a person does at the simulated workcell while two patients' batches are made and things go wrong.
 
 A script stands for the person: it answers questions, exchanges the sets on the twin, offers the wrong cassette once,
-and restarts a held batch when the cause is gone. Every answer is recorded as simulated.
+and restarts a held batch when the cause is gone. Every answer is recorded as simulated. Time runs from one look
+of that person to the next and stands meanwhile: she takes no longer on a slow machine.
 """
 
 from __future__ import annotations
@@ -31,7 +32,10 @@ if TYPE_CHECKING:
 WHO = "drill operator"
 SLOW = 300.0
 """Process time per wall time while the power is away: fast enough to watch, slow enough to look at the cells."""
-LOOK_S = 0.05
+STEP_S = 600.0
+"""Process time [s] between two looks of the person."""
+STEP_LIMIT_S = 0.5
+"""Steady time [s] after which she looks although time has not come so far: everybody may be waiting for her."""
 LEAK_ALARM = "incubator.balance_gap"
 CASSETTE_UNIT = "fluid_path"
 
@@ -78,6 +82,17 @@ class Director:
         """Note a message; called in the client's ROS thread."""
         if what == "prompt" and self._client.seen.prompt is not None:
             self._prompts.put(self._client.seen.prompt)
+
+    def step(self) -> None:
+        """Let time pass until the next look, then do what is to be done."""
+        until_s = self._plant.time(10.0).time_s + STEP_S
+        self._plant.set_clock(speed=math.inf, run_until_s=until_s)
+        self._plant.wait_time(until_s, STEP_LIMIT_S)
+        self.look()
+
+    def wait_heard(self, batch_id: str, timeout_s: float) -> bool:
+        """Return whether a batch has been heard of within timeout_s [s]."""
+        return self._client.wait_seen(lambda seen: batch_id in seen.batches, timeout_s)
 
     def look(self) -> None:
         """Do what is to be done now; raises DrillError when it cannot be done."""
@@ -150,7 +165,7 @@ class Director:
             if time.monotonic() > end_s:
                 raise DrillError("process time does not pass while the power is away")
         self._see_cells()
-        self._plant.set_clock(speed=math.inf)
+        self._plant.set_clock(paused=True)
 
     def _see_cells(self) -> None:
         self._plant.truth = None
@@ -198,15 +213,13 @@ def carry_out(
     for order in orders:
         order.start()
         # In this order: the second one is to be the one that waits.
-        known = director._client.wait_seen(lambda seen, name=order.batch.batch_id: name in seen.batches, 60.0)  # type: ignore[misc]
-        if not known and order.error:
-            raise DrillError(order.error)
+        if not director.wait_heard(order.batch.batch_id, 60.0):
+            raise DrillError(order.error or f"the coordinator says nothing of batch {order.batch.batch_id}")
     while any(order.is_alive() for order in orders):
-        director.look()
+        director.step()
         if not still_running():
             raise DrillError("the workcell ended before its batches")
         if time.monotonic() > end_s:
             raise DrillError(f"the batches have not ended within {limit_s:g} s")
-        orders[0].join(LOOK_S)
     if failed := [order.error for order in orders if order.error]:
         raise DrillError("; ".join(failed))

@@ -31,6 +31,7 @@ def drill(options: argparse.Namespace) -> int:
     """Carry the drill out; 0 when everything was seen that was to be seen, 1 when not, 2 when it could not be run."""
     name = options.batch_id or time.strftime("DRILL-%Y%m%d-%H%M%S")
     options.batch_id, options.scenario, options.operator = name, SCENARIO, "ask"
+    options.speed = "1"  # the person of the drill lets time pass, from look to look
     console = Console(stderr=options.json == "-")
     runs = options.runs.resolve()
     runs.mkdir(parents=True, exist_ok=True)

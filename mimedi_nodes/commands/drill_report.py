@@ -53,8 +53,13 @@ class Page:
         return all(finding.passed for finding in self.findings)
 
 
-def page_of(runs: Path, names: Sequence[str], products_dir: Path, acts: Acts) -> Page:
+def page_of(
+    runs: Path, names: Sequence[str], products_dir: Path, acts: Acts, tolerance_k: float = WARM_TOLERANCE_K
+) -> Page:
     """Return the page of two batches from their records: the first one's cassette was offered to the second.
+
+    Args:
+        tolerance_k: by how much the cells may have cooled without power [K].
 
     Raises:
         RecordError: a record cannot be read.
@@ -76,7 +81,7 @@ def page_of(runs: Path, names: Sequence[str], products_dir: Path, acts: Acts) ->
     findings = (
         _refused(events[second], str(batches[0]["patient"])),
         _leak(events[first]),
-        _power(events[second], acts),
+        _power(events[second], acts, tolerance_k),
         _alone(events, names),
         Finding(
             "Both records are intact", all(batch["record"] == "intact" for batch in batches),
@@ -108,12 +113,12 @@ def _leak(events: Sequence[RecordEvent]) -> Finding:
     return Finding(title, False, f"{len(alarms)} alarms of a balance, none tells a volume")
 
 
-def _power(events: Sequence[RecordEvent], acts: Acts) -> Finding:
-    title = f"The cells stayed at {WARM_C:g} ± {WARM_TOLERANCE_K:g} °C without power, and the batch went on"
+def _power(events: Sequence[RecordEvent], acts: Acts, tolerance_k: float) -> Finding:
+    title = f"The cells stayed at {WARM_C:g} ± {tolerance_k:g} °C without power, and the batch went on"
     faults = [e for e in events if e.kind == "alarm_raised" and e.what.endswith("_fault")]
     last = max((e.process_time_s for e in faults), default=math.nan)
     later = [e for e in events if e.kind == "phase_ended" and e.process_time_s > last]
-    warm = abs(acts.coldest_c - WARM_C) <= WARM_TOLERANCE_K
+    warm = abs(acts.coldest_c - WARM_C) <= tolerance_k
     text = f"coldest {acts.coldest_c:.2f} °C; {len(faults)} faults of instruments, {len(later)} phases ended after them"
     return Finding(title, bool(faults) and bool(later) and warm, text)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Schedules are feasible by an independent checker, never worse than first-come-first-served, or refused with reasons."""
+"""Schedules are feasible by an independent checker, never worse than first come, first served, or refused with why."""
 
 from __future__ import annotations
 
