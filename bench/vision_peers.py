@@ -3,8 +3,8 @@
 
     PYTHON bench/vision_peers.py METHOD LEVEL MOVIE.npz TRACKS.csv
 
-Writes the tracks (frame, id, x, y) and prints p50 and p99 of the processor time per frame as JSON. Detectors were tuned on seed
-77; search radii are 1.3 times the level's top speed, which is told to them.
+Writes the tracks (frame, id, x, y) and prints p50 and p99 of the processor time per frame as JSON. Detectors were
+tuned on seed 77; search radii are 1.3 times the level's top speed, which is told to them.
 """
 
 from __future__ import annotations
