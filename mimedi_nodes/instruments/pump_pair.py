@@ -54,8 +54,10 @@ class PumpPair:
         self.pumps = (first, second)
         self.state = PairState()
 
-    async def initialize(self, pace: Pace) -> None:
+    async def initialize(self, pace: Pace) -> bool:
         """Initialize both pumps where they need it and wait; empties such a syringe to `O`.
+
+        Returns whether one needed it.
 
         A pump that needs it in the middle of a delivery has lost its power: what its stroke had not delivered yet
         leaves through `O` now, and is counted as delivered.
@@ -67,6 +69,11 @@ class PumpPair:
         if state.start_steps and started[state.active]:
             emptied = state.start_steps + (state.other_steps if started[1 - state.active] else 0)
             self.state = PairState(state.delivered_steps + emptied, state.active, 0)
+        return any(started)
+
+    def count(self, delivered_ul: float) -> None:
+        """Take what was delivered so far from elsewhere, by weight say, while both syringes are empty."""
+        self.state = PairState(max(0, self.pumps[0].steps(delivered_ul)), self.state.active, 0)
 
     def restore(self, state: PairState) -> None:
         """Go on from a stored state; the next `deliver` counts what was delivered until now."""

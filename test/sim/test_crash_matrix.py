@@ -42,14 +42,11 @@ PHASES_AFTER, WHOLE_EVERY = 5, 4
 """A crashed batch is followed over five more phases, every fourth one to its very end."""
 SHORT_CULTURE = {"perfusion_day": 3.0, "not_before_day": 4.0, "latest_day": 8.0, "target_viable_cells": 5.0e8,
                  "least_viable_cells": 1e8, "dose_car_cells": 5.0e7}  # fmt: skip
-SMALL_UL, LARGE_UL, SYRINGE_UL = 1000.0, 8000.0, 10_000.0
-"""What the balance of a vessel may differ from an undisturbed batch [uL]: rounding of strokes, another instant's
-weights; one percent, the strokes' accuracy, of what went through the chip into or out of the large ones; where pumps
-have lost their power while a syringe of the chip was filling, what it held then is not known."""
+SMALL_UL, LARGE_UL = 1000.0, 2000.0
+"""What the balance of a vessel, closed on weights, may differ from an undisturbed batch [uL]: another instant's weights,
+the readings' noise at each restart, and one percent of what no scale confirms, which is more for the large ones."""
 LARGE = ("buffer", "medium", "excipient", "culture_vessel", "depleted", "harvest", "sorter_waste",
          "activation_vessel")  # fmt: skip
-CHIP = ("sorter_inlet", "sorted", "buffer", "medium", "excipient", "depleted", "harvest", "sorter_waste",
-        "activation_vessel", "culture_vessel")  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -291,12 +288,12 @@ def test_every_batch_is_finished_or_held_with_its_reason(matrix: Matrix) -> None
     assert matrix[0].state == "completed"
     assert not wrong(matrix, lambda crash, ended: "" if ended.state in ("completed", "goes on") else (
         "" if ended.state == "held" and ended.reason else f"{ended.state}: {ended.reason!r}"))  # fmt: skip
-    assert sum(isinstance(e, Ended) and e.state == "completed" for _, e in matrix[1]) >= 25
+    assert sum(isinstance(e, Ended) and e.state == "completed" for _, e in matrix[1]) >= 30
     held = [f"{crash.kind} in {crash.phase}: {ended.reason}" for crash, ended in matrix[1]
             if isinstance(ended, Ended) and ended.state == "held"]  # fmt: skip
     # An operator who restarts three times gets nearly every batch to its end. What stays held are parts that were away
     # for hours, and pumps that lost their power between vessels that nobody weighs: what has moved is not known then.
-    assert len(held) <= 0.12 * len(matrix[1]), held
+    assert len(held) <= 0.10 * len(matrix[1]), held
     known = [text for text in held if not text.startswith(("power", "instruments"))]
     assert len(known) <= 0.03 * len(matrix[1]), known
 
@@ -306,8 +303,7 @@ def test_no_volume_is_lost_or_counted_twice(matrix: Matrix) -> None:
         if ended.state == "held":
             return ""
         off = {v: gap - matrix[2][ended.at][v] for v, gap in ended.gaps_ul.items()}
-        powerless = crash.kind in ("power", "instruments")
-        allowed = {v: (LARGE_UL if v in LARGE else SMALL_UL) + powerless * (v in CHIP) * SYRINGE_UL for v in off}
+        allowed = {v: LARGE_UL if v in LARGE else SMALL_UL for v in off}
         return ", ".join(f"{v} {gap:+.0f} uL" for v, gap in off.items() if abs(gap) > allowed[v])
 
     assert not wrong(matrix, look)

@@ -86,12 +86,21 @@ async def run_chip(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseCon
     pairs = (("sample", instruments.sample), ("buffer", instruments.buffer))
     for name, pair in pairs:
         pair.restore(PairState(**kept[name]) if name in kept else PairState())
-    # A pump that has lost its power is emptied here, which its restored state counts.
-    await instruments.open_paths(plan.source, plan.buffer, plan.centre, ctx)
+    # A pump that has lost its power is emptied here, which its restored state counts: as a full syringe where it was
+    # filling. Where the source is weighed its weight knows better.
+    emptied = await instruments.open_paths(plan.source, plan.buffer, plan.centre, ctx)
+    if emptied and ctx.restored:
+        kept["by_weight"] = True
+        if kept.get("source_before_ul") is not None:
+            instruments.sample.count(kept["source_before_ul"] - await instruments.scales.volume_ul(plan.source, ctx))
+            kept["sample"] = asdict(instruments.sample.state)
     kept.setdefault("begun_s", ctx.now_s())
     kept["sample_ul"] = plan.sample_ul
     kept |= {name: asdict(pair.state) for name, pair in pairs if name in kept}
-    for vessel, label in ((plan.centre, "centre_before_ul"), (plan.waste, "waste_before_ul")):
+    weighed = (
+        (plan.source, "source_before_ul"), (plan.centre, "centre_before_ul"), (plan.waste, "waste_before_ul")
+    )  # fmt: skip
+    for vessel, label in weighed:
         if label not in kept:
             before_ul = await instruments.scales.volume_ul(vessel, ctx)
             kept[label] = None if math.isnan(before_ul) else before_ul
@@ -130,11 +139,18 @@ async def run_chip(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseCon
         await asyncio.gather(drive, flows, return_exceptions=True)
     frequency_hz = await instruments.generator.frequency_hz()
     await instruments.generator.output_off()
+    source_ul = -await _gain_ul(plan.source, kept["source_before_ul"], instruments, ctx)
+    centre_ul = await _gain_ul(plan.centre, kept["centre_before_ul"], instruments, ctx)
+    waste_ul = await _gain_ul(plan.waste, kept["waste_before_ul"], instruments, ctx)
+    if kept.get("by_weight"):
+        sample_ul = source_ul if math.isfinite(source_ul) else sample_ul
+        # What came out is what went in.
+        buffer_ul = centre_ul + waste_ul - sample_ul if math.isfinite(centre_ul + waste_ul) else buffer_ul
     return ChipResult(
         sample_ul,
         buffer_ul,
-        await _gain_ul(plan.centre, kept["centre_before_ul"], instruments, ctx),
-        await _gain_ul(plan.waste, kept["waste_before_ul"], instruments, ctx),
+        centre_ul,
+        waste_ul,
         frequency_hz,
         ctx.now_s() - float(kept["begun_s"]),
     )

@@ -66,8 +66,11 @@ class SorterInstruments:
     def _valves(self) -> tuple[CavroValve, CavroValve, CavroValve]:
         return self.sample_valve, self.buffer_valve, self.centre_valve
 
-    async def open_paths(self, sample: str, buffer: str, centre: str, ctx: Pace) -> None:
-        """Initialize what needs it and turn the three valves; raises PhaseError when a vessel is not on them."""
+    async def open_paths(self, sample: str, buffer: str, centre: str, ctx: Pace) -> bool:
+        """Initialize what needs it and turn the three valves; raises PhaseError when a vessel is not on them.
+
+        Returns whether a pump needed it: it had lost its power, and its syringe is empty now.
+        """
         for pair in (self.sample, self.buffer):
             if not await pair.is_off():
                 await pair.stop()
@@ -80,8 +83,8 @@ class SorterInstruments:
             await valve.initialize()
             await settle(valve, ctx, patience_s=30.0)
             await valve.ensure_port(port, ctx)
-        await self.sample.initialize(ctx)
-        await self.buffer.initialize(ctx)
+        emptied = [await pair.initialize(ctx) for pair in (self.sample, self.buffer)]
+        return any(emptied)
 
 
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> SorterInstruments:
