@@ -51,6 +51,10 @@ class QtHand:
             else:
                 QtTest.QTest.keyClick(target, letter)
 
+    def focus(self, window: QtWidgets.QWidget) -> None:
+        """Give the keyboard to a window; Qt's own platforms do so by themselves."""
+        window.activateWindow()
+
     def shortcut(self, number: int) -> None:
         """Press Ctrl and a digit."""
         key = QtCore.Qt.Key_0 + number
@@ -72,6 +76,10 @@ class XHand:
                 self._do("key", "Return")
             if line:
                 self._do("type", "--delay", "4", line)
+
+    def focus(self, window: QtWidgets.QWidget) -> None:
+        """Give the keyboard to a window, as a window manager does when a dialog is over: there is none here."""
+        self._do("windowfocus", str(int(window.winId())))
 
     def shortcut(self, number: int) -> None:
         """Press Ctrl and a digit."""
@@ -130,6 +138,7 @@ class Person:
     def go_to(self, tab: int) -> None:
         """Show a tab by its key."""
         if self.tabs:
+            self.hand.focus(self.window.widget)
             self.until(lambda: QtWidgets.QApplication.focusWindow(), "the window has the focus")
             self.hand.shortcut(tab)
             self.until(lambda: self.window.widget.currentIndex() == tab - 1, f"tab {tab}")
