@@ -22,6 +22,7 @@ from mimedi_nodes.modules.module import Safe
 from mimedi_nodes.modules.registry import config_folder, load_module, module_table
 from mimedi_nodes.modules.service import ModuleService, ServiceHooks
 from mimedi_nodes.modules.site_file import load_site
+from mimedi_nodes.modules.transfer.whereabouts import Whereabouts
 from mimedi_nodes.process.batch import Batch, BatchOutcome
 from mimedi_nodes.process.clock import LoopClock
 from mimedi_nodes.process.context import PhaseHeader
@@ -92,6 +93,7 @@ class CrashWorld:
         self.events: list[RecordEvent] = []
         self.stores = {name: GoalStore(":memory:") for name in module_table()}
         self.journal = Journal(":memory:")
+        self.whereabouts = Whereabouts(SITE.cassettes)
         self.modules: dict[str, ModuleProcess] = {}
         self.doors = _Doors(self)
         self.laboratory = LocalLaboratory(self.plant, self.clock, SITE.laboratory_keys)
@@ -126,7 +128,8 @@ class CrashWorld:
         """Start a module's process; it waits until its instruments have power."""
         module, clock = load_module(name), MortalClock(self.clock)
         links = {line: self.links[line] for line in SITE.lines_of(name)}
-        instruments = module.build(SITE, links, {n: PlantCamera(self.plant, clock, n) for n in self.plant.cameras})
+        cameras = {n: PlantCamera(self.plant, clock, n) for n in self.plant.cameras}
+        instruments = module.build(SITE, links, {**cameras, "whereabouts": self.whereabouts})
         while True:
             try:
                 await instruments.connect()

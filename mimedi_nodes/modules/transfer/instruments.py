@@ -93,12 +93,16 @@ def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> T
     """Make the drivers from the site file.
 
     `extras` must hold the label camera; it may hold `transfer_state` (returns the folder where the whereabouts and the
-    camera's place are kept; in memory without), `calibrations` (CalibrationBook), `on_joints`, and `on_cassettes`
-    (shown place → label whenever one changes).
+    camera's place are kept; in memory without), `whereabouts` (as somebody else keeps them), `calibrations`
+    (CalibrationBook), `on_joints`, and `on_cassettes` (shown place → label whenever one changes).
     """
     folder: Path | None = extras["transfer_state"]() if "transfer_state" in extras else None
     optics = LabelOptics(site.label_camera.width_px, site.label_camera.height_px, site.label_camera.focal_px)
-    whereabouts = Whereabouts(site.cassettes, None if folder is None else folder / "cassettes.json")
+    whereabouts: Whereabouts = (
+        extras["whereabouts"]
+        if "whereabouts" in extras
+        else Whereabouts(site.cassettes, None if folder is None else folder / "cassettes.json")
+    )
     show: Callable[[Mapping[str, str]], None] = extras.get("on_cassettes", lambda places: None)
     whereabouts.changed = lambda: show(whereabouts.places)
     whereabouts.changed()
