@@ -28,7 +28,7 @@ from mimedi_sim.clock import PLANT, Grant, TimeKeeper, parse_speed, token
 from mimedi_sim.laboratory import LaboratoryError, SignedRecord
 from mimedi_sim.models.donors import donor
 from mimedi_sim.plant.faults import FaultError
-from mimedi_sim.plant.kits import CAR_T, KITS, kit_of
+from mimedi_sim.plant.kits import kit_of
 from mimedi_sim.plant.set_exchange import ExchangeError
 from mimedi_sim.plant.twin import Plant
 from mimedi_sim.pty_server import PtyServer
@@ -47,7 +47,12 @@ PARAMETERS = (
     Parameter("port_dir", "", "folder in which the ptys appear under their lines' names"),
     Parameter("seed", 1, "seed of every noise of the plant", 0, 2**31 - 1),
     Parameter("donor", "nominal", "whose cells", choices=("nominal", "healthy", "patient", "weak")),
-    Parameter("kit", CAR_T, "materials that stand in place at the start: those of a product", choices=KITS),
+    Parameter(
+        "kit",
+        "car_t_cd19",
+        "materials that stand in place at the start: those of a product",
+        choices=("car_t_cd19", "icasp9_dcd19", "osteoblast_graft", "bacterial_syringe"),
+    ),
     Parameter("scenario", "nominal", "name of a scenario in scenario_dir"),
     Parameter("scenario_dir", "", "folder of the scenario files"),
     Parameter("speed", "max", "process time per wall time: max, or a factor"),
