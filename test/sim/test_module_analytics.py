@@ -19,7 +19,7 @@ from mimedi_nodes.modules.analytics.copies import copy_number
 from mimedi_nodes.modules.analytics.gating import SHOWN_EVENTS, Share, cut
 from mimedi_nodes.modules.analytics.immunoassay import Curve, fit_standards, sample_concentration
 from mimedi_nodes.modules.analytics.instruments import build
-from mimedi_nodes.modules.analytics.stiffness import fit_force_curve, median_interval
+from mimedi_nodes.modules.analytics.stiffness import fit_force_curve, median_interval, with_cantilever
 from mimedi_nodes.records.analysis_files import PART_CHARACTERS, files, parts
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.events import RecordEvent
@@ -104,6 +104,21 @@ def test_the_interval_of_a_median_covers_it():
     assert 0.93 < covered / 400 < 0.99
 
 
+def test_moduli_of_many_batches_lie_in_their_intervals():
+    """Each with a cantilever of its own, whose spring constant nobody knows better than to 10 %."""
+    covered = 0
+    for seed in range(24):
+        bench = ForceBench(seed, lambda now_s: PRODUCT)
+        curves = [bench.curve(cell, cell, 120, 2.0e-6, 0.0) for cell in range(1, 21)]
+        fits = [fit_force_curve(z, f, bench.cantilever().radius_m) for z, f in curves]
+        median, low, high = median_interval([fit.modulus_pa for fit in fits if fit.is_good])
+        low, high = with_cantilever(median, low, high)
+        # What the interval is of: the median of the kind of cells that the batch consists of.
+        true = np.median([bench.modulus_pa(cell, 0.0) for cell in range(1, 601)])
+        covered += low <= true <= high
+    assert covered >= 20  # 22.8 expected; fewer come once in a hundred
+
+
 def test_stiffness_of_the_batch_is_that_of_its_cells():
     async def run():
         analysers = await ready()
@@ -159,6 +174,27 @@ def test_binding_of_the_sample_on_the_plants_reader():
         assert "ifn_gamma" in wrong.error_msg
 
     run_virtual(run())
+
+
+def test_binding_of_forty_chips_lies_in_its_intervals():
+    rich = amounts(volume_ul=1000.0, plasma_ul=1000.0, t_act_pos=2e6, car_expressed=2e6)
+    true_nm = 1e9 * Sample(rich).molar("IFNG")
+
+    async def one(seed):
+        analysers = await ready(rich, seed)
+        found = (await analysers.bench.run("MeasureBinding", sample_id="S", analyte="ifn_gamma")).result
+        assert not found["transport_limited"]
+        return (
+            found["concentration_low_nm"] <= true_nm <= found["concentration_high_nm"],
+            found["kd_low_nm"] <= 1.0 <= found["kd_high_nm"],  # PHYSICS §10: 5e-4/5e5
+        )
+
+    async def run():
+        return np.sum([await one(seed) for seed in range(40)], axis=0)
+
+    concentration, dissociation = run_virtual(run())
+    assert concentration >= 34
+    assert dissociation >= 34
 
 
 # -- immunoassay ----------------------------------------------------------------------------------------------

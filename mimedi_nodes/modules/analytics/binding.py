@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 RESIDUAL_RU = 1.0
 """Root mean square that the plain 1:1 model may leave; noise and drift leave about 0.3."""
-TRANSPORT_SHARE = 0.1
+TRANSPORT_SHARE, TRANSPORT_SDS = 0.1, 3.0
 
 
 @dataclass(frozen=True)
@@ -46,10 +46,17 @@ class BindingFit:
         """Tell whether transport slows binding down.
 
         1:1 binding links rate and plateau: R_eq = R_max (1 - k_d/k_obs). A rate that is smaller than the plateau asks
-        for means that analyte does not come fast enough.
+        for means that analyte does not come fast enough; what the fit's own errors explain does not.
         """
-        expected = capacity_ru * (1.0 - self.dissociation_per_s / self.observed_per_s)
-        return self.residual_ru > RESIDUAL_RU or self.equilibrium_ru > (1.0 + TRANSPORT_SHARE) * max(expected, 1e-9)
+        free = self.dissociation_per_s / self.observed_per_s
+        rate_error = self.observed_sd / self.observed_per_s
+        expected = capacity_ru * (1.0 - free)
+        error = math.hypot(
+            capacity_ru * free * math.hypot(self.dissociation_sd / self.dissociation_per_s, rate_error),
+            self.equilibrium_ru * rate_error,
+        )
+        most = (1.0 + TRANSPORT_SHARE) * max(expected, 1e-9) + TRANSPORT_SDS * error
+        return self.residual_ru > RESIDUAL_RU or self.equilibrium_ru > most
 
 
 def fit_sensorgram(seconds: Array, response_ru: Array, injected_s: float, washed_s: float) -> BindingFit:
@@ -70,7 +77,9 @@ def fit_sensorgram(seconds: Array, response_ru: Array, injected_s: float, washed
     length = washed_s - injected_s
 
     def model(p: Array) -> Array:
-        observed, dissociation, plateau, base = math.exp(p[0]), math.exp(p[1]), p[2], p[3]
+        # k_obs = k_a C + k_d: a rate below that of dissociation is none, whatever the noise says.
+        dissociation, plateau, base = math.exp(p[1]), p[2], p[3]
+        observed = p[0] + dissociation
         bound = np.where(on > 0.0, plateau * -np.expm1(-observed * np.clip(on, 0.0, length)), 0.0)
         result: Array = bound * np.exp(-dissociation * np.clip(off, 0.0, None)) + base
         return result
@@ -78,17 +87,22 @@ def fit_sensorgram(seconds: Array, response_ru: Array, injected_s: float, washed
     before = response_ru[seconds < injected_s]
     base = float(before.mean()) if len(before) else float(response_ru[0])
     height = float(response_ru[(seconds >= washed_s - 5.0) & (seconds < washed_s)].mean()) - base
-    start = np.array([math.log(2.0 / length), math.log(5e-4), max(1.0, 1.2 * height), base])
-    found = least_squares(lambda p: model(p) - response_ru, start, x_scale=[1.0, 1.0, 10.0, 1.0])
+    start = np.array([2.0 / length, math.log(5e-4), max(1.0, 1.2 * height), base])
+    bounds = ([0.0, -np.inf, -np.inf, -np.inf], [np.inf] * 4)
+    scales = [1e-3, 1.0, 10.0, 1.0]
+    found = least_squares(lambda p: model(p) - response_ru, start, x_scale=scales, bounds=bounds)
     residual = math.sqrt(2.0 * found.cost / max(1, len(seconds) - 4))
-    covariance = np.linalg.pinv(found.jac.T @ found.jac) * residual**2
-    observed, dissociation = math.exp(found.x[0]), math.exp(found.x[1])
-    sd = np.sqrt(np.diag(covariance))
-    plateau = float(found.x[2])
+    jacobian = found.jac * scales
+    covariance = np.linalg.pinv(jacobian.T @ jacobian) * residual**2 * np.outer(scales, scales)
+    dissociation, plateau = math.exp(found.x[1]), float(found.x[2])
+    observed = float(found.x[0]) + dissociation
     if not plateau > 0.0:
         raise ValueError("nothing bound to the ligand")
-    along = np.array([plateau, 0.0, 1.0, 0.0]) * observed  # of the initial slope, by ln k_obs and the plateau
-    return BindingFit(
-        observed, observed * float(sd[0]), dissociation, dissociation * float(sd[1]), plateau, residual,
-        math.sqrt(max(0.0, float(along @ covariance @ along))),
-    )
+
+    def error(*along: float) -> float:
+        """Return the standard error of a combination of the parameters."""
+        return math.sqrt(max(0.0, float(np.array(along) @ covariance @ np.array(along))))
+
+    observed_sd, dissociation_sd = error(1.0, dissociation, 0.0, 0.0), error(0.0, dissociation, 0.0, 0.0)
+    slope_sd = error(plateau, dissociation * plateau, observed, 0.0)
+    return BindingFit(observed, observed_sd, dissociation, dissociation_sd, plateau, residual, slope_sd)

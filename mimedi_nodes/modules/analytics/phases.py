@@ -23,7 +23,7 @@ from .gating import gate, gating_data
 from .immunoassay import fit_standards, sample_concentration
 from .instruments import AnalyticsInstruments
 from .pictures import stiffness_picture
-from .stiffness import LEAST_CELLS, ModulusFit, fit_force_curve, median_interval
+from .stiffness import LEAST_CELLS, ModulusFit, fit_force_curve, median_interval, with_cantilever
 
 BASELINE_S, DISSOCIATION_S, REGENERATION_S = 60.0, 300.0, 30.0
 ANALYTES = {"il2": Analyte.IL2, "il-2": Analyte.IL2, "ifn_gamma": Analyte.IFN_GAMMA, "ifng": Analyte.IFN_GAMMA}
@@ -64,6 +64,7 @@ async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: P
     if len(fits) < least:
         raise PhaseError(AnalyticsCode.TOO_FEW, f"{len(fits)} good curves on {wanted} cells; at least {least} needed")
     median, low, high = median_interval([fit.modulus_pa for fit in fits.values()])
+    low, high = with_cantilever(median, low, high)
     ctx.measured("modulus_median_pa", median, "Pa", low, high)
     ctx.record(
         "analysis", goal.sample_id, "moduli by cell, relative to the median",

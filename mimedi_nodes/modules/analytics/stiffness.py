@@ -21,6 +21,8 @@ DEEPEST_OVER_RADIUS = 0.2
 """Beyond this Hertz' parabola leaves the sphere (4 % at 0.4)."""
 LEAST_R_SQUARED = 0.95
 LEAST_CELLS = 20
+CANTILEVER_RELATIVE_SD = 0.105
+"""Of a batch's moduli together: spring constant 10 %, sensitivity 3 % (PHYSICS §9), the same for all its cells."""
 SMALLEST_PA, LARGEST_PA = 20.0, 5.0e4
 """Stiffer is no cell but the dish below it."""
 
@@ -95,3 +97,15 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
         return float(np.median(ordered)) if n else math.nan, -math.inf, math.inf
     k = max(1, math.ceil(float(bdtrik(0.025, n, 0.5))))
     return float(np.median(ordered)), float(ordered[k - 1]), float(ordered[n - k])
+
+
+def with_cantilever(median: float, low: float, high: float) -> tuple[float, float]:
+    """Return the 95 % interval of a median with the cantilever's own uncertainty, which no number of cells takes away.
+
+    Both are combined on the logarithm; an end that is not finite stays so. For a ratio between cells of the same batch
+    the cantilever cancels: there the first interval counts.
+    """
+    own = 1.96 * CANTILEVER_RELATIVE_SD
+    below = median * math.exp(-math.hypot(math.log(median / low), own)) if low > 0.0 else low
+    above = median * math.exp(math.hypot(math.log(high / median), own)) if math.isfinite(high) else high
+    return below, above
