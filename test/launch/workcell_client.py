@@ -78,6 +78,7 @@ class Client:
     def __init__(self, namespace: str = "") -> None:
         self.namespace = namespace
         self.batch: BatchStatus | None = None
+        self.batches: dict[str, list[BatchStatus]] = {}
         self.modules: dict[str, ModuleState] = {}
         self.prompts: list[Prompt] = []
         self.alarms: dict[str, str] = {}
@@ -113,6 +114,7 @@ class Client:
             self.node.create_subscription(kind, topic, taken, profile)
 
         on(BatchStatus, "coordinator/batch_status", qos.STATE, self._take_batch)
+        on(BatchStatus, "coordinator/batches", qos.EVENT, self._take_batches)
         on(DiagnosticArray, "supervisor/status", qos.STATE, self._take_supervisor)
         on(AlarmList, "alarms", qos.STATE, self._take_alarms)
         on(Prompt, "coordinator/prompt", qos.STATE, self.prompts.append)
@@ -123,6 +125,9 @@ class Client:
     def _take_batch(self, message: BatchStatus) -> None:
         self.batch = message
         self.heard_batches.add(message.batch_id)
+
+    def _take_batches(self, message: BatchStatus) -> None:
+        self.batches.setdefault(message.batch_id, []).append(message)
 
     def _take_alarms(self, message: AlarmList) -> None:
         self.alarms = {alarm.alarm_id: alarm.message for alarm in message.alarms}
@@ -230,9 +235,35 @@ class Client:
         assert client.wait_for_service(timeout_s), f"nobody offers {client.srv_name}"
         return _result(client.call_async(request), timeout_s, client.srv_name)
 
-    def command(self, command: str, why: str = "a test") -> CommandBatch.Response:
+    def command(self, command: str, why: str = "a test", batch_id: str = "") -> CommandBatch.Response:
         """Give an ISA-88 command."""
-        return self.call("command_batch", CommandBatch.Request(command=command, who="tester", why=why))
+        request = CommandBatch.Request(command=command, who="tester", why=why, batch_id=batch_id)
+        return self.call("command_batch", request)
+
+    def wait_ever(self, batch_id: str, test: Callable[[BatchStatus], Any], timeout_s: float, what: str) -> BatchStatus:
+        """Return the first status of a batch that ever fulfilled `test`, of those that have been heard."""
+
+        def first() -> BatchStatus | None:
+            return next((status for status in list(self.batches.get(batch_id, ())) if test(status)), None)
+
+        found: BatchStatus = self.wait(first, timeout_s, what)
+        return found
+
+    def change_over(self, batch_id: str, label: str) -> Prompt:
+        """Answer the changeover that a batch asks for by the label that was scanned; return the question."""
+
+        def asked() -> Prompt | None:
+            own = [p for p in list(self.prompts) if p.batch_id == batch_id and p.prompt_id.startswith("changeover:")]
+            answered = {p.prompt_id for p in own if not p.open}
+            return next((p for p in own if p.open and p.prompt_id not in answered), None)
+
+        prompt: Prompt = self.wait(asked, 60.0, f"batch {batch_id} asks for a changeover")
+        request = AnswerPrompt.Request(
+            prompt_id=prompt.prompt_id, answer=label, who="tester", why="exchanged", batch_id=batch_id
+        )
+        answer = self.call("answer_prompt", request)
+        assert answer.accepted, answer.message
+        return prompt
 
     def set_clock(self, *, run_until_s: float = math.nan, speed: float = math.nan, paused: bool = False) -> None:
         """Let time run until a process time [s], at a speed, or stand."""
