@@ -208,9 +208,7 @@ FRENCH: dict[str, str] = {
     "Microscope": "Microscope",
     "Sorter camera": "Caméra du trieur",
     "{share} of the cells go through the centre": "{share} des cellules au centre",
-    "Sightings: ● {alive} alive or unknown, × {dead} dead by dye": (
-        "Vues : ● {alive} vivantes ou ?, × {dead} mortes"
-    ),
+    "Sightings: ● {alive}, × {dead} dead by dye": "Vues : ● {alive}, × {dead} mortes",
     "no picture yet": "pas encore d’image",
     "spread {width} µm": "largeur {width} µm",
     "Calibration: by the site file, none was made here": "Étalonnage : celui du site, aucun n’a été fait ici",
@@ -220,7 +218,7 @@ FRENCH: dict[str, str] = {
     "valid for {hours} h more": "valable encore {hours} h",
     "EXPIRED": "PÉRIMÉ",
     "Gates: no cytometry in this batch yet": "Fenêtres : pas encore de cytométrie",
-    "Gates: {cd3} CD3+, of them {car} CAR+": "Fenêtres : {cd3} CD3+, dont {car} CAR+",
+    "{cd3} CD3+, of them {car} CAR+": "{cd3} CD3+, dont {car} CAR+",
     "impedance sweep": "balayage d’impédance",
     "channel {place} ± {doubt} MHz, Q {quality}": "canal {place} ± {doubt} MHz, Q {quality}",
     "frequency [MHz]": "fréquence [MHz]",

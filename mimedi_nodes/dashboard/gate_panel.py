@@ -55,7 +55,7 @@ class GatePanel(Panel):
         for line, name in zip(self.cuts, ("cd3_cut", "car_cut"), strict=True):
             line.setValue(math.log10(max(seen.values[name], 1.0)))
         self.told.set_whole(
-            tr("Gates: {cd3} CD3+, of them {car} CAR+", cd3=wording.percent(seen.values["cd3_fraction"]),
+            tr("{cd3} CD3+, of them {car} CAR+", cd3=wording.percent(seen.values["cd3_fraction"]),
                car=wording.percent(seen.values["car_fraction"]))
         )  # fmt: skip
 

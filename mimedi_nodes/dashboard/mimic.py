@@ -117,7 +117,7 @@ DOCKS_MM: Mapping[str, float] = {
     "incubator": -475.71, "vision_qc": -197.14, "contamination_watch": -40.0,
 }  # fmt: skip
 """Docks along the gantry's rail [mm]; a test compares them with the site's."""
-RAIL = (220.0, WIDTH - 60.0, HEIGHT - 44.0)
+RAIL = (250.0, WIDTH - 60.0, HEIGHT - 44.0)
 """The rail in the plan: left, right, height."""
 GRADES = {1: "A", 2: "B", 3: "C", 4: "D", 5: "none"}
 """Codes of the quantity `enclosure/grade` (EU GMP Annex 1)."""
@@ -276,11 +276,13 @@ class Mimic(QtWidgets.QWidget):
         elif math.isfinite(place_mm):
             colour = QtGui.QColor(theme.STALE if stale else theme.TEXT)
             painter.fillRect(QtCore.QRectF(_on_rail(place_mm) - 9, y - 16, 18, 10), colour)
-        if held:
-            state += "  ·  " + tr("holds {label}", label=held)
-        self.boxes["transfer"] = state
         mark = "stale" if stale else attention(found[0].state)
-        self._text(painter, QtCore.QRectF(14, y - 34, 190, 24), state, 15, mark=mark)
+        self._text(painter, QtCore.QRectF(24, y - 10, 206, 22), state, 15, mark=mark)
+        if held:
+            holds = tr("holds {label}", label=held)
+            self._text(painter, QtCore.QRectF(24, y + 13, 206, 18), holds, 13, mark="stale-text" if stale else "")
+            state += f"  ·  {holds}"
+        self.boxes["transfer"] = state
 
     def _dock(self, painter: QtGui.QPainter, dock: str, x: float, stale: bool) -> None:
         """A dock under the rail: filled while a cassette stands there, with its label."""

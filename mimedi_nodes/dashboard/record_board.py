@@ -134,6 +134,8 @@ class RecordBoard(Board):
 
     def _build(self) -> None:
         self.list = QtWidgets.QListWidget()
+        self.list.setWordWrap(True)
+        self.list.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
         self.list.setObjectName("runs")
         self.list.currentRowChanged.connect(self._choose)
         self.name = ElidedLabel("mid", "record_name")

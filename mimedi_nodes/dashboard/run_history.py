@@ -6,7 +6,7 @@ from __future__ import annotations
 import logging
 import math
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from ..modules.expectations import expected_phase_s
@@ -19,8 +19,10 @@ from ..process.recipe_loader import load_recipe
 from ..records.chain import DATABASE_FILE
 from ..records.errors import RecordError
 from ..records.events import RecordEvent
+from ..records.specification import product_file, read_specification
 from ..records.summary import read_events
 from .analyses import analysis_view
+from .limits import limits_of
 from .views import AnalysisView, BatchSnapshot, HistoryView, PlanView, SpanView
 
 LOOK_S = 5.0
@@ -31,7 +33,7 @@ _ALARM_KINDS = frozenset(
 _log = logging.getLogger(__name__)
 
 
-def plan_of(recipe: Recipe) -> PlanView:
+def plan_of(recipe: Recipe, limits: Mapping[str, tuple[float, float]] | None = None) -> PlanView:
     """Return when each phase of a recipe is due, by its expected durations, from the start of the batch."""
     expected = expected_phase_s(recipe)
     spans: list[SpanView] = []
@@ -56,7 +58,7 @@ def plan_of(recipe: Recipe) -> PlanView:
     now_s = 0.0
     for operation in recipe.operations():
         now_s = lay(list(operation.steps), now_s)
-    return PlanView(recipe.name, tuple(spans))
+    return PlanView(recipe.name, tuple(spans), limits or {})
 
 
 def history_of(batch_id: str, events: Sequence[RecordEvent]) -> HistoryView:
@@ -163,7 +165,10 @@ class RunHistory:
                 self._planned = batch.recipe
                 path = config_folder() / "recipes" / f"{batch.recipe.split()[0]}.yaml"
                 if path.is_file():
-                    self._post(plan_of(load_recipe(path, manifests(), default_interfaces())))
+                    recipe = load_recipe(path, manifests(), default_interfaces())
+                    product = product_file(config_folder() / "products", recipe.product)
+                    limits = limits_of(read_specification(product)) if product.is_file() else {}
+                    self._post(plan_of(recipe, limits))
             folder = self._runs_dir / batch.batch_id
             database = folder / DATABASE_FILE
             if database.is_file():

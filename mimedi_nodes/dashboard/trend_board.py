@@ -17,7 +17,7 @@ from .qt import QtCore, QtGui, QtWidgets, pyqtgraph
 from .series import Series
 from .sweep_plot import SweepPlot
 from .trend_panel import DecadeAxis
-from .views import AnalysisView, BatchSnapshot, HistoryView, MeasurementView
+from .views import AnalysisView, BatchSnapshot, HistoryView, MeasurementView, PlanView
 
 DAY_S = 86400.0
 PENS = (
@@ -33,26 +33,18 @@ MOST_PLOTS = 4
 FEW = 30
 """Up to so many values each has a mark of its own: inspections come one in days."""
 DEFAULT = ("incubator/viable_cells", "incubator/liquid_temperature_c", "incubator/glucose_mm", "vision_qc/viability")
-LIMITS: Mapping[str, tuple[float, float]] = {"liquid_temperature_c": (36.5, 37.5), "viability": (0.80, math.nan)}
-"""Lower and upper limit of a quantity, NaN for none: the culture's 37 ± 0.5 °C, and viability of the product's
-specification (config/products)."""
 
 
 class TrendBoard(Board):
     """A tree of all quantities that were heard, and up to four plots of those that are chosen.
 
     Args:
-        limits: quantity → lower and upper limit; NaN for none.
         now_s: steady clock [s].
     """
 
-    def __init__(
-        self,
-        limits: Mapping[str, tuple[float, float]] | None = None,
-        now_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__("trend_board", tr("Trends"), now_s)
-        self._limits = {**LIMITS, **(limits or {})}
+        self._limits: Mapping[str, tuple[float, float]] = {}
         self._start_s = self._now_s = math.nan
         self._batch_id = ""
         self.series: dict[str, Series] = {}
@@ -89,6 +81,7 @@ class TrendBoard(Board):
             MeasurementView: self._measured,
             BatchSnapshot: self._batch,
             HistoryView: self._history,
+            PlanView: self._plan,
             AnalysisView: self._analysis,
         }
 
@@ -159,6 +152,12 @@ class TrendBoard(Board):
         key = self._key(item.module, item.name, item.unit)
         if self.series[key].add(item.time_s, item.value):
             self._changed.add(key)
+
+    def _plan(self, plan: PlanView) -> None:
+        """Take the limits of the batch's product."""
+        if plan.limits != self._limits:
+            self._limits = plan.limits
+            self._lay_plots()
 
     def _analysis(self, seen: AnalysisView) -> None:
         if seen.name != SWEEP:
@@ -302,5 +301,5 @@ def _short(value: float) -> str:
     if not math.isfinite(value):
         return wording.UNKNOWN
     if value == 0.0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.4g}"
+        return f"{value:.0f}" if abs(value) >= 1e3 else f"{value:.4g}"
     return wording.powers(value)

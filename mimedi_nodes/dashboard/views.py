@@ -185,10 +185,15 @@ class SpanView:
 
 @dataclass(frozen=True)
 class PlanView:
-    """What a recipe plans, in process time from the start of the batch [s]."""
+    """What a recipe plans, in process time from the start of the batch [s].
+
+    Args:
+        limits: quantity → lower and upper limit of the product's specification, NaN for none.
+    """
 
     recipe: str
     spans: tuple[SpanView, ...]
+    limits: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -133,9 +133,9 @@ class VisionBoard(Board):
         column = QtWidgets.QVBoxLayout()
         for line in self.camera_lines.values():
             column.addWidget(line)
-        row.addLayout(column, 1)
-        row.addWidget(self.counted, 1)
-        row.addWidget(self.calibration, 1)
+        row.addLayout(column, 4)
+        row.addWidget(self.counted, 3)
+        row.addWidget(self.calibration, 4)
         health.body.addLayout(row)
         grid.addWidget(health, 2, 0, 1, 4)
         grid.setRowStretch(0, 4)
@@ -270,7 +270,7 @@ class VisionBoard(Board):
         self.alive.setData([d for d, _ in alive], [i for _, i in alive])
         self.dead.setData([d for d, _ in dead], [i for _, i in dead])
         self.cloud_title.set_whole(
-            tr("Sightings: ● {alive} alive or unknown, × {dead} dead by dye", alive=len(alive), dead=len(dead)),
+            tr("Sightings: ● {alive}, × {dead} dead by dye", alive=len(alive), dead=len(dead)),
         )
 
 

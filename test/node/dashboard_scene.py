@@ -8,6 +8,7 @@ import math
 import numpy as np
 
 from mimedi_nodes.dashboard.analyses import analysis_view
+from mimedi_nodes.dashboard.limits import limits_of
 from mimedi_nodes.dashboard.run_history import plan_of
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
@@ -36,6 +37,7 @@ from mimedi_nodes.modules.registry import config_folder, manifests, module_table
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.recipe_loader import load_recipe
 from mimedi_nodes.process.service_state import ServiceState as S
+from mimedi_nodes.records.specification import read_specification
 from mimedi_nodes.vision.annotate import annotate
 from mimedi_nodes.vision.settings import VisionSettings
 from mimedi_nodes.vision.tracker import CellTracker
@@ -134,7 +136,7 @@ def values():
 def plan():
     """The plan of the shipped recipe."""
     recipe = load_recipe(config_folder() / "recipes" / "car_t_cd19.yaml", manifests())
-    return plan_of(recipe)
+    return plan_of(recipe, limits_of(read_specification(config_folder() / "products" / "car_t_cd19.yaml")))
 
 
 def history():

@@ -22,9 +22,10 @@ from mimedi_nodes.dashboard.analyses import analysis_view
 from mimedi_nodes.dashboard.french import FRENCH
 from mimedi_nodes.dashboard.gantt import Timeline
 from mimedi_nodes.dashboard.inbox import Inbox
+from mimedi_nodes.dashboard.limits import limits_of
 from mimedi_nodes.dashboard.mimic import DOCKS_MM
 from mimedi_nodes.dashboard.overview import Overview
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets, Signal
+from mimedi_nodes.dashboard.qt import QtCore, QtWidgets, Signal, pyqtgraph
 from mimedi_nodes.dashboard.run_history import history_of, plan_of
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
@@ -51,6 +52,7 @@ from mimedi_nodes.process.service_state import ServiceState
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.heads import Signer
+from mimedi_nodes.records.specification import read_specification
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "unit" / "records"))
 from nominal_batch import BATCH, nominal_batch
@@ -231,12 +233,35 @@ def test_the_mimic_shows_the_gantry_the_docks_of_the_site_and_whose_cassette_sta
     assert "not homed" in board.mimic.boxes["transfer"]
 
 
+def test_limits_are_those_of_the_product_that_is_made(show):
+    specification = {
+        name: read_specification(config_folder() / "products" / f"{name}.yaml")
+        for name in ("car_t_cd19", "bacterial_syringe")
+    }
+    limits = limits_of(specification["car_t_cd19"])
+    assert limits["liquid_temperature_c"] == (36.5, 37.5)
+    assert (limits["viability"][0], limits["car_fraction"][0]) == (0.80, 0.10)
+    assert limits_of(specification["bacterial_syringe"])["viability"][0] == 0.70
+    assert "dose_car_cells" not in limits
+    board = show("trends")
+    board.show_items([scene.batch(), *scene.values(), *scene.culture(20)])
+    board.refresh()
+
+    def lines():
+        plot = board.plots["incubator/liquid_temperature_c"]
+        return sorted(item.value() for item in plot.items if isinstance(item, pyqtgraph.InfiniteLine))
+
+    assert lines() == []  # no product is known yet
+    board.show_items([scene.plan()])
+    assert lines() == [36.5, 37.5]
+
+
 def test_gates_sweep_and_calibration_are_shown_and_what_is_no_analysis_is_refused(show):
     vision, trends = show("vision"), show("trends")
     for board in (vision, trends):
         board.show_items([scene.batch(), *scene.analyses(), *scene.values()])
         board.refresh()
-    assert vision.gates.told.whole().startswith("Gates: 9")
+    assert vision.gates.told.whole().startswith("9")
     assert len(vision.gates.cloud.getData()[0]) > 300
     assert "0.6504 µm/px" in text(vision, "calibration")
     assert "14 h more" in text(vision, "calibration")
