@@ -134,7 +134,7 @@ def test_the_colours_come_while_their_lamps_are_on(plant, capsys):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["inject", "laek", "buffer"], "fault 'laek' is unknown; known: bubble, camera_dark"),
+        (["inject", "laek", "buffer"], "fault 'laek' is unknown; known: afm_"),
         (["inject", "leak", "bufer"], "'bufer' is none; possible: activation_vessel"),
         (["inject", "leak", "buffer", "volume_ul=-3"], "parameter volume_ul is -3.0; allowed: a number from 1 to"),
         (["inject", "leak", "buffer", "volume"], "parameter is 'volume'; allowed: NAME=VALUE"),
