@@ -36,11 +36,6 @@ class Pose:
         """Machine position for the driver."""
         return self.x_mm, self.y_mm, self.z_mm
 
-    @property
-    def wrist_deg(self) -> float:
-        """Wrist angle [deg]."""
-        return math.degrees(self.wrist_rad)
-
     def at_height(self, z_mm: float) -> Pose:
         """Return the pose at another height."""
         return Pose(self.x_mm, self.y_mm, z_mm, self.wrist_rad)
