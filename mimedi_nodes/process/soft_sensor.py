@@ -10,9 +10,11 @@ Model (times in h since activation, cells per mL, mM): viable X, dead D, glucose
 
 with five unknowns of the donor: m, r, lag, k0 and the cells at the start, each lognormal beforehand. They are fitted
 to log counts (maximum a posteriori, Gauss-Newton); their covariance (Laplace) is sampled for the forecast, to which a
-discrepancy of the model is added that grows with the square root of the time ahead.
+discrepancy of the growth rate is added: what the form itself has wrong. How large it is the sensor asks of the culture:
+it fits the counts up to two days ago, and looks by how much it would have missed those of today (rolling origin).
 
-Sources: PHYSICS §5 for the form and its constants; Kennedy & O'Hagan 2001 for keeping a discrepancy; the approach is
+Sources: PHYSICS §5 for the form and its constants; Kennedy & O'Hagan 2001 for keeping a discrepancy; Tashman 2000 for
+the rolling origin; the approach is
 that of the published digital shadow of a perfused CAR-T culture (FIELD §B1: final count 2.5 d ahead with 13 % error).
 """
 
@@ -33,8 +35,13 @@ NAMES = ("growth_per_h", "residual_stimulus", "lag_h", "death_per_h", "start")
 PRIOR_MEAN = np.log([0.042, 0.25, 30.0, 0.0025, 1.0])
 PRIOR_SD = np.array([0.15, 0.25, 0.20, 0.40, 0.20])
 FEED_GLUCOSE_MM = 11.0
-DISCREPANCY_PER_SQRT_D = 0.08
-"""Relative error of the model's own form after a day [calibration on structurally different growth laws]."""
+DISCREPANCY_PER_D = 0.06
+"""Standard deviation of the growth rate that the form has wrong, before anything was seen [1/d]."""
+LOOK_BACK_H = 48.0
+BELIEF = 3.0
+"""How many looks back what is thought beforehand is worth: one is a single sample of a spread."""
+LEAST_BACK = 5
+"""Counts that a look back needs before it: fewer do not tell the unknowns."""
 OBSERVATION_FLOOR = 0.03
 SAMPLES = 200
 _STEP_H = 1.0
@@ -128,6 +135,7 @@ class SoftSensor:
         self._dead_share = (1.0 - start_viability) / start_viability
         self._counts: list[Count] = []
         self._theta, self._covariance = PRIOR_MEAN.copy(), np.diag(PRIOR_SD**2)
+        self._discrepancy_per_d = DISCREPANCY_PER_D
 
     def take(self, counts: Sequence[Count]) -> None:
         """Add counts and fit; raises SoftSensorError on one that is no positive number."""
@@ -149,10 +157,10 @@ class SoftSensor:
         plan = (*self._regimes, *regimes)
         states = self._run(theta, times, plan)
         ahead_d = np.maximum(0.0, times - last_h) / 24.0
-        drift = draw.standard_normal((SAMPLES + 1, 1)) * DISCREPANCY_PER_SQRT_D * np.sqrt(ahead_d)
+        drift = draw.standard_normal((SAMPLES + 1, 1)) * self._discrepancy_per_d * ahead_d
         drift[0] = 0.0
-        viable = states[:, :, 0] * np.exp(drift)
-        dead = states[:, :, 1]
+        # Cells that have not grown do not die either: what the growth rate has wrong is no matter of viability.
+        viable, dead = states[:, :, 0] * np.exp(drift), states[:, :, 1] * np.exp(drift)
         harvest = self._harvest_index(viable, times, limits)
         rows = np.arange(SAMPLES + 1)
         at_harvest = viable[rows, harvest]
@@ -184,9 +192,32 @@ class SoftSensor:
         """Maximise the posterior by damped Gauss-Newton steps; the inverse of its curvature is the covariance."""
         if not self._counts:
             return
-        at = np.array([count.time_h for count in self._counts])
-        seen = np.log([count.viable_cells for count in self._counts])
-        sd = np.array([math.hypot(count.relative_sd, OBSERVATION_FLOOR) for count in self._counts])
+        self._theta, residual, jacobian = self._most_likely(self._counts)
+        # Counts that the model does not follow tell that its form is wrong: then it is less sure of everything.
+        misfit = float(residual @ residual) / max(1, len(self._counts))
+        self._covariance = np.linalg.inv(jacobian.T @ jacobian) * max(1.0, misfit)
+        self._look_back()
+
+    def _look_back(self) -> None:
+        """Learn from the last two days' counts how wrong the growth rate of a forecast is."""
+        last_h = self._counts[-1].time_h
+        before = [count for count in self._counts if count.time_h <= last_h - LOOK_BACK_H]
+        if len(before) < LEAST_BACK:
+            return
+        theta, _, _ = self._most_likely(before)
+        times = np.arange(self._regimes[0].time_h, last_h + _STEP_H, _STEP_H)
+        course = np.log(self._run(theta[None, :], times, self._regimes)[0, :, 0])
+        after = [count for count in self._counts if count.time_h > before[-1].time_h]
+        ahead_d = np.array([count.time_h - before[-1].time_h for count in after]) / 24.0
+        missed = np.log([c.viable_cells for c in after]) - np.interp([c.time_h for c in after], times, course)
+        rate = float(ahead_d @ missed / (ahead_d @ ahead_d))  # the straight line through what was missed
+        self._discrepancy_per_d = math.sqrt((BELIEF * DISCREPANCY_PER_D**2 + rate**2) / (BELIEF + 1.0))
+
+    def _most_likely(self, counts: Sequence[Count]) -> tuple[FloatArray, FloatArray, FloatArray]:
+        """Return unknowns, scaled residuals and their Jacobian where the posterior of some counts is largest."""
+        at = np.array([count.time_h for count in counts])
+        seen = np.log([count.viable_cells for count in counts])
+        sd = np.array([math.hypot(count.relative_sd, OBSERVATION_FLOOR) for count in counts])
         times = np.arange(self._regimes[0].time_h, at[-1] + _STEP_H, _STEP_H)
         theta, damping = self._theta.copy(), 1e-3
         residual, jacobian = self._linearised(theta, times, at, seen, sd)
@@ -196,14 +227,11 @@ class SoftSensor:
             trial, trial_jacobian = self._linearised(theta + step, times, at, seen, sd)
             if trial @ trial < residual @ residual:
                 theta, residual, jacobian, damping = theta + step, trial, trial_jacobian, damping * 0.2
-                if np.abs(step).max() < 1e-4:
+                if np.abs(step).max() < 1e-3:
                     break
             else:
                 damping *= 10.0
-        self._theta = theta
-        # Counts that the model does not follow tell that its form is wrong: then it is less sure of everything.
-        misfit = float(residual @ residual) / max(1, len(at))
-        self._covariance = np.linalg.inv(jacobian.T @ jacobian) * max(1.0, misfit)
+        return theta, residual, jacobian
 
     def _linearised(
         self, theta: FloatArray, times: FloatArray, at: FloatArray, seen: FloatArray, sd: FloatArray
