@@ -154,6 +154,7 @@ async def test_emergency_stop_takes_the_gantrys_power_and_the_grip_stays() -> No
     await gantry.home(pace)
     assert await gantry.travel_mm() == stations.mechanics.travel_mm
     store, incubator = SITE.docks["store"], SITE.docks["incubator"]
+    stations.mechanics.cassettes["CASSETTE-1"] = "store"
     await gantry.open_gripper()
     await gantry.move_to((store[0], store[1], -100.0), 20_000.0, pace)
     await gantry.move_to(store, 5_000.0, pace)
