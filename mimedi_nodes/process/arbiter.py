@@ -52,6 +52,8 @@ class Arbiter:
         self._queue: list[_Waiter] = []
         self._arrivals: list[str] = []
         self._news = asyncio.Event()
+        self.enclosure_turn = asyncio.Lock()
+        """Every batch has the room verified when it needs it, which no recipe plans: they take turns."""
 
     def holder(self, unit: str) -> str | None:
         """Return the batch that a unit is granted to."""

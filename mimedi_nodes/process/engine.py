@@ -109,6 +109,7 @@ class Engine:
         self._watchers: list[asyncio.Future[None]] = []
         self._phases_total = sum(1 for _ in recipe.phases())
         control = ProcedureControl(modules, journal, record, clock, on_hold, self._changed)
+        arbiter = arbiter or Arbiter(units)
         self._context = RunContext(
             recipe,
             batch,
@@ -127,10 +128,11 @@ class Engine:
             constants=recipe.constants(),
             may_bind=lambda label: self._custody.check([label.product], batch),
             scanned=lambda label: guard.scan(label.product, label.chain_of_identity),
+            enclosure_turn=arbiter.enclosure_turn,
         )
         self._timers = Timers(control, clock)
         self._watchdog = Watchdog(control, clock, record, on_alarm, expected_phase_s)
-        self._claims = UnitClaims(self._context, units, arbiter or Arbiter(units), self._custody, expected_phase_s)
+        self._claims = UnitClaims(self._context, units, arbiter, self._custody, expected_phase_s)
         self._procedure = Procedure(
             self._context, self._timers, self._watchdog, SamplingBudget(recipe), self._step_ended, self._claims
         )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -16,6 +16,7 @@ from .phase_runner import PhaseRunner
 from .recipe import PhaseStep
 from .run_context import BranchEnded, RunContext, Scope
 
+ENCLOSURE = "enclosure"
 GRADES = ("A", "B", "C", "D")
 VERIFIED_FOR_S = 4.0 * 3600.0
 """How long a verification vouches for closed processing; the enclosure tells at once what it has counted meanwhile."""
@@ -45,17 +46,43 @@ class Room:
         the photon background calibrated unless that was done within a day. Beside an open phase the enclosure watches
         the grade until it ends: an excursion holds the enclosure's service, and with it the procedure.
         """
-        if self._context.journal.entry(key) is None:
-            async with self._context.room_lock:
-                if not self._is_verified(step):
-                    await self._phases.run(_verification(step), f"{key}.room", scope)
-                    self._context.ended_phases.discard(f"{key}.room")
-                if step.requires.get("background") and not self._is_calibrated():
-                    await self._phases.run(_calibration(step), f"{key}.background", scope)
-                    self._context.ended_phases.discard(f"{key}.background")
-        if not _is_open(step):
-            return await self._phases.run(step, key, scope)
-        return await self._watched(step, key, scope)
+        if step.module == ENCLOSURE:
+            async with self._turn(scope):
+                return await self._phases.run(step, key, scope)
+        if _is_open(step):
+            async with self._turn(scope):
+                await self._prepare(step, key, scope)
+                return await self._watched(step, key, scope)
+        if not self._is_ready(step, key):
+            async with self._turn(scope):
+                await self._prepare(step, key, scope)
+        return await self._phases.run(step, key, scope)
+
+    @contextlib.asynccontextmanager
+    async def _turn(self, scope: Scope) -> AsyncIterator[None]:
+        """Wait until no other branch or batch uses the enclosure; it has one service."""
+        await scope.run(self._context.enclosure_turn.acquire())
+        try:
+            yield
+        finally:
+            self._context.enclosure_turn.release()
+
+    def _is_ready(self, step: PhaseStep, key: str) -> bool:
+        """Tell whether the room is known to be as a phase requires it, or the phase was begun in an earlier life."""
+        if self._context.journal.entry(key) is not None:
+            return True
+        return self._is_verified(step) and (not step.requires.get("background") or self._is_calibrated())
+
+    async def _prepare(self, step: PhaseStep, key: str, scope: Scope) -> None:
+        """Have verified and calibrated what is not yet."""
+        if self._is_ready(step, key):
+            return
+        if not self._is_verified(step):
+            await self._phases.run(_verification(step), f"{key}.room", scope)
+            self._context.ended_phases.discard(f"{key}.room")
+        if step.requires.get("background") and not self._is_calibrated():
+            await self._phases.run(_calibration(step), f"{key}.background", scope)
+            self._context.ended_phases.discard(f"{key}.background")
 
     def _is_verified(self, step: PhaseStep) -> bool:
         wanted = step.requires.get("grade")
@@ -123,14 +150,14 @@ def _phase(step: PhaseStep, what: str, module: str, action: str, fields: Mapping
 
 def _verification(step: PhaseStep) -> PhaseStep:
     fields = {"grade": step.requires["grade"], "duration_s": VERIFYING_S}
-    return _phase(step, "room", "enclosure", "VerifyGrade", fields, f"{step.id} requires grade {fields['grade']}")
+    return _phase(step, "room", ENCLOSURE, "VerifyGrade", fields, f"{step.id} requires grade {fields['grade']}")
 
 
 def _watch(step: PhaseStep) -> PhaseStep:
     fields = {"grade": step.requires["grade"], "duration_s": WATCH_S}
     # An enclosure that nobody hears watches nothing: what is open is held, it is not waited for.
     reason = f"{step.id} is open in grade {fields['grade']}"
-    return replace(_phase(step, "watch", "enclosure", "VerifyGrade", fields, reason), max_outage_h=0.0)
+    return replace(_phase(step, "watch", ENCLOSURE, "VerifyGrade", fields, reason), max_outage_h=0.0)
 
 
 def _calibration(step: PhaseStep) -> PhaseStep:

@@ -107,8 +107,8 @@ class RunContext:
     may_bind: Callable[[Label], None] = lambda label: None
     scanned: Callable[[Label], None] = lambda label: None
     laboratory_news: asyncio.Event = field(default_factory=asyncio.Event)
-    room_lock: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Branches that start at the same time verify the room one after the other."""
+    enclosure_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Branches and batches that need the enclosure use it one after the other."""
 
     def values(self) -> dict[str, Any]:
         """Return everything that an expression may read now."""

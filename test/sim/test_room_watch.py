@@ -150,3 +150,26 @@ def test_an_open_phase_is_never_without_its_watch(tmp_path: Path, who: str) -> N
         assert filled_ul(world) == pytest.approx(400_000.0, rel=0.02)
 
     on_twin(run)
+
+
+def test_branches_take_turns_at_the_enclosure(tmp_path: Path) -> None:
+    """One branch fills in the open, the other verifies the room by itself and must wait for it: nobody is refused."""
+    recipe = RECIPE.format(processing="open", grade="A", more="", speed=20000)
+    head, _, fill = recipe.partition("          - id: fill")
+    fill = "\n".join("      " + line for line in ("          - id: fill" + fill).splitlines())
+    text = (
+        head + "          - id: both\n            parallel:\n              one:\n" + fill
+        + "\n              two:\n                - id: look\n                  do: enclosure/verify_grade\n"
+        "                  with: {grade: A, duration_s: 600}\n"
+    )  # fmt: skip
+
+    async def run() -> None:
+        path = tmp_path / "room_watch.yaml"
+        path.write_text(text, encoding="utf-8")
+        world = CrashWorld(load_recipe(path, manifests(), default_interfaces()))
+        await world.start()
+        assert await world.finish(restarts=0) == ("completed", "")
+        ended = [e.data["phase_id"] for e in world.events if e.kind == "phase_ended"]
+        assert ended[-1] == "only.only.both.look"
+
+    on_twin(run)
