@@ -43,7 +43,7 @@ class _Expectation(ctypes.Structure):
         ("count", ctypes.c_int), ("sizes", ctypes.c_int),
         *((name, ctypes.c_void_p) for name in ("x", "y", "blob_px", "contrast", "spread", "hits", "sized", "apart")),
         *((name, ctypes.c_double) for name in (
-            "largest", "aspect", "largest_overlap", "solid", "unusual", "pair_is_better"))]
+            "largest", "aspect", "largest_overlap", "solid", "unusual", "pair_is_better", "two_are_worse"))]
 
 
 _COLUMNS = {"spread": "spread_px"}

@@ -25,7 +25,7 @@ _LEAST_REMAINS = 0.37
 _TOLERATED = 0.3
 _UNEXPLAINED = 0.7
 _TWINS, _TWIN_MASS, _TWIN_SLOPE = 0.45, 2.35, 3.0
-_PAIR_IS_BETTER = 0.75
+_PAIR_IS_BETTER, _TWO_ARE_WORSE = 0.75, 1.2
 _OPEN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
 
@@ -43,7 +43,8 @@ class OverlapSolver:
         self.kernel: OverlapKernel | None = None
         if kernel.compiled("sort_by_expectation") is not None:
             self.kernel = OverlapKernel(
-                {**limits, "pair_is_better": _PAIR_IS_BETTER}, blur=BLUR_SIGMA_PX, tolerated=_TOLERATED,
+                {**limits, "pair_is_better": _PAIR_IS_BETTER, "two_are_worse": _TWO_ARE_WORSE},
+                blur=BLUR_SIGMA_PX, tolerated=_TOLERATED,
                 seed_spread=_SEED_SPREAD_PX, least_remains=_LEAST_REMAINS, unexplained=_UNEXPLAINED, twins=_TWINS,
                 twin_mass=_TWIN_MASS, twin_slope=_TWIN_SLOPE)
 

@@ -6,7 +6,7 @@
 typedef struct {
     int count, sizes;
     const double *x, *y, *blob_px, *contrast, *spread; const int *hits, *sized; const uint8_t *apart;
-    double largest, aspect, largest_overlap, solid, unusual, pair_is_better;
+    double largest, aspect, largest_overlap, solid, unusual, pair_is_better, two_are_worse;
 } expectation;
 
 /* What `sort_by_expectation` finds. For each blob: cells expected in it, one of them. Blobs that show one cell, those of them to
@@ -18,9 +18,13 @@ typedef struct {
     uint8_t *apart; double *area, *spread, *diameter, *x, *y;
 } sorted_blobs;
 
+/* Stands for the count of a blob whose two tracks are one cell, the older one's. */
+enum { CUT_IN_TWO = -1 };
+
 /* Whether a blob (row t of the table) is two cells rather than a stretched one; sets the places of the two. `crop` holds
-   the blob's surroundings in every channel. See `OverlapSolver.is_pair`. */
-static int is_pair(const frame *f, int *reach, const expectation *e, const double *t, float *crop, double *place)
+   the blob's surroundings in every channel. `worse`: what two leave over what one leaves. See `OverlapSolver.is_pair`. */
+static int is_pair(const frame *f, int *reach, const expectation *e, const double *t, float *crop, double *place,
+                   double *worse)
 {
     int left = (int)t[2], top = (int)t[3], wide = (int)t[4], high = (int)t[5];
     int x0 = left < 4 ? 0 : left - 4, y0 = top < 4 ? 0 : top - 4;
@@ -39,6 +43,7 @@ static int is_pair(const frame *f, int *reach, const expectation *e, const doubl
     double half = 0.5 * (extent - usual), o[8];
     if (half < 0.18 * usual) half = 0.18 * usual;
     one_or_two(&part, reach, t[9] - x0, t[10] - y0, half * ax, half * ay, wide / usual_wide, high / usual_high, o);
+    *worse = o[7] / o[6];
     double less = o[2] < o[5] ? o[2] : o[5], more = o[2] < o[5] ? o[5] : o[2];
     if (!(less > 0.5 && more < 1.8) || o[7] > e->pair_is_better * o[6]) return 0;
     if ((o[0] - o[3]) * (o[0] - o[3]) + (o[1] - o[4]) * (o[1] - o[4]) < 0.09 * f->diameter * f->diameter) return 0;
@@ -75,18 +80,23 @@ void sort_by_expectation(const frame *f, int *reach, const expectation *e, int n
         double own = e->blob_px[member];
         int larger = own > 0 && diameter > 1.18 * own + 0.5, pair = 0, one = 0;
         int doubtful = single && unusual && (!count || (count == 1 && e->sized[member] < e->sizes));
-        double place[4];
+        double place[4], worse = 0;
         if (!doubtful && single && (!count || (count == 1 && !larger))) one = 1;
-        else if (doubtful && is_pair(f, reach, e, t, crop, place)) pair = 1;
+        else if (doubtful && is_pair(f, reach, e, t, crop, place, &worse)) pair = 1;
         else if (count && single) {
-            int oldest = -1;
-            for (int k = 0; k < e->count; ++k)
-                if (blob_of[k] == b && (oldest < 0 || e->hits[k] > e->hits[oldest])) oldest = k;
+            int oldest = -1, proven = 0;
+            for (int k = 0; k < e->count; ++k) if (blob_of[k] == b) {
+                proven += e->blob_px[k] > 0 ? 2 : e->apart[k];
+                if (oldest < 0 || e->hits[k] > e->hits[oldest]) oldest = k;
+            }
+            /* Two of which one was never seen alone nor apart, and that one explains better, are one that was cut in
+               two: as it came into view it was seen in part first. */
+            if (count == 2 && proven < 2) is_pair(f, reach, e, t, crop, place, &worse);
             own = e->blob_px[oldest];
             /* Two cells on one spot are darker than one: otherwise it is one cell that was taken for two. */
             one = !(own > 0 && diameter > 1.18 * own + 0.5) && !(own <= 0 && count > 1 && unusual)
                 && !(count > 1 && t[6] > 1.35 * (own > 0 ? e->contrast[oldest] : f->contrast));
-            if (one) { s->member[b] = oldest; s->count[b] = 1; }
+            if (one || worse > e->two_are_worse) { s->member[b] = oldest; s->count[b] = one ? 1 : CUT_IN_TWO; one = 1; }
         } else if (single) one = 1;
         if (one) {
             if (diameter > e->largest) continue;
@@ -123,7 +133,7 @@ int list_detections(const double *table, const sorted_blobs *s, const double *si
         detection *d = out + rows++;
         d->x = t[9]; d->y = t[10] + top; d->blob_px = t[1]; d->area_px2 = t[7]; d->deformation = t[8];
         d->aspect = t[4] / t[5]; d->contrast = t[6]; d->lone = 1; d->edge = t[2] == 0 || t[2] + t[4] >= w;
-        d->owner = -1;
+        d->owner = s->count[s->lone[k]] == CUT_IN_TWO ? s->member[s->lone[k]] : -1;
         if (measured < s->wanted_count && s->wanted[measured] == s->lone[k]) {
             d->diameter_px = sizes[2 * measured]; d->sharpness = sizes[2 * measured + 1]; ++measured;
         }
