@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -308,6 +309,23 @@ def test_by_hand_it_is_driven_over_a_dock_and_calibrated():
         assert (await act("calibrate", "label_camera"))["residual_px"] < 0.5
         with pytest.raises(ManualRefused, match=r"dock is 'moon'; allowed: hatch"):
             await act("jog", "gantry", dock="moon")
+
+    run_virtual(run())
+
+
+@pytest.mark.parametrize(
+    ("number", "value", "words"),
+    [(120, 500.0, r"\$120 \(x\) is 500 mm/s²; plans need at least 1500"), (112, 3000.0, r"\$112 \(z\)"),
+     (131, 900.0, r"\$131 \(y\) is 900 mm; the robot model has 1470")],
+)  # fmt: skip
+def test_a_controller_that_is_set_otherwise_than_plans_reckon_moves_nothing(number, value, words):
+    async def run():
+        cell = await ready()
+        cell.firmware.settings.set(number, value)
+        cell.bench.begin("MoveCassette", **MOVE)
+        await cell.bench.until(ServiceState.HELD, 300.0)
+        assert re.search(words, cell.bench.said("transfer.gantry_fault"))
+        assert not any(kind == "label_scanned" for kind, _, _ in cell.bench.events)
 
     run_virtual(run())
 

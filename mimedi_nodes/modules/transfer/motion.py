@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
@@ -18,7 +18,7 @@ from .codes import TransferCode
 from .description import RobotModelError
 from .instruments import TransferInstruments
 from .kinematics import Pose
-from .planning import Move, PathError, plan, turning
+from .planning import CONTROLLER_ACCELERATION, Move, PathError, plan, turning
 from .scanning import SeenCode, find_codes
 from .streaming import blocks
 from .whereabouts import GRIPPER
@@ -32,6 +32,7 @@ AISLE_X_MM = -10.0
 PARK = Pose(-170.0, -760.0, TRAVEL_Z_MM)
 POSITION_LOST_M = 0.0015
 """A label seen farther than this from where it should be: steps were lost, or the cassette stands wrong."""
+TRAVEL_TOLERANCE_MM = 0.5
 DOOR_OPEN = "transfer.door_open"
 EXPOSURES = 3
 """Pictures without a label before a dock counts as free: three alike tell a frozen camera."""
@@ -57,9 +58,35 @@ async def ready(instruments: TransferInstruments, ctx: PhaseContext, *, force: b
         )
         await instruments.gantry.home(ctx)
     if not instruments.wrist_told:
+        check_settings(await instruments.gantry.settings(), instruments)
         # A turn that was broken off is ended here: its whole sweep was checked before it began.
         await turn(instruments.whereabouts.wrist_rad, instruments, ctx)
         instruments.wrist_told = True
+
+
+def check_settings(settings: Mapping[int, float], instruments: TransferInstruments) -> None:
+    """Compare what the controller is set to with what plans reckon with.
+
+    Raises:
+        InstrumentError: speed or acceleration of an axis is less, or its travel another; names setting and value.
+    """
+    kinematics = instruments.kinematics
+    for axis, name in enumerate("xyz"):
+        for number, unit, least in (
+            (110 + axis, "mm/min", 60e3 * kinematics.speed[axis]),
+            (120 + axis, "mm/s²", 1e3 * CONTROLLER_ACCELERATION[axis]),
+        ):
+            if not settings[number] >= least * (1.0 - 1e-6):
+                raise InstrumentError(
+                    instruments.gantry.name,
+                    f"setting ${number} ({name}) is {settings[number]:g} {unit}; plans need at least {least:g}",
+                )
+        travel_mm = 1e3 * float(kinematics.upper[axis] - kinematics.lower[axis])
+        if not abs(settings[130 + axis] - travel_mm) <= TRAVEL_TOLERANCE_MM:
+            raise InstrumentError(
+                instruments.gantry.name,
+                f"setting ${130 + axis} ({name}) is {settings[130 + axis]:g} mm; the robot model has {travel_mm:g}",
+            )
 
 
 def _guard_is_open(state: GantryState) -> bool:
