@@ -1,30 +1,43 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Orders that cannot be carried out: each is refused or held with what is wrong, and the record stays whole."""
+"""Orders that cannot be carried out: each is refused or held with what is wrong, and the record stays whole.
+
+Then people at the windows make a batch of the same workcell answer, hold, restart, take an acknowledgement and stop.
+"""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
 import unittest
+from pathlib import Path
 
 import launch_testing
 import launch_testing.actions
 import launch_testing.asserts
 import pytest
 from run_checks import TESTS, new_folder, of_kind, processes, record_of
-from workcell_client import Client, Steps, workcell
+from workcell_client import PATIENT, Client, Steps, workcell
 
 from launch import LaunchDescription
+from mimedi_msgs.srv import AnswerPrompt
 from mimedi_nodes.nodes.coordinator import CoordinatorCode
+from mimedi_nodes.process.identity import make_identifier
 
+STRANGER = make_identifier("F1234", 26, 2)
+"""Chain of identity of a patient whom no batch here is for."""
+LINE = "fluidics_pumps"
+WHO = "A. Martin"
+NO_DISPLAY = " ".join(p for p, tool in (("xvfb", "xvfb-run"), ("xdotool", "xdotool")) if shutil.which(tool) is None)
+"""Debian packages that a window on a display is short of here."""
 WRONG_RECIPE = (TESTS / "recipes" / "wrong.yaml").read_text(encoding="utf-8").splitlines()
 
 
 @pytest.mark.launch_test
 def generate_test_description():
     folder = new_folder()
-    script = f"scripted:{folder / 'config' / 'operators' / 'wrong_label.yaml'}"
-    shipped = workcell(folder / "runs", config=str(folder / "config"), operator=script, record="false")
+    shipped = workcell(folder / "runs", config=str(folder / "config"), operator="ask", record="false")
     return LaunchDescription([shipped, launch_testing.actions.ReadyToTest()]), {"folder": folder}
 
 
@@ -79,14 +92,26 @@ class TestRefusals(Steps):
     def test_e_wrong_label(self):
         """The label of another patient holds the batch before anything has moved."""
         type(self).held = self.client.order("W1")
+        self.client.wait(lambda: [p for p in self.client.prompts if p.open], 20.0, "the label is asked for")
+        label = f"={STRANGER}/apheresis"
+        answer = AnswerPrompt.Request(
+            prompt_id=self.client.prompts[-1].prompt_id, answer=label, who="tester", why="scanned"
+        )
+        assert self.client.call("answer_prompt", answer).accepted
         status = self.client.wait_batch(lambda b: b.state == "held", 20.0, "the batch is held")
         assert "scan_apheresis" in status.hold_reason, status.hold_reason
-        assert "F123426000029" in status.hold_reason, status.hold_reason
+        assert STRANGER in status.hold_reason, status.hold_reason
         truth = self.client.wait_truth(lambda t: True, 10.0, "the truth of the plant")
         assert truth["vessels"]["sorter_inlet"]["volume_ul"] == 0.0
 
-    def test_f_one_batch_at_a_time_and_each_once(self):
-        self.refused(CoordinatorCode.BUSY, "another batch", batch_id="W2")
+    def test_f_a_second_batch_waits_and_each_is_made_once(self):
+        """A batch does not begin while a unit that it will need is a held one's; commands say which one is meant."""
+        waiting = self.client.order("W2")
+        status = self.client.wait_ever("W2", lambda b: "does not begin yet" in b.step, 20.0, "the second batch waits")
+        assert "culture is not free in time: batch W1 has it" in status.step, status.step
+        assert "several batches" in self.client.command("stop", "which one?").message
+        assert self.client.command("stop", "not today", "W2").accepted
+        assert "not today" in waiting.result(20.0).error_msg
         answer = self.client.command("stop", "the wrong bag was brought")
         assert answer.accepted, answer.message
         result = self.held.result(20.0)
@@ -96,11 +121,60 @@ class TestRefusals(Steps):
 
     def test_g_records(self, folder):
         """What was refused left no record; what was held has a whole one that names the label."""
-        assert sorted(path.name for path in (folder / "runs").iterdir() if not path.name.startswith(".")) == ["W1"]
+        runs = sorted(path.name for path in (folder / "runs").iterdir() if not path.name.startswith("."))
+        assert runs == ["W1", "W2"]
         events = record_of(folder, "W1")
         refusal = next(of_kind(events, "identity_refused"))
-        assert "F123426000029" in refusal.data["answer"]
+        assert STRANGER in refusal.data["answer"]
         assert not list(of_kind(events, "phase_started", "phase_intended"))
+
+    def test_h_a_person_at_the_overview(self, folder):
+        self.at_a_window(folder, "overview", {"QT_QPA_PLATFORM": "offscreen"})
+
+    @unittest.skipIf(NO_DISPLAY, f"no virtual display: apt-get install {NO_DISPLAY}")
+    def test_i_a_person_at_the_tabs_under_an_x_server(self, folder):
+        self.at_a_window(folder, "all", {"QT_QPA_PLATFORM": "xcb"}, "xvfb-run", "-a", "-s", "-screen 0 1280x800x24")
+
+    def at_a_window(self, folder: Path, name: str, environment: dict[str, str], *display: str):
+        """A person at a window of its own process makes a batch go its way; the record tells what she did, and why."""
+        self.client.set_clock(speed=10.0)
+        order, batch_id = self.client.order(f"G-{name}"), f"G-{name}"
+        if batch_id != "G-overview":
+            # Another batch's cells have been in the fluid path: nothing begins before its set is exchanged.
+            asked = self.client.change_over(batch_id, f"={PATIENT}/cassette")
+            assert "Changeover of fluid_path: take out the cassette of batch G-overview" in asked.question
+        hand = [sys.executable, str(Path(__file__).with_name("window_hand.py")), name, f"={PATIENT}/apheresis", WHO]
+        environment = {**os.environ, **environment}
+        with subprocess.Popen([*display, *hand], stdout=subprocess.PIPE, text=True, env=environment) as child:
+            try:
+                seen = [self.told(child) for _ in range(3)]
+                assert seen == ["answered", "held", "running"]
+                self.client.wait_batch(lambda b: b.state == "running", 20.0, "the batch runs")
+                self.client.fault("line_silent", LINE, active=True)
+                done, _, alarm_id = self.told(child).partition(" ")
+                assert (done, alarm_id.partition(".")[0]) == ("acknowledged", "fluidics"), alarm_id
+                self.client.fault("line_silent", LINE, active=False)
+                assert self.told(child) == "stopped"
+                assert child.wait(30.0) == 0
+            finally:
+                child.kill()
+        assert order.result(20.0).verdict not in ("meets", "meets_provisionally")
+        events = record_of(folder, batch_id)
+        given = [e for e in of_kind(events, "command") if e.who == WHO]
+        commands = [(e.data["command"], WHO, e.why) for e in given]
+        assert commands == [
+            ("hold", WHO, "a look at the bag"), ("restart", WHO, "the bag is fine"), ("stop", WHO, "enough for a test")
+        ], commands  # fmt: skip
+        taken = [(e.what, e.who) for e in of_kind(events, "alarm_acknowledged")]
+        assert (alarm_id, WHO) in taken, taken
+        prompts = [e for e in of_kind(events, "prompt_answered") if not e.what.startswith("changeover:")]
+        answered = [e.who for e in prompts]
+        assert answered == [WHO], answered
+
+    @staticmethod
+    def told(child: subprocess.Popen) -> str:
+        """Return the next step that the person at the window has done; she gives up by herself when it takes long."""
+        return child.stdout.readline().strip()
 
 
 @launch_testing.post_shutdown_test()
