@@ -36,6 +36,14 @@ STEP_S = 600.0
 """Process time [s] between two looks of the person."""
 STEP_LIMIT_S = 0.5
 """Steady time [s] after which she looks although time has not come so far: everybody may be waiting for her."""
+POWER_CUT_S = 480.0
+"""How long the power is away [s]: as long as the liquid is declared to stay at 37 ± 0.5 °C without it."""
+LOOK_OF_CULTURE_S = 1800.0
+"""How often a culture phase looks at its vessel [s]: the power goes shortly before one, so that the batch meets it."""
+BEFORE_LOOK_S = 240.0
+FINE_STEP_S = 120.0
+SEE_AFTER_S = 1800.0
+"""How long the cells are looked at after the power has come back [s]: they are coldest a little later."""
 LEAK_ALARM = "incubator.balance_gap"
 CASSETTE_UNIT = "fluid_path"
 
@@ -61,19 +69,24 @@ class Director:
     Args:
         client, plant: listen to and ask the workcell and the simulated plant; `client.seen` must be live.
         first, second: the two batches; the first one's cassette is offered to the second.
-        power: process times [s] between which the power is away.
+        power_from_s: process time [s] from which the power may go, while the second batch is in step `power_in`.
         donors: batch → donor and seed of its new set.
+        power_of: what the power is taken from: the whole workcell, or one line.
         tell: shows what is done.
     """
 
     def __init__(
-        self, client: WorkcellClient, plant: PlantClient, first: Batch, second: Batch, power: tuple[float, float],
-        donors: Mapping[str, tuple[str, int]], tell: Callable[[str], None] = lambda text: None,
+        self, client: WorkcellClient, plant: PlantClient, first: Batch, second: Batch, power_from_s: float,
+        power_in: str, donors: Mapping[str, tuple[str, int]], tell: Callable[[str], None] = lambda text: None,
+        power_of: str = "workcell",
     ) -> None:
         self.acts = Acts()
         self._client, self._plant = client, plant
         self._first, self._second = first, second
-        self._power, self._donors, self._tell = power, donors, tell
+        self._power_from_s, self._power_in, self._donors, self._tell = power_from_s, power_in, donors, tell
+        self._power_of = power_of
+        self._culture_step, self._culture_seen_s = "", math.nan
+        self._power, self._power_back = (math.inf, math.inf), False
         self._script = ScriptedOperator(default_script())
         self._prompts: queue.SimpleQueue[Any] = queue.SimpleQueue()
         self._answered: set[tuple[str, str]] = set()
@@ -85,10 +98,48 @@ class Director:
 
     def step(self) -> None:
         """Let time pass until the next look, then do what is to be done."""
-        until_s = self._plant.time(10.0).time_s + STEP_S
+        now_s = self._plant.time(10.0).time_s
+        until_s = now_s + STEP_S
+        if not self.acts.power_cut and now_s >= self._power_from_s:
+            cut_s = self._when_power_goes(now_s)
+            if math.isnan(cut_s):
+                until_s = now_s + FINE_STEP_S
+            elif now_s < cut_s - 1.0:
+                until_s = min(until_s, cut_s)
+            else:
+                self._cut_power(now_s)
+        if self.acts.power_cut and not self._power_back:
+            if now_s >= self._power[1]:
+                raise DrillError("nobody noticed that the power was away")
+            until_s = min(until_s, now_s + FINE_STEP_S)
+        if now_s < self._power[1] + SEE_AFTER_S and self.acts.power_cut:
+            self._see_cells()
         self._plant.set_clock(speed=math.inf, run_until_s=until_s)
         self._plant.wait_time(until_s, STEP_LIMIT_S)
+        if until_s < now_s + STEP_S:
+            batch_id, come_s = self._second.batch_id, self._plant.time(10.0).time_s
+            self._client.wait_seen(lambda seen: _stamp_s(seen.batches.get(batch_id)) >= come_s - 1.0, 3.0)
         self.look()
+
+    def _when_power_goes(self, now_s: float) -> float:
+        """Return when [s] the power is to go: shortly before the culture is looked at next; NaN while nobody knows."""
+        status = self._client.seen.batches.get(self._second.batch_id)
+        if status is None or status.state != "running" or self._power_in not in status.phase_id:
+            return math.nan
+        if status.step != self._culture_step:
+            first = not self._culture_step
+            self._culture_step = status.step
+            self._culture_seen_s = math.nan if first else _stamp_s(status)
+        cut_s = self._culture_seen_s + LOOK_OF_CULTURE_S - BEFORE_LOOK_S
+        return cut_s if now_s < cut_s + 10.0 else math.nan
+
+    def _cut_power(self, now_s: float) -> None:
+        told = self._plant.set_fault("power_loss", self._power_of, {}, active=True)
+        if not told.accepted:
+            raise DrillError(f"the power cannot be cut: {told.message}")
+        self.acts.power_cut = True
+        self._power = (now_s, now_s + POWER_CUT_S)
+        self._say("the power goes")
 
     def wait_heard(self, batch_id: str, timeout_s: float) -> bool:
         """Return whether a batch has been heard of within timeout_s [s]."""
@@ -137,7 +188,7 @@ class Director:
         """Find out why a batch is held, mend it, restart it."""
         now_s = self._plant.time(10.0).time_s
         reason = str(status.hold_reason)
-        if self._power[0] <= now_s < self._power[1] and status.batch_id == self._second.batch_id:
+        if self._power[0] <= now_s and not self._power_back and status.batch_id == self._second.batch_id:
             self._wait_for_power(status.batch_id)
             reason = "the power is back"
         elif "wrong cassette" in reason:
@@ -145,7 +196,7 @@ class Director:
         elif "nobody moved liquid" in reason:
             acknowledged = self._client.act_on_alarm(LEAK_ALARM, "acknowledge", WHO, "the line was tightened")
             reason = "the line was tightened" if acknowledged.accepted else f"tightened; {acknowledged.message}"
-        elif self.acts.power_cut and now_s < self._power[1] + 3600.0:
+        elif self._power_back and now_s < self._power[1] + 3600.0:
             reason = "the power is back"
         else:
             raise DrillError(f"{status.batch_id} is held for a reason that is not part of the drill: {reason}")
@@ -156,8 +207,7 @@ class Director:
         self._client.wait_seen(lambda seen: seen.batches[status.batch_id].state != "held", 2.0)
 
     def _wait_for_power(self, batch_id: str) -> None:
-        self._say(f"the power is away; {batch_id} is held: {self._power[1] - self._power[0]:.0f} s are declared")
-        self.acts.power_cut = True
+        self._say(f"{batch_id} is held without power: {POWER_CUT_S:.0f} s are declared")
         self._plant.set_clock(speed=math.inf, run_until_s=self._power[1] + 1.0)
         end_s = time.monotonic() + POWER_LIMIT_S
         while self._plant.time(10.0).time_s < self._power[1] + 1.0:
@@ -165,6 +215,8 @@ class Director:
             if time.monotonic() > end_s:
                 raise DrillError("process time does not pass while the power is away")
         self._see_cells()
+        self._plant.set_fault("power_loss", self._power_of, {}, active=False)
+        self._power_back = True
 
     def _see_cells(self) -> None:
         self._plant.truth = None
@@ -177,6 +229,10 @@ class Director:
         self._tell(self.acts.told[-1])
 
 
+def _stamp_s(status: Any) -> float:
+    return -math.inf if status is None else float(status.stamp.sec) + 1e-9 * float(status.stamp.nanosec)
+
+
 class Order(threading.Thread):
     """One batch, ordered and followed to its end in a thread of its own; `error` says why there is no summary."""
 
@@ -186,7 +242,8 @@ class Order(threading.Thread):
 
         self.batch, self.summary, self.error = batch, {}, ""  # type: ignore[var-annotated]
         self._recipe = recipe
-        self._client = BatchClient(namespace, modules)
+        tail = batch.batch_id.rpartition("-")[2].lower()
+        self._client = BatchClient(namespace, modules, f"batch_client_{tail}")
 
     def run(self) -> None:
         """Order the batch; wait for its summary."""

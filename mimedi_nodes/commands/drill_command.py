@@ -23,6 +23,8 @@ from .drill import Director, Order, carry_out
 from .drill_report import Page, condensed, page_of, print_page, write_page
 
 SCENARIO = "drill"
+POWER_FROM_S, POWER_IN = 15.0 * 86400.0, ".perfusion"
+"""From when on [s] the power may go, and in which step of the second batch."""
 LIMIT_S = 1800.0
 """Longest steady time of a drill [s]."""
 
@@ -68,14 +70,10 @@ def _batch(options: argparse.Namespace, name: str, number: int) -> Batch:
 def _direct(
     options: argparse.Namespace, batches: tuple[Batch, ...], workcell: Launched, console: Console
 ) -> Director:
-    from mimedi_sim.scenarios import find_scenario
-
     from ..nodes.batch_client import BatchClient
     from ..nodes.plant_client import PlantClient
     from ..nodes.workcell_client import WorkcellClient
 
-    scenario = find_scenario(SCENARIO, config_folder() / "scenarios")
-    cut = next(event for event in scenario.events if event.fault == "power_loss")
     modules = tuple(module_table())
     first, second = batches
     waiting = BatchClient(options.namespace, modules)
@@ -92,9 +90,7 @@ def _direct(
             console.print(text, highlight=False, markup=False)
             status.update(text)
 
-        assert cut.until_h is not None
-        power = (cut.at_h * 3600.0, cut.until_h * 3600.0)
-        director = Director(listening, plant, first, second, power, donors, tell)
+        director = Director(listening, plant, first, second, POWER_FROM_S, POWER_IN, donors, tell)
         listening.start()
         orders = (
             Order(options.namespace, modules, options.recipe, first),

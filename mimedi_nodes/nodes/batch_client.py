@@ -38,8 +38,8 @@ class ClientError(RuntimeError):
 class BatchClient(WorkcellClient):
     """Talks to a workcell from a command that orders a batch."""
 
-    def __init__(self, namespace: str, modules: tuple[str, ...]) -> None:
-        super().__init__(namespace, modules, "batch_client")
+    def __init__(self, namespace: str, modules: tuple[str, ...], name: str = "batch_client") -> None:
+        super().__init__(namespace, modules, name)
         self._produce = ActionClient(self.node, ProduceBatch, "coordinator/produce_batch")
         self._state = self.node.create_client(GetState, "coordinator/get_state")
         self._review = self.node.create_client(ReviewBatch, "recorder/review_batch")
