@@ -43,8 +43,8 @@ PHASES_AFTER, WHOLE_EVERY = 5, 4
 SHORT_CULTURE = {"perfusion_day": 3.0, "not_before_day": 4.0, "latest_day": 8.0, "target_viable_cells": 5.0e8,
                  "least_viable_cells": 1e8, "dose_car_cells": 5.0e7}  # fmt: skip
 SMALL_UL, LARGE_UL = 1000.0, 2000.0
-"""What the balance of a vessel, closed on weights, may differ from an undisturbed batch [uL]: another instant's weights,
-the readings' noise at each restart, and one percent of what no scale confirms, which is more for the large ones."""
+"""What the balance of a vessel, closed on weights, may differ from an undisturbed batch [uL]: weights of another
+instant, their noise at each restart, and one percent of what no scale confirms, which is more for the large ones."""
 LARGE = ("buffer", "medium", "excipient", "culture_vessel", "depleted", "harvest", "sorter_waste",
          "activation_vessel")  # fmt: skip
 
