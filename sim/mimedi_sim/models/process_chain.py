@@ -34,6 +34,8 @@ class BatchSchedule:
     moi: float = 5.0
     vector_at_h: float = 24.0
     contact_h: float = 18.0
+    vector_tu_per_ml: float | None = None
+    """Titre of the vector, whose volume dilutes the cells; None: it has no volume."""
     dilute_at_h: float = 48.0
     dilution: float = 5.0
     perfuse_from_h: float = 96.0
@@ -55,11 +57,12 @@ class BatchSchedule:
 
 
 PROCESS = BatchSchedule(
-    energy_j_m3=14.045, sampled_share=0.021, sort_volume_ml=39.5, wash_residual=0.03, grow_on_h=4.5
+    energy_j_m3=14.045, sampled_share=0.021, sort_volume_ml=39.5, wash_residual=0.03, grow_on_h=4.5,
+    vector_tu_per_ml=1.0e8,
 )
 """What PROCESS.md does otherwise than PHYSICS §12: 5.3 Vpp are 14.045 J/m³; 0.8 of 38.5 mL are sampled; 40 mL with
-their beads are sorted whatever they hold; the vector is washed out on day 2, and lactate with it; the culture grows on
-while its last sample is tested."""
+their beads are sorted whatever they hold; the vector comes in 9 mL and is washed out on day 2, and lactate with it; the
+culture grows on while its last sample is tested."""
 
 
 @dataclass(frozen=True)
@@ -132,8 +135,10 @@ def nominal_batch(donor: Donor = NOMINAL, schedule: BatchSchedule | None = None)
     )
     day1 = culture.at(plan.vector_at_h)
     out["d1_viability"] = day1.viability
+    # Vector that comes to a millilitre of culture [mL].
+    added = plan.moi * day1.viable_per_ml / plan.vector_tu_per_ml if plan.vector_tu_per_ml else 0.0
     copies = transduction.adsorbed_per_cell(
-        plan.moi * donor.vector_titre, day1.viable_per_ml,
+        plan.moi * donor.vector_titre, day1.viable_per_ml / (1.0 + added),
         transduction.ADSORPTION_ML_PER_CELL_H * donor.susceptibility, transduction.VECTOR_DECAY_PER_H, plan.contact_h,
     )
     positive = transduction.transduced_fraction(copies)
