@@ -148,6 +148,7 @@ class RunHistory:
         self._thread.join(5.0)
 
     def _follow(self) -> None:
+        manifests()  # takes a second of imports: while the window opens, not when the first batch is shown
         while True:
             with self._wanted:
                 self._wanted.wait(LOOK_S)

@@ -45,6 +45,7 @@ class TrendBoard(Board):
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__("trend_board", tr("Trends"), now_s)
         self._limits: Mapping[str, tuple[float, float]] = {}
+        self._to_lay = False
         self._start_s = self._now_s = math.nan
         self._batch_id = ""
         self.series: dict[str, Series] = {}
@@ -126,6 +127,11 @@ class TrendBoard(Board):
             self.span.setCurrentIndex(int(settings["span"]))
         self.log.setChecked(settings.get("log", "1") == "1")
 
+    def shown(self) -> None:
+        """Lay the plots out once for all that has come: each takes 20 ms to make."""
+        if self._to_lay:
+            self._lay_plots()
+
     def age(self) -> None:
         """Draw what has been added: a full curve takes 10 ms, so not at every value."""
         for key in self._changed & self._items.keys():
@@ -157,7 +163,7 @@ class TrendBoard(Board):
         """Take the limits of the batch's product."""
         if plan.limits != self._limits:
             self._limits = plan.limits
-            self._lay_plots()
+            self._to_lay = True
 
     def _analysis(self, seen: AnalysisView) -> None:
         if seen.name != SWEEP:
@@ -201,8 +207,7 @@ class TrendBoard(Board):
         item.setCheckState(0, QtCore.Qt.Checked if key in self._wanted else QtCore.Qt.Unchecked)
         self._items[key] = item
         self.tree.blockSignals(False)
-        if key in self._wanted:
-            self._lay_plots()
+        self._to_lay |= key in self._wanted
 
     def _check_items(self) -> None:
         self.tree.blockSignals(True)
@@ -224,6 +229,7 @@ class TrendBoard(Board):
         self._check_items()
 
     def _lay_plots(self, *_: object) -> None:
+        self._to_lay = False
         self.graphics.clear()
         self.plots, self._curves = {}, {}
         above = None
