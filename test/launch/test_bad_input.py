@@ -17,8 +17,9 @@ import launch_testing
 import launch_testing.actions
 import launch_testing.asserts
 import pytest
+from in_room import InRoom
 from run_checks import TESTS, new_folder, of_kind, processes, record_of
-from workcell_client import PATIENT, Client, Steps, workcell
+from workcell_client import PATIENT, Client, workcell
 
 from launch import LaunchDescription
 from mimedi_msgs.srv import AnswerPrompt
@@ -46,7 +47,7 @@ def line_of(text: str) -> int:
     return next(number for number, line in enumerate(WRONG_RECIPE, start=1) if text in line)
 
 
-class TestRefusals(Steps):
+class TestRefusals(InRoom):
     @classmethod
     def setUpClass(cls):
         cls.client = Client()
