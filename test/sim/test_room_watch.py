@@ -31,7 +31,12 @@ procedure:
         phases:
           - id: fill
             do: fluidics/transfer_fluid
-            with: {{source: medium, destination: culture_vessel, volume_ul: 400000, flow_rate_ul_min: {speed}, tolerance_ul: 2000}}
+            with:
+              source: medium
+              destination: culture_vessel
+              volume_ul: 400000
+              flow_rate_ul_min: {speed}
+              tolerance_ul: 2000
             requires: {{processing: {processing}, grade: {grade}{more}}}
             resume: auto
             max_outage_h: 1

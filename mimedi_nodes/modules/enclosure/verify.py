@@ -32,8 +32,8 @@ async def verify_grade(goal: Any, instruments: EnclosureInstruments, ctx: PhaseC
     """Count for the asked time, or until completed, and tell the best grade that holds.
 
     A counter that has sampled for as long as is asked, up to the rolling volume, gives the verdict at once when that is
-    good: air that was watched all the time needs no second look. Otherwise counting begins anew and goes on for `duration_s`; the
-    verdict is on the rolling volume (one cubic metre in 2118 s at 28.3 L/min).
+    good: air that was watched all the time needs no second look. Otherwise counting begins anew and goes on for
+    `duration_s`; the verdict is on the rolling volume (one cubic metre in 2118 s at 28.3 L/min).
 
     Air that surely exceeds the wanted grade, in the last minute or in the rolling volume, an open door or a lost
     pressure cascade hold the phase at once. The counter goes on while it is held; the time until the air, doors and
