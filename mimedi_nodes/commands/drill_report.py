@@ -96,8 +96,8 @@ def _refused(events: Sequence[RecordEvent], patient: str) -> Finding:
     refusals = [e for e in events if e.kind == "identity_refused" and patient in str(e.data.get("answer", ""))]
     if not refusals:
         return Finding(title, False, "no refusal is on record")
-    at_s = refusals[0].process_time_s
-    before = sum(e.kind == "phase_started" and e.process_time_s <= at_s for e in events)
+    # Both are the coordinator's own events: their numbers tell which was first, at the same instant too.
+    before = sum(e.kind == "phase_intended" and e.sequence < refusals[0].sequence for e in events)
     return Finding(title, before == 0, f"{refusals[0].why}; {before} phases had been started")
 
 
