@@ -26,6 +26,7 @@ from recorder_bench import NAMESPACE, Bench, RecorderProcess, event
 from sensor_msgs.msg import Image
 
 from mimedi_msgs.msg import Alarm, CellTrack, CellTrackArray, GroundTruth, Measurement, Telemetry
+from mimedi_msgs.msg import RecordEvent as RecordEventMsg
 from mimedi_nodes.commands.report import main as report_command
 from mimedi_nodes.commands.verify import main as verify_command
 from mimedi_nodes.nodes import desk, qos
@@ -288,6 +289,11 @@ def test_topics_of_a_batch_are_recorded_and_registered(bench: Bench, recorder: R
     bench.append([start()])
     publishers.wait_for_recorder()
     publishers.publish([11.0, 10.5, 10.0, 9.5])
+    told: list[RecordEventMsg] = []
+    bench.node.create_subscription(RecordEventMsg, "recorder/analysis", told.append, qos.STATE)
+    bench.append([event(1, "analytics", kind="analysis", columns={"cd3": [1, 2]}, values={"cd3_cut": 1.5})])
+    bench.until(lambda: bool(told), "the analysis for the boards, latched")
+    assert (told[0].producer, json.loads(told[0].data_json)["columns"]) == ("analytics", {"cd3": [1, 2]})
     assert publishers.truth.get_subscription_count() == 0
     assert publishers.foreign.get_subscription_count() == 0
     bench.append([event(2, "coordinator", kind="batch_ended", state="completed")])
