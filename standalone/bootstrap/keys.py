@@ -45,6 +45,12 @@ def interfaces_key(layout: Layout, interpreter_key: str, package: str = INTERFAC
     return digest(interpreter_key, of_files(layout.root, interface_files(layout, package)))
 
 
+def rehearsed_files(layout: Layout) -> list[Path]:
+    """What the caches are made from that a batch fills: the vision kernel's sources, the robot model."""
+    kernel = (layout.root / "mimedi_nodes" / "vision" / "kernel_source").glob("*.c")
+    return sorted([*kernel, *(layout.root / "urdf").glob("*.xacro")])
+
+
 # Installed as data: colcon links to each file, so that a change of content needs no rebuild, a new file does.
 _DATA_FOLDERS = ("launch", "config", "urdf", "resource")
 _CODE_FOLDERS = ("mimedi_nodes", "sim/mimedi_sim")

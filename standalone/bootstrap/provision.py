@@ -12,6 +12,7 @@ from functools import partial
 from pathlib import Path
 
 from . import colcon, environment, keys, tools, wheels
+from .errors import SetupError
 from .host import Distribution, choose_interpreter
 from .layout import INTERFACES, LACKING_INTERFACES, PACKAGE, Layout
 from .steps import Runner, Step
@@ -43,7 +44,27 @@ class Provisioner:
     def plan(self, overlay: bool) -> Sequence[Step]:
         """The steps of this machine, with the keys that hold now."""
         python = self._distribution_steps() if self._distribution else self._wheel_steps()
-        return [*python, *self._overlay_steps()] if overlay else python
+        return [*python, *(self._overlay_steps() if overlay else []), self._rehearsal(python[-1])]
+
+    def _rehearsal(self, ground: Step) -> Step:
+        layout = self._layout
+        made_from = keys.of_files(layout.root, keys.rehearsed_files(layout))
+        return Step("rehearsal", "first batch without ROS", keys.digest(ground.key, made_from), layout.state,
+                    self._rehearse)  # fmt: skip
+
+    def _rehearse(self, runner: Runner) -> None:
+        """Fill the caches before anybody waits for them: compiled sources, the vision kernel, the gantry's ways.
+
+        Nothing stands on it: a batch that cannot run says so itself to whoever orders it.
+        """
+        python = self._distribution.python if self._distribution else str(self._layout.venv_python)
+        env = environment.compute(self._layout, self._distribution, self._env)
+        try:
+            runner.command(
+                [python, "-m", "mimedi_nodes.commands", "simulate", "car_t_cd19", "--json", os.devnull], env=env
+            )
+        except SetupError as error:
+            runner.note(f"nothing is cached yet: {error}")
 
     # --- the plain machine -----------------------------------------------------------------------------
 
@@ -56,7 +77,7 @@ class Provisioner:
         tools_key = keys.digest(venv_key, tools.key(layout))
         share = layout.venv / "share"
         return [
-            Step("venv", "virtual environment", venv_key, layout.venv_python, self._make_venv),
+            Step("venv", "virtual environment", venv_key, layout.venv_python, self._make_venv, makes_key=True),
             Step("install", "ROS 2 Jazzy wheels and libraries", installed_key, share / "rclpy", self._install),
             Step("mend", "CMake paths of the wheels", mended_key, share / "rclpy", self._mend),
             Step("tools", "ros2 and launch_test", tools_key, layout.venv / "bin", self._make_tools),

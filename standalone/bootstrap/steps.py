@@ -29,6 +29,8 @@ class Step:
 
     `key` names everything that the outcome depends on; the step is skipped while its stamp holds the same.
     `present` is a path that must exist for the stamp to count: who deletes a folder gets it again.
+    `makes_key` says that the step makes what its key is computed from; the key of every other step is taken before it
+    runs, so that what changes meanwhile is not taken for done.
     """
 
     name: str
@@ -36,6 +38,7 @@ class Step:
     key: str
     present: Path
     run: Callable[[Runner], None]
+    makes_key: bool = False
 
 
 class Runner:
@@ -70,9 +73,10 @@ class Runner:
                 waiting = self.pending(steps)
                 if not waiting:
                     break
-                self._one(waiting[0], steps.index(waiting[0]) + 1, len(steps))
-                # The step may have made what its own key is computed from: ask for it afresh.
-                done = next(step for step in plan() if step.name == waiting[0].name)
+                done = waiting[0]
+                self._one(done, steps.index(done) + 1, len(steps))
+                if done.makes_key:
+                    done = next(step for step in plan() if step.name == done.name)
                 stamp = self._stamp(done)
                 stamp.parent.mkdir(exist_ok=True)
                 stamp.write_text(done.key + "\n", encoding="ascii")

@@ -115,11 +115,27 @@ def test_a_key_that_the_step_itself_changes_does_not_run_it_for_ever(layout):
         made.write_text("x")
 
     def plan():
-        return [Step("venv", "venv", made.read_text() if made.exists() else "none", made, run)]
+        return [Step("venv", "venv", made.read_text() if made.exists() else "none", made, run, makes_key=True)]
 
     Runner(layout, io.StringIO()).carry_out(plan)
     Runner(layout, io.StringIO()).carry_out(plan)
     assert len(runs) == 1
+
+
+def test_what_somebody_changes_while_a_step_runs_is_not_taken_for_done(layout):
+    source = layout.root / "source"
+    source.write_text("first")
+    built = []
+
+    def run(runner):
+        built.append(source.read_text())
+        source.write_text("second")  # an editor saves while the compiler is at work
+
+    def plan():
+        return [Step("build", "build", source.read_text(), source, run)]
+
+    Runner(layout, io.StringIO()).carry_out(plan)
+    assert built == ["first", "second"]
 
 
 def test_a_failing_command_shows_its_last_lines_and_where_the_rest_is(layout):
