@@ -90,8 +90,8 @@ class PhotonCounter:
         data = await self._ask(Command.STATUS, size=wire.STATUS_FORMAT.size)
         doing, shutter, temperature, dead, bias, faults, run, complete = wire.STATUS_FORMAT.unpack(data)
         return CounterState(
-            bool(doing & 1), bool(doing & 2), bool(shutter), temperature * 0.01, dead * 1e-10, bias * 0.01, CounterFault(faults), run,
-            complete,
+            bool(doing & 1), bool(doing & 2), bool(shutter), temperature * 0.01, dead * 1e-10, bias * 0.01,
+            CounterFault(faults), run, complete,
         )
 
     async def ensure_excitation(self, power_mw: float, seen_through: wire.Filter) -> None:

@@ -125,7 +125,7 @@ CAMERA: Mapping[str, FaultKind] = {
     "camera_defocus": FaultKind(
         "camera", "the objective stands `defocus_um` off focus: PSF sqrt(1 + (z/z_R)^2) wider",
         "edges and rings of the cells are blurred",
-        "`vision_qc.out_of_focus`, held, from about 30 um on, before dead cells fade; less far off the inspection goes on",
+        "`vision_qc.out_of_focus`, held, from about 30 um on, before dead cells fade; nearer the inspection goes on",
         {"defocus_um": Parameter(20.0, "um", 0.0, 500.0)}),
     "camera_frame_loss": FaultKind(
         "camera", "a share of the exposures never arrives", "gaps in the stamps, on the grid of the frame rate",
