@@ -104,13 +104,14 @@ def _refused(events: Sequence[RecordEvent], patient: str) -> Finding:
 def _leak(events: Sequence[RecordEvent]) -> Finding:
     title = f"The leak of {LEAK_ML:g} mL was found by weight"
     alarms = [e for e in events if e.kind == "alarm_raised" and e.what.endswith(".balance_gap")]
-    for alarm in alarms:
-        match = re.search(r"changed by ([-+]?\d+(?:\.\d+)?) mL", f"{alarm.why} {alarm.data.get('message', '')}")
-        if match is not None:
+    # The alarm comes while the line still leaks; the hold, when the weight has come to rest, tells the whole of it.
+    for hold in (e for e in events if e.kind == "command" and e.what == "hold"):
+        match = re.search(r"changed by ([-+]?\d+(?:\.\d+)?) mL", hold.why)
+        if match is not None and alarms:
             gap_ml = float(match.group(1))
             found = abs(gap_ml + LEAK_ML) <= LEAK_TOLERANCE_ML
-            return Finding(title, found, f"{gap_ml:+.1f} mL on the balance; {alarm.what}, held")
-    return Finding(title, False, f"{len(alarms)} alarms of a balance, none tells a volume")
+            return Finding(title, found, f"{gap_ml:+.1f} mL on the balance; {alarms[0].what}, held")
+    return Finding(title, False, f"{len(alarms)} alarms of a balance, no hold that tells a volume")
 
 
 def _power(events: Sequence[RecordEvent], acts: Acts, tolerance_k: float) -> Finding:
