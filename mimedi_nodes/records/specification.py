@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from .errors import RecordError
+from .yaml_text import load
 
 _PRODUCT = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}\Z")
 
@@ -34,7 +34,7 @@ def read_specification(path: Path) -> Mapping[str, Any]:
         RecordError: there is none, or it cannot be read.
     """
     try:
-        content = YAML(typ="safe").load(path.read_text(encoding="utf-8"))
+        content = load(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError) as error:
         raise RecordError(
             f"{path}: {getattr(error, 'strerror', error)}; name the product's file with --specification, "
