@@ -3,20 +3,22 @@
 
 from __future__ import annotations
 
+import asyncio
 from itertools import pairwise
 
 import pytest
 
 from mimedi_nodes.instruments.bioreactor_map import BioreactorFault
 from mimedi_nodes.process.service_state import ServiceState
+from mimedi_sim.headless.virtual_loop import run_virtual
 from mimedi_sim.models.bacteria import DOUBLING_TIME_H
 from mimedi_sim.plant.contaminant import Contaminant, growth_per_h
 from mimedi_sim.plant.ledger import INDEX, amounts
 
-from .fault_drill import Drill, drill
+from .fault_drill import Drill, drill, standing
 from .plant_bench import Bench
 from .test_plant_reactor import culture, readings
-from .workbench import Workbench
+from .workbench import HEADER, Workbench
 
 VESSEL = "culture_vessel"
 
@@ -111,6 +113,33 @@ def test_blocked_perfusion_stands_still() -> None:
     after = readings(bench)
     assert after["perfused_ul"] == before["perfused_ul"] == pytest.approx(6_000.0, abs=2.0)
     assert after["lactate_mm"] > before["lactate_mm"] + 1.0
+
+
+def test_perfusion_lost_in_a_power_cut_between_two_looks_is_ordered_again() -> None:
+    """The controller comes back warm, with its perfusion off and no fault to tell of."""
+
+    async def run() -> tuple[Workbench, float, float]:
+        bench = Workbench(1)
+        service = await bench.service("incubator")
+        await asyncio.sleep(6 * 3600.0)
+        bench.plant.advance_to(bench.clock.now_s())
+        put_culture(bench)
+        goal = {"target_viable_cells": 1e11, "not_before_h": 0.0, "duration_h": 12.0, "perfusion_vvd": 1.0}
+        task = asyncio.ensure_future(service.run("PerfuseCulture", goal, HEADER, "a" * 32))
+        await asyncio.sleep(4 * 3600.0 + 300.0)
+        bench.plant.inject("power_loss", "culture_controller", {}, True, bench.clock.now_s())
+        await asyncio.sleep(600.0)
+        bench.plant.inject("power_loss", "culture_controller", {}, False, bench.clock.now_s())
+        outcome = await task
+        assert outcome.status == "succeeded", outcome.error_msg
+        return bench, outcome.result["medium_used_ul"], 0.5 * goal["perfusion_vvd"] * 900e3
+
+    bench, used_ul, ordered_ul = run_virtual(run())
+    told = [text for name, text, active in bench.alarms if name == "incubator.perfusion_stopped" and active]
+    assert len(told) == 1
+    assert "the controller held 0.0 uL/min; it has the rate again" in told[0]
+    assert used_ul > 0.9 * ordered_ul, "at most half an hour of twelve went without"
+    assert "incubator.controller_fault" not in standing(bench)
 
 
 def test_an_empty_gas_bottle_shows_in_co2_and_ph() -> None:

@@ -25,6 +25,10 @@ CO2_BAND = 0.01
 CO2_DEADBAND = 0.002
 GLUCOSE_MIN_MM = 2.0
 GLUCOSE_DEADBAND_MM = 0.3
+PERFUSED_SHARE = 0.5
+"""Share of the ordered medium below which the perfusion counts as stopped."""
+PERFUSED_AFTER_S = 60.0
+"""Shortest time [s] between two counts of perfused medium that are compared."""
 RECORD_EVERY = 2
 """Every so many looks the values go into the record."""
 VIABLE_CV = 0.05
@@ -91,6 +95,23 @@ async def hold_conditions(instruments: BioreactorInstruments, wanted: Conditions
     await instruments.controller.ensure_stirring(wanted.stirring_rpm)
 
 
+@dataclass
+class PerfusionWatch:
+    """Tells from the controller's count of perfused medium whether the perfusion does what was ordered."""
+
+    flow_ul_min: float
+    _seen: tuple[float, float] | None = None
+    """Process time [s] and perfused volume [uL] of the last look in this life; nobody knows what was before."""
+
+    def stands(self, now_s: float, perfused_ul: float) -> bool:
+        """Take a count; tell whether less than `PERFUSED_SHARE` of the medium has come since the last one."""
+        before, self._seen = self._seen, (now_s, perfused_ul)
+        if before is None or now_s - before[0] < PERFUSED_AFTER_S:
+            return False
+        ordered_ul = self.flow_ul_min * (now_s - before[0]) / 60.0
+        return not perfused_ul - before[1] >= PERFUSED_SHARE * ordered_ul  # an unknown count is none
+
+
 async def keep(
     wanted: Conditions,
     duration_s: float,
@@ -98,22 +119,31 @@ async def keep(
     ctx: PhaseContext,
     *,
     module: str,
+    perfusion_ul_min: float = 0.0,
     enough: Callable[[BioreactorState, float], Awaitable[bool]] | None = None,
     poll_s: float = POLL_S,
 ) -> tuple[Log, BioreactorState]:
     """Keep the culture until the time is over or `enough(state, elapsed_s)` says so; return the log and the last state.
 
-    Raises the alarms `<module>.liquid_temperature_low`, `…_high`, `.co2_low`, `.glucose_low`, `.reading_unknown` and
-    `.controller_fault`; the culture goes on, since switching anything off would harm it more. A volume that changed
-    though nobody moved liquid holds the phase with `.balance_gap`: a closed system may be open.
+    Raises the alarms `<module>.liquid_temperature_low`, `…_high`, `.co2_low`, `.glucose_low`, `.reading_unknown`,
+    `.perfusion_stopped` and `.controller_fault`; the culture goes on, since switching anything off would harm it more.
+    What a controller no longer holds, after a power cut say, it is told again. A volume that changed though nobody
+    moved liquid holds the phase with `.balance_gap`: a closed system may be open.
     """
     restored = (ctx.restored or {}).get("log")
     log = Log(**restored) if restored else Log(ctx.now_s())
+    perfusion = PerfusionWatch(perfusion_ul_min)
     await hold_conditions(instruments, wanted)
+    await instruments.controller.ensure_perfusion(perfusion_ul_min)
     while True:
         state = await instruments.controller.state()
         elapsed_s = ctx.now_s() - log.begun_s
         _look(state, wanted, elapsed_s, log, ctx, module)
+        stands = perfusion.stands(ctx.now_s(), state.perfused_ul)
+        if stands or log.exceeded:
+            await _order_again(wanted, perfusion_ul_min, instruments, ctx, module, stands)
+        elif perfusion_ul_min > 0.0:
+            ctx.clear_alarm(f"{module}.perfusion_stopped")
         gap = gap_ul(log.volumes, ctx.now_s(), state.volume_ul)
         if abs(gap) > GAP_LIMIT_UL:
             await _confirm_gap(gap - state.volume_ul, log, instruments, ctx, module)
@@ -123,6 +153,27 @@ async def keep(
         if elapsed_s >= duration_s or (enough is not None and await enough(state, elapsed_s)):
             return log, state
         await ctx.sleep(min(poll_s, duration_s - elapsed_s))
+
+
+async def _order_again(
+    wanted: Conditions,
+    perfusion_ul_min: float,
+    instruments: BioreactorInstruments,
+    ctx: PhaseContext,
+    module: str,
+    perfusion_stands: bool,
+) -> None:
+    """Have the controller hold what it was to hold; alarm when medium does not come, with what it held instead."""
+    held = await instruments.controller.set_points()
+    await hold_conditions(instruments, wanted)
+    await instruments.controller.ensure_perfusion(perfusion_ul_min)
+    if perfusion_stands:
+        was = f"less than {PERFUSED_SHARE:.0%} of {perfusion_ul_min:.1f} uL/min came since the last look"
+        if math.isclose(held.perfusion_ul_min, perfusion_ul_min, rel_tol=1e-3):
+            why = "the controller holds the rate; look at pump, line and medium"
+        else:
+            why = f"the controller held {held.perfusion_ul_min:.1f} uL/min; it has the rate again; look at its power"
+        ctx.alarm(f"{module}.perfusion_stopped", f"{was}: {why}")
 
 
 async def _confirm_gap(

@@ -50,7 +50,6 @@ async def differentiate_cells(goal: Any, instruments: BioreactorInstruments, ctx
             log = kept.pop("log", None)
             ctx.restored = None if log is None else {"log": log}
             period_begun_s = ctx.now_s() if log is None else float(log["begun_s"])
-            await instruments.controller.ensure_perfusion(0.0)
             await keep(wanted, until_s - period_begun_s, instruments, whole, module=MODULE_NAME)
             ctx.restored = None
         if ctx.now_s() >= end_s - 1.0:

@@ -73,7 +73,6 @@ async def condition_chamber(goal: Any, instruments: BioreactorInstruments, ctx: 
 
 async def expand_culture(goal: Any, instruments: BioreactorInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
     """Grow the culture without perfusion."""
-    await instruments.controller.ensure_perfusion(0.0)
     log, state = await keep(Conditions.of(goal), goal.duration_h * 3600.0, instruments, ctx, module=MODULE_NAME)
     return _readings(state, log, ctx)
 
@@ -89,7 +88,6 @@ async def perfuse_culture(goal: Any, instruments: BioreactorInstruments, ctx: Ph
     kept = ctx.restored or {}
     flow_ul_min = float(kept.get("flow_ul_min", goal.perfusion_vvd * before.volume_ul / 1440.0))
     perfused_before_ul = float(kept.get("perfused_before_ul", before.perfused_ul))
-    await instruments.controller.ensure_perfusion(flow_ul_min)
     reached = False
 
     async def enough(state: BioreactorState, elapsed_s: float) -> bool:
@@ -100,8 +98,9 @@ async def perfuse_culture(goal: Any, instruments: BioreactorInstruments, ctx: Ph
 
     whole = keeping(ctx, flow_ul_min=flow_ul_min, perfused_before_ul=perfused_before_ul)
     log, state = await keep(
-        Conditions.of(goal), goal.duration_h * 3600.0, instruments, whole, module=MODULE_NAME, enough=enough
-    )
+        Conditions.of(goal), goal.duration_h * 3600.0, instruments, whole,
+        module=MODULE_NAME, perfusion_ul_min=flow_ul_min, enough=enough,
+    )  # fmt: skip
     await instruments.controller.ensure_perfusion(0.0)
     return {
         "outcome": "target_reached" if reached else "time_out",
