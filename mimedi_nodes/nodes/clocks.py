@@ -48,6 +48,12 @@ class NodeClock:
     def take(self, sender: str, what: str) -> None:
         """Tell that a message from `sender` has been taken."""
 
+    def ask(self, what: str) -> None:
+        """Tell that a person is asked: time that is as fast as possible waits for the answer."""
+
+    def answered(self, what: str) -> None:
+        """Tell that a person has answered, or is asked no more."""
+
     def declare_held(self, held: bool) -> None:
         """Tell that the batch is held, so that time need not wait for lost participants."""
 
@@ -83,6 +89,10 @@ class SystemClock(NodeClock):
     async def sleep_until(self, time_s: float) -> None:
         while (left_s := time_s - self.now_s()) > 0.0:  # noqa: ASYNC110 - the system clock may step, no event tells
             await asyncio.sleep(min(left_s, self.SLICE_S))
+
+
+PERSON = "person"
+"""Receiver of a question, as the keeper of simulated time knows it."""
 
 
 class GrantClock(NodeClock):
@@ -137,6 +147,15 @@ class GrantClock(NodeClock):
 
     def take(self, sender: str, what: str) -> None:
         self._taken.append(f"{sender}>{self._participant}:{what}")
+
+    def ask(self, what: str) -> None:
+        self._owed.append(self._question(what))
+
+    def answered(self, what: str) -> None:
+        self._taken.append(self._question(what))
+
+    def _question(self, what: str) -> str:
+        return f"{self._participant}>{PERSON}:{what}"
 
     def declare_held(self, held: bool) -> None:
         self._held = held

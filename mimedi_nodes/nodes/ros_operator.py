@@ -11,9 +11,9 @@ from rclpy.node import Node
 from mimedi_msgs.msg import Prompt
 from mimedi_msgs.srv import AnswerPrompt
 
-from ..process.clock import ProcessClock
 from ..process.gateway import Answer, OperatorGateway, Question
 from . import qos
+from .clocks import NodeClock
 from .conversion import ros_time
 from .doorkeeper import Doorkeeper, NotAllowed
 from .event_loop import LoopThread
@@ -31,7 +31,7 @@ class RosOperator:
         self,
         node: Node,
         loop: LoopThread,
-        clock: ProcessClock,
+        clock: NodeClock,
         script: OperatorGateway | None = None,
         doorkeeper: Doorkeeper | None = None,
     ) -> None:
@@ -52,10 +52,12 @@ class RosOperator:
             waiting: asyncio.Future[Answer] = self._loop.loop.create_future()
             key = (question.batch_id, question.prompt_id)
             self._open[key] = (question, waiting)
+            self._clock.ask("/".join(key))
             try:
                 answer = await waiting
             finally:
                 self._open.pop(key, None)
+                self._clock.answered("/".join(key))
                 self._show_another()
         self._publish(question, answer)
         return answer

@@ -19,6 +19,10 @@ LOST_AFTER_S = 5.0
 PLANT = "plant"
 """Name of the keeper of time itself as a sender of messages (images, laboratory results)."""
 
+PERSON = "person"
+"""Receiver of a question: in flight until it is answered, which counts at full speed only; at any other speed people
+live in the time that whoever chose it wants to pass."""
+
 EARLY_TAKEN = 1000
 """Messages remembered as taken whose sender has not spoken yet; more than ever are in flight."""
 
@@ -219,6 +223,8 @@ class TimeKeeper:
 
     def _in_flight(self) -> bool:
         known = {name for name, p in self._participants.items() if not p.lost} | {PLANT}
+        if math.isinf(self.speed):
+            known.add(PERSON)
         return any(receiver in known and sender in known for sender, receiver in map(_ends, self._owed))
 
     def _mark_lost(self, now_s: float) -> float:

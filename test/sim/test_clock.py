@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimedi_sim.clock import LOST_AFTER_S, TimeKeeper, token
+from mimedi_sim.clock import LOST_AFTER_S, PERSON, TimeKeeper, token
 
 
 def ask(keeper: TimeKeeper, who: str, wake_s: float, now_s: float = 0.0, **more) -> None:
@@ -60,6 +60,29 @@ def test_the_plants_own_messages_hold_time_too():
     assert keeper.plan(0.0)[0] is None
     keeper.settle(frame)
     assert keeper.plan(0.0)[0].time_s == 5.0
+
+
+def test_a_question_to_a_person_holds_time_at_full_speed_and_at_no_other():
+    keeper, question = TimeKeeper(), token("a", PERSON, "K1/thaw")
+    ask(keeper, "a", 5.0, owed=[question])
+    ask(keeper, "b", 3600.0)
+    assert keeper.plan(0.0)[0] is None
+    keeper.speed = 3600.0
+    assert keeper.plan(0.0)[0] is None
+    assert keeper.plan(1.0)[0].time_s == 5.0
+    keeper.speed = math.inf
+    ask(keeper, "a", 60.0)
+    ask(keeper, "b", 3600.0)
+    assert keeper.plan(100.0)[0] is None
+    ask(keeper, "a", 60.0, taken=[question])
+    assert keeper.plan(100.0)[0].time_s == 60.0
+
+
+def test_whoever_asked_and_died_asks_again():
+    keeper = TimeKeeper()
+    ask(keeper, "a", 5.0, owed=[token("a", PERSON, "K1/thaw")])
+    keeper.request("a", "a-2", keeper.last.number, 5.0, 1.0)
+    assert keeper.plan(1.0)[0].time_s == 5.0
 
 
 def test_tokens_to_nobody_are_ignored():
