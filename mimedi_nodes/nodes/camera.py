@@ -18,10 +18,10 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
-from ..vision.lens import read_camera_info
 from ..vision.settings import VisionInputError
 from ..vision.sources import Pacer, open_source
 from . import qos
+from .camera_info_file import read_camera_info
 from .parameters import Parameter, declare
 from .running import run_node
 

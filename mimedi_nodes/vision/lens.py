@@ -5,8 +5,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -77,26 +75,3 @@ class LensModel:
         if not len(places):
             return places.reshape(-1, 2)
         return np.asarray(cv2.undistortPoints(places, self.matrix, self.coefficients, P=self.matrix)).reshape(-1, 2)
-
-
-def read_camera_info(path: Path) -> dict[str, Any]:
-    """Fields of sensor_msgs/CameraInfo from a YAML file as camera_calibration writes it.
-
-    Raises:
-        VisionInputError: no such file, or a field that is missing or wrong.
-    """
-    import yaml
-
-    try:
-        stored = yaml.safe_load(path.read_text(encoding="utf-8"))
-        fields: dict[str, Any] = {"width": int(stored["image_width"]), "height": int(stored["image_height"]),
-                  "distortion_model": str(stored["distortion_model"]),
-                  "d": [float(v) for v in stored["distortion_coefficients"]["data"]],
-                  "k": [float(v) for v in stored["camera_matrix"]["data"]]}
-    except (OSError, yaml.YAMLError, KeyError, TypeError, ValueError) as error:
-        raise VisionInputError("camera_info", path, "a YAML file with image_width, image_height, camera_matrix, "
-                               f"distortion_model and distortion_coefficients ({error!r})") from error
-    if len(fields["k"]) != 9:
-        raise VisionInputError("camera_info camera_matrix", fields["k"], "9 numbers")
-    LensModel.from_camera_info(SimpleNamespace(**fields))
-    return fields

@@ -15,7 +15,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 EXECUTABLES = {
     "fluidics", "acoustic_sorter", "transduction", "incubator", "vision_qc", "enclosure", "contamination_watch",
-    "analytics", "transfer",
+    "analytics", "transfer", "camera",
     "coordinator", "supervisor", "recorder", "plant", "robot_model", "dashboard",
 }  # fmt: skip
 

@@ -15,10 +15,11 @@ from rclpy.parameter import Parameter
 
 from mimedi_nodes.instruments.link import ReplyTimeout
 from mimedi_nodes.nodes.camera import CameraNode
+from mimedi_nodes.nodes.camera_info_file import read_camera_info
 from mimedi_nodes.nodes.clocks import NodeClock
 from mimedi_nodes.nodes.event_loop import LoopThread
 from mimedi_nodes.nodes.ros_camera import RosCamera
-from mimedi_nodes.vision.lens import LensModel, read_camera_info
+from mimedi_nodes.vision.lens import LensModel
 from mimedi_nodes.vision.settings import VisionInputError
 
 pytestmark = pytest.mark.ros
