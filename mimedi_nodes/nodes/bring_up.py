@@ -66,7 +66,7 @@ class Peer(Protocol):
 
 GONE, SILENT = "gone", "silent"
 """What is seen in place of a state: no process, no answer."""
-FIRST_LOOKS = 5
+FIRST_LOOKS = 10
 """How often a node is asked before it counts as silent: first replies of a service just discovered may be lost."""
 
 
