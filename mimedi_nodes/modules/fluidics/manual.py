@@ -16,10 +16,10 @@ from typing import Any
 from ...process.context import PhaseContext
 from ..manual import VALID_D, ManualAct, ManualRefused, ManualValue
 from .instruments import FluidicsInstruments
+from .leftover import WASTE
 from .moving import Move, Moved, carry_out
 
 SUPPLIES = ("buffer", "medium")
-WASTE = "waste"
 PUMP_LINE = "fluidics_pumps"
 MOST_SPREAD = 0.01
 """Largest relative standard deviation of the deliveries: above it a factor would mean nothing."""

@@ -11,6 +11,7 @@ from ...instruments.cavro_line import VALVE_TURN_S
 from ...instruments.pacing import settle
 from ...process.context import PhaseContext
 from .instruments import FluidicsInstruments
+from .leftover import discard_leftover
 
 KEPT_STROKES = 1.5
 """Strokes [volumes of one] that a vessel must hold to be mixed while another pump draws from it."""
@@ -46,6 +47,9 @@ async def mix_container(goal: Any, instruments: FluidicsInstruments, ctx: PhaseC
     strokes = int(checkpoint.get("strokes", 0))
     begun_ul = checkpoint.get("begun_ul")
     await instruments.ready_pump(ctx)
+    if not checkpoint:
+        await discard_leftover(instruments, ctx)
+        await ctx.checkpoint(begun_s=begun_s, strokes=strokes, begun_ul=begun_ul)  # from now on it is this vessel's
     await give_back(goal.container, goal.flow_rate_ul_min, instruments, ctx)
     while not ctx.finish_requested and (left_s := begun_s + goal.duration_s - ctx.now_s()) > 0.0:
         held_ul = await instruments.scales.volume_ul(goal.container, ctx)

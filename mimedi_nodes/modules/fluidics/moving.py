@@ -13,6 +13,7 @@ from ...instruments.link import InstrumentError
 from ...process.context import PhaseContext
 from ...process.errors import PhaseHold
 from .instruments import FluidicsInstruments
+from .leftover import discard_leftover
 
 POLL_S = 20.0
 ASPIRATE_UL_MIN = 40_000.0
@@ -90,6 +91,8 @@ async def carry_out(
     scales = instruments.scales
     if move.source_before_ul is None and move.destination_before_ul is None and move.plan is None and not move.starting:
         await instruments.check_room(move.destination, move.volume_ul, ctx)
+        if move.moved_ul == 0.0:
+            await discard_leftover(instruments, ctx)
         move.source_before_ul = _known(await scales.volume_ul(move.source, ctx))
         move.destination_before_ul = _known(await scales.volume_ul(move.destination, ctx))
     elif not move.done:

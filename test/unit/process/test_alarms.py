@@ -228,7 +228,9 @@ def raised_in_source() -> set[str]:
     call = re.compile(
         r"(?:PhaseHold|[._]alarm|_watch|\.report)\(\s*(?:ctx,\s*|self\.\w+,\s*)?f?\"([^\"\s]*\.[^\"\s]*)\"", re.S
     )
-    sources = "recorder|coordinator|supervisor|acoustic_sorter|enclosure|contamination_watch|transfer|analytics"
+    sources = (
+        "recorder|coordinator|supervisor|fluidics|acoustic_sorter|enclosure|contamination_watch|transfer|analytics"
+    )
     constant = re.compile(rf"^[A-Z_]+ = \"((?:{sources})\.[a-z0-9_]+)\"$", re.M)
     found: set[str] = set()
     for path in (ROOT / "mimedi_nodes").rglob("*.py"):
