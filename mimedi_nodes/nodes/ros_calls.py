@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -42,19 +43,30 @@ async def in_loop(loop: LoopThread, future: Future, timeout_s: float | None, wha
         raise CallFailed(f"{what} did not answer within {timeout_s:g} s") from error
 
 
-async def call(loop: LoopThread, client: Client, request: Any, timeout_s: float = 10.0) -> Any:
+async def call(
+    loop: LoopThread, client: Client, request: Any, timeout_s: float = 10.0, *, repeat_s: float = math.inf
+) -> Any:
     """Call a service and return its reply; waits for the service first.
+
+    Args:
+        repeat_s: steady time [s] after which an unanswered request is sent again; only for requests that may arrive
+            twice without harm. The first reply of a service that has just been discovered may be lost: its writer
+            need not know our reader yet.
 
     Raises:
         CallFailed: the service is not offered, or does not answer, within `timeout_s` [s] of steady time.
     """
     await ready(loop, client.service_is_ready, timeout_s, f"service {client.srv_name}")
-    future = client.call_async(request)
-    try:
-        return await in_loop(loop, future, timeout_s, f"service {client.srv_name}")
-    except CallFailed:
-        client.remove_pending_request(future)
-        raise
+    end_s = loop.loop.time() + timeout_s
+    while True:
+        future = client.call_async(request)
+        left_s = end_s - loop.loop.time()
+        try:
+            return await in_loop(loop, future, min(repeat_s, left_s), f"service {client.srv_name}")
+        except CallFailed as error:
+            client.remove_pending_request(future)
+            if repeat_s >= left_s:
+                raise CallFailed(f"service {client.srv_name} did not answer within {timeout_s:g} s") from error
 
 
 async def in_executor(node: Node, loop: LoopThread, act: Callable[[], T]) -> T:

@@ -30,6 +30,8 @@ from .ros_calls import CallFailed, call
 QUEUE_LENGTH = 8
 PARTIAL_LENGTH = 4
 SERVICE_TIMEOUT_S = 10.0
+REPEAT_S = 2.0
+"""Steady time [s] after which a switch is asked for again; asking twice is harmless."""
 TOPICS = {
     "bright": "image_raw",
     "dye": "dye/image_raw",
@@ -148,7 +150,7 @@ class RosCamera:
 
     async def _ask(self, client: Client, on: bool, what: str) -> None:
         try:
-            reply = await call(self._loop, client, SetBool.Request(data=on), SERVICE_TIMEOUT_S)
+            reply = await call(self._loop, client, SetBool.Request(data=on), SERVICE_TIMEOUT_S, repeat_s=REPEAT_S)
         except CallFailed as error:
             raise InstrumentError(self.name, f"{error}; start the camera's driver") from error
         if not reply.success:

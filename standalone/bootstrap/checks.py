@@ -100,8 +100,7 @@ def stages(layout: Layout, python: str, plugins: Sequence[str], reports: Path) -
                   quiet=True),
         ],
         [unit],
-        [node],
-        [standalone],
+        [node, standalone],  # both wait most of the time
         *launched,
     ]  # fmt: skip
 
