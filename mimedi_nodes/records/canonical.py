@@ -54,7 +54,14 @@ def plain(value: Any, where: str = "data", depth: int = 0) -> Any:
         for key, inner in value.items():
             if not isinstance(key, str):
                 raise EventError(f"{where}: key {key!r} is {type(key).__name__}; keys are text")
-            result[_text(str(key), where)] = plain(inner, f"{where}.{key}", depth + 1)
+            kind = type(inner)
+            if kind is float:  # most of a record: no path is spelt out for what cannot be wrong
+                item: Any = _number(inner)
+            elif inner is None or kind is bool or kind is int or (kind is str and inner.isascii()):
+                item = inner
+            else:
+                item = plain(inner, f"{where}.{key}", depth + 1)
+            result[key if key.isascii() and type(key) is str else _text(str(key), where)] = item
         return result
     if isinstance(value, (list, tuple)):
         return [plain(inner, f"{where}[{index}]", depth + 1) for index, inner in enumerate(value)]

@@ -83,7 +83,6 @@ def fit_transducer(
     # Far from resonance the plate is a capacitor of C0 and its branch; the mean susceptance is a fair start for C0.
     c0_start = float(np.median(np.abs(y.imag) / (2.0 * np.pi * frequency_hz)))
     plate_scale = np.array([c0_start, 0.003, pzt_start_hz, 50.0, 0.1])
-    plate = _fit(frequency_hz, y, plate_scale)
     tries = []
     for channel_hz in (expected_channel_hz, expected_channel_hz * 0.992, expected_channel_hz * 1.008):
         start = np.concatenate([plate_scale, [channel_hz, 100.0, 2e-3]])
@@ -98,6 +97,8 @@ def fit_transducer(
         raise FitError(
             f"two branches leave {residual:.1%} (allowed {RESIDUAL_MAX:.0%}); look for a loose cable or a cracked plate"
         )
+    # The plate alone, from where both together put it: near its own best fit.
+    plate = _fit(frequency_hz, y, plate_scale, solution.x[:5])
     gain = plate.cost / solution.cost
     if gain < GAIN_MIN:
         raise DryChannelError(
@@ -115,12 +116,15 @@ def fit_transducer(
     return TransducerFit(float(f1), float(q1), float(f2), float(q2), float(sd[5]), float(k2), residual, fitted)
 
 
-def _fit(frequency_hz: Array, y: ComplexArray, start: Array) -> OptimizeResult:
-    """Fit the plate (5 parameters) or plate and channel (8); the result's `x` is relative to `start`."""
+def _fit(frequency_hz: Array, y: ComplexArray, start: Array, first: Array | None = None) -> OptimizeResult:
+    """Fit the plate (5 parameters) or plate and channel (8); the result's `x` is relative to `start`.
+
+    `first` is where the search begins, relative to `start` too.
+    """
     count = len(start)
     return least_squares(
         lambda p: _parts(_ratio(frequency_hz, y, p * start)[0] - 1.0),
-        np.ones(count),
+        np.ones(count) if first is None else first,
         jac=lambda p: _jacobian(frequency_hz, y, p, start),
         bounds=(LOWEST[:count], HIGHEST[:count]),
     )
