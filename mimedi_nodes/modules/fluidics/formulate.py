@@ -13,6 +13,7 @@ from ...process.errors import PhaseError
 from ..keeping import keeping
 from .codes import FluidicsCode
 from .instruments import FluidicsInstruments
+from .leftover import discard_leftover
 from .mix import give_back, mix_stroke
 from .moving import Move, carry_out, close_balance
 
@@ -28,11 +29,12 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
     cells_ul = goal.dose_car_cells / goal.car_fraction / goal.viable_per_ml * 1000.0
     await instruments.ready_pump(ctx)
     if "held_ul" not in checkpoint:
-        await give_back(goal.source, FLOW_UL_MIN, instruments, ctx)
+        await discard_leftover(instruments, ctx)
         checkpoint["held_ul"] = await instruments.scales.volume_ul(goal.source, ctx)
     held_ul = float(checkpoint["held_ul"])
     if math.isnan(held_ul):
         raise PhaseError(FluidicsCode.NOT_WEIGHED, f"{goal.source} is not weighed here; formulation needs its volume")
+    await ctx.checkpoint(**checkpoint)  # from now on what the syringe holds is this phase's
     if cells_ul + goal.retain_volume_ul > held_ul - RESIDUE_UL:
         raise PhaseError(
             FluidicsCode.NOT_ENOUGH,
@@ -61,6 +63,7 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
         share = (number / len(plan), (number + 1) / len(plan))
         if not move.done and (volume_ul >= 100.0 or label in checkpoint):
             if label in ("cells", "retain") and label not in checkpoint:
+                await give_back(source, 20_000.0, instruments, ctx)
                 await mix_stroke(source, 5000.0, 20_000.0, instruments, ctx)
             whole = keeping(ctx, **checkpoint)
             moved = await carry_out(move, instruments, whole, label, share)
