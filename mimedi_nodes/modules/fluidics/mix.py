@@ -20,12 +20,9 @@ KEPT_STROKES = 1.5
 async def mix_stroke(
     container: str, volume_ul: float, flow_rate_ul_min: float, instruments: FluidicsInstruments, ctx: PhaseContext
 ) -> None:
-    """Draw `volume_ul` from a vessel and return it.
-
-    For an empty syringe and valves that stand on the vessel, as `give_back` leaves them and every whole stroke does: a
-    valve that turned at each stroke would wear for nothing.
-    """
+    """Draw `volume_ul` from a vessel and return it; what a broken stroke left in the syringe is returned first."""
     pump = instruments.pump
+    await give_back(container, flow_rate_ul_min, instruments, ctx)
     await settle(pump, ctx, expected_s=await pump.fill_to(volume_ul, flow_rate_ul_min) + VALVE_TURN_S)
     await settle(pump, ctx, expected_s=await pump.empty_to(0.0, flow_rate_ul_min) + VALVE_TURN_S)
 
