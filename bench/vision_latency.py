@@ -42,8 +42,8 @@ def frames_of(movie: Path | None) -> tuple[Any, Any]:
     return flow_movie(frames=200, cells_per_frame=20.0, seed=11).movie, settings()
 
 
-def send(frames: Any, rate_hz: float, number: int, go: Any) -> None:
-    """Publish `number` pictures at a rate; a movie that ends begins anew."""
+def send(frames: Any, rate_hz: float, number: int, go: Any, taken: Any) -> None:
+    """Publish `number` pictures at a rate, and stay until they are taken; a movie that ends begins anew."""
     import array
 
     import rclpy
@@ -76,7 +76,7 @@ def send(frames: Any, rate_hz: float, number: int, go: Any) -> None:
         time.sleep(max(0.0, due - time.monotonic()))
         image.header.stamp = node.get_clock().now().to_msg()
         publisher.publish(image)
-    time.sleep(0.5)
+    taken.wait(FIRST_FRAME_S)
     node.destroy_node()
     rclpy.shutdown()
 
@@ -93,8 +93,9 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
 
     frames, settings = frames_of(options.movie)
     number = round(options.seconds * options.rate_hz) + WARM_FRAMES
-    go = multiprocessing.get_context("spawn").Event()
-    sender = multiprocessing.get_context("spawn").Process(target=send, args=(frames, options.rate_hz, number, go))
+    spawn = multiprocessing.get_context("spawn")
+    go, taken = spawn.Event(), spawn.Event()
+    sender = spawn.Process(target=send, args=(frames, options.rate_hz, number, go, taken))
     sender.start()
     rclpy.init(args=[])
     node = rclpy.create_node("bench_vision")
@@ -125,6 +126,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
             raise RuntimeError("the publisher has not started")
         loop.submit(look()).result(FIRST_FRAME_S + 2.0 * options.seconds)
     finally:
+        taken.set()
         camera.close()
         loop.stop()
         node.destroy_node()
