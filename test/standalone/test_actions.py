@@ -412,8 +412,8 @@ def test_shutdown_from_another_thread_and_no_idle_shutdown():
 
     service = LaunchService()
     timer = threading.Timer(0.2, service.shutdown)
-    timer.start()
     started_s = time.monotonic()
+    timer.start()
     assert service.run(shutdown_when_idle=False) == 0
     assert time.monotonic() - started_s >= 0.2
 
