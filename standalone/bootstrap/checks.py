@@ -31,6 +31,7 @@ TYPED = (
 )
 LINTED = ("mimedi_nodes", "sim", "standalone", "launch", "test", "bench", "setup.py")
 _DEADLINE_S = 1200.0
+_SIDE_BY_SIDE = 2
 _NO_TESTS = 5  # pytest's exit status when it collected nothing
 
 NOT_OURS = "no reference images in "
@@ -82,16 +83,16 @@ def run(layout: Layout, env: Mapping[str, str], python: str, arguments: Sequence
 
 
 def stages(layout: Layout, python: str, plugins: Sequence[str], reports: Path) -> list[list[Check]]:
-    """The suite in stages: the checks of one stage run side by side."""
+    """The suite in stages: the checks of one stage run side by side, two at a time."""
     present = [path for path in LINTED if (layout.root / path).exists()]
     unit = _pytest("unit", ["test/unit", "test/sim", "test/contract"], python, reports, ["-n", "2"])
     by_file = ["-n", "2", "--dist", "loadfile"]  # a file's tests share what they launched
     node = _pytest("node", ["test/node"], python, reports, [*plugins, *by_file])
     standalone = _pytest("standalone", ["test/standalone"], python, reports, by_file)
     launched = [
-        [_pytest(path.stem.removeprefix("test_"), [str(path.relative_to(layout.root))], python, reports, plugins)]
+        _pytest(path.stem.removeprefix("test_"), [str(path.relative_to(layout.root))], python, reports, plugins)
         for path in sorted((layout.root / "test" / "launch").glob("test_*.py"))
-    ] or [[_pytest("launch", ["test/launch"], python, reports, plugins)]]
+    ] or [_pytest("launch", ["test/launch"], python, reports, plugins)]
     return [
         [
             Check("ruff", (python, "-m", "ruff", "check", "--quiet", *present), quiet=True),
@@ -101,7 +102,7 @@ def stages(layout: Layout, python: str, plugins: Sequence[str], reports: Path) -
         ],
         [unit],
         [node, standalone],  # both wait most of the time
-        *launched,
+        launched,  # so does each of these: one launch leaves more than half of two cores idle
     ]  # fmt: skip
 
 
@@ -136,22 +137,25 @@ def _test_environment(layout: Layout, env: Mapping[str, str]) -> dict[str, str]:
 def _run_stage(stage: Sequence[Check], root: Path, env: Mapping[str, str]) -> list[Outcome]:
     if len(stage) == 1:
         return [_run(stage[0], root, env)]
-    with ThreadPoolExecutor(len(stage)) as pool:
-        return list(pool.map(lambda check: _run(check, root, env), stage))
+    with ThreadPoolExecutor(_SIDE_BY_SIDE) as pool:
+        return list(pool.map(lambda check: _run(check, root, env, alone=False), stage))
 
 
-def _run(check: Check, root: Path, env: Mapping[str, str]) -> Outcome:
+def _run(check: Check, root: Path, env: Mapping[str, str], *, alone: bool = True) -> Outcome:
+    """Run a check; what runs beside others shows its output in one piece when it has ended."""
+    shown = alone and not check.quiet
     if not check.quiet:
         print(f"\n=== {check.name}: {' '.join(check.command[-4:])}", flush=True)
     began = time.monotonic()
     child = subprocess.Popen(
         check.command, cwd=root, env=dict(env), stdin=subprocess.DEVNULL, text=True,
-        stdout=subprocess.PIPE if check.quiet else None, stderr=subprocess.STDOUT if check.quiet else None,
+        stdout=None if shown else subprocess.PIPE, stderr=None if shown else subprocess.STDOUT,
     )  # fmt: skip
     outcome = Outcome(check.name, 0.0)
     try:
         outcome.output = child.communicate(timeout=_DEADLINE_S)[0] or ""
-    except subprocess.TimeoutExpired:
+    except subprocess.TimeoutExpired as expired:
+        outcome.output = (expired.output or b"").decode(errors="replace")
         child.terminate()
         child.wait()
         outcome.problems.append(f"not finished after {_DEADLINE_S:.0f} s")
@@ -166,8 +170,9 @@ def _run(check: Check, root: Path, env: Mapping[str, str]) -> Outcome:
         outcome.problems.append("no tests found")
     elif child.returncode and not outcome.problems:
         outcome.problems.append(f"exit status {child.returncode}")
-    if check.quiet and outcome.problems:
-        print(f"\n=== {check.name}: {' '.join(check.command[1:5])} …\n{outcome.output}", flush=True)
+    if not shown and (outcome.problems or not check.quiet):
+        ended = f"{'FAILED' if outcome.problems else 'ok'} after {outcome.seconds:.0f} s"
+        print(f"\n=== {check.name}: {ended}\n{outcome.output.rstrip()}", flush=True)
     return outcome
 
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 
@@ -18,6 +19,7 @@ def main(command: list[str]) -> int:
 
     with domain_id() as domain:
         child = subprocess.Popen(command, env={**os.environ, "ROS_DOMAIN_ID": str(domain)})
+        signal.signal(signal.SIGTERM, lambda *_: child.terminate())  # nothing is left when the suite's deadline is over
         while True:
             try:
                 status = child.wait()

@@ -62,14 +62,37 @@ def test_a_passing_check_is_quiet(tmp_path, capsys):
     assert capsys.readouterr().out == ""
 
 
+def test_what_runs_side_by_side_is_shown_in_one_piece_and_in_order(tmp_path, capfd):
+    """Two checks that can only end when the other one has begun; neither's lines stand among the other's."""
+    import os
+    import sys
+
+    meet = (
+        "import sys, time, pathlib\nmine, other = map(pathlib.Path, sys.argv[1:3])\n"
+        "print(mine.name, 'begins', flush=True)\nmine.touch()\nend = time.monotonic() + 30\n"
+        "while not other.exists():\n    assert time.monotonic() < end\n    time.sleep(0.01)\n"
+        "print(mine.name, 'ends', flush=True)"
+    )
+    pair = [("left", "right"), ("right", "left")]
+    stage = [Check(one, (sys.executable, "-c", meet, str(tmp_path / one), str(tmp_path / two))) for one, two in pair]
+    outcomes = checks._run_stage(stage, tmp_path, os.environ)
+    assert [(o.name, o.problems) for o in outcomes] == [("left", []), ("right", [])]
+    lines = capfd.readouterr().out.splitlines()
+    for name in ("left", "right"):
+        begins = lines.index(f"{name} begins")
+        assert lines[begins - 1].startswith(f"=== {name}: ok after")
+        assert lines[begins + 1] == f"{name} ends"
+
+
 def test_collecting_nothing_is_a_problem(tmp_path):
     assert run_one(tmp_path, "raise SystemExit(5)").problems == ["no tests found"]
 
 
 def test_a_check_that_does_not_end_is_stopped(tmp_path, monkeypatch):
-    monkeypatch.setattr(checks, "_DEADLINE_S", 0.2)
-    outcome = run_one(tmp_path, "import time; time.sleep(60)")
-    assert outcome.problems == ["not finished after 0 s"]
+    monkeypatch.setattr(checks, "_DEADLINE_S", 2.0)
+    outcome = run_one(tmp_path, "import time; print('so far', flush=True); time.sleep(60)")
+    assert outcome.problems == ["not finished after 2 s"]
+    assert outcome.output == "so far\n"
     assert outcome.seconds < 30
 
 
