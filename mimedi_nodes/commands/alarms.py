@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from ..modules.registry import config_folder, module_table
+from ..process.alarm_states import ACKNOWLEDGEABLE, AlarmState
 from ..process.alarm_table import AlarmEntry, read_alarm_table
-from ..process.alarms import AlarmState
 from ..process.errors import WorkcellError
 from .who import (
     EXIT_COULD_NOT_RUN,
@@ -46,9 +46,6 @@ exit status: 0 no alarm waits for a person, or the act was taken; 1 alarms wait,
 """
 PRIORITY_STYLE = {3: "bold white on red", 2: "bold black on dark_orange", 1: "black on yellow"}
 PRIORITY_MARK = {3: "■ high", 2: "▲ medium", 1: "▼ low"}
-WAITING = frozenset(
-    {AlarmState.UNACKNOWLEDGED, AlarmState.RETURNED_UNACKNOWLEDGED, AlarmState.LATCHED_UNACKNOWLEDGED}
-)
 _ACTS = {
     "ack": "acknowledge", "reset": "reset", "shelve": "shelve", "unshelve": "unshelve", "remove": "remove",
     "restore": "restore",
@@ -161,7 +158,7 @@ def as_rows(alarms: Any) -> list[dict[str, Any]]:
             "source": a.source,
             "state": AlarmState(a.state).name,
             "priority": {1: "low", 2: "medium", 3: "high"}.get(a.priority, "high"),
-            "waits": a.state in WAITING,
+            "waits": a.state in ACKNOWLEDGEABLE,
             "message": a.message,
             "response": a.response,
             "time_s": a.stamp.sec + 1e-9 * a.stamp.nanosec,

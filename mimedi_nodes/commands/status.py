@@ -15,8 +15,8 @@ from rich.console import Console
 from rich.table import Table
 
 from ..modules.registry import module_table
+from ..process.alarm_states import ACKNOWLEDGEABLE
 from ..process.service_state import ServiceState
-from .alarms import WAITING
 from .batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS, EXIT_REJECTED
 
 EXAMPLES = """\
@@ -109,7 +109,7 @@ def as_json(seen: Any, names: Sequence[str]) -> dict[str, Any]:
             {
                 "alarm_id": a.alarm_id,
                 "priority": PRIORITIES.get(a.priority, "?"),
-                "waits": a.state in WAITING,
+                "waits": a.state in ACKNOWLEDGEABLE,
                 "message": a.message,
                 "do": a.response,
             }

@@ -6,8 +6,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import IntEnum, StrEnum
+from enum import StrEnum
 
+from ..process.alarm_states import ACKNOWLEDGEABLE, AlarmState
+from ..process.alarm_table import Priority as AlarmPriority
 from ..process.batch import BatchSnapshot
 
 __all__ = [
@@ -57,34 +59,6 @@ class ModuleView:
     step: str = ""
     progress: float = math.nan
     last_error: str = ""
-
-
-class AlarmState(IntEnum):
-    """ISA-18.2 states; the codes are those of `mimedi_msgs/Alarm`, a test compares them."""
-
-    NORMAL = 0
-    UNACKNOWLEDGED = 1
-    ACKNOWLEDGED = 2
-    RETURNED_UNACKNOWLEDGED = 3
-    LATCHED_UNACKNOWLEDGED = 4
-    LATCHED_ACKNOWLEDGED = 5
-    SHELVED = 6
-    SUPPRESSED_BY_DESIGN = 7
-    OUT_OF_SERVICE = 8
-
-
-class AlarmPriority(IntEnum):
-    """Priorities; the codes are those of `mimedi_msgs/Alarm`."""
-
-    LOW = 1
-    MEDIUM = 2
-    HIGH = 3
-
-
-ACKNOWLEDGEABLE = frozenset(
-    {AlarmState.UNACKNOWLEDGED, AlarmState.RETURNED_UNACKNOWLEDGED, AlarmState.LATCHED_UNACKNOWLEDGED}
-)
-"""States that wait for a person."""
 
 
 @dataclass(frozen=True)

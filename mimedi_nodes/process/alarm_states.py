@@ -33,6 +33,12 @@ class AlarmState(enum.IntEnum):
     OUT_OF_SERVICE = 8
 
 
+ACKNOWLEDGEABLE = frozenset(
+    {AlarmState.UNACKNOWLEDGED, AlarmState.RETURNED_UNACKNOWLEDGED, AlarmState.LATCHED_UNACKNOWLEDGED}
+)
+"""States that wait for a person."""
+
+
 class AlarmAct(enum.Enum):
     """What moves an alarm: the process raises and clears, people and design do the rest."""
 
