@@ -3,16 +3,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
+import math
 from collections.abc import Callable
 from typing import Any, Literal, Protocol
 
 from ..instruments.link import InstrumentError
+from ..process.clock import ProcessClock
 from ..process.errors import PhaseHold
-from .module import Instruments, Module, Safe
+from .module import Actuator, Instruments, Module, Safe
 from .service_hooks import STORAGE_ERRORS, ServiceHooks, storage_text
 
 log = logging.getLogger(__name__)
+
+SETTLE_S = 2.0
+"""Longest process time [s] that an instrument may need to come to rest after its stop: a Cavro valve that turns
+ends its turn first (≤ 250 ms between adjacent ports, manual 734237-C, appendix B: 2 s half around its 16)."""
+SETTLE_LIMIT_S = 8.0
+"""Longest steady time [s] of the same: while a node starts or leaves, process time may not be known."""
+LOOK_S = 0.25
 
 
 class EventWriter(Protocol):
@@ -27,13 +38,17 @@ class Safing:
     Args:
         module: what the module declares.
         instruments: its connected drivers.
+        clock: process time, in which instruments come to rest.
         hooks: where alarms go.
         event: writes to the record.
     """
 
-    def __init__(self, module: Module, instruments: Instruments, hooks: ServiceHooks, event: EventWriter) -> None:
+    def __init__(
+        self, module: Module, instruments: Instruments, clock: ProcessClock, hooks: ServiceHooks, event: EventWriter
+    ) -> None:
         self.last_error = ""
-        self._module, self._instruments, self._hooks, self._event = module, instruments, hooks, event
+        self._module, self._instruments, self._clock = module, instruments, clock
+        self._hooks, self._event = hooks, event
         self._standing: set[str] = set()  # alarms of the service's own: faults, holds, what could not be made safe
 
     async def make_safe(self, state: Literal["held", "stopped", "aborted"]) -> None:
@@ -42,10 +57,9 @@ class Safing:
             if getattr(actuator, state) is Safe.KEEP:
                 continue
             assert actuator.switch_off is not None
-            assert actuator.is_off is not None
             try:
                 await actuator.switch_off(self._instruments)
-                safe = await actuator.is_off(self._instruments)
+                safe = await self._comes_to_rest(actuator)
                 why = "it does not read back as off"
             except InstrumentError as error:
                 safe, why = False, str(error)
@@ -54,6 +68,27 @@ class Safing:
                     f"{self._module.name}.not_safe",
                     f"{actuator.name} could not be switched off for state {state}: {why}; switch it off by hand",
                 )
+
+    async def _comes_to_rest(self, actuator: Actuator) -> bool:
+        """Return whether an actuator that was switched off reads back as off, as soon as it does."""
+        assert actuator.is_off is not None
+        steady = asyncio.get_running_loop()
+        end_s, limit_s = self._clock.now_s() + SETTLE_S, steady.time() + SETTLE_LIMIT_S
+        while not await actuator.is_off(self._instruments):
+            if self._clock.now_s() >= end_s or steady.time() >= limit_s:
+                return False
+            await self._pass(LOOK_S)
+        return True
+
+    async def _pass(self, wait_s: float) -> None:
+        """Let process time pass; where it is not known or stands, steady time."""
+        until_s = self._clock.now_s() + wait_s
+        if math.isnan(until_s):
+            await asyncio.sleep(wait_s)
+            return
+        with contextlib.suppress(TimeoutError):  # who waits looks again, and has a limit of steady time as well
+            async with asyncio.timeout(4.0 * wait_s):
+                await self._clock.sleep_until(until_s)
 
     def alarm_failure(self, failure: PhaseHold | InstrumentError) -> None:
         """Alarm what a phase was held for."""

@@ -83,7 +83,7 @@ class ModuleService:
         self._ending: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         self._interlocks: dict[str, str] = {}
-        self._safing = Safing(module, instruments, hooks, self._event)
+        self._safing = Safing(module, instruments, clock, hooks, self._event)
         self._manual = ManualDesk(module, instruments, clock, hooks, self._safing, self._changed)
 
     @property
@@ -216,6 +216,15 @@ class ModuleService:
         if self._current is not None and self.state not in (ServiceState.HOLDING, ServiceState.HELD):
             self._safing.last_error = why
             await self.command(ServiceCommand.HOLD, "interlock", why)
+
+    async def line_silent(self, error: InstrumentError) -> None:
+        """Hold a running phase: one of the module's instruments does not answer, whether or not the phase asks it now.
+
+        A culture looks at its vessel twice an hour; a power cut between two looks would go unnoticed.
+        """
+        if self._current is not None and self.commands_enabled & ServiceCommand.HOLD:
+            self._safing.alarm_failure(error)
+            await self.command(ServiceCommand.HOLD, self.module.name, str(error))
 
     async def manual(
         self, kind: str, target: str, values: Mapping[str, Any], who: str, why: str, in_maintenance: bool

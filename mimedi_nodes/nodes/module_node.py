@@ -17,7 +17,7 @@ from rclpy.callback_groups import ReentrantCallbackGroup
 from mimedi_msgs.msg import Alarm, Measurement, ModuleState, Telemetry
 from mimedi_msgs.srv import CommandModule, RecallPhase
 
-from ..instruments.link import InstrumentError
+from ..instruments.link import InstrumentError, LinkLost, ReplyTimeout
 from ..modules.goal_store import GoalStore
 from ..modules.module import Module
 from ..modules.registry import load_module
@@ -47,6 +47,8 @@ RESULT_TIMEOUT_S = 1_000_000_000
 """Results expire in ROS time, of which a simulated batch spends days in seconds: keep them for good."""
 
 COORDINATOR = "coordinator"
+SILENT_LOOKS = 2
+"""After so many looks in a row that an instrument did not answer, its module's running phase is held."""
 
 Extras = Callable[["ModuleNode"], Mapping[str, Any]]
 """Makes what a module needs besides serial links, by name (a camera, say)."""
@@ -281,7 +283,7 @@ class ModuleNode(ManagedNode):
         return future.cancel
 
     async def _read_telemetry(self, period_s: float) -> None:
-        failing = ""
+        failing, silent_looks = "", 0
         while True:
             assert self.service is not None
             try:
@@ -289,12 +291,15 @@ class ModuleNode(ManagedNode):
                 self._publish_telemetry({k: (v, u, math.nan, math.nan) for k, (v, u) in values.items()})
                 if failing:
                     self._alarm(failing, "", False)
-                failing = ""
+                failing, silent_looks = "", 0
             except InstrumentError as error:
-                # A running phase meets the same fault and holds; here it is alarmed for a module that is idle.
+                # A running phase may look at its instruments once in half an hour, and an idle module does not at all.
                 if not failing:
                     failing = f"{self.module.name}.{error.instrument}_fault"
                     self._alarm(failing, str(error), True)
+                silent_looks = silent_looks + 1 if isinstance(error, LinkLost | ReplyTimeout) else 0
+                if silent_looks >= SILENT_LOOKS and self.service is not None:
+                    await self.service.line_silent(error)
             await asyncio.sleep(period_s)
 
     def _publish_telemetry(self, values: Mapping[str, tuple[float, str, float, float]]) -> None:

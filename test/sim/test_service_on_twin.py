@@ -10,8 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mimedi_nodes.instruments.link import InstrumentError
 from mimedi_nodes.modules.goal_store import GoalStore
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
+from mimedi_sim.firmware.cavro_pump import CavroPumpFirmware
 from mimedi_sim.headless.virtual_loop import run_virtual
 
 from .workbench import HEADER, Workbench
@@ -129,6 +131,77 @@ def test_deaths_of_the_module_at_any_instant_neither_lose_nor_repeat_volume(tmp_
                 await asyncio.gather(task, return_exceptions=True)
                 await asyncio.sleep(60.0)
         assert bench.volume_ul("sorter_inlet") == pytest.approx(60_000.0, rel=STROKE_ACCURACY, abs=5.0)
+
+    run_virtual(run())
+
+
+async def hold_in_a_turn(bench, service) -> asyncio.Future:
+    """Hold a transfer while the pump's own valve turns; return the transfer."""
+    pump = bench.plant._instruments.pumps["pump"]
+    task = asyncio.ensure_future(service.run("TransferFluid", MOVE, HEADER, "a" * 32))
+    while not (pump.busy and pump._running.name in "IOB"):
+        await asyncio.sleep(0.01)
+        bench.plant.advance_to(bench.clock.now_s())
+    assert (await service.command(ServiceCommand.HOLD, "test", "look")).accepted
+    await asyncio.wait_for(held(service), 60.0)
+    return task
+
+
+def test_a_valve_that_ends_its_turn_is_waited_for_and_not_alarmed():
+    async def run():
+        bench = Workbench()
+        service = await bench.service("fluidics")
+        task = await hold_in_a_turn(bench, service)
+        assert "fluidics.not_safe" not in [alarm_id for alarm_id, _, _ in bench.alarms]
+        assert await service.instruments.pump.is_off()
+        await service.command(ServiceCommand.UNHOLD, "test", "go on")
+        assert (await task).status == "succeeded"
+        assert bench.volume_ul("sorter_inlet") == pytest.approx(60_000.0, rel=STROKE_ACCURACY, abs=5.0)
+
+    run_virtual(run())
+
+
+def test_a_pump_that_does_not_stop_is_alarmed(monkeypatch):
+    monkeypatch.setattr(CavroPumpFirmware, "_terminate", lambda pump: None)
+
+    async def run():
+        bench = Workbench()
+        service = await bench.service("fluidics")
+        begun_s = bench.clock.now_s()
+        task = await hold_in_a_turn(bench, service)
+        said = [text for alarm_id, text, active in bench.alarms if alarm_id == "fluidics.not_safe" and active]
+        assert len(said) == 1
+        assert "pump could not be switched off" in said[0]
+        assert bench.clock.now_s() - begun_s < 60.0, "it is told at once, not when the pump has come to its end"
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    run_virtual(run())
+
+
+def test_a_silent_instrument_holds_a_culture_that_does_not_look_at_it_now():
+    async def run():
+        bench = Workbench()
+        service = await bench.service("incubator")
+        controller = service.instruments.controller
+        task = asyncio.ensure_future(service.run("ExpandCulture", {"duration_h": 4.0}, HEADER, "a" * 32))
+        await asyncio.sleep(3700.0)
+        link = bench.links["culture_controller"]
+        link.plugged = False
+        with pytest.raises(InstrumentError) as silent:
+            await controller.state()
+        await service.line_silent(silent.value)
+        await asyncio.wait_for(held(service), 60.0)
+        assert "culture_controller" in service.last_error
+        alarm = "incubator.culture_controller_fault"
+        await service.line_silent(silent.value)  # it goes on being silent
+        assert [active for alarm_id, _, active in bench.alarms if alarm_id == alarm] == [True]
+        link.plugged = True
+        await service.command(ServiceCommand.UNHOLD, "test", "the line is back")
+        assert (await task).status == "succeeded"
+        assert [active for alarm_id, _, active in bench.alarms if alarm_id == alarm] == [True, False]
+        await service.line_silent(silent.value)
+        assert service.state == ServiceState.COMPLETED, "nothing is held where nothing runs"
 
     run_virtual(run())
 
