@@ -80,6 +80,7 @@ class PromptPanel(Panel):
         self._tell("")
         fresh = QtWidgets.QWidget()
         self.body.replaceWidget(self._answers, fresh)
+        self._answers.hide()  # at once: it goes only when Qt's loop comes round, and would take a click until then
         self._answers.deleteLater()
         self._answers = fresh
         row = QtWidgets.QHBoxLayout(fresh)

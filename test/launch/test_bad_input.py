@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import unittest
@@ -45,6 +46,12 @@ def generate_test_description():
 def line_of(text: str) -> int:
     """Return the number of the line of the wrong recipe that holds `text`."""
     return next(number for number, line in enumerate(WRONG_RECIPE, start=1) if text in line)
+
+
+def end_group(child: subprocess.Popen) -> None:
+    """End a process that has not ended, and all that it has started."""
+    if child.poll() is None:
+        os.killpg(child.pid, signal.SIGKILL)
 
 
 class TestRefusals(InRoom):
@@ -146,19 +153,32 @@ class TestRefusals(InRoom):
             assert "Changeover of fluid_path: take out the cassette of batch G-overview" in asked.question
         hand = [sys.executable, str(Path(__file__).with_name("window_hand.py")), name, f"={PATIENT}/apheresis", WHO]
         environment = {**os.environ, **environment}
-        with subprocess.Popen([*display, *hand], stdout=subprocess.PIPE, text=True, env=environment) as child:
+        log = folder / f"{name}.log"
+        with (
+            log.open("w", encoding="utf-8") as told,
+            # A session of its own: whoever ends it ends the X server with it.
+            subprocess.Popen(
+                [*display, *hand],
+                stdout=subprocess.PIPE,
+                stderr=told,
+                text=True,
+                env=environment,
+                start_new_session=True,
+            ) as child,
+        ):
             try:
-                seen = [self.told(child) for _ in range(3)]
-                assert seen == ["answered", "held", "running"]
+                for step in ("answered", "held", "running"):
+                    self.does(child, step, log)
                 self.client.wait_batch(lambda b: b.state == "running", 20.0, "the batch runs")
                 self.client.fault("line_silent", LINE, active=True)
-                done, _, alarm_id = self.told(child).partition(" ")
-                assert (done, alarm_id.partition(".")[0]) == ("acknowledged", "fluidics"), alarm_id
+                alarm_id = self.does(child, "acknowledged", log)
+                assert alarm_id.startswith("fluidics."), f"{alarm_id} was acknowledged, not an alarm of the fluidics"
                 self.client.fault("line_silent", LINE, active=False)
-                assert self.told(child) == "stopped"
-                assert child.wait(30.0) == 0
+                self.does(child, "stopped", log)
+                status = child.wait(30.0)
+                assert status == 0, f"the window ended with {status}: {log.read_text(encoding='utf-8')}"
             finally:
-                child.kill()
+                end_group(child)
         assert order.result(20.0).verdict not in ("meets", "meets_provisionally")
         events = record_of(folder, batch_id)
         given = [e for e in of_kind(events, "command") if e.who == WHO]
@@ -172,10 +192,19 @@ class TestRefusals(InRoom):
         answered = [e.who for e in prompts]
         assert answered == [WHO], answered
 
-    @staticmethod
-    def told(child: subprocess.Popen) -> str:
-        """Return the next step that the person at the window has done; she gives up by herself when it takes long."""
-        return child.stdout.readline().strip()
+    def does(self, child: subprocess.Popen, step: str, log: Path) -> str:
+        """Wait for the person's next step, which is to be this one; return what she tells of it.
+
+        She gives up by herself when it takes long, and says what she sees then.
+        """
+        done, _, what = child.stdout.readline().strip().partition(" ")
+        if done != step:
+            end_group(child)
+            raise AssertionError(
+                f"the person at the window did {done!r} where {step!r} was to come; she said: "
+                f"{log.read_text(encoding='utf-8')!r}; {self.client.last_seen()}"
+            )
+        return what
 
 
 @launch_testing.post_shutdown_test()

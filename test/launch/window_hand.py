@@ -7,6 +7,10 @@ Run as a process of its own, joined to a workcell that is about to ask for the l
 holds, restarts, acknowledges an alarm, stops. Each step waits for what the window shows and is told on a line of
 its own; what is not seen in time ends the process with 1. With an X display the input goes through the X server by
 xdotool, so that a window in front, a wrong focus or a disabled button are met as by a hand; off-screen by Qt's own.
+
+She acts as people do: waits until a control rests where it is, looks whether her click or her letters have come to
+anything, and does it again when they have not, since a banner may move a button away under the pointer and a dialog may
+not have the keyboard yet. A command that the workcell refuses is not given twice.
 """
 
 from __future__ import annotations
@@ -16,7 +20,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NoReturn
 
 from mimedi_nodes.dashboard.alarm_board import AlarmBoard
 from mimedi_nodes.dashboard.options import parse
@@ -24,8 +28,12 @@ from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
 from mimedi_nodes.dashboard.window import Window
 
 QtTest = importlib.import_module(QtCore.__name__.replace("QtCore", "QtTest"))
-STEP_S = 30.0
+STEP_S = 60.0
 """Longest wait for what a step shows [s of steady time], on a loaded machine."""
+LOOK_S = 3.0
+"""For how long she waits for what a click or a key does before she does it again [s of steady time]."""
+REST_S = 0.1
+"""A control that is where it was so long before [s of steady time] is no longer moved by the layout."""
 
 
 def pointed(control: QtWidgets.QWidget) -> QtCore.QPoint:
@@ -55,10 +63,11 @@ class QtHand:
         """Give the keyboard to a window; Qt's own platforms do so by themselves."""
         window.activateWindow()
 
-    def shortcut(self, number: int) -> None:
-        """Press Ctrl and a digit."""
-        key = QtCore.Qt.Key_0 + number
-        QtTest.QTest.keyClick(QtWidgets.QApplication.focusWindow(), key, QtCore.Qt.ControlModifier)
+    def control(self, letter: str) -> None:
+        """Press Ctrl and a letter or digit."""
+        QtTest.QTest.keyClick(
+            QtWidgets.QApplication.focusWindow(), QtCore.Qt.Key(ord(letter.upper())), QtCore.Qt.ControlModifier
+        )
 
 
 class XHand:
@@ -67,7 +76,7 @@ class XHand:
     def click(self, control: QtWidgets.QWidget) -> None:
         """Press and release the left button over a control."""
         place = control.window().windowHandle().mapToGlobal(pointed(control))
-        self._do("mousemove", "--sync", str(place.x()), str(place.y()), "click", "1")
+        self._do("mousemove", str(place.x()), str(place.y()), "click", "1")
 
     def type(self, text: str) -> None:
         """Type into whatever has the focus; a line feed is Enter."""
@@ -79,15 +88,16 @@ class XHand:
 
     def focus(self, window: QtWidgets.QWidget) -> None:
         """Give the keyboard to a window, as a window manager does when a dialog is over: there is none here."""
-        self._do("windowfocus", str(int(window.winId())))
+        # Refused while the window is not on the screen yet: who asks looks whether it came to anything.
+        self._do("windowfocus", str(int(window.winId())), check=False)
 
-    def shortcut(self, number: int) -> None:
-        """Press Ctrl and a digit."""
-        self._do("key", f"ctrl+{number}")
+    def control(self, letter: str) -> None:
+        """Press Ctrl and a letter or digit."""
+        self._do("key", f"ctrl+{letter}")
 
     @staticmethod
-    def _do(*words: str) -> None:
-        subprocess.run(["xdotool", *words], check=True, timeout=STEP_S)
+    def _do(*words: str, check: bool = True) -> None:
+        subprocess.run(["xdotool", *words], check=check, timeout=STEP_S)
 
 
 class Person:
@@ -104,12 +114,31 @@ class Person:
 
     def until(self, seen: Callable[[], Any], what: str) -> Any:
         """Run Qt's loop until something is seen; return it."""
-        end_s = time.monotonic() + STEP_S
-        while not (found := seen()):
-            if time.monotonic() > end_s:
-                raise SystemExit(f"not within {STEP_S:g} s: {what}; shown: {self.shown()}")
+        if not (found := self.comes(seen, STEP_S)):
+            self.give_up(what)
+        return found
+
+    def comes(self, seen: Callable[[], Any], within_s: float) -> Any:
+        """Run Qt's loop until something is seen or the time [s] is over; return what was seen."""
+        end_s = time.monotonic() + within_s
+        while not (found := seen()) and time.monotonic() < end_s:
             self.application.processEvents(QtCore.QEventLoop.AllEvents, 20)
         return found
+
+    def act(self, do: Callable[[], None], seen: Callable[[], Any], what: str) -> None:
+        """Do something until it has come to what it is done for."""
+        end_s = time.monotonic() + STEP_S
+        while time.monotonic() < end_s:
+            do()
+            if self.comes(seen, LOOK_S):
+                return
+        self.give_up(what)
+
+    def give_up(self, what: str) -> NoReturn:
+        """End with what was not seen and what is seen in its place."""
+        focus = QtWidgets.QApplication.focusWidget()
+        keys = f"{type(focus).__name__} {focus.objectName()}" if focus is not None else "nothing"
+        raise SystemExit(f"not within {STEP_S:g} s: {what}; the keyboard is at {keys}; shown: {self.shown()}")
 
     def seen(self, kind: type, name: str = "") -> list[Any]:
         """Return the widgets of a kind and object name that are on the screen."""
@@ -124,35 +153,76 @@ class Person:
         """Return the texts on the screen."""
         return [w.text() for w in self.controls(QtWidgets.QLabel) if w.text()]
 
-    def click(self, kind: type, name: str) -> None:
-        """Click a control once it is there and enabled."""
-        self.hand.click(self.until(lambda: self.controls(kind, name), f"{name} can be clicked")[0])
+    def at_rest(self, kind: type, name: str) -> Any:
+        """Return a control that can be used and stays where it is, None when there is none now."""
+        before = [(w, w.mapToGlobal(pointed(w))) for w in self.controls(kind, name)]
+        self.comes(lambda: False, REST_S)
+        now = [(w, w.mapToGlobal(pointed(w))) for w in self.controls(kind, name)]
+        return next((one for one, place in now if (one, place) in before), None)
+
+    def click(self, kind: type, name: str, seen: Callable[[], Any], what: str) -> None:
+        """Click a control, once it is there and enabled, until the click shows."""
+        self.until(lambda: self.controls(kind, name), f"{name} can be clicked")
+        self.act(lambda: self.press(self.at_rest(kind, name)), seen, what)
+
+    def press(self, control: Any) -> None:
+        """Click a control if there is one."""
+        if control is not None:
+            self.hand.click(control)
 
     def write(self, name: str, text: str) -> None:
-        """Click into a field and type."""
-        self.click(QtWidgets.QLineEdit, name)
-        field = self.controls(QtWidgets.QLineEdit, name)[0]
-        self.until(field.hasFocus, f"{name} has the focus")
-        self.hand.type(text)
+        """Click into a field and type until the field says what it is to say."""
+
+        def field() -> Any:
+            return next(iter(self.controls(QtWidgets.QLineEdit, name)), None)
+
+        def go_there_and_type() -> None:
+            self.press(self.at_rest(QtWidgets.QLineEdit, name))
+            if not self.comes(lambda: field() is not None and field().hasFocus(), LOOK_S):
+                if field() is not None:
+                    self.hand.focus(field().window())
+                return
+            if field().text():
+                self.hand.control("a")  # what was typed before is written over
+            self.hand.type(text)
+
+        self.until(field, f"{name} can be written into")
+        self.act(go_there_and_type, lambda: field() is not None and field().text() == text, f"{name} says {text!r}")
 
     def go_to(self, tab: int) -> None:
         """Show a tab by its key."""
         if self.tabs:
-            self.hand.focus(self.window.widget)
-            self.until(lambda: QtWidgets.QApplication.focusWindow(), "the window has the focus")
-            self.hand.shortcut(tab)
-            self.until(lambda: self.window.widget.currentIndex() == tab - 1, f"tab {tab}")
+            self.act(
+                lambda: self.press_tab_key(tab),
+                lambda: self.window.widget.currentIndex() == tab - 1,
+                f"tab {tab} is in front",
+            )
+
+    def press_tab_key(self, tab: int) -> None:
+        """Press a tab's key in the window, once the window has the keyboard."""
+        self.hand.focus(self.window.widget)
+        if self.comes(QtWidgets.QApplication.focusWindow, LOOK_S):
+            self.hand.control(str(tab))
 
     def answer(self, text: str) -> None:
-        """Answer the open question as a scanner does."""
-        self.write("prompt_text", text + "\n")
+        """Answer the open question as a scanner does, which ends its line."""
+
+        def taken() -> bool:
+            return not any(f.text() == text for f in self.controls(QtWidgets.QLineEdit, "prompt_text"))
+
+        self.write("prompt_text", text)
+        self.act(lambda: self.hand.type("\n"), taken, "the answer is sent")
         self.until(lambda: not self.seen(QtWidgets.QLineEdit, "prompt_text"), "the question is closed")
 
     def command(self, command: str, why: str, state: str) -> None:
         """Give a command by button and dialog, and wait for the state that it leads to."""
-        self.click(QtWidgets.QPushButton, f"command_{command}")
+
+        def dialog() -> list[Any]:
+            return self.seen(QtWidgets.QLineEdit, "act_why")
+
+        self.click(QtWidgets.QPushButton, f"command_{command}", dialog, f"the dialog of {command} is open")
         self.write("act_why", why)
-        self.click(QtWidgets.QPushButton, "act_confirm")
+        self.click(QtWidgets.QPushButton, "act_confirm", lambda: not dialog(), f"{command} is confirmed")
         self.until(lambda: self.batch_state() == state, f"the batch is {state}")
 
     def batch_state(self) -> str:
@@ -165,17 +235,16 @@ class Person:
 
     def _acknowledge_in_list(self) -> str:
         board = next(b for b in self.window.boards if isinstance(b, AlarmBoard))
-        self.click(QtWidgets.QPushButton, "alarm_acknowledge")
+
+        def waits() -> list[str]:
+            rows = range(board.list.rowCount())
+            return [board.list.item(row, 2).text() for row in rows if board.list.item(row, 0).font().bold()]
+
+        self.until(lambda: board.selected() is not None and board.buttons["acknowledge"].isEnabled(), "an alarm waits")
         alarm_id = str(board.selected().alarm_id)
-
-        def waits() -> bool:
-            ids = [board.list.item(row, 2).text() for row in range(board.list.rowCount()) if bold(row)]
-            return alarm_id in ids
-
-        def bold(row: int) -> bool:
-            return board.list.item(row, 0).font().bold()
-
-        self.until(lambda: not waits(), f"{alarm_id} is acknowledged")
+        self.click(
+            QtWidgets.QPushButton, "alarm_acknowledge", lambda: alarm_id not in waits(), f"{alarm_id} is acknowledged"
+        )
         return alarm_id
 
     def _acknowledge_in_panel(self) -> str:
@@ -185,10 +254,13 @@ class Person:
             known = rows.rows.items()
             return {name: row.button for name, row in known if row.button is not None and row.button.text() == "ACK"}
 
-        alarm_id, button = next(iter(self.until(waiting, "an alarm waits").items()))
-        self.until(button.isVisible, "its button is on the screen")
-        self.hand.click(button)
-        self.until(lambda: alarm_id not in waiting(), f"{alarm_id} is acknowledged")
+        def press(alarm_id: str) -> None:
+            button = waiting().get(alarm_id)
+            if button is not None and button.isVisible() and button.isEnabled():
+                self.hand.click(button)
+
+        alarm_id = next(iter(self.until(waiting, "an alarm waits")))
+        self.act(lambda: press(alarm_id), lambda: alarm_id not in waiting(), f"{alarm_id} is acknowledged")
         return str(alarm_id)
 
 
