@@ -38,9 +38,8 @@ STEP_LIMIT_S = 0.5
 """Steady time [s] after which she looks although time has not come so far: everybody may be waiting for her."""
 POWER_CUT_S = 480.0
 """How long the power is away [s]: as long as the liquid is declared to stay at 37 ± 0.5 °C without it."""
-LOOK_OF_CULTURE_S = 1800.0
-"""How often a culture phase looks at its vessel [s]: the power goes shortly before one, so that the batch meets it."""
-BEFORE_LOOK_S = 240.0
+NOTICE_LIMIT_S = 60.0
+"""Longest steady time [s] until the workcell has noticed the cut: silent instruments are asked again and again."""
 FINE_STEP_S = 120.0
 SEE_AFTER_S = 1800.0
 """How long the cells are looked at after the power has come back [s]: they are coldest a little later."""
@@ -85,7 +84,6 @@ class Director:
         self._first, self._second = first, second
         self._power_from_s, self._power_in, self._donors, self._tell = power_from_s, power_in, donors, tell
         self._power_of = power_of
-        self._culture_step, self._culture_seen_s = "", math.nan
         self._power, self._power_back = (math.inf, math.inf), False
         self._script = ScriptedOperator(default_script())
         self._prompts: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -99,47 +97,35 @@ class Director:
     def step(self) -> None:
         """Let time pass until the next look, then do what is to be done."""
         now_s = self._plant.time(10.0).time_s
+        if not self.acts.power_cut and now_s >= self._power_from_s and self._is_power_to_go():
+            self._cut_power(now_s)
+            now_s = self._plant.time(10.0).time_s
         until_s = now_s + STEP_S
-        if not self.acts.power_cut and now_s >= self._power_from_s:
-            cut_s = self._when_power_goes(now_s)
-            if math.isnan(cut_s):
-                until_s = now_s + FINE_STEP_S
-            elif now_s < cut_s - 1.0:
-                until_s = min(until_s, cut_s)
-            else:
-                self._cut_power(now_s)
-        if self.acts.power_cut and not self._power_back:
-            if now_s >= self._power[1]:
-                raise DrillError("nobody noticed that the power was away")
-            until_s = min(until_s, now_s + FINE_STEP_S)
-        if now_s < self._power[1] + SEE_AFTER_S and self.acts.power_cut:
+        if self.acts.power_cut and now_s < self._power[1] + SEE_AFTER_S:
             self._see_cells()
+            until_s = now_s + FINE_STEP_S
         self._plant.set_clock(speed=math.inf, run_until_s=until_s)
         self._plant.wait_time(until_s, STEP_LIMIT_S)
-        if until_s < now_s + STEP_S:
-            batch_id, come_s = self._second.batch_id, self._plant.time(10.0).time_s
-            self._client.wait_seen(lambda seen: _stamp_s(seen.batches.get(batch_id)) >= come_s - 1.0, 3.0)
         self.look()
 
-    def _when_power_goes(self, now_s: float) -> float:
-        """Return when [s] the power is to go: shortly before the culture is looked at next; NaN while nobody knows."""
+    def _is_power_to_go(self) -> bool:
         status = self._client.seen.batches.get(self._second.batch_id)
-        if status is None or status.state != "running" or self._power_in not in status.phase_id:
-            return math.nan
-        if status.step != self._culture_step:
-            first = not self._culture_step
-            self._culture_step = status.step
-            self._culture_seen_s = math.nan if first else _stamp_s(status)
-        cut_s = self._culture_seen_s + LOOK_OF_CULTURE_S - BEFORE_LOOK_S
-        return cut_s if now_s < cut_s + 10.0 else math.nan
+        return status is not None and status.state == "running" and self._power_in in status.phase_id
 
     def _cut_power(self, now_s: float) -> None:
+        """Take the power away; return when the batch is held, the power is back and the batch restarted."""
         told = self._plant.set_fault("power_loss", self._power_of, {}, active=True)
         if not told.accepted:
             raise DrillError(f"the power cannot be cut: {told.message}")
         self.acts.power_cut = True
         self._power = (now_s, now_s + POWER_CUT_S)
         self._say("the power goes")
+        # As in the world: instruments are asked every few seconds, not once in the hours that pass here in between.
+        self._plant.set_clock(speed=1.0, run_until_s=self._power[1])
+        batch_id = self._second.batch_id
+        if not self._client.wait_seen(lambda seen: seen.batches[batch_id].state == "held", NOTICE_LIMIT_S):
+            raise DrillError(f"nobody noticed within {NOTICE_LIMIT_S:g} s that the power is away")
+        self.look()
 
     def wait_heard(self, batch_id: str, timeout_s: float) -> bool:
         """Return whether a batch has been heard of within timeout_s [s]."""
@@ -188,7 +174,7 @@ class Director:
         """Find out why a batch is held, mend it, restart it."""
         now_s = self._plant.time(10.0).time_s
         reason = str(status.hold_reason)
-        if self._power[0] <= now_s and not self._power_back and status.batch_id == self._second.batch_id:
+        if self.acts.power_cut and not self._power_back:
             self._wait_for_power(status.batch_id)
             reason = "the power is back"
         elif "wrong cassette" in reason:
@@ -207,7 +193,8 @@ class Director:
         self._client.wait_seen(lambda seen: seen.batches[status.batch_id].state != "held", 2.0)
 
     def _wait_for_power(self, batch_id: str) -> None:
-        self._say(f"{batch_id} is held without power: {POWER_CUT_S:.0f} s are declared")
+        noticed_s = self._plant.time(10.0).time_s - self._power[0]
+        self._say(f"{batch_id} is held {noticed_s:.0f} s after the power went; {POWER_CUT_S:.0f} s are declared")
         self._plant.set_clock(speed=math.inf, run_until_s=self._power[1] + 1.0)
         end_s = time.monotonic() + POWER_LIMIT_S
         while self._plant.time(10.0).time_s < self._power[1] + 1.0:
@@ -227,10 +214,6 @@ class Director:
         day = self._plant.time(10.0).time_s / 86400.0
         self.acts.told.append(f"day {day:.2f}: {text}")
         self._tell(self.acts.told[-1])
-
-
-def _stamp_s(status: Any) -> float:
-    return -math.inf if status is None else float(status.stamp.sec) + 1e-9 * float(status.stamp.nanosec)
 
 
 class Order(threading.Thread):
