@@ -14,10 +14,12 @@ import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from mimedi_sim.physics_registry import REGISTRY
+from mimedi_sim.reference_vocabulary import ReadInputs, Vocabulary
 
 REFERENCE_FILE = Path(__file__).parent / "reference" / "physics.json"
 NOT_IMPLEMENTED = "model not implemented yet"
@@ -45,9 +47,11 @@ def load_entries(path: Path) -> list[dict[str, Any]]:
     Raises: ValueError if the file is not a list of entries with id, model, inputs, output and rtol.
     """
     try:
-        entries = json.loads(path.read_text(encoding="utf-8"))
+        entries = json.loads(path.read_text(encoding="utf-8-sig"), object_pairs_hook=_without_twice)
     except UnicodeDecodeError as error:
         raise ValueError(f"{path} is not UTF-8 text ({error})") from error
+    except RecursionError as error:
+        raise ValueError(f"{path} is nested too deeply; expected a list of entries") from error
     except json.JSONDecodeError as error:
         raise ValueError(f"{path} is not JSON ({error}); give a file such as {REFERENCE_FILE.name}") from error
     if not isinstance(entries, list):
@@ -59,6 +63,15 @@ def load_entries(path: Path) -> list[dict[str, Any]]:
     return entries
 
 
+def _without_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return a JSON object; ValueError if a key stands in it twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"key {next(k for k in keys if keys.count(k) > 1)!r} stands twice in one object")
+    return found
+
+
 def _fault_of(entry: Any) -> str:
     """Return what is wrong with the form of an entry, an empty text if nothing is."""
     if not isinstance(entry, dict):
@@ -67,17 +80,28 @@ def _fault_of(entry: Any) -> str:
     if missing:
         return f"lacks {', '.join(sorted(missing))}"
     inputs, output, rtol = entry["inputs"], entry["output"], entry["rtol"]
-    if not isinstance(inputs, list) or not all(isinstance(i, dict) and {"name", "value"} <= set(i) for i in inputs):
+    if not isinstance(entry["model"], str):
+        return f"({entry['id']}) has model {entry['model']!r}; allowed: the name of a model"
+    if not isinstance(inputs, list) or not all(_is_named(i) and "value" in i for i in inputs):
         return f"({entry['id']}) has inputs that are no list of objects with name and value"
-    if not isinstance(output, dict) or "name" not in output or not _is_number(output.get("value")):
+    if not _is_named(output) or not _is_number(output.get("value")):
         return f"({entry['id']}) has no output with a name and a finite number as value"
     if not _is_number(rtol) or rtol < 0:
         return f"({entry['id']}) has rtol {rtol!r}; allowed: a number >= 0"
     return ""
 
 
+def _is_named(item: Any) -> bool:
+    return isinstance(item, dict) and isinstance(item.get("name"), str)
+
+
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) <= sys.float_info.max
+
+
+@cache
+def _vocabulary() -> Vocabulary:
+    return Vocabulary(load_entries(REFERENCE_FILE))
 
 
 def evaluate_entry(entry: Mapping[str, Any], registry: Mapping[str, ModelFunction] | None = None) -> EntryResult:
@@ -89,20 +113,35 @@ def evaluate_entry(entry: Mapping[str, Any], registry: Mapping[str, ModelFunctio
     if function is None:
         message = NOT_IMPLEMENTED
     else:
-        inputs = {item["name"]: item["value"] for item in entry["inputs"]}
-        try:
-            result = function(inputs)
-            got = float(result[entry["output"]["name"]]) if isinstance(result, Mapping) else float(result)
-        except KeyError as error:
-            message = f"the model knows no input or output named {error}"
-        except (ValueError, ArithmeticError, TypeError, AttributeError, IndexError) as error:
-            message = f"{type(error).__name__}: {error}"
+        got, message = _evaluated(function, entry)
     scale = abs(expected) if expected != 0.0 else 1.0
     error_size = abs(got - expected) / scale
     passed = math.isfinite(got) and error_size <= rtol
     if not passed and not message:
         message = f"differs by {error_size:.3g}, allowed {rtol:g}"
     return EntryResult(str(entry["id"]), str(entry["model"]), expected, got, error_size, rtol, passed, message)
+
+
+def _evaluated(function: ModelFunction, entry: Mapping[str, Any]) -> tuple[float, str]:
+    """Return what a model gives for an entry, or NaN and what is wrong with the entry."""
+    words = _vocabulary()
+    message = words.fault_of_inputs(entry)
+    if message:
+        return math.nan, message
+    inputs = ReadInputs({item["name"]: item["value"] for item in entry["inputs"]})
+    try:
+        result = function(inputs)
+    except KeyError as error:
+        return math.nan, f"the model lacks the input {error}"
+    except (ValueError, ArithmeticError, TypeError, AttributeError, IndexError) as error:
+        return math.nan, f"{type(error).__name__}: {error}"
+    is_scalar = not isinstance(result, Mapping)
+    message = words.fault_of_use(entry, inputs.asked, is_scalar)
+    if not message and isinstance(result, Mapping) and entry["output"]["name"] not in result:
+        message = f"output {entry['output']['name']!r} is unknown to this model; it yields {', '.join(result)}"
+    if message:
+        return math.nan, message
+    return float(result[entry["output"]["name"]] if isinstance(result, Mapping) else result), ""
 
 
 def evaluate_file(path: Path = REFERENCE_FILE) -> list[EntryResult]:

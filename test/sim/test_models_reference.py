@@ -8,6 +8,7 @@ import pytest
 
 from mimedi_sim.check_physics import NOT_IMPLEMENTED, REFERENCE_FILE, evaluate_entry, load_entries, main
 from mimedi_sim.physics_registry import REGISTRY
+from mimedi_sim.reference_vocabulary import differs
 
 ENTRIES = load_entries(REFERENCE_FILE)
 
@@ -42,9 +43,9 @@ def test_a_missing_input_and_a_bad_value_are_named():
 
 def test_answers_come_from_the_inputs_and_not_from_a_table():
     """Some numeric input moves every output: no model returns a stored number."""
-    for entry in ENTRIES:
-        if entry["model"] not in REGISTRY or entry["model"].startswith("12."):
-            continue
+    one_of_each = {entry["model"]: entry for entry in ENTRIES if not entry["model"].startswith("12.")}
+    assert len(one_of_each) == len(REGISTRY) - 1
+    for entry in one_of_each.values():
         original = evaluate_entry(entry).got
         assert any(_moved(entry, position) != original for position in range(len(entry["inputs"]))), entry["id"]
 
@@ -59,7 +60,7 @@ def _moved(entry, position):
 
 
 def test_command_exit_status(tmp_path, capsys):
-    passing = [e for e in ENTRIES if e["id"].startswith("1.")]
+    passing = copy.deepcopy([e for e in ENTRIES if e["id"].startswith("1.")])
     file = tmp_path / "some.json"
     file.write_text(json.dumps(passing))
     assert main([str(file)]) == 0
@@ -84,6 +85,8 @@ def test_command_exit_status(tmp_path, capsys):
         ({"output": {"name": "R_h", "value": "much"}}, "output"),
         ({"rtol": -1.0}, "rtol"),
         ({"rtol": None}, "rtol"),
+        ({"model": ["1.fluidics"]}, "model"),
+        ({"output": {"name": "R_h", "value": 10**400}}, "output"),
     ],
 )
 def test_a_malformed_entry_is_named(tmp_path, capsys, change, words):
@@ -93,6 +96,66 @@ def test_a_malformed_entry_is_named(tmp_path, capsys, change, words):
     message = capsys.readouterr().err
     assert "entry 1" in message
     assert words in message
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is not JSON"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"\xff\xfe", "not UTF-8"),
+        (b'[{"id": "a", "id": "b"}]', "'id' stands twice"),
+    ],
+    ids=["empty", "deep", "bytes", "twice"],
+)
+def test_a_file_that_is_none_is_named(tmp_path, capsys, content, words):
+    file = tmp_path / "bad.json"
+    file.write_bytes(content)
+    assert main([str(file)]) == 2
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("place", "change", "words"),
+    [
+        (0, {"value": 0.375, "unit": "mm"}, "input 'w' is in mm; this model takes m"),
+        (3, {"unit": "mPa.s"}, ""),  # a unit outside the table is prose: the number decides
+        (0, {"value": "3.75e-4"}, "input 'w' is '3.75e-4'; allowed: a number [m]"),
+        (0, {"value": True}, "input 'w' is True"),
+        (0, {"value": 10**400}, "too large"),
+        (1, {"name": "w"}, "input 'w' is given twice"),
+        (0, {"name": "colour"}, "the model lacks the input 'w'"),
+    ],
+)
+def test_an_input_that_means_something_else_is_no_pass(place, change, words):
+    entry = copy.deepcopy(ENTRIES[0])
+    entry["inputs"][place] |= change
+    result = evaluate_entry(entry)
+    assert result.passed is not bool(words)
+    assert words in result.message
+
+
+def test_an_input_that_nobody_reads_and_an_output_that_nobody_yields_are_no_pass():
+    entry = copy.deepcopy(ENTRIES[0])
+    entry["inputs"].append({"name": "colour", "value": 1.0, "unit": "1"})
+    assert "'colour' is unknown to this model; it takes w, h, L, eta" in evaluate_entry(entry).message
+    for output, words in (("R_v", "it yields R_h"), ("R_h", "in kPa.s/m3; this model yields Pa.s/m3")):
+        entry = copy.deepcopy(ENTRIES[0])
+        entry["output"] |= {"name": output, "unit": "kPa.s/m3"}
+        assert words in evaluate_entry(entry).message
+
+
+@pytest.mark.parametrize(
+    ("stated", "expected", "other"),
+    [
+        ("m from wall", "m", False), ("uL/min", "m3/s", True), ("L", "m3", True), ("Pa·s", "Pa.s", False),
+        ("kg/m^3", "kg/m3", False), ("degC", "K", True), ("h", "s", True), ("CFU target", "cells", False),
+        ("mmol/cell/h", "mmol/h", False), ("J/m3/V2", "Pa/V2", False), ("gamma shape", "1", False), (None, "m", False),
+        ("%", "1", True), ("", "m", False), ("1/h", "Hz", True), ("1/s", "Hz", False),
+    ],
+)
+def test_units_are_compared_where_they_are_understood(stated, expected, other):
+    assert differs(stated, expected) is other
 
 
 def test_the_batch_follows_the_energy_that_its_scenario_states():
