@@ -15,6 +15,7 @@ from ..records.export import FORMATS, export
 from ..records.heads import Head
 from ..records.summary import read_events
 from .people import Place, add_runs_option
+from .verify import refuse_altered
 
 EXAMPLES = """\
 examples:
@@ -29,7 +30,7 @@ parquet       csv-long with types; parquet-rows: all rows of the record
 b2mml         XML after the batch production record of B2MML (ANSI/ISA-88.00.04)
 The recording of topics (topics.mcap) lies in the run folder itself.
 
-exit status: 0 written, 2 could not run
+exit status: 0 written, 2 could not run; a record that was altered is not exported
 """
 
 
@@ -47,8 +48,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the files as JSON")
     add_runs_option(parser)
     options = parser.parse_args(list(argv))
-    run = Place(options.runs).run(options.batch)
+    run = Place(options.runs).run(options.batch).resolve()
     try:
+        refuse_altered(run)
         written = export(
             options.output or run / "exports", read_events(run), last_head(run), options.format or list(FORMATS)
         )

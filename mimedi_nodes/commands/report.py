@@ -20,6 +20,7 @@ from mimedi_nodes.records.specification import read_specification as read_file
 from mimedi_nodes.records.summary import read_events
 
 from .export import last_head
+from .verify import refuse_altered
 
 REPRINT_FILE = "report_reprint.html"
 
@@ -34,7 +35,7 @@ def main(argv: Sequence[str], evaluate: Evaluate | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="workcell report",
         description="Writes the report of a run from its record, as HTML or PDF. It changes neither record nor "
-        "verdict; run `workcell verify` to know whether the record is the one that was written.",
+        "verdict; from a record that was altered nothing is written.",
     )
     parser.add_argument("run", type=Path, help="run folder, e.g. runs/B2026-001")
     parser.add_argument("--output", type=Path, help=f"file to write (default: RUN/{REPORT_FILE}, or {REPRINT_FILE}")
@@ -43,6 +44,7 @@ def main(argv: Sequence[str], evaluate: Evaluate | None = None) -> int:
     options = parser.parse_args(list(argv))
     run = options.run.resolve()
     try:
+        refuse_altered(run)
         events = read_events(run)
         started = next((event.data for event in events if event.kind == "batch_started"), {})
         specification = read_specification(options.specification, str(started.get("product", "")))

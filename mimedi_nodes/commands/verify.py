@@ -45,25 +45,45 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="print the result as JSON")
     options = parser.parse_args(list(argv))
     run = options.run.resolve()
-    heads_folder = options.heads if options.heads is not None else run.parent / ".heads"
-    try:
-        keys = [load_public_key(path) for path in options.key or [default_key(run)]]
-    except RecordError as error:
-        report = VerifyReport(batch_id=run.name, missing=[str(error)])
-    else:
-        users = options.users or run.parent.parent / ".workcell" / "users"
-        try:
-            accounts, forged = read_accounts(users), ""
-        except WorkcellError as error:
-            accounts, forged = {}, str(error)
-        report = verify(run, heads_folder, keys, options.head, signer_keys(accounts) if accounts else None)
-        if forged:
-            report.find("accounts_forged", forged)
+    report = verify_run(run, options.heads, options.key, options.users, options.head)
     if options.json:
         print(json.dumps(report.as_json(), indent=2, ensure_ascii=False))
     else:
         print_report(report, run)
     return EXIT[report.verdict]
+
+
+def verify_run(
+    run: Path,
+    heads: Path | None = None,
+    key_files: Sequence[Path] | None = None,
+    users: Path | None = None,
+    expected_head: str = "",
+) -> VerifyReport:
+    """Return what the verification of a run folder finds, with heads, keys and accounts beside it unless named."""
+    try:
+        keys = [load_public_key(path) for path in key_files or [default_key(run)]]
+    except RecordError as error:
+        return VerifyReport(batch_id=run.name, missing=[str(error)])
+    try:
+        accounts, forged = read_accounts(users or run.parent.parent / ".workcell" / "users"), ""
+    except WorkcellError as error:
+        accounts, forged = {}, str(error)
+    heads = heads if heads is not None else run.parent / ".heads"
+    report = verify(run, heads, keys, expected_head, signer_keys(accounts) if accounts else None)
+    if forged:
+        report.find("accounts_forged", forged)
+    return report
+
+
+def refuse_altered(run: Path) -> None:
+    """Raise RecordError when a record is not the one that was written: nothing is made from it that bears its hash.
+
+    What cannot be told (a run that came without keys) passes.
+    """
+    report = verify_run(run)
+    if report.verdict == "altered":
+        raise RecordError(f"{run}: the record was altered ({report.findings[0].message}); see `workcell verify {run}`")
 
 
 def default_keys_folder(run: Path) -> Path:

@@ -172,7 +172,7 @@ class UserRegistry:
                 if left_min > 0.0:
                     raise LoginError(
                         f"{user} is locked after {account.failures} failures for {left_min:.0f} min more; "
-                        "an administrator can reset the password"
+                        f"an administrator gives a new password: `workcell user reset {user}`"
                     )
             key = unseal(user, password, account.credentials[-1])
             if key is None:

@@ -146,6 +146,8 @@ def _request(signer: str, events: Sequence[RecordEvent], given: Sequence[Signatu
     found = _not_production(events)
     if verdict not in ("rejected", "held"):
         found.append(f"it is not out of specification (verdict: {verdict})")
+    if not _filled(events):
+        found.append("no dose was filled: there is nothing to supply")
     return found
 
 
@@ -168,6 +170,14 @@ def _supply(signer: str, events: Sequence[RecordEvent], given: Sequence[Signatur
     if "evaluated" in last and last["evaluated"].statement.signer == signer:
         found.append(f"{signer} evaluated the risk; another person decides")
     return found + (["it was supplied already"] if "supplied" in last else [])
+
+
+def _filled(events: Sequence[RecordEvent]) -> bool:
+    """Whether a dose was filled: what stopped before is no product."""
+    return any(
+        event.kind == "phase_ended" and event.data["action"] == "FormulateDose" and event.data["status"] == "succeeded"
+        for event in events
+    )
 
 
 def _not_production(events: Sequence[RecordEvent]) -> list[str]:

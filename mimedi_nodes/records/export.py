@@ -19,6 +19,8 @@ from .events import RecordEvent
 from .heads import Head
 from .tables import LONG_COLUMNS, csv_text, long_rows, wide_rows
 
+MANIFEST = "manifest.json"
+
 Write = Callable[[Path, Sequence[RecordEvent], Head | None], None]
 
 
@@ -47,7 +49,9 @@ def export(folder: Path, events: Sequence[RecordEvent], head: Head | None, forma
             written.append(path)
         for name, (_, content) in files(events).items():
             path = folder / re.sub(r"[^A-Za-z0-9._-]", "_", name)
-            path.write_bytes(content)
+            draft = path.with_name(f".{path.name}.draft")
+            draft.write_bytes(content)
+            os.replace(draft, path)
             written.append(path)
         _manifest(folder, written, events, head)
     except OSError as error:
@@ -112,9 +116,20 @@ def _b2mml(path: Path, events: Sequence[RecordEvent], head: Head | None) -> None
 
 
 def _manifest(folder: Path, written: Sequence[Path], events: Sequence[RecordEvent], head: Head | None) -> None:
-    files = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in written}
-    content = {"rows": len(events), "head": vars(head) if head else None, "sha256": files}
-    (folder / "manifest.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    """Tell hash and head of each file; what earlier exports wrote, and is still there, stays with its own."""
+    path = folder / MANIFEST
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))["files"]
+        files = {name: before[name] for name in sorted(before) if (folder / name).is_file()}
+    except (FileNotFoundError, ValueError, KeyError, TypeError):
+        files = {}  # the first export, or a manifest that is none: it is made anew
+    of = {"rows": len(events), "head": head.hash if head else ""}
+    for file in written:
+        files[file.name] = {"sha256": hashlib.sha256(file.read_bytes()).hexdigest(), **of}
+    content = {"rows": len(events), "head": vars(head) if head else None, "files": files}
+    draft = path.with_suffix(".draft")
+    draft.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    os.replace(draft, path)
 
 
 FORMATS: dict[str, tuple[str, Write]] = {

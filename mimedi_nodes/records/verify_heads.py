@@ -94,6 +94,8 @@ def compare_heads(
         )
     for name, heads in (("ledger", ledger), ("heads.jsonl", copy)):
         if heads is None:
+            if name == "heads.jsonl" and len(stored) > 1:  # one: cut off before the copy was ever written
+                report.find("heads_removed", f"{name}: the copy that travels with the run is gone")
             continue
         behind = len(stored) - len(heads)
         if behind == 1:

@@ -23,9 +23,11 @@ ACTS = st.lists(
 )
 
 
-def begun(run_kind: str) -> Story:
+def begun(run_kind: str, filled: bool = True) -> Story:
     story = Story()
     story.tell("coordinator", 0.0, "batch_started", BATCH, run_kind=run_kind)
+    story.tell("coordinator", 0.5, "phase_ended", "release.formulate", action="FormulateDose",
+               status="succeeded" if filled else "aborted")  # fmt: skip
     story.tell("coordinator", 1.0, "batch_ended", BATCH, state="completed")
     return story
 
@@ -43,11 +45,14 @@ def sign(story: Story, meaning: str, signer: str, verdict: str) -> None:
     story.events.append(row)
 
 
-@given(ACTS, st.sampled_from(["production", "production", "engineering"]), st.sampled_from(VERDICTS))
+@given(
+    ACTS, st.sampled_from(["production", "production", "engineering"]), st.sampled_from(VERDICTS),
+    st.sampled_from([True, True, False]),
+)  # fmt: skip
 def test_what_is_signed_in_any_order_keeps_the_rules(
-    acts: list[tuple[str, str, str]], run_kind: str, verdict: str
+    acts: list[tuple[str, str, str]], run_kind: str, verdict: str, filled: bool
 ) -> None:
-    story = begun(run_kind)
+    story = begun(run_kind, filled)
     for act, what, who in acts:
         if act == "grow":
             verdict = what
@@ -75,6 +80,7 @@ def test_what_is_signed_in_any_order_keeps_the_rules(
             assert len({approved.signer, said.signer, *given_so_far["performed"]}) >= 3
         if said.meaning == "supplied":
             assert run_kind == "production"
+            assert filled
             for wanted in ("requested", "evaluated", "notified"):
                 last = [s.statement for s in signatures(before) if s.statement.meaning == wanted][-1]
                 assert not grown_since(before, last.count)

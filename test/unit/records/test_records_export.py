@@ -7,6 +7,7 @@ import csv
 import dataclasses
 import hashlib
 import json
+import sqlite3
 import xml.etree.ElementTree as ET
 from pathlib import Path
 
@@ -15,8 +16,10 @@ from nominal_batch import BATCH, PATIENT, Story, evaluate_plainly, nominal_batch
 from pyarrow import parquet
 
 from mimedi_nodes.commands.export import main as export_command
+from mimedi_nodes.commands.report import main as report_command
 from mimedi_nodes.records.b2mml import NAMESPACE
 from mimedi_nodes.records.batch_record import BatchRecord
+from mimedi_nodes.records.chain import SCHEMA
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.exceptions import exceptions
@@ -90,11 +93,36 @@ def test_xml_has_the_batch_its_steps_and_every_event(run: Path, events: list[Rec
     assert {"BD-2214", "LV-19-07"} <= lots
 
 
-def test_manifest_names_every_file_by_its_hash(run: Path) -> None:
-    manifest = json.loads((run / "exports" / "manifest.json").read_text())
-    assert set(manifest["sha256"]) == {file for file, _ in FORMATS.values()}
-    for name, sha256 in manifest["sha256"].items():
-        assert hashlib.sha256((run / "exports" / name).read_bytes()).hexdigest() == sha256
+def test_manifest_names_every_file_by_its_hash_and_head_whoever_wrote_last(run: Path) -> None:
+    folder = run / "exports"
+    before = json.loads((folder / "manifest.json").read_text())["files"]
+    assert set(before) == {file for file, _ in FORMATS.values()}
+    head = Head.from_line((run / "heads.jsonl").read_text().splitlines()[-1])
+    for name, told in before.items():
+        content = (folder / name).read_bytes()
+        assert told == {"sha256": hashlib.sha256(content).hexdigest(), "rows": head.count, "head": head.hash}
+    assert export_command([str(run), "--format", "json"]) == 0
+    assert json.loads((folder / "manifest.json").read_text())["files"] == before
+
+
+def test_nothing_that_bears_the_signed_hash_is_made_from_an_altered_record(
+    events: list[RecordEvent], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "runs" / BATCH
+    record = BatchRecord(folder, Signer.load_or_create(tmp_path / ".workcell" / "keys"))
+    record.append(events)
+    record.close()
+    assert export_command([str(folder), "--format", "csv-wide", "--output", str(tmp_path / "good")]) == 0
+    database = sqlite3.connect(folder / "record.sqlite", isolation_level=None)
+    trigger = next(s for s in SCHEMA if "rows_no_update" in s)
+    database.execute("DROP TRIGGER rows_no_update")
+    database.execute("UPDATE rows SET data_json = replace(data_json, '0.8', '0.9') WHERE kind = 'measurement'")
+    database.execute(trigger)
+    database.close()
+    for command in (export_command, report_command):
+        assert command([str(folder), "--output", str(tmp_path / "altered" / "file.html")]) == 2
+        assert "the record was altered" in capsys.readouterr().err
+    assert not (tmp_path / "altered").exists()
 
 
 def test_what_people_typed_becomes_neither_formula_nor_markup(tmp_path: Path) -> None:

@@ -146,6 +146,11 @@ def test_cut_tail_is_found_by_the_ledger_alone(run: Run) -> None:
         BatchRecord(run.folder, run.signer)
 
 
+def test_a_copy_of_the_heads_that_is_gone_is_told(run: Run) -> None:
+    (run.folder / "heads.jsonl").unlink()
+    assert run.codes() == {"heads_removed"}
+
+
 def test_full_recomputation_with_a_key_of_ones_own_is_found(run: Run) -> None:
     forger = Signer.ephemeral()
     with_record = BatchRecord(run.folder, run.signer)
