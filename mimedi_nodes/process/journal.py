@@ -134,6 +134,15 @@ class Journal:
         """Return all steps in the order in which they were meant."""
         return [_entry(row) for row in self._run("SELECT * FROM steps ORDER BY rowid")]
 
+    def last_ended(self, action: str) -> Entry | None:
+        """Return the phase of an action that was meant last of those that have ended, None when there is none."""
+        row = self._run(
+            "SELECT * FROM steps WHERE kind = 'phase' AND ended_s IS NOT NULL "
+            "AND json_extract(intent, '$.action') = ? ORDER BY rowid DESC LIMIT 1",
+            (action,),
+        ).fetchone()
+        return None if row is None else _entry(row)
+
     def begin(self, path: str, kind: str, intent: Mapping[str, Any], now_s: float) -> Entry:
         """Write down that a step is meant; a repeated call returns what stands there."""
         self._run(

@@ -100,12 +100,11 @@ class Room:
     def _last(self, action: str, within_s: float) -> Mapping[str, Any] | None:
         """Return the result of an action's last goal, None when it did not succeed or is too long ago."""
         now_s = self._context.clock.now_s()
-        for entry in reversed(self._context.journal.entries()):
-            if entry.kind == "phase" and entry.intent.get("action") == action and entry.ended_s is not None:
-                good = entry.status == "succeeded" and now_s - entry.ended_s <= within_s
-                result: Mapping[str, Any] = entry.result
-                return result if good else None
-        return None
+        entry = self._context.journal.last_ended(action)
+        if entry is None or entry.ended_s is None or entry.status != "succeeded" or now_s - entry.ended_s > within_s:
+            return None
+        result: Mapping[str, Any] = entry.result
+        return result
 
     async def _watched(self, step: PhaseStep, key: str, scope: Scope) -> Mapping[str, Any]:
         """Run an open phase with the enclosure's watch beside it."""

@@ -25,6 +25,7 @@ from mimedi_sim.camera_templates import (
     Optics,
     Template,
     TemplateBank,
+    template_bank,
 )
 from mimedi_sim.cell_field import Cells, ImagingChannel
 from mimedi_sim.models.imaging import blurred_disk, psf_sigma_px
@@ -133,8 +134,8 @@ class MicroscopeCamera:
         sharp = max(psf_sigma_px(base.wavelength_um, base.aperture, 1.0, um_per_px), 0.5)
         self.optics = optics or Optics(sigma_px=sharp)
         self._marks, self._sharp_px = marks, self.optics.blur_px
-        self._looks = [LOOKS[kind] for kind in kinds]
-        self._templates = TemplateBank(self._looks, self.settings.bright_level_dn, self.optics)
+        self._looks = tuple(LOOKS[kind] for kind in kinds)
+        self._templates = template_bank(self._looks, self.settings.bright_level_dn, self.optics)
         self._noise_offsets = RandomStream(seed, name, "noise offset")
         bank = RandomStream(seed, name, "noise bank").normals(0, width * height + _BANK_EXTRA)
         limit = 4.5
@@ -153,7 +154,7 @@ class MicroscopeCamera:
         s = self.settings
         normals = RandomStream(self.seed, self.name, f"pixel gain {channel}").normals(0, self.width * self.height)
         gain = 1.0 + s.pixel_gain_sd * normals.reshape(self.height, self.width)
-        y, x = np.mgrid[0 : self.height, 0 : self.width]
+        y, x = np.ogrid[0 : self.height, 0 : self.width]
         reach = math.hypot(self.width, self.height) / 2.0
         distance = np.hypot(y - (self.height - 1) / 2.0, x - (self.width - 1) / 2.0) / reach
         return np.asarray(gain * (1.0 - s.vignetting * distance**2))
@@ -162,13 +163,13 @@ class MicroscopeCamera:
         s, c = self.settings, self.channel
         image = self.fixed_pattern("bright")
         draw = RandomStream(self.seed, self.name, "dust")
-        y, x = np.mgrid[0 : self.height, 0 : self.width].astype(float)
+        y, x = np.arange(self.height, dtype=float)[:, None], np.arange(self.width, dtype=float)[None, :]
         for spot in range(s.dust_spots):
             u = draw.uniforms(4 * spot, 4)
             radius = 1.5 + 3.0 * u[2]
-            image *= 1.0 - (0.02 + 0.04 * u[3]) * np.exp(
-                -0.5 * ((y - u[0] * self.height) ** 2 + (x - u[1] * self.width) ** 2) / radius**2
-            )
+            high, wide = (np.exp(-0.5 * ((at - middle) / radius) ** 2)
+                          for at, middle in ((y, u[0] * self.height), (x, u[1] * self.width)))
+            image *= 1.0 - (0.02 + 0.04 * u[3]) * high * wide
         # Out of focus the chip's lines are wider and as much fainter; dust lies on the sensor's window.
         blur = math.sqrt(max(0.0, self.optics.blur_px**2 - self._sharp_px**2))
         line, fringe, step = (math.hypot(sharp, blur) for sharp in (1.3, 1.2, 0.8))
@@ -184,7 +185,7 @@ class MicroscopeCamera:
                 near = np.s_[max(0, int(mark_y) - reach) : int(mark_y) + reach + 2,
                              max(0, int(mark_x) - reach) : int(mark_x) + reach + 2]
                 image[near] *= 1.0 - MARK_ABSORPTION * blurred_disk(
-                    radius, sigma, np.hypot(y[near] - mark_y, x[near] - mark_x)
+                    radius, sigma, np.hypot(y[near[0]] - mark_y, x[:, near[1]] - mark_x)
                 )
         return np.rint(image * s.bright_level_dn * GREY_SCALE).astype(np.int16)
 
@@ -229,7 +230,7 @@ class MicroscopeCamera:
             self.optics = optics
             if refocused:
                 self._background[0] = self._make_bright_background()
-            self._templates = TemplateBank(self._looks, self.settings.bright_level_dn, optics)
+            self._templates = template_bank(self._looks, self.settings.bright_level_dn, optics)
 
     # -- frames -----------------------------------------------------------------------------------------
 

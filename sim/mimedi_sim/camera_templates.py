@@ -170,3 +170,9 @@ class TemplateBank:
                 bright, dye = bright * GREY_SCALE, dye * GREY_SCALE
             found = self._profiles[kind, radius, brightness] = (half, (bright, dye))
         return found
+
+
+@lru_cache(maxsize=4)
+def template_bank(looks: tuple[Look, ...], bright_level_dn: float, optics: Optics) -> TemplateBank:
+    """Return the bank of these looks and optics: cameras that show alike share it, as do the batches of a campaign."""
+    return TemplateBank(looks, bright_level_dn, optics)

@@ -12,6 +12,7 @@ import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -123,6 +124,20 @@ class Cells(NamedTuple):
         return np.asarray(touching.any(axis=1))
 
 
+@lru_cache(maxsize=16)
+def _speed_over_mean(channel: ImagingChannel) -> FloatArray:
+    """Return the speed averaged over the channel's depth over the mean speed, at the profile's heights."""
+    c = channel
+    top, bottom = c.wall_top_px, c.wall_bottom_px
+    across = (np.linspace(top, bottom, _PROFILE_POINTS) - 0.5 * (top + bottom)) * c.um_per_px
+    nodes, weights = np.polynomial.legendre.leggauss(12)
+    shape = np.zeros_like(across)
+    for node, weight in zip(nodes, weights, strict=True):
+        z = np.full_like(across, 0.5 * c.depth_um * (1.0 + node))
+        shape += 0.5 * weight * velocity_over_mean(across, z, c.channel_width_um, c.depth_um)
+    return np.maximum(shape, 0.0)
+
+
 class CellField:
     """The cells of one sample that flows at constant mean speed; see the module's text.
 
@@ -160,13 +175,7 @@ class CellField:
         c = self.channel
         top, bottom = c.wall_top_px, c.wall_bottom_px
         self._heights = np.linspace(top, bottom, _PROFILE_POINTS)
-        across = (self._heights - 0.5 * (top + bottom)) * c.um_per_px
-        nodes, weights = np.polynomial.legendre.leggauss(12)
-        shape = np.zeros_like(across)
-        for node, weight in zip(nodes, weights, strict=True):
-            z = np.full_like(across, 0.5 * c.depth_um * (1.0 + node))
-            shape += 0.5 * weight * velocity_over_mean(across, z, c.channel_width_um, c.depth_um)
-        self._speeds = np.maximum(shape, 0.0) * self.mean_speed_um_s / c.um_per_px
+        self._speeds = _speed_over_mean(c) * self.mean_speed_um_s / c.um_per_px
         steps = 0.5 * (self._speeds[1:] + self._speeds[:-1]) * (self._heights[1] - self._heights[0])
         self._flux_px2_s = float(steps.sum())
         self._cumulative = np.concatenate([[0.0], np.cumsum(steps)]) / self._flux_px2_s

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
+from types import MappingProxyType
 from xml.etree import ElementTree
 
 import numpy as np
@@ -46,7 +47,8 @@ class JointLimit:
     velocity: float
 
 
-def limits_of(urdf: str) -> dict[str, JointLimit]:
+@lru_cache(maxsize=4)
+def limits_of(urdf: str) -> Mapping[str, JointLimit]:
     """Return the limits of every joint that has some, by name."""
     found = {}
     for joint in ElementTree.fromstring(urdf).iter("joint"):
@@ -54,7 +56,7 @@ def limits_of(urdf: str) -> dict[str, JointLimit]:
         if limit is not None:
             values = {key: float(text) for key, text in limit.attrib.items()}
             found[joint.attrib["name"]] = JointLimit(values["lower"], values["upper"], values["velocity"])
-    return found
+    return MappingProxyType(found)
 
 
 class Frames:
@@ -68,7 +70,7 @@ class Frames:
     """
 
     def __init__(self, urdf: str) -> None:
-        self._joints = [_read(element) for element in ElementTree.fromstring(urdf).findall("joint")]
+        self._joints = _joints_of(urdf)
 
     @property
     def movable(self) -> tuple[str, ...]:
@@ -172,6 +174,12 @@ def _moved(joint: _Joint, positions: Mapping[str, float]) -> Array:
     return moved
 
 
+@lru_cache(maxsize=4)
+def _joints_of(urdf: str) -> tuple[_Joint, ...]:
+    """Return the joints of a URDF; whoever needs the robot's frames needs the same ones."""
+    return tuple(_read(element) for element in ElementTree.fromstring(urdf).findall("joint"))
+
+
 def _read(element: ElementTree.Element) -> _Joint:
     name, kind = element.attrib["name"], element.attrib["type"]
     if kind not in ("fixed", "prismatic", "revolute", "continuous"):
@@ -194,6 +202,7 @@ def _read(element: ElementTree.Element) -> _Joint:
     parent, child = element.find("parent"), element.find("child")
     if parent is None or child is None:
         raise ValueError(f"joint {name}: parent or child is missing")
+    origin.flags.writeable = False  # every robot model has the same joints
     return _Joint(name, kind, parent.attrib["link"], child.attrib["link"], origin, axis / np.linalg.norm(axis), mimic)
 
 

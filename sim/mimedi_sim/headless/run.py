@@ -64,14 +64,15 @@ class HeadlessRun:
 class HeadlessResult:
     """How a headless batch ended: the engine's outcome, the record's events and the plant's truth at the end."""
 
-    outcome: BatchOutcome
-    events: list[RecordEvent]
-    truth: Mapping[str, Any]
+    # Out of the text: asyncio's runner, ending, spells a finished task with its result out and throws it away.
+    outcome: BatchOutcome = field(repr=False)
+    events: list[RecordEvent] = field(repr=False)
+    truth: Mapping[str, Any] = field(repr=False)
     process_time_s: float
     record: BatchRecord = field(repr=False)
     plant: Plant = field(repr=False)
     """As the batch left it: time may go on in it, with nobody asking."""
-    used_ul: Mapping[str, float] = field(default_factory=dict)
+    used_ul: Mapping[str, float] = field(default_factory=dict, repr=False)
     """What was taken from each vessel that was full at the start [uL]."""
 
 
