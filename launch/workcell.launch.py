@@ -43,7 +43,7 @@ ARGUMENTS = (
     ("seed", "1", "seed of the simulated noise", None),
     ("donor", "nominal", "simulated donor: nominal, healthy, patient or weak", None),
     ("kit", "car_t_cd19", "materials in the simulated workcell at the start: those of a product", None),
-    ("scenario", "nominal", "simulated scenario: name of a file in scenarios/ of config", None),
+    ("scenario", "nominal", "simulated scenario: name of a file in scenarios/ of config, or FILE.yaml", None),
     ("speed", "max", "simulated time per wall time: max, or a factor such as 1 or 3600", None),
     ("operator", "ask", "who answers questions: ask (a person), or scripted:FILE", None),
     ("on_hold", "wait", "what a hold does: wait for a restart, or end the batch as held", ["wait", "end"]),

@@ -10,11 +10,12 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..modules.registry import config_folder
-from ..process.batch import Batch
+from ..process.batch import Batch, checked
 from ..process.gateway import OperatorGateway
 from ..process.identity import make_identifier
 from ..process.operator import ScriptedOperator
 from ..process.recipe import Recipe
+from .option_types import json_target, seed
 
 DEFAULT_RECIPE = "car_t_cd19"
 DONORS = ("nominal", "healthy", "patient", "weak")
@@ -29,9 +30,17 @@ EXIT_TEXT = (
 
 def add_plant_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of the simulated plant."""
-    parser.add_argument("--seed", type=int, default=1, help="seed of every noise; changes noise only (default 1)")
+    parser.add_argument("--seed", type=seed, default=1, help="seed of every noise; changes noise only (default 1)")
     parser.add_argument("--donor", choices=DONORS, default="nominal", help="whose cells (default nominal)")
-    parser.add_argument("--scenario", default="nominal", help="a file of config/scenarios, by name (default nominal)")
+    parser.add_argument(
+        "--scenario", default="nominal", type=_scenario,
+        help="a file of config/scenarios, by name, or a file of your own, FILE.yaml (default nominal)",
+    )
+
+
+def _scenario(text: str) -> str:
+    """A scenario's name, or its file by a path that other processes find too."""
+    return str(Path(text).resolve()) if text.endswith(".yaml") else text
 
 
 def add_operator_option(parser: argparse.ArgumentParser) -> None:
@@ -57,6 +66,7 @@ def add_batch_options(parser: argparse.ArgumentParser) -> None:
         "--json",
         nargs="?",
         const="-",
+        type=json_target,
         metavar="FILE",
         help="write the result as JSON, - to the screen",
     )
@@ -107,8 +117,8 @@ def add_campaign_options(parser: argparse.ArgumentParser) -> None:
 
 
 def batch_of(options: argparse.Namespace, recipe: str) -> Batch:
-    """Return the batch that the options describe; autologous where no donor is named."""
-    return Batch(
+    """Return the batch that the options describe, autologous where no donor is named; raises WorkcellError."""
+    batch = Batch(
         options.batch_id or new_batch_id(recipe),
         options.patient,
         options.donor_id or options.patient,
@@ -116,6 +126,7 @@ def batch_of(options: argparse.Namespace, recipe: str) -> Batch:
         "operator",
         options.engineering,
     )
+    return checked(batch)
 
 
 def paired(batch: Batch, recipe: Recipe) -> Batch:

@@ -53,7 +53,7 @@ PARAMETERS = (
         "materials that stand in place at the start: those of a product",
         choices=("car_t_cd19", "icasp9_dcd19", "osteoblast_graft", "bacterial_syringe"),
     ),
-    Parameter("scenario", "nominal", "name of a scenario in scenario_dir"),
+    Parameter("scenario", "nominal", "name of a scenario in scenario_dir, or a file (.yaml)"),
     Parameter("scenario_dir", "", "folder of the scenario files"),
     Parameter("speed", "max", "process time per wall time: max, or a factor"),
     Parameter("participants", [""], "nodes that must have registered before time runs faster than the wall clock"),

@@ -84,15 +84,19 @@ def _event(reader: Reader, tree: Tree) -> ScenarioEvent:
         checked_values(event.fault, CATALOGUE[event.fault], event.parameters)
     except FaultError as error:
         reader.wrong(tree, str(error), value=tree.plain())
-    if event.until_h is not None and event.until_h <= event.at_h:
+    if event.until_h is not None and event.fault in CATALOGUE and CATALOGUE[event.fault].once:
+        reader.wrong(items["until_h"], f"{event.fault} comes at once and cannot be taken away", "no until_h")
+    elif event.until_h is not None and event.until_h <= event.at_h:
         reader.wrong(items["until_h"], "it must go after it has come", f"above at_h, {event.at_h:g}")
     return event
 
 
 def find_scenario(name: str, folder: Path) -> Scenario:
-    """Return a shipped scenario by name; raises ScenarioError naming those there are."""
+    """Return a scenario by its name in a folder, or from the file of that path (`.yaml`); raises ScenarioError."""
+    if name.endswith(".yaml"):
+        return load_scenario(Path(name))
     path = folder / f"{name}.yaml"
     if not path.is_file():
         known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
-        raise ScenarioError(f"scenario {name!r} is not in {folder}; there are: {known}")
+        raise ScenarioError(f"scenario {name!r} is not in {folder}; there are: {known}; or give a file, FILE.yaml")
     return load_scenario(path)

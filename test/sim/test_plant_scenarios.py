@@ -11,7 +11,7 @@ from mimedi_sim.models.donors import NOMINAL, donor
 from mimedi_sim.plant.fault_catalogue import CATALOGUE
 from mimedi_sim.plant.faults import FaultError
 from mimedi_sim.plant.twin import Plant
-from mimedi_sim.scenarios import ScenarioError, find_scenario, load_scenario
+from mimedi_sim.scenarios import ScenarioError, find_scenario
 
 from .plant_bench import SITE, Bench, batch_until_culture, batch_until_sorted, run_culture
 
@@ -117,6 +117,10 @@ def test_unknown_faults_are_answered_with_what_is_possible() -> None:
     [
         ("scenario: x\ndescription: d\nevents: [{at_h: -1, fault: leak, target: a}]", r"events\[0\].at_h"),
         ("scenario: x\ndescription: d\nevents: [{at_h: 1, fault: laek, target: a}]", "fault 'laek' is unknown; known:"),
+        (
+            "scenario: x\ndescription: d\nevents: [{at_h: 1, fault: contamination, target: harvest, until_h: 2}]",
+            "cannot be taken away; allowed: no until_h",
+        ),
         ("scenario: y\ndescription: d", "not the file's name; allowed: x"),
         ("scenario: x\ndescription: d\nfaults: []", "faults"),
     ],
@@ -125,9 +129,16 @@ def test_wrong_scenario_files_are_refused_with_the_field(tmp_path: Path, text: s
     path = tmp_path / "x.yaml"
     path.write_text(text, encoding="utf-8")
     with pytest.raises(ScenarioError, match=message):
-        load_scenario(path)
+        find_scenario(str(path), FOLDER)
 
 
 def test_a_missing_scenario_names_those_there_are() -> None:
     with pytest.raises(ScenarioError, match="there are: contamination, day5_hold, "):
         find_scenario("sunday", FOLDER)
+
+
+def test_a_scenario_of_ones_own_is_taken_from_its_file(tmp_path: Path) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text("scenario: own\ndescription: d\nevents: [{at_h: 2, fault: fan_stopped, target: enclosure}]")
+    scenario = find_scenario(str(path), FOLDER)
+    assert (scenario.scenario, scenario.events[0].fault, scenario.events[0].at_h) == ("own", "fan_stopped", 2.0)
