@@ -19,10 +19,12 @@ import domain_coordinator
 from rich.console import Console
 
 from mimedi_sim.plant.kits import kit_of
+from mimedi_sim.scenarios import find_scenario
 
 from ..modules.registry import config_folder, manifests
 from ..process.errors import WorkcellError
 from ..process.recipe_loader import load_recipe
+from ..records.errors import RecordError
 from .batch_options import (
     DEFAULT_RECIPE,
     EXIT_COULD_NOT_RUN,
@@ -33,7 +35,9 @@ from .batch_options import (
     batch_of,
     paired,
     recipe_path,
+    script_of,
 )
+from .option_types import speed
 from .produce import produce
 
 STOP_TIMEOUT_S = 30.0
@@ -55,35 +59,35 @@ def main(argv: Sequence[str]) -> int:
         "--drill", action="store_true",
         help="two patients, a leak, a wrong cassette, a power cut; ends with one page by exception",
     )  # fmt: skip
-    parser.add_argument("--speed", default="max", help="process time per wall time: a factor, or max (default)")
+    parser.add_argument(
+        "--speed", type=speed, default="max", help="process time per wall time: a factor, or max (default)"
+    )
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder for the run's files (default runs)")
     add_plant_options(parser)
     add_batch_options(parser)
     add_operator_option(parser)
     options = parser.parse_args(list(argv))
     options.namespace = ""
-    try:
-        recipe = load_recipe(recipe_path(options.recipe), manifests())
-    except (WorkcellError, OSError) as error:
-        print(f"workcell: could not run: {error}", file=sys.stderr)
-        return EXIT_COULD_NOT_RUN
-    options.kit = kit_of(recipe.product)
-    if options.drill:
-        from .drill_command import drill
-
-        return drill(options)
-    batch = paired(batch_of(options, options.recipe), recipe)
-    options.batch_id, options.donor_id = batch.batch_id, batch.donor_id
-    console = Console(stderr=options.json == "-")
     runs = options.runs.resolve()
-    runs.mkdir(parents=True, exist_ok=True)
     begun_s = time.monotonic()
     try:
+        recipe = load_recipe(recipe_path(options.recipe), manifests())
+        batch = paired(batch_of(options, recipe.name), recipe)
+        find_scenario(options.scenario, config_folder() / "scenarios")
+        script_of(options.operator)
+        runs.mkdir(parents=True, exist_ok=True)
+        options.kit = kit_of(recipe.product)
+        if options.drill:
+            from .drill_command import drill
+
+            return drill(options)
+        options.batch_id, options.donor_id = batch.batch_id, batch.donor_id
+        console = Console(stderr=options.json == "-")
         with own_domain(), Launched(options, runs) as workcell:
             status = produce(options, console, workcell.is_running, runs)
             if status == EXIT_COULD_NOT_RUN:
                 workcell.explain()
-    except (WorkcellError, OSError) as error:
+    except (WorkcellError, RecordError, OSError, ValueError) as error:
         print(f"workcell: could not run: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
     console.print(f"{time.monotonic() - begun_s:.0f} s of wall time", highlight=False, markup=False)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import argparse
-import json
+import math
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -27,8 +27,12 @@ from .batch_options import (
     settings_of,
 )
 from .batch_view import BatchView
+from .option_types import write_json
 from .questions import Questions
 from .release_table import print_release
+
+SILENT_S = 10.0
+"""How long `produce` listens for a workcell that somebody else has started [s of steady time]."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -46,7 +50,7 @@ def main(argv: Sequence[str]) -> int:
     )
     options = parser.parse_args(list(argv))
     console = Console(stderr=options.json == "-")
-    return produce(options, console, lambda: True)
+    return produce(options, console, lambda: True, silent_s=SILENT_S)
 
 
 def parameters_of(options: argparse.Namespace) -> dict[str, Any]:
@@ -59,7 +63,8 @@ def parameters_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def produce(
-    options: argparse.Namespace, console: Console, still_running: Callable[[], bool], runs_dir: Path | None = None
+    options: argparse.Namespace, console: Console, still_running: Callable[[], bool], runs_dir: Path | None = None,
+    silent_s: float = math.inf,
 ) -> int:
     """Order the batch of the options, follow it, print its release table; return the exit status."""
     from ..nodes.batch_client import BatchClient, ClientError, Seen
@@ -72,7 +77,7 @@ def produce(
     client = BatchClient(options.namespace, tuple(module_table()))
     try:
         with console.status("bringing up the workcell") as waiting:
-            client.wait_active(still_running, lambda text: waiting.update(text))
+            client.wait_active(still_running, lambda text: waiting.update(text), silent_s)
         with BatchView(console) as view:
             batch = batch_of(options, options.recipe)
             questions = Questions(client, view, console)
@@ -99,7 +104,4 @@ def show(summary: dict[str, Any], options: argparse.Namespace, console: Console,
         console.print(f"Ended {ended.get('state')}: {ended['reason']}", highlight=False, markup=False)
     folder = (runs_dir / summary["folder"]) if runs_dir is not None else Path(summary["folder"])
     console.print(f"Files: {folder}  (report.html, summary.json, record, topics.mcap)", highlight=False, soft_wrap=True)
-    if options.json == "-":
-        print(json.dumps(summary, indent=2, ensure_ascii=False))
-    elif options.json:
-        Path(options.json).write_text(json.dumps(summary, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    write_json(summary, options.json)

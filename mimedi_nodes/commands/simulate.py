@@ -22,7 +22,6 @@ from ..process.recipe_loader import load_recipe
 from ..process.release import evaluate
 from ..process.supplies import read_supplies, start_facts, supplies_file
 from ..records.errors import RecordError
-from ..records.events import check_batch_id
 from ..records.heads import Signer
 from ..records.review import review
 from ..records.specification import product_file, read_specification
@@ -42,6 +41,7 @@ from .batch_options import (
     script_of,
     settings_of,
 )
+from .option_types import write_json
 
 
 def main(argv: Sequence[str]) -> int:
@@ -79,12 +79,7 @@ def main(argv: Sequence[str]) -> int:
 def _tell(summary: Mapping[str, Any], json_file: str | None) -> None:
     if json_file != "-":
         _show(summary)
-    if json_file:
-        text = json.dumps(summary, indent=2, ensure_ascii=False)
-        if json_file == "-":
-            print(text)
-        else:
-            Path(json_file).write_text(text + "\n", encoding="utf-8")
+    write_json(summary, json_file)
 
 
 def _show(summary: Mapping[str, Any]) -> None:
@@ -140,7 +135,7 @@ def simulate(options: argparse.Namespace) -> dict[str, Any]:
         from .people import Place
 
         place = Place(options.runs)
-        folder = options.runs / check_batch_id(batch.batch_id)
+        folder = options.runs / batch.batch_id
         run = replace(run, record_folder=folder, signer=Signer.load_or_create(place.keys))
     result = run_batch(run)
     result.record.close()

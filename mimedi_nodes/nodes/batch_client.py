@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -45,10 +46,23 @@ class BatchClient(WorkcellClient):
         self._review = self.node.create_client(ReviewBatch, "recorder/review_batch")
         self.start()
 
-    def wait_active(self, still_running: Callable[[], bool], tell: Callable[[str], None]) -> None:
-        """Return when the coordinator is active; raises ClientError when it cannot be, or after 90 s."""
-        deadline_s = time.monotonic() + BRING_UP_TIMEOUT_S
-        while time.monotonic() < deadline_s:
+    def wait_active(
+        self, still_running: Callable[[], bool], tell: Callable[[str], None], silent_s: float = math.inf
+    ) -> None:
+        """Return when the coordinator is active; raises ClientError when it cannot be, or after 90 s.
+
+        Args:
+            still_running: whether the launch is alive, where the caller has launched it.
+            tell: is told how far the bring-up is.
+            silent_s: how long nobody at all may be heard [s of steady time].
+        """
+        begun_s = time.monotonic()
+        while (waited_s := time.monotonic() - begun_s) < BRING_UP_TIMEOUT_S:
+            if waited_s > silent_s and not self.seen.modules and not self._state.service_is_ready():
+                raise ClientError(
+                    f"no workcell is heard in namespace {self.node.get_namespace()!r} of ROS domain "
+                    f"{os.environ.get('ROS_DOMAIN_ID', '0')}; start one by ./workcell up, or give --namespace"
+                )
             if not still_running():
                 raise ClientError("the workcell ended before it was up")
             if failure := self.seen.failure():

@@ -27,13 +27,12 @@ from ..modules.expectations import expected_phase_s
 from ..modules.registry import manifests, module_table
 from ..modules.site_file import load_site
 from ..process.arbiter import Arbiter
-from ..process.batch import Batch, BatchSnapshot
+from ..process.batch import Batch, BatchSnapshot, checked
 from ..process.calibrations import due_dates, made_here
 from ..process.custody import Custody
 from ..process.engine import Engine
 from ..process.errors import WorkcellError
 from ..process.gateway import ModuleUnavailable, OperatorGateway
-from ..process.identity import check_identifier
 from ..process.interfaces import default_interfaces
 from ..process.interlocks import BATCHES
 from ..process.journal import Journal
@@ -47,7 +46,6 @@ from ..process.service_state import ServiceCommand
 from ..process.supplies import SupplyLot, out_of_date, read_supplies, start_facts, supplies_file
 from ..process.units import NO_UNITS, read_units, units_file
 from ..records.errors import RecordError
-from ..records.events import check_batch_id
 from ..records.outbox import Outbox
 from . import qos
 from .active_batch import ActiveBatch, ActiveBatchFile
@@ -433,21 +431,18 @@ class CoordinatorNode(ManagedNode):
 
     def _checked(self, goal: ProduceBatch.Goal) -> ActiveBatch:
         try:
-            check_batch_id(goal.batch_id)
-            check_identifier(goal.patient_id)
-            check_identifier(goal.donor_id)
+            batch = checked(
+                Batch(
+                    goal.batch_id,
+                    goal.patient_id,
+                    goal.donor_id,
+                    goal.patient_weight_kg,
+                    engineering_run=goal.engineering_run,
+                )
+            )
             parameters = json.loads(goal.parameters_json or "{}")
-        except (WorkcellError, ValueError) as error:
+        except (WorkcellError, RecordError, ValueError) as error:
             raise Refused(CoordinatorCode.IDENTITY, str(error)) from error
-        if not 2.0 <= goal.patient_weight_kg <= 250.0:
-            raise Refused(CoordinatorCode.IDENTITY, f"patient_weight_kg is {goal.patient_weight_kg}; allowed: 2 to 250")
-        batch = Batch(
-            goal.batch_id,
-            goal.patient_id,
-            goal.donor_id,
-            goal.patient_weight_kg,
-            engineering_run=goal.engineering_run,
-        )
         return ActiveBatch(goal.recipe, batch, parameters)
 
     def _cancel(self, handle: ServerGoalHandle) -> CancelResponse:

@@ -7,10 +7,21 @@ import math
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
+from ..records.events import check_batch_id
+from .errors import WorkcellError
+from .identity import check_identifier
+
+BODY_WEIGHT_KG = (2.0, 250.0)
+"""From a newborn to the heaviest patient whose dose still fits into a bag [kg]; a slip of the unit lies outside."""
+
+
+class OrderError(WorkcellError):
+    """A batch cannot be ordered like this; says which value is wrong and what is allowed."""
+
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch: for whom it is made, and who ordered it.
+    """A batch: for whom it is made, and who ordered it; `checked` tells whether it may be ordered.
 
     Args:
         patient_id: chain of identity of the recipient.
@@ -24,6 +35,23 @@ class Batch:
     patient_weight_kg: float
     requested_by: str = "operator"
     engineering_run: bool = False
+
+
+def checked(batch: Batch) -> Batch:
+    """Return a batch that may be ordered.
+
+    Raises:
+        EventError: its name may not name a batch and its folder.
+        IdentityError: a chain of identity is malformed or was misread.
+        OrderError: the patient cannot weigh so much.
+    """
+    check_batch_id(batch.batch_id)
+    check_identifier(batch.patient_id)
+    check_identifier(batch.donor_id)
+    least_kg, most_kg = BODY_WEIGHT_KG
+    if not least_kg <= batch.patient_weight_kg <= most_kg:
+        raise OrderError(f"patient_weight_kg is {batch.patient_weight_kg}; allowed: {least_kg:g} to {most_kg:g}")
+    return batch
 
 
 @dataclass(frozen=True)
