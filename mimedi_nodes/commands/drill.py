@@ -22,7 +22,7 @@ from ..process.errors import WorkcellError
 from ..process.gateway import Question
 from ..process.identity import make_label
 from ..process.operator import ScriptedOperator
-from ..process.unit_claims import changeover_of
+from ..process.unit_claims import Changeover, changeover_of
 from .batch_options import default_script
 
 if TYPE_CHECKING:
@@ -146,7 +146,7 @@ class Director:
         self._answered.add(key)
         asked = changeover_of(prompt.question)
         if asked is not None:
-            answer, why = self._change_over(prompt, asked.unit)
+            answer, why = self._change_over(prompt, asked)
         else:
             question = Question(prompt.prompt_id, prompt.batch_id, prompt.question, tuple(prompt.answers))
             scripted = asyncio.run(self._script.ask(question))
@@ -155,17 +155,19 @@ class Director:
         if not told.accepted:
             raise DrillError(f"answer {answer!r} to {prompt.prompt_id} of {prompt.batch_id}: {told.message}")
 
-    def _change_over(self, prompt: Any, unit: str) -> tuple[str, str]:
-        batch_id = prompt.batch_id
+    def _change_over(self, prompt: Any, asked: Changeover) -> tuple[str, str]:
+        batch_id, unit = prompt.batch_id, asked.unit
         product = prompt.question.partition("scan the label of ")[2].split()[0]
         if unit == CASSETTE_UNIT and batch_id == self._second.batch_id and not self.acts.wrong_offered:
             self.acts.wrong_offered = True
             self._say(f"{self._first.batch_id}'s cassette is offered to {batch_id}")
             return make_label(self._first.patient_id, product).text, "taken from the wrong shelf"
-        donor, seed = self._donors[batch_id]
-        told = self._plant.exchange_set(unit, batch_id, donor=donor, seed=seed)
-        if not told.accepted:
-            raise DrillError(f"the {product} of {batch_id} cannot be put into {unit}: {told.message}")
+        # The set of a batch before the drill's went with the plant that it was in: this one came up with a new set.
+        if asked.old in (self._first.batch_id, self._second.batch_id):
+            donor, seed = self._donors[batch_id]
+            told = self._plant.exchange_set(unit, batch_id, donor=donor, seed=seed)
+            if not told.accepted:
+                raise DrillError(f"the {product} of {batch_id} cannot be put into {unit}: {told.message}")
         self._say(f"{unit}: the {product} of {batch_id} is put in")
         patient = next(b.patient_id for b in (self._first, self._second) if b.batch_id == batch_id)
         return make_label(patient, product).text, "exchanged and scanned"
