@@ -20,7 +20,7 @@ from mimedi_nodes.process.unit_claims import changeover_of
 BATCH = "ROOM-1"
 SETS = {"fluid_path": "cassette", "culture": "culture_vessel"}
 """Units of this batch and what is exchanged in them, when another one was made before."""
-STEP_S = 60.0
+STEP_S = 180.0
 """Longest wait [s of steady time] for a step of this batch, on a loaded machine."""
 FILL_SPEED = 120.0
 """At which the open fill of 40 minutes takes 20 s: whoever looks finds it going on."""
