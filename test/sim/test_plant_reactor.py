@@ -180,3 +180,14 @@ def test_every_fault_shows_its_signature(
     assert low <= readings(bench)[reading] <= high
     bench.plant.inject(fault, "culture_vessel", {}, False, bench.now_s)
     assert bench.plant.truth()["faults"] == []
+
+
+def test_a_medium_beyond_the_range_of_the_ph_probe_has_no_reading() -> None:
+    """Without CO2 bicarbonate medium goes to pH 9.4: the probe tells nothing, as NaN, and nothing refuses it."""
+    bench = Bench()
+    culture(bench)
+    assert 7.0 < readings(bench)["ph"] < 7.6
+    bench.plant.inject("gas_supply_lost", "culture_vessel", {}, True, bench.now_s)
+    bench.wait(48 * 3600.0)
+    assert bench.plant.truth()["reactors"]["culture_vessel"]["ph"] > 9.0
+    assert math.isnan(readings(bench)["ph"])

@@ -19,7 +19,7 @@ image.
 ./workcell sim faults                                             what can be put in, and what is in now
 ./workcell sim inject leak culture_vessel volume_ul=5000          put a fault into the running workcell
 ./workcell sim clear leak culture_vessel                          take it away
-./workcell simulate car_t_cd19 --scenario hidden_leak             a course of faults: config/scenarios/*.yaml, or FILE.yaml
+./workcell simulate car_t_cd19 --scenario hidden_leak             a course of faults, by name or FILE.yaml
 ```
 
 A scenario file names its faults with times from the start, in hours; same seed, same course:

@@ -8,6 +8,8 @@ Source: PHYSICS §1 (scales), §3 (analyser), §5 (culture probes), §6 (PT100, 
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import numpy.typing as npt
 
@@ -19,6 +21,8 @@ SCALE_PERIOD_S, SCALE_NOISE_G, SCALE_DRIFT_G, SCALE_DRIFT_TIME_S = 0.1, 0.03, 0.
 REACTOR_PERIOD_S = 10.0
 TEMPERATURE_NOISE_K, TEMPERATURE_DRIFT_K = 0.02, 0.05
 PH_NOISE, PH_DRIFT_PER_DAY = 0.02, 0.01
+PH_RANGE = (5.0, 9.0)
+"""Beyond it an optical pH sensor shows no reading: its dye follows the pH no more [calibration]."""
 CO2_NOISE = 0.0005
 OXYGEN_NOISE = 0.02
 METABOLITE_NOISE = 0.03
@@ -78,12 +82,13 @@ class ReactorSensors:
         def temperature(name: str, true_c: float) -> float:
             return true_c + TEMPERATURE_NOISE_K * normal(name) + self._drift[name].at_time(time_s)
 
+        ph = true.ph + PH_NOISE * normal("ph") + self._ph_slope * time_s
         biomass = true.viable_per_ml * self._biomass * (1.0 + BIOMASS_NOISE * normal("biomass"))
         return BioreactorReadings(
             liquid_temperature_c=temperature("liquid", true.liquid_c),
             air_temperature_c=temperature("air", true.air_c),
             co2_fraction=_positive(true.co2_fraction + CO2_NOISE * normal("co2")),
-            ph=true.ph + PH_NOISE * normal("ph") + self._ph_slope * time_s,
+            ph=ph if PH_RANGE[0] <= ph <= PH_RANGE[1] else math.nan,
             dissolved_oxygen_fraction=_positive(true.oxygen_saturation * (1.0 + OXYGEN_NOISE * normal("oxygen"))),
             stirring_rpm=true.stirring_rpm,
             weight_g=mass_g + WEIGHT_NOISE_G * normal("weight"),
