@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which modules there are: one line of config each, `name: package.file:OBJECT`."""
+"""Which modules there are: one line of config each, `name: package.file:OBJECT`.
+
+One with `only_with` belongs to sites that have that instrument line: a second unit of an equipment class, say.
+"""
 
 from __future__ import annotations
 
@@ -12,6 +15,7 @@ from pathlib import Path
 from ..process.errors import WorkcellError
 from ..records.yaml_text import load
 from .module import Module
+from .site import Site
 
 
 class RegistryError(WorkcellError):
@@ -30,16 +34,42 @@ def config_folder() -> Path:
 
 
 @lru_cache(maxsize=1)
-def module_table() -> Mapping[str, str]:
-    """Return module name → `package.file:OBJECT`, in the order of bring-up; read once."""
+def _tables() -> tuple[Mapping[str, str], Mapping[str, str]]:
+    """Return module → place of all modules, and module → instrument line of those that not every site has."""
     table = load((config_folder() / "modules.yaml").read_text(encoding="utf-8"))
-    return {str(name): str(place) for name, place in table.items()}
+    places, lines = {}, {}
+    for name, entry in table.items():
+        if isinstance(entry, Mapping):
+            if set(entry) != {"module", "only_with"}:
+                raise RegistryError(f"config/modules.yaml: {name} has {', '.join(entry)}; allowed: module, only_with")
+            places[str(name)], lines[str(name)] = str(entry["module"]), str(entry["only_with"])
+        else:
+            places[str(name)] = str(entry)
+    return places, lines
+
+
+def known_modules() -> Mapping[str, str]:
+    """Return module name → `package.file:OBJECT` of all modules that a site may have, in the order of bring-up."""
+    return _tables()[0]
+
+
+@lru_cache(maxsize=1)
+def module_table() -> Mapping[str, str]:
+    """Return module name → `package.file:OBJECT` of the modules of every site, in the order of bring-up."""
+    places, lines = _tables()
+    return {name: place for name, place in places.items() if name not in lines}
+
+
+def modules_of(site: Site) -> tuple[str, ...]:
+    """Return the modules of a site, in the order of bring-up."""
+    places, lines = _tables()
+    return tuple(name for name in places if name not in lines or lines[name] in site.instruments)
 
 
 @cache
 def load_module(name: str) -> Module:
     """Return a module by its name; raises RegistryError with the names there are."""
-    table = module_table()
+    table = known_modules()
     if name not in table:
         raise RegistryError(f"there is no module {name!r} in config/modules.yaml; there are {', '.join(table)}")
     package, _, attribute = table[name].partition(":")

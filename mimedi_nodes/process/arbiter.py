@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Who works on which unit: several batches take turns, none is left waiting for ever, and none meets in one unit.
 
+What is asked for is a class of units that can stand for each other, mostly of one; what is granted is a unit of it.
+
 All of a request's units are granted at once or none is. Requests are granted in the order of their coming; a later one
 goes first only where it takes nothing that an earlier one would have as soon as the stretches under way are over.
 """
@@ -8,7 +10,8 @@ goes first only where it takes nothing that an earlier one would have as soon as
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping
+import math
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 
 from .claim_plan import ClaimPlan, conflict
@@ -34,8 +37,9 @@ class _Member:
 @dataclass
 class _Waiter:
     batch_id: str
-    units: frozenset[str]
-    granted: asyncio.Future[None] = field(repr=False)
+    classes: frozenset[str]
+    prefers: Callable[[str], bool]
+    granted: asyncio.Future[dict[str, str]] = field(repr=False)
 
 
 class Arbiter:
@@ -84,21 +88,36 @@ class Arbiter:
         if circle:
             return MARGIN_S, f"the batches in production would wait for each other: {' → '.join(circle)}"
         found = (0.0, "")
-        for other, member in self._members.items():
-            for unit in plan.order:
-                if unit not in member.plan.order:
-                    continue
-                free_s = member.release_s(unit)
-                if free_s <= now_s and self.holder(unit) != other:
-                    continue
-                if member.parked:
-                    raise UnitOccupied(f"{unit} is occupied by batch {other}, which is held: end or restart it first")
-                late_s = free_s + MARGIN_S - (now_s + need_s[unit])
-                if need_s[unit] <= 0.0:
-                    late_s = max(late_s - MARGIN_S, 0.0)  # it is waited for where it is needed
-                if late_s > found[0]:
-                    found = (late_s, f"{unit} is not free in time: batch {other} has it")
+        for name in plan.order:
+            late = sorted(self._leaving(batch_id, name, need_s[name], now_s), reverse=True)
+            units = self._alike(name)
+            if len(late) < len(units):
+                continue
+            parked = [other for _, other in late if self._members[other].parked]
+            if len(parked) >= len(units):
+                held = " and ".join(parked)
+                raise UnitOccupied(f"{name} is occupied by batch {held}, which is held: end or restart it first")
+            # With n units the batch needs all but n - 1 of the others to have left.
+            late_s, other = late[len(units) - 1]
+            if late_s > found[0]:
+                found = (late_s, f"{name} is not free in time: batch {other} has it")
         return found
+
+    def _leaving(self, batch_id: str, name: str, need_s: float, now_s: float) -> Iterable[tuple[float, str]]:
+        """Yield by how much [s] each other batch leaves a class's unit after it is needed, and which batch that is."""
+        for other, member in self._members.items():
+            if other == batch_id or name not in member.plan.order:
+                continue
+            free_s = member.release_s(name)
+            if free_s <= now_s and other not in {self.holder(unit) for unit in self._alike(name)}:
+                continue
+            late_s = math.inf if member.parked else free_s + MARGIN_S - (now_s + need_s)
+            if need_s <= 0.0:
+                late_s = max(late_s - MARGIN_S, 0.0)  # it is waited for where it is needed
+            yield late_s, other
+
+    def _alike(self, name: str) -> tuple[str, ...]:
+        return tuple(unit.name for unit in self._units.of_class(name)) or (name,)
 
     def admit(self, batch_id: str, plan: ClaimPlan, release_s: Callable[[str], float]) -> None:
         """Take a batch into production.
@@ -151,25 +170,30 @@ class Arbiter:
                 raise UnitOccupied(f"{unit} is claimed by batch {other} and by batch {batch_id}; look at the unit")
             self._take(batch_id, unit)
 
-    async def acquire(self, batch_id: str, units: Collection[str], tell: Callable[[str], None]) -> None:
-        """Return when all units are the batch's.
+    async def acquire(
+        self, batch_id: str, classes: Collection[str], tell: Callable[[str], None],
+        prefers: Callable[[str], bool] = lambda unit: True,
+    ) -> dict[str, str]:
+        """Return, when a unit of each class is the batch's, which one: class → unit.
 
         Args:
             tell: called with whom it waits for, empty when it waits no longer.
+            prefers: of two free units of a class the one for which this is true is taken.
 
         Raises:
-            UnitOccupied: one of them belongs to a batch that has ended as held.
+            UnitOccupied: all units of one of them belong to batches that have ended as held.
         """
-        waiter = _Waiter(batch_id, frozenset(units), asyncio.get_running_loop().create_future())
+        granted: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
+        waiter = _Waiter(batch_id, frozenset(classes), prefers, granted)
         self._queue.append(waiter)
         self._grant()
-        if not waiter.granted.done():
+        if not granted.done():
             tell(self._waits_for(waiter))
         try:
-            await waiter.granted
+            return await granted
         except asyncio.CancelledError:
-            if waiter.granted.done() and not waiter.granted.cancelled() and waiter.granted.exception() is None:
-                self.release(batch_id, units)
+            if granted.done() and not granted.cancelled() and granted.exception() is None:
+                self.release(batch_id, granted.result().values())
             raise
         finally:
             if waiter in self._queue:
@@ -198,28 +222,41 @@ class Arbiter:
     def _grant(self) -> None:
         reserved: set[str] = set()
         for waiter in list(self._queue):
-            busy = {unit for unit in waiter.units if self.holder(unit) not in (None, waiter.batch_id)}
-            wanted = {unit for unit in waiter.units if self.holder(unit) != waiter.batch_id}
+            choice = {name: self._choice(waiter, name) for name in waiter.classes}
+            busy = [name for name, unit in choice.items() if unit is None]
+            wanted = {name for name, unit in choice.items() if unit is None or self.holder(unit) != waiter.batch_id}
             if not busy and not wanted & reserved:
                 self._queue.remove(waiter)
-                for unit in waiter.units:
+                taken = {name: unit for name, unit in choice.items() if unit is not None}
+                for unit in taken.values():
                     self._take(waiter.batch_id, unit)
                 if not waiter.granted.done():
-                    waiter.granted.set_result(None)
+                    waiter.granted.set_result(taken)
                 continue
-            parked = [unit for unit in busy if self._is_parked(unit)]
+            parked = [name for name in busy if all(self._is_parked(unit) for unit in self._alike(name))]
             if parked and not waiter.granted.done():
                 self._queue.remove(waiter)
-                names = ", ".join(f"{unit} by batch {self.holder(unit)}" for unit in sorted(parked))
-                said = f"occupied by a held batch: {names}; end or restart it first"
+                held = [f"{unit} by batch {self.holder(unit)}" for name in sorted(parked) for unit in self._alike(name)]
+                said = f"occupied by a held batch: {', '.join(held)}; end or restart it first"
                 waiter.granted.set_exception(UnitOccupied(said))
-            elif not any(self._units.stays(unit) for unit in busy):
-                reserved |= waiter.units
+            elif not any(self._units.stays(name) for name in busy):
+                reserved |= waiter.classes
+
+    def _choice(self, waiter: _Waiter, name: str) -> str | None:
+        """Return the unit of a class that a waiting batch would get now: its own, then a free one that it prefers."""
+        alike = self._alike(name)
+        own = [unit for unit in alike if self.holder(unit) == waiter.batch_id]
+        free = sorted((unit for unit in alike if self.holder(unit) is None), key=lambda unit: not waiter.prefers(unit))
+        return next(iter([*own, *free]), None)
 
     def _is_parked(self, unit: str) -> bool:
         member = self._members.get(self.holder(unit) or "")
         return member is not None and member.parked
 
     def _waits_for(self, waiter: _Waiter) -> str:
-        busy = [f"{u} (batch {self.holder(u)})" for u in sorted(waiter.units) if self.holder(u) != waiter.batch_id]
+        busy = [
+            f"{name} (batch {' or '.join(str(self.holder(unit)) for unit in self._alike(name))})"
+            for name in sorted(waiter.classes)
+            if waiter.batch_id not in {self.holder(unit) for unit in self._alike(name)}
+        ]
         return f"waits for {', '.join(busy)}".replace("(batch None)", "(next in the row)")

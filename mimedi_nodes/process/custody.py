@@ -116,6 +116,10 @@ class Custody:
             self._write()
         return [*ended, *stored]
 
+    def counterparts(self, name: str) -> tuple[str, ...]:
+        """Return the modules or vessels that can stand for one, itself first."""
+        return self._units.counterparts(name)
+
     def occupant(self, unit: str) -> str | None:
         """Return the batch whose set is in a unit, ended or not; None when nobody's ever was."""
         return self._occupants.get(unit)
@@ -231,8 +235,14 @@ class GuardedModules:
         vessel_of: Mapping[str, str] = VESSEL_OF,
     ) -> None:
         self._modules, self._custody, self._batch = modules, custody, batch
-        self._vessels, self._scanned = frozenset(vessels), frozenset(scanned)
-        self._vessel_of, self._keep, self._record = vessel_of, keep, record
+        self._vessels = frozenset(vessels)
+        self._scanned = frozenset(other for name in scanned for other in custody.counterparts(name))
+        self._vessel_of = {
+            at: vessel
+            for module, name in vessel_of.items()
+            for at, vessel in zip(custody.counterparts(module), custody.counterparts(name), strict=True)
+        }
+        self._keep, self._record = keep, record
         self._told: set[str] = set()
 
     def scan(self, container: str, chain_of_identity: str) -> None:

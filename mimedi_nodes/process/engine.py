@@ -31,6 +31,7 @@ from .recipe import PhaseStep, Recipe
 from .run_context import RunContext
 from .sampling import SamplingBudget
 from .timers import Timers
+from .unit_binding import UnitBinding, check_bindable
 from .unit_claims import UnitClaims
 from .units import NO_UNITS, Units
 from .watchdog import AlarmSink, Watchdog
@@ -63,6 +64,7 @@ class Engine:
 
     Raises:
         JournalError: the journal belongs to another batch or recipe.
+        WorkcellError: the recipe names a certain unit where it has to name the class.
         ParameterError: patient and donor are not the pair that the recipe is for, or a formula leaves its range.
     """
 
@@ -91,6 +93,8 @@ class Engine:
         self._on_status = on_status
         self._expected_phase_s = expected_phase_s
         recipe.check_pair(batch.patient_id, batch.donor_id)
+        check_bindable(recipe, units)
+        binding = UnitBinding(units)
         self._is_taken_up = journal.bind(batch.batch_id, recipe.content_hash, clock.now_s())
         self._custody = custody or Custody(units=units)
         if journal.get("outcome") is None:
@@ -126,8 +130,9 @@ class Engine:
             started_s=float(journal.get("started_s")),
             last_alive_s=float(journal.get("alive_s", clock.now_s())),
             constants=recipe.constants(),
-            may_bind=lambda label: self._custody.check([label.product], batch),
-            scanned=lambda label: guard.scan(label.product, label.chain_of_identity),
+            may_bind=lambda label: self._custody.check([binding.name(label.product)], batch),
+            scanned=lambda label: guard.scan(binding.name(label.product), label.chain_of_identity),
+            binding=binding,
             enclosure_turn=arbiter.enclosure_turn,
         )
         self._timers = Timers(control, clock)

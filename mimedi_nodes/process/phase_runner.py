@@ -93,14 +93,14 @@ class PhaseRunner:
         action = context.interfaces.action(step.action)
 
         def build() -> dict[str, Any]:
-            return action.build_goal(context.render(dict(step.fields))).as_fields()
+            return action.build_goal(context.binding.goal(context.render(dict(step.fields)))).as_fields()
 
         fields = await context.until_known(build, f"goal of {key}")
         goal_id = uuid.uuid4().hex
         intent = {
             "goal_id": goal_id,
             "goal": fields,
-            "module": step.module,
+            "module": context.binding.name(step.module),
             "action": action.name,
             "attempt": attempt,
         }
@@ -137,13 +137,13 @@ class PhaseRunner:
             status=outcome.status,
             error_code=outcome.error_code,
         )
-        await scope.run(self._context.control.hold(f"{entry.path} ({step.module}){code}: {why}"))
+        await scope.run(self._context.control.hold(f"{entry.path} ({entry.intent['module']}){code}: {why}"))
         return await self._intend(step, entry.path, attempt + 1)
 
     async def _drive(self, step: PhaseStep, entry: Entry, next_act: Next, scope: Scope) -> PhaseOutcome:
         """Start a phase or attach to it, and return how it ended, over crashes of its module."""
         context = self._context
-        running = RunningPhase(entry.path, step.module, entry.intent["goal_id"])
+        running = RunningPhase(entry.path, entry.intent["module"], entry.intent["goal_id"])
         while True:
             if next_act == "start":
                 await context.control.gate()
@@ -156,7 +156,7 @@ class PhaseRunner:
                 outcome = await self._carry_out(step, entry, next_act, scope)
             except ModuleUnavailable as error:
                 context.control.leave(running.goal_id)
-                context.record("module_lost", step.module, str(error), phase_id=entry.path)
+                context.record("module_lost", running.module, str(error), phase_id=entry.path)
                 next_act, known = await self._reconcile(step, entry, scope, context.clock.now_s())
                 if known is not None:
                     return known
@@ -200,16 +200,16 @@ class PhaseRunner:
                 reason=step.reason,
             )
             work = context.modules.run_phase(
-                step.module, entry.intent["action"], entry.intent["goal"], header, goal_id, told
+                entry.intent["module"], entry.intent["action"], entry.intent["goal"], header, goal_id, told
             )
         else:
-            work = context.modules.await_phase(step.module, goal_id, told)
+            work = context.modules.await_phase(entry.intent["module"], goal_id, told)
         task = asyncio.ensure_future(work)
         ended = asyncio.ensure_future(scope.wait_ended())
         try:
             await asyncio.wait({task, ended}, return_when=asyncio.FIRST_COMPLETED)
             while not task.done():
-                await self._end_phase(step, entry)
+                await self._end_phase(entry)
                 pause = context.sleep_until(context.clock.now_s() + END_AGAIN_S)
                 await first_of(asyncio.wait({task}), pause)
             return task.result()
@@ -219,11 +219,11 @@ class PhaseRunner:
                 task.cancel()
                 await asyncio.gather(task, return_exceptions=True)
 
-    async def _end_phase(self, step: PhaseStep, entry: Entry) -> None:
+    async def _end_phase(self, entry: Entry) -> None:
         """Tell a phase that the branch it accompanies has ended: complete it, or stop it when that is not taken."""
         why = f"{entry.path} accompanies a branch that has ended"
         for command in (ServiceCommand.COMPLETE, ServiceCommand.STOP):
-            reply = await self._context.modules.command(step.module, int(command), "coordinator", why)
+            reply = await self._context.modules.command(entry.intent["module"], int(command), "coordinator", why)
             if reply.accepted:
                 return
 
@@ -252,7 +252,7 @@ class PhaseRunner:
         if recall.status == "running":
             return "attach", None
         if recall.status == "held":
-            running = RunningPhase(entry.path, step.module, entry.intent["goal_id"])
+            running = RunningPhase(entry.path, entry.intent["module"], entry.intent["goal_id"])
             await self._wait_out_hold(entry, running, "it was held when the coordinator came back")
             return "attach", None
         if scope.has_ended:
@@ -268,10 +268,11 @@ class PhaseRunner:
         lost_s = context.clock.now_s()
         while True:
             try:
-                return await context.modules.recall_phase(step.module, entry.intent["goal_id"])
+                return await context.modules.recall_phase(entry.intent["module"], entry.intent["goal_id"])
             except ModuleUnavailable as error:
                 if context.clock.now_s() - lost_s >= patience_s:
-                    await context.control.hold(f"{entry.path}: module {step.module} does not answer: {error}")
+                    module = entry.intent["module"]
+                    await context.control.hold(f"{entry.path}: module {module} does not answer: {error}")
                     lost_s = context.clock.now_s()
             await context.sleep_until(context.clock.now_s() + context.poll_s)
 

@@ -19,6 +19,7 @@ from .interfaces import Interfaces
 from .journal import Journal
 from .procedure_control import ProcedureControl
 from .recipe import Recipe
+from .unit_binding import UnitBinding
 
 _log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -106,6 +107,8 @@ class RunContext:
     # What is done with a label that was read and is the expected one; may_bind raises IdentityError instead.
     may_bind: Callable[[Label], None] = lambda label: None
     scanned: Callable[[Label], None] = lambda label: None
+    binding: UnitBinding = field(default_factory=UnitBinding)
+    """Which units the batch was given where there are several that can stand for each other."""
     laboratory_news: asyncio.Event = field(default_factory=asyncio.Event)
     enclosure_turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Branches and batches that need the enclosure use it one after the other."""

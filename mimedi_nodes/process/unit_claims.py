@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from .arbiter import Arbiter, UnitOccupied
@@ -65,6 +65,9 @@ class UnitClaims:
             arbiter.leave(batch_id)  # what an earlier engine of this batch held is what its journal says
         for entry in held:
             arbiter.restore(batch_id, entry.intent["units"])
+        for entry in context.journal.entries() if units else []:
+            if entry.kind == "claim":
+                self._bind(entry.intent.get("bound", {}))
         if units and context.journal.get("admitted") is not None:
             arbiter.admit(batch_id, self.plan, self.release_s)
         elif units:
@@ -84,7 +87,7 @@ class UnitClaims:
             entry = context.journal.entry(key)
             if entry is not None and not entry.has_ended:
                 context.journal.end(key, "released", {}, context.clock.now_s())
-                self._arbiter.release(context.batch.batch_id, claim.units)
+                self._arbiter.release(context.batch.batch_id, entry.intent["units"])
 
     def state_changed(self) -> None:
         """Tell those who wait when the procedure has been held or goes on: forecasts change."""
@@ -129,21 +132,38 @@ class UnitClaims:
         if new:
             await context.control.gate()
             await self._admitted()
-            units = frozenset[str]().union(*(claim.units for claim in new))
+            classes = frozenset[str]().union(*(claim.units for claim in new))
             begun_s = context.clock.now_s()
-            await self._acquired(units)
+            granted = await self._acquired(classes)
             waited_h = (context.clock.now_s() - begun_s) / 3600.0
             for claim in new:
-                intent = {"units": sorted(claim.units)}
+                bound = {name: granted[name] for name in sorted(claim.units)}
+                intent = {"units": sorted(bound.values()), "bound": bound}
                 context.journal.begin(_key(claim, suffix), "claim", intent, context.clock.now_s())
+                self._bind(bound)
             if waited_h > 0.0:
-                context.record("unit_waited", ", ".join(sorted(units)), "another batch had it", waited_h=waited_h)
+                context.record("unit_waited", ", ".join(sorted(classes)), "another batch had it", waited_h=waited_h)
         for claim in claims:
             entry = context.journal.entry(_key(claim, suffix))
             if entry is not None and not entry.has_ended:
-                for name in sorted(claim.units):
+                self._tell_bound(_key(claim, suffix), entry.intent.get("bound", {}))
+                for name in entry.intent["units"]:
                     if (unit := self._units.get(name)) is not None:
                         await self._changeover(unit)
+
+    def _bind(self, bound: Mapping[str, str]) -> None:
+        for unit_class, unit in bound.items():
+            self._context.binding.bind(unit_class, unit)
+
+    def _tell_bound(self, key: str, bound: Mapping[str, str]) -> None:
+        """Write down which unit the batch was given where there was a choice."""
+        for unit_class, unit in bound.items():
+            alike = [each.name for each in self._units.of_class(unit_class)]
+            if len(alike) > 1:
+                self._context.record_once(
+                    f"{key}:bound:{unit_class}", "unit_bound", unit, f"it was free, of {', '.join(alike)}",
+                    unit=unit, unit_class=unit_class,
+                )  # fmt: skip
 
     async def _admitted(self) -> None:
         """Return when the batch may begin: every unit in which its cells will stay is expected to be free by then."""
@@ -174,11 +194,15 @@ class UnitClaims:
             waited_h = (context.clock.now_s() - begun_s) / 3600.0
             context.record("unit_waited", "beginning", reason, waited_h=waited_h)
 
-    async def _acquired(self, units: Collection[str]) -> None:
+    async def _acquired(self, classes: Collection[str]) -> Mapping[str, str]:
+        batch_id = self._context.batch.batch_id
+
+        def needs_no_changeover(unit: str) -> bool:
+            return self._custody.occupant(unit) in (None, batch_id)
+
         while True:
             try:
-                await self._arbiter.acquire(self._context.batch.batch_id, units, self._tell)
-                return
+                return await self._arbiter.acquire(batch_id, classes, self._tell, needs_no_changeover)
             except UnitOccupied as error:
                 await self._context.control.hold(str(error))
 

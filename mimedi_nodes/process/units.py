@@ -7,7 +7,7 @@ Source: ISA-88.01 (a unit operates on one batch at a time); EU GMP Part IV 9 (no
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
@@ -27,6 +27,7 @@ class Unit:
         set: what is exchanged, the product on its label.
         modules: that work on it.
         vessels: that belong to it.
+        unit_class: name of the first of the units that can stand for each other; its own where there is one only.
     """
 
     name: str
@@ -34,6 +35,16 @@ class Unit:
     set: str
     modules: tuple[str, ...]
     vessels: tuple[str, ...]
+    unit_class: str = field(default="", kw_only=True)
+
+    def __post_init__(self) -> None:
+        if not self.unit_class:
+            object.__setattr__(self, "unit_class", self.name)
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Modules and vessels, in an order that is the same for all units of a class."""
+        return (*self.modules, *self.vessels)
 
 
 class Units:
@@ -53,6 +64,18 @@ class Units:
     def get(self, name: str) -> Unit | None:
         """Return a unit, None for a module that stands in none."""
         return self._units.get(name)
+
+    def of_class(self, name: str) -> tuple[Unit, ...]:
+        """Return the units that can stand for a unit, itself first; none for a module that stands in no unit."""
+        return tuple(unit for unit in self._units.values() if unit.unit_class == name)
+
+    def counterparts(self, name: str) -> tuple[str, ...]:
+        """Return the modules or vessels that can stand for one of a class's first unit, itself first."""
+        owner = self._of_module.get(name) or self._of_vessel.get(name)
+        if owner is None or self._units[owner].unit_class != owner:
+            return (name,)
+        place = self._units[owner].names.index(name)
+        return tuple(unit.names[place] for unit in self.of_class(owner))
 
     def stays(self, name: str) -> bool:
         """Tell whether a resource is a staying unit."""
@@ -80,8 +103,10 @@ NO_UNITS = Units()
 
 
 def units_file(site_file: Path) -> Path:
-    """Return where the units of a site stand: config/units.yaml beside config/site."""
-    return site_file.resolve().parent.parent / "units.yaml"
+    """Return where the units of a site stand: config/units/<site file's name>, else config/units.yaml for all."""
+    config = site_file.resolve().parent.parent
+    own = config / "units" / site_file.name
+    return own if own.is_file() else config / "units.yaml"
 
 
 def read_units(path: Path, modules: Collection[str] = (), vessels: Collection[str] = ()) -> Units:
@@ -100,18 +125,36 @@ def read_units(path: Path, modules: Collection[str] = (), vessels: Collection[st
         raise DiagnosticError([Diagnostic(str(path), 0, "", None, f"cannot be read: {error}")]) from error
     reader = Reader(path.name)
     taken: dict[str, str] = {}
+    trees = reader.mapping(reader.load(text), optional=None)
     units = [
         _unit(reader, name, tree, {"modules": modules, "vessels": vessels}, taken)
-        for name, tree in reader.mapping(reader.load(text), optional=None).items()
+        for name, tree in trees.items()
     ]
+    for unit in units:
+        _alike(reader, unit, {other.name: other for other in units}, trees[unit.name])
     reader.finish()
     return Units(units)
+
+
+def _alike(reader: Reader, unit: Unit, units: Mapping[str, Unit], tree: Tree) -> None:
+    """Report a unit that cannot stand for the first one of its class."""
+    first = units.get(unit.unit_class)
+    if first is None or first.unit_class != first.name:
+        heads = ", ".join(sorted(name for name, other in units.items() if other.unit_class == name))
+        reader.wrong(tree, f"{unit.name} is of class {unit.unit_class!r}, which is no first unit of a class", heads)
+    elif first is not unit:
+        same = (len(unit.modules), len(unit.vessels), unit.set) == (len(first.modules), len(first.vessels), first.set)
+        if not same or "shared" in (unit.kind, first.kind):
+            reader.wrong(
+                tree, f"{unit.name} cannot stand for {first.name}",
+                "staying units with as many modules and vessels, in the same order, and the same set",
+            )
 
 
 def _unit(
     reader: Reader, name: str, tree: Tree, known: Mapping[str, Collection[str]], taken: dict[str, str]
 ) -> Unit:
-    items = reader.mapping(tree, required=("kind", "set", "modules", "vessels"))
+    items = reader.mapping(tree, required=("kind", "set", "modules", "vessels"), optional=("class",))
     named: dict[str, list[str]] = {"modules": [], "vessels": []}
     for key, found in named.items():
         for item in reader.items(items.get(key), at_least=1):
@@ -123,4 +166,7 @@ def _unit(
             else:
                 found.append(text)
     kind: Kind = "staying" if reader.text(items.get("kind"), ("shared", "staying"), "shared") == "staying" else "shared"
-    return Unit(name, kind, reader.text(items.get("set")), tuple(named["modules"]), tuple(named["vessels"]))
+    return Unit(
+        name, kind, reader.text(items.get("set")), tuple(named["modules"]), tuple(named["vessels"]),
+        unit_class=reader.text(items["class"]) if "class" in items else name,
+    )  # fmt: skip

@@ -21,6 +21,8 @@ class BioreactorInstruments:
     controller: BioreactorController
     link: Link
     vessel: str
+    module: str
+    """Name of the module, for its alarms."""
     calibrations: CalibrationBook
 
     async def connect(self) -> None:
@@ -50,7 +52,7 @@ class BioreactorInstruments:
 
 
 def builder(
-    line_name: str, vessel: str
+    module: str, line_name: str, vessel: str
 ) -> Callable[[Site, Mapping[str, Link], Mapping[str, Any]], BioreactorInstruments]:
     """Return the `build` of a module whose controller is on `line_name`."""
 
@@ -58,7 +60,8 @@ def builder(
         line, link = site.instruments[line_name], links[line_name]
         density_g_ml = site.vessels[vessel].density_g_ml
         controller = BioreactorController(link, line.addresses["controller"], line_name, density_g_ml)
-        return BioreactorInstruments(controller, link, vessel, extras.get("calibrations") or CalibrationBook(None))
+        calibrations = extras.get("calibrations") or CalibrationBook(None)
+        return BioreactorInstruments(controller, link, vessel, module, calibrations)
 
     return build
 

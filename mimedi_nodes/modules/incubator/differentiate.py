@@ -14,7 +14,6 @@ from ..bioreactor.instruments import BioreactorInstruments
 from ..keeping import keeping
 from .phases import IncubatorCode
 
-MODULE_NAME = "incubator"
 CHANGE_VOLUMES = 1.5
 """Volumes of fresh medium for each change: what is left of the old one is exp(-1.5)."""
 CHANGE_H = 2.0
@@ -50,7 +49,7 @@ async def differentiate_cells(goal: Any, instruments: BioreactorInstruments, ctx
             log = kept.pop("log", None)
             ctx.restored = None if log is None else {"log": log}
             period_begun_s = ctx.now_s() if log is None else float(log["begun_s"])
-            await keep(wanted, until_s - period_begun_s, instruments, whole, module=MODULE_NAME)
+            await keep(wanted, until_s - period_begun_s, instruments, whole, module=instruments.module)
             ctx.restored = None
         if ctx.now_s() >= end_s - 1.0:
             break

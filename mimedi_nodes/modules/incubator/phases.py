@@ -15,8 +15,6 @@ from ..bioreactor.culture import Conditions, Log, hold_conditions, keep, viable_
 from ..bioreactor.instruments import BioreactorInstruments
 from ..keeping import keeping
 
-MODULE_NAME = "incubator"
-
 
 class IncubatorCode(IntEnum):
     """Why a phase of the incubator was aborted."""
@@ -73,7 +71,7 @@ async def condition_chamber(goal: Any, instruments: BioreactorInstruments, ctx: 
 
 async def expand_culture(goal: Any, instruments: BioreactorInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
     """Grow the culture without perfusion."""
-    log, state = await keep(Conditions.of(goal), goal.duration_h * 3600.0, instruments, ctx, module=MODULE_NAME)
+    log, state = await keep(Conditions.of(goal), goal.duration_h * 3600.0, instruments, ctx, module=instruments.module)
     return _readings(state, log, ctx)
 
 
@@ -99,7 +97,7 @@ async def perfuse_culture(goal: Any, instruments: BioreactorInstruments, ctx: Ph
     whole = keeping(ctx, flow_ul_min=flow_ul_min, perfused_before_ul=perfused_before_ul)
     log, state = await keep(
         Conditions.of(goal), goal.duration_h * 3600.0, instruments, whole,
-        module=MODULE_NAME, perfusion_ul_min=flow_ul_min, enough=enough,
+        module=instruments.module, perfusion_ul_min=flow_ul_min, enough=enough,
     )  # fmt: skip
     await instruments.controller.ensure_perfusion(0.0)
     return {

@@ -16,6 +16,6 @@ MODULE = Module(
         Phase("TransduceCells", transduce_cells, lambda goal: goal.contact_h * 3600.0),
     ),
     actuators=(*LIFE_SUPPORT, PERFUSION),
-    build=builder("activation_controller", "activation_vessel"),
+    build=builder("transduction", "activation_controller", "activation_vessel"),
     manual=ACTS,
 )

@@ -10,7 +10,7 @@ from typing import Any
 
 from mimedi_nodes.modules.expectations import expected_phase_s
 from mimedi_nodes.modules.goal_store import GoalStore
-from mimedi_nodes.modules.registry import load_module, module_table
+from mimedi_nodes.modules.registry import load_module, modules_of
 from mimedi_nodes.modules.service import ModuleService, ServiceHooks
 from mimedi_nodes.modules.site import Site
 from mimedi_nodes.process.batch import Batch
@@ -57,7 +57,7 @@ class Workcell:
             for name in self._site.instruments
         }
         extras = {name: PlantCamera(self.plant, self.clock, name) for name in self.plant.cameras}
-        for name in module_table():
+        for name in modules_of(self._site):
             module = load_module(name)
             own = {line: links[line] for line in self._site.lines_of(name)}
             instruments = module.build(self._site, own, extras)

@@ -28,6 +28,7 @@ from mimedi_sim.plant.stations import PROTOCOLS, LazyLine, Stations
 
 REACTOR_VESSELS: Mapping[str, str] = {
     "activation_controller": "activation_vessel", "culture_controller": "culture_vessel",
+    "culture_controller_2": "culture_vessel_2",
 }
 """Bioreactor line to the vessel it keeps."""
 

@@ -102,6 +102,9 @@ class Plant:
         self._donors: dict[str, Donor] = {}
         self._cultures: dict[str, str] = {}
         """Reactor vessel → batch whose cells are in it, once a set was exchanged."""
+        self._at_hand = ""
+        """Batch whose cassette is in, once a set was exchanged."""
+        self._retroviral: dict[str, bool] = {"": kit_name in RETROVIRAL_KITS}
         self._scales = {vessel: ScaleSensor(seed, vessel) for vessel in self._instruments.weighed.values()}
         self._probes = {vessel: ReactorSensors(seed, vessel) for vessel in self._reactors}
         self._analyser = AnalyserSensor(seed)
@@ -278,6 +281,10 @@ class Plant:
         for vessel, reactor in self._reactors.items():
             if self._touches(flows, vessel):
                 arrived = self._network.arrivals_ul.get(vessel, 0.0)
+                if arrived > 0.0 and self._at_hand and vessel not in self._cultures:
+                    self._cultures[vessel] = self._at_hand
+                    reactor.exchanged(self.donor, self._retroviral[self._at_hand], self.ledger)
+                    self._connect(vessel)
                 if arrived > 0.0:
                     reactor.climate.received(time_s, arrived, ROOM_C, self.ledger.volume_ul(vessel))
                 reactor.refresh(self.ledger)
@@ -374,13 +381,17 @@ class Plant:
         self._store(self._now_s)
         for reactor in self._reactors.values():
             reactor.commit(self._now_s, self.ledger)
-        if not self._cultures:
-            self._cultures = dict.fromkeys(self._reactors, old)
+        if not self._at_hand:
+            self._at_hand = old
+            # An empty vessel is of the batch whose cells come into it first.
+            self._cultures = {vessel: old for vessel in self._reactors if self.ledger.volume_ul(vessel) > 0.0}
         self._donors.setdefault(old, self.donor)
+        self._retroviral.setdefault(old, self._retroviral[""])
         whose = self._donors.setdefault(batch_id, donor or self.donor)
+        self._retroviral.setdefault(batch_id, kit_name in RETROVIRAL_KITS)
         is_new = self._sets.exchange(unit, old, batch_id, kit(kit_name, whose))
         if unit.kind == "shared":
-            self.donor = whose
+            self.donor, self._at_hand = whose, batch_id
             self._chip.exchanged(whose.acoustic_efficiency, whose.lamella_width)
             self._network.gas_ul.update(dict.fromkeys(self._network.gas_ul, 0.0))
         for vessel in unit.vessels:
@@ -390,13 +401,17 @@ class Plant:
                 self._reactors[vessel].exchanged(whose, kit_name in RETROVIRAL_KITS, self.ledger)
             if vessel == ASSAY_CELL and vessel in self.ledger:
                 self.stations.aliquot_changed(self._now_s, self.ledger.row(ASSAY_CELL))
-        for vessel, reactor in self._reactors.items():
-            batch = self._cultures[vessel]
-            reactor.connect(self._sets.bag_of(MEDIUM, batch), self._sets.bag_of(WASTE, batch))
-            reactor.refresh(self.ledger)
+        for vessel in self._cultures:
+            self._connect(vessel)
         self._own_event_s = None
         self._adopt_controls(self._now_s)
         return is_new
+
+    def _connect(self, vessel: str) -> None:
+        """Let a reactor perfuse from and into the bags of the batch whose cells are in it."""
+        batch, reactor = self._cultures[vessel], self._reactors[vessel]
+        reactor.connect(self._sets.bag_of(MEDIUM, batch), self._sets.bag_of(WASTE, batch))
+        reactor.refresh(self.ledger)
 
     # -- sensing ----------------------------------------------------------------------------------------
 

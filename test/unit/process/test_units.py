@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimedi_nodes.modules.expectations import expected_phase_s
-from mimedi_nodes.modules.registry import config_folder, manifests, module_table
+from mimedi_nodes.modules.registry import config_folder, manifests, module_table, modules_of
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.arbiter import Arbiter
 from mimedi_nodes.process.batch import Batch, BatchOutcome
@@ -25,15 +25,19 @@ from mimedi_nodes.process.context import PhaseHeader
 from mimedi_nodes.process.custody import WRONG_CONTAINER, Custody, GuardedModules
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.engine import Engine
+from mimedi_nodes.process.errors import WorkcellError
 from mimedi_nodes.process.gateway import Answer, PhaseOutcome, Question
 from mimedi_nodes.process.identity import IdentityError, make_identifier, make_label
 from mimedi_nodes.process.journal import Journal
 from mimedi_nodes.process.recipe import Recipe
 from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
-from mimedi_nodes.process.units import Units, read_units
+from mimedi_nodes.process.units import Units, read_units, units_file
 
 SITE = load_site(config_folder() / "site" / "demo.yaml")
 UNITS = read_units(config_folder() / "units.yaml", list(module_table()), SITE.vessels)
+TWO_FILE = config_folder() / "site" / "two_vessels.yaml"
+TWO_SITE = load_site(TWO_FILE)
+TWO = read_units(units_file(TWO_FILE), modules_of(TWO_SITE), TWO_SITE.vessels)
 PATIENTS = tuple(make_identifier("F1234", 26, number) for number in range(1, 6))
 HEAD = """
 recipe: {name}
@@ -116,7 +120,7 @@ class Shared:
         self.engines[batch.batch_id] = engine = Engine(
             recipe, batch, self.modules, self, FakeLaboratory(), LoopTime(), options.pop("journal"),
             self.records[batch.batch_id], expected_phase_s=expected_phase_s(recipe), custody=self.custody,
-            vessels=SITE.vessels, units=self.units, arbiter=self.arbiter, **options,
+            vessels={**SITE.vessels, **TWO_SITE.vessels}, units=self.units, arbiter=self.arbiter, **options,
         )  # fmt: skip
         return engine
 
@@ -124,14 +128,14 @@ class Shared:
 class OneAtATime(FakeModules):
     """Modules that also look whose material is where: independent of arbiter and custody."""
 
-    def __init__(self) -> None:
+    def __init__(self, units: Units = UNITS) -> None:
         super().__init__({name: hours * 3600.0 for name, hours in HOURS.items()})
-        self.inside: dict[str, str] = {}
+        self.units = units
 
     async def run_phase(
         self, module: str, action: str, goal: Any, header: PhaseHeader, goal_id: str, on_feedback: Any
     ) -> PhaseOutcome:
-        for unit in UNITS:
+        for unit in self.units:
             working = [g for g in self.goals.values() if g.status == "running" and g.module in unit.modules]
             if module in unit.modules:
                 assert {g.header.batch_id for g in working} <= {header.batch_id}, f"two batches in {unit.name}"
@@ -212,12 +216,13 @@ def _steps(write: Numbered, draw: st.DataObject, depth: int) -> list[str]:
 @given(st.data())
 def test_every_batch_ends_and_no_unit_serves_two(data: st.DataObject) -> None:
     """Random recipes and arrivals: all end, one batch at a time in a unit, a changeover between two of them."""
+    units = data.draw(st.sampled_from((UNITS, TWO)))
     number = data.draw(st.integers(2, 4))
     recipes = [recipe_of(_steps(Numbered(), data, 0), f"r{index}") for index in range(number)]
     arrivals_h = [data.draw(st.floats(0.0, 30.0)) for _ in recipes]
 
     async def main() -> tuple[list[BatchOutcome], Shared]:
-        shared = Shared(OneAtATime())
+        shared = Shared(OneAtATime(units), units)
 
         async def one(index: int) -> BatchOutcome:
             await asyncio.sleep(arrivals_h[index] * 3600.0)
@@ -229,7 +234,7 @@ def test_every_batch_ends_and_no_unit_serves_two(data: st.DataObject) -> None:
     outcomes, shared = run_virtual(main())
     assert outcomes == [BatchOutcome("completed")] * number
     assert not any(shared.arbiter.held_by(batch_id) for batch_id in shared.records)
-    for unit in UNITS:
+    for unit in units:
         last = ""
         goals = [goal for goal in shared.modules.goals.values() if goal.module in unit.modules]
         served = sorted((goal.ends_s, goal.header.batch_id) for goal in goals)
@@ -373,6 +378,96 @@ def test_killed_at_any_event_both_batches_go_on_and_no_unit_changes_hands() -> N
     assert total > 30
     for crash_at in range(1, total, 5):
         run_virtual(main(crash_at))
+
+
+# -- several units of a class --------------------------------------------------------------------------------------
+
+
+def culture_recipe() -> Recipe:
+    write = Numbered()
+    return recipe_of([write.move("sorted", "activation_vessel"), write.phase("transduction/activate_cells"),
+                      write.move("activation_vessel", "culture_vessel"), write.phase("incubator/condition_chamber"),
+                      write.move("culture_vessel", "depleted")])  # fmt: skip
+
+
+def test_a_batch_gets_a_free_unit_of_the_class_that_its_recipe_names() -> None:
+    write = Numbered()
+    recipe = recipe_of([write.move("sorted", "culture_vessel"), write.phase("incubator/condition_chamber"),
+                        write.move("culture_vessel", "depleted")])  # fmt: skip
+
+    async def main() -> Shared:
+        shared = Shared(OneAtATime(TWO), TWO)
+        shared.modules.durations_s["ConditionChamber"] = 40.0 * 3600.0
+        outcomes = await asyncio.gather(*(shared.engine(index, recipe).run() for index in range(3)))
+        assert [outcome.state for outcome in outcomes] == ["completed"] * 3
+        return shared
+
+    shared = run_virtual(main())
+    grown = {goal.header.batch_id: goal for goal in shared.modules.started("ConditionChamber")}
+    assert [grown[f"B-{i}"].module for i in range(3)] == ["incubator", "incubator_2", "incubator"]
+    begins = [grown[f"B-{i}"].ends_s - grown[f"B-{i}"].duration_s for i in range(3)]
+    assert begins[1] < grown["B-0"].ends_s, "two cultures grow at once"
+    assert begins[2] > grown["B-0"].ends_s
+    for number, vessel in enumerate(("culture_vessel", "culture_vessel_2", "culture_vessel")):
+        moves = [g.fields for g in shared.modules.started("TransferFluid") if g.header.batch_id == f"B-{number}"]
+        assert (moves[0]["destination"], moves[1]["source"]) == (vessel, vessel)
+        bound = shared.records[f"B-{number}"].of("unit_bound")
+        assert [e[3]["unit_class"] for e in bound] == ["culture"]
+    changed = {e[1] for e in shared.records["B-1"].of("unit_changed_over")}
+    assert changed == {"fluid_path"}, "nobody's set was in the second culture unit"
+    assert [e[1] for e in shared.records["B-2"].of("unit_changed_over")].count("culture") == 1
+
+
+def test_killed_at_any_event_a_batch_keeps_the_unit_that_it_was_given() -> None:
+    recipe = culture_recipe()
+
+    async def main(crash_at: int) -> int:
+        modules, journals = OneAtATime(TWO), [Journal(":memory:"), Journal(":memory:")]
+        shared = Shared(modules, TWO)
+        shared.records["B-1"] = Record(crash_at)
+        runs = [asyncio.ensure_future(shared.engine(i, recipe, journal=journals[i]).run()) for i in range(2)]
+        await asyncio.wait(runs, return_when=asyncio.FIRST_EXCEPTION)
+        crashed = any(isinstance(run.exception(), Crash) for run in runs if run.done())
+        for run in runs:
+            run.cancel()
+        await asyncio.gather(*runs, return_exceptions=True)
+        if crashed:
+            again = Shared(modules, TWO)
+            again.custody, again.records = shared.custody, {"B-0": shared.records["B-0"], "B-1": Record()}
+            # In the other order: who comes back first must not get what the other one has.
+            engines = [again.engine(i, recipe, journal=journals[i]) for i in (1, 0)]
+            await asyncio.gather(*(engine.run() for engine in engines))
+        grown = {g.header.batch_id: g.module for g in modules.started("ConditionChamber")}
+        assert set(grown.values()) == {"incubator", "incubator_2"}, f"killed at event {crash_at}: {grown}"
+        for goal in modules.started("TransferFluid"):
+            own = {"incubator": "culture_vessel", "incubator_2": "culture_vessel_2"}[grown[goal.header.batch_id]]
+            named = {goal.fields["source"], goal.fields["destination"]} & {"culture_vessel", "culture_vessel_2"}
+            assert named <= {own}, f"killed at event {crash_at}: {goal.fields}"
+        return len(shared.records["B-1"].events)
+
+    total = run_virtual(main(10_000))
+    for crash_at in range(1, total, 7):
+        run_virtual(main(crash_at))
+
+
+def test_a_recipe_names_the_class_and_no_unit_of_it() -> None:
+    recipe = recipe_of([Numbered().move("sorted", "culture_vessel_2")])
+    with pytest.raises(WorkcellError, match=r"culture_vessel_2 is one of the class culture; name that of its first"):
+        Shared(OneAtATime(TWO), TWO).engine(0, recipe)
+
+
+def test_units_of_a_class_are_alike(tmp_path: Path) -> None:
+    path = tmp_path / "units.yaml"
+    text = (
+        "a: {kind: staying, set: bag, modules: [incubator], vessels: [culture_vessel]}\n"
+        "b: {kind: staying, class: c, set: bag, modules: [transduction], vessels: [activation_vessel]}\n"
+        "d: {kind: shared, class: a, set: bag, modules: [fluidics], vessels: [harvest]}\n"
+    )
+    path.write_text(text, encoding="utf-8")
+    with pytest.raises(DiagnosticError) as error:
+        read_units(path, list(module_table()), SITE.vessels)
+    for part in ("units.yaml:2", "class 'c', which is no first unit", "units.yaml:3", "d cannot stand for a"):
+        assert part in str(error.value), str(error.value)
 
 
 def test_units_file_errors_name_line_and_field(tmp_path: Path) -> None:
