@@ -35,6 +35,9 @@ class Board(QtWidgets.QWidget):
     requested = Signal(object)
     """Emits a Request with person and reason."""
 
+    refresh_ms = REFRESH_MS
+    """How often this board looks at the ages of what it shows [ms]."""
+
     login_given = Signal(str, str)
     """Emits account and password of who logs in."""
 
@@ -58,7 +61,7 @@ class Board(QtWidgets.QWidget):
         self._scale = 0.0
         self._timer = QtCore.QTimer(self)
         self._timer.timeout.connect(self.refresh)
-        self._timer.start(REFRESH_MS)
+        self._timer.start(self.refresh_ms)
 
     def show_items(self, items: Iterable[object]) -> None:
         """Show what has arrived; raises TypeError for what is no item of any window."""

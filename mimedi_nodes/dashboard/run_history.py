@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import logging
-import math
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,18 +17,14 @@ from ..process.recipe import IfStep, LoopStep, ParallelStep, Recipe, Step
 from ..process.recipe_loader import load_recipe
 from ..records.chain import DATABASE_FILE
 from ..records.errors import RecordError
-from ..records.events import RecordEvent
 from ..records.specification import product_file, read_specification
 from ..records.summary import read_events
-from .analyses import analysis_view
+from .batch_history import BatchHistory
 from .limits import limits_of
-from .views import AnalysisView, BatchSnapshot, HistoryView, PlanView, SpanView
+from .views import BatchSnapshot, HistoryView, PlanView, SpanView
 
 LOOK_S = 5.0
 """Shortest steady time between two looks into a record [s]."""
-_ALARM_KINDS = frozenset(
-    {"alarm_raised", "alarm_cleared", "alarm_acknowledged", "alarm_reset", "alarm_shelved", "alarm_unshelved"}
-)
 _log = logging.getLogger(__name__)
 
 
@@ -61,56 +56,6 @@ def plan_of(recipe: Recipe, limits: Mapping[str, tuple[float, float]] | None = N
     return PlanView(recipe.name, tuple(spans), limits or {})
 
 
-def history_of(batch_id: str, events: Sequence[RecordEvent]) -> HistoryView:
-    """Return a batch's phases, alarms and measurements by its record."""
-    started: dict[str, float] = {}
-    spans: list[SpanView] = []
-    alarms: list[tuple[float, str, str, str]] = []
-    harvest: list[tuple[float, float, float, float]] = []
-    curves: dict[tuple[str, str, str], list[tuple[float, float]]] = {}
-    analyses: dict[tuple[str, str], AnalysisView] = {}
-    for event in events:
-        if event.kind == "phase_intended":
-            started[event.what] = event.process_time_s
-        elif event.kind == "step_ended" and event.what in started:
-            failed = event.data.get("status") not in ("succeeded", None)
-            spans.append(SpanView(event.what, started.pop(event.what), event.process_time_s, failed))
-        elif event.kind in _ALARM_KINDS:
-            alarms.append((event.process_time_s, event.kind.removeprefix("alarm_"), event.what, event.who))
-        elif event.kind == "analysis":
-            seen = _analysis(event)
-            if seen is not None:
-                analyses[(seen.module, seen.name)] = seen
-        elif event.kind == "control_decision":
-            harvest += _forecast(event)
-        elif event.kind == "measurement":
-            value = event.data.get("value")
-            if isinstance(value, int | float) and math.isfinite(value) and math.isfinite(event.process_time_s):
-                key = (event.producer, event.what, str(event.data.get("unit", "")))
-                curves.setdefault(key, []).append((event.process_time_s, float(value)))
-    spans += [SpanView(path, start_s) for path, start_s in started.items()]
-    measured = {key: tuple(sorted(points)) for key, points in curves.items()}
-    return HistoryView(
-        batch_id, tuple(spans), tuple(alarms), measured, tuple(harvest), tuple(analyses.values())
-    )
-
-
-def _analysis(event: RecordEvent) -> AnalysisView | None:
-    try:
-        return analysis_view(event.producer, event.what, event.process_time_s, event.data)
-    except ValueError as error:
-        _log.warning("not shown: %s", error)
-        return None
-
-
-def _forecast(event: RecordEvent) -> list[tuple[float, float, float, float]]:
-    """The harvest that a decision of in-process control expected; nothing where it is about something else."""
-    day = event.data.get("forecast", {}).get("harvest_day")
-    if not isinstance(day, dict):
-        return []
-    return [(event.process_time_s, float(day["median"]), float(day["low"]), float(day["high"]))]
-
-
 class RunHistory:
     """Follows the record of the batch that is shown, where its runs folder is on this machine.
 
@@ -126,7 +71,7 @@ class RunHistory:
         self._batch: BatchSnapshot | None = None
         self._over = False
         self._planned = ""
-        self._size = (-1, -1)
+        self._known = BatchHistory("")
         self._thread = threading.Thread(target=self._follow, name="run-history", daemon=True)
         self._thread.start()
 
@@ -171,14 +116,26 @@ class RunHistory:
                     limits = limits_of(read_specification(product)) if product.is_file() else {}
                     self._post(plan_of(recipe, limits))
             folder = self._runs_dir / batch.batch_id
-            database = folder / DATABASE_FILE
-            if database.is_file():
-                size = tuple(
-                    part.stat().st_size if part.is_file() else 0 for part in (database, Path(f"{database}-wal"))
-                )
-                if size != self._size or not math.isfinite(batch.time_s):
-                    self._size = size  # type: ignore[assignment]
-                    self._post(history_of(batch.batch_id, read_events(folder)))
+            if (folder / DATABASE_FILE).is_file() and self._read(batch.batch_id, folder):
+                self._post(self._known.view())
         except (WorkcellError, RecordError, OSError) as error:
             # The window goes on with what the topics tell.
             _log.warning("recipe or record of %s cannot be read: %s", batch.batch_id, error)
+
+    def _read(self, batch_id: str, folder: Path) -> bool:
+        """Read what has been added, all of it for another batch, or where the record is no longer what it was.
+
+        Returns whether there is news.
+        """
+        if self._known.batch_id != batch_id:
+            self._known = BatchHistory(batch_id)
+        rows = self._known.rows
+        # The last known row is read again: it says whether the others are known.
+        added = read_events(folder, max(rows - 1, 0))
+        if rows and added[:1] != [self._known.last]:
+            self._known = BatchHistory(batch_id)
+            added = read_events(folder)
+        elif rows:
+            del added[0]
+        self._known.take(added)
+        return bool(added)

@@ -27,7 +27,7 @@ class SweepPlot:
 
     def plot(self) -> pyqtgraph.PlotItem:
         """Return a new plot of the sweep; the one before is no longer drawn into."""
-        self._plot = pyqtgraph.PlotItem()
+        self._plot = pyqtgraph.PlotItem(enableMenu=False)
         self._draw(self._plot)
         return self._plot
 

@@ -42,6 +42,8 @@ class TrendBoard(Board):
         now_s: steady clock [s].
     """
 
+    refresh_ms = 2000  # four plots take 40 ms to draw
+
     def __init__(self, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__("trend_board", tr("Trends"), now_s)
         self._limits: Mapping[str, tuple[float, float]] = {}
@@ -133,7 +135,7 @@ class TrendBoard(Board):
             self._lay_plots()
 
     def age(self) -> None:
-        """Draw what has been added: a full curve takes 10 ms, so not at every value."""
+        """Draw what has been added: a plot takes 10 ms, so not at every value."""
         for key in self._changed & self._items.keys():
             self._items[key].setText(1, f"{_short(self.series[key].latest())} {self.units[key]}")
         for key in self._changed & self._curves.keys():
@@ -242,7 +244,8 @@ class TrendBoard(Board):
                 continue
             decades = self.log.isChecked() and ("cells" in name or name.endswith("_per_ml"))
             axes = {"left": DecadeAxis("left")} if decades else {}
-            plot = self.graphics.addPlot(row=number, col=0, axisItems=axes)
+            # A context menu of pyqtgraph's would take half of the time that a plot takes to make.
+            plot = self.graphics.addPlot(row=number, col=0, axisItems=axes, enableMenu=False)
             self._style(key, plot)
             if decades:
                 plot.setLogMode(y=True)

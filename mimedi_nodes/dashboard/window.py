@@ -21,6 +21,9 @@ from .qt import QtCore, QtGui, QtWidgets
 from .record_board import RecordBoard
 
 _SIGNAL_CHECK_MS = 300
+SWITCH_S = 0.001
+"""For how long Python lets another thread compute before Qt's gets its turn [s]: drawing hands over often, and would
+wait five times as long each time while a record is read."""
 
 
 class Window:
@@ -64,6 +67,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     `--screenshot FILE --after SECONDS` saves what is shown after that time and ends (with `QT_QPA_PLATFORM=offscreen`
     where there is no display).
     """
+    sys.setswitchinterval(SWITCH_S)
     arguments = list(sys.argv if argv is None else ["dashboard", *argv])
     given = parse(remove_ros_args(arguments)[1:])
     application = QtWidgets.QApplication(arguments[:1])

@@ -89,8 +89,11 @@ def write_summary(folder: Path, summary: Mapping[str, Any]) -> Path:
     return path
 
 
-def read_events(folder: Path) -> list[RecordEvent]:
+def read_events(folder: Path, after: int = 0) -> list[RecordEvent]:
     """Return the events of a run's record without taking it from its recorder.
+
+    Args:
+        after: number of the last row that is left out; 0 for all rows.
 
     Raises:
         RecordError: there is no record, or it cannot be read.
@@ -99,7 +102,8 @@ def read_events(folder: Path) -> list[RecordEvent]:
     if not path.is_file():
         raise RecordError(f"{path}: there is no record; give the folder of a run, like runs/B2026-001")
     with closing(open_database(path, read_only=True)) as database, storage_error(str(path)):
-        rows = database.execute(f"SELECT {', '.join(ROW_COLUMNS)} FROM rows ORDER BY number").fetchall()
+        wanted = f"SELECT {', '.join(ROW_COLUMNS)} FROM rows WHERE number > ? ORDER BY number"
+        rows = database.execute(wanted, (after,)).fetchall()
     return [row_event(row) for row in rows]
 
 

@@ -5,6 +5,7 @@ import ast
 import dataclasses
 import math
 import os
+import shutil
 import sqlite3
 import string
 import sys
@@ -19,6 +20,7 @@ from mimedi_nodes.commands.people import Place, registry
 from mimedi_nodes.dashboard import boards, forecast, language, theme
 from mimedi_nodes.dashboard.alarm_board import FloodMeter
 from mimedi_nodes.dashboard.analyses import analysis_view
+from mimedi_nodes.dashboard.batch_history import history_of
 from mimedi_nodes.dashboard.french import FRENCH
 from mimedi_nodes.dashboard.gantt import Timeline
 from mimedi_nodes.dashboard.inbox import Inbox
@@ -26,7 +28,7 @@ from mimedi_nodes.dashboard.limits import limits_of
 from mimedi_nodes.dashboard.mimic import DOCKS_MM
 from mimedi_nodes.dashboard.overview import Overview
 from mimedi_nodes.dashboard.qt import QtCore, QtWidgets, Signal, pyqtgraph
-from mimedi_nodes.dashboard.run_history import history_of, plan_of
+from mimedi_nodes.dashboard.run_history import RunHistory, plan_of
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
     AlarmState,
@@ -626,6 +628,35 @@ def sign_as(board, password, meaning="performed"):
     dialog.password.setText(password)
     dialog.meaning.setCurrentIndex(dialog.meaning.findData(meaning))
     dialog.confirm.click()
+
+
+def test_a_growing_record_is_followed_and_one_that_is_another_is_read_anew(tmp_path):
+    """What boards show of a record read in parts is what the whole tells."""
+    events = {name: [dataclasses.replace(e, batch_id=name) for e in nominal_batch()] for name in ("B1", "B2")}
+    told = []
+    history = RunHistory(tmp_path, told.append)
+
+    def look(batch_id, first, last):
+        folder = tmp_path / batch_id
+        for old in (folder, tmp_path / ".heads"):
+            shutil.rmtree(old, ignore_errors=True)
+        record = BatchRecord(folder, Signer.load_or_create(tmp_path / "keys"))
+        record.append(events[batch_id][first:last])
+        history.take(dataclasses.replace(scene.batch(), batch_id=batch_id, phase_id=f"row.{last}"))
+        wanted = history_of(batch_id, events[batch_id][first:last])
+        until(lambda: [item for item in told if isinstance(item, HistoryView)][-1:] == [wanted], f"{batch_id} is read")
+        return record
+
+    try:
+        record = look("B1", 0, 300)
+        record.append(events["B1"][300:])
+        record.close()
+        history.take(dataclasses.replace(scene.batch(), batch_id="B1", phase_id="a.b.c"))
+        until(lambda: told[-1] == history_of("B1", events["B1"]), "what was added")
+        look("B2", 0, 100).close()
+        look("B2", 0, 90).close()
+    finally:
+        history.close()
 
 
 def test_a_record_is_read_verified_signed_and_an_edit_is_found(show, runs):
