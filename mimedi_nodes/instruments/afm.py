@@ -36,6 +36,10 @@ class Cantilever:
     radius_m: float
 
 
+REFERENCE_GEL = 0
+"""The reference gel beside the dish, by its number among the cells."""
+
+
 class AtomicForceMicroscope(MeasuringInstrument):
     """One microscope; cells are numbered from 1."""
 
@@ -54,14 +58,18 @@ class AtomicForceMicroscope(MeasuringInstrument):
         """Return the calibration of the cantilever."""
         return Cantilever(await self.query_number("CAL:SPR?"), await self.query_number("CAL:RAD?"))
 
+    async def gel_modulus_pa(self) -> float:
+        """Return the modulus of the reference gel by its certificate [Pa]."""
+        return await self.query_number("CAL:GEL?")
+
     async def curve(self, cell: int, pace: Pace, *, points: int = 1000, speed_m_s: float = 2.0e-6) -> ForceCurve:
-        """Measure one approach on a cell.
+        """Measure one approach on a cell, or on the REFERENCE_GEL.
 
         Raises:
             OutOfRange: not possible with this microscope; nothing was sent.
             InstrumentRefused: there is no such cell.
         """
-        check_range(self.name, "cell", cell, 1, 10_000, "")
+        check_range(self.name, "cell", cell, REFERENCE_GEL, 10_000, "")
         check_range(self.name, "points", points, *POINTS, "")
         check_range(self.name, "speed_m_s", speed_m_s, *SPEED_M_S, "m/s")
         await self.command(f"SENS:CELL {cell};POIN {points};SPE {speed_m_s:.6E}")

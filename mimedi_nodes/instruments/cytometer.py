@@ -6,6 +6,7 @@ Source: FCS 3.1 data file standard, Spidlen et al. 2010, Cytometry A 77A:97.
 
 from __future__ import annotations
 
+import enum
 import io
 import zlib
 from dataclasses import dataclass
@@ -26,6 +27,13 @@ _BULK_TIMEOUT_S = 180.0
 """Steady time [s] for 30,000 events of 8 floats at 115,200 baud (83 s) with slack."""
 
 
+class Tube(enum.Enum):
+    """What is sipped: the sample, or control beads stained with the same cocktail."""
+
+    SAMPLE = "SAMP"
+    CONTROL = "CONT"
+
+
 @dataclass(frozen=True)
 class Cytometry:
     """One measurement: names of the channels, events of shape (events, channels), and the file itself."""
@@ -44,8 +52,8 @@ class Cytometry:
 class FlowCytometer(MeasuringInstrument):
     """One cytometer."""
 
-    async def acquire(self, events: int, pace: Pace) -> Cytometry:
-        """Measure so many events of the sample and return them.
+    async def acquire(self, events: int, pace: Pace, tube: Tube = Tube.SAMPLE) -> Cytometry:
+        """Measure so many events of a tube and return them.
 
         Raises:
             OutOfRange: not possible with this cytometer; nothing was sent.
@@ -53,7 +61,7 @@ class FlowCytometer(MeasuringInstrument):
             GarbledReply: the file came wrong each time, or holds something else.
         """
         check_range(self.name, "events", events, *EVENTS, "")
-        await self.command(f"SENS:EVEN {events}")
+        await self.command(f"SENS:EVEN {events};TUBE {tube.value}")
         await self.measure(pace, _SIP_S + events / _PER_S)
         for _ in range(QUERY_RETRIES + 1):
             data = await self.query_block("FETC:FCS?", _BULK_TIMEOUT_S)

@@ -23,6 +23,7 @@ class Valve(enum.Enum):
     BUFFER = "BUFF"
     SAMPLE = "SAMP"
     REGENERATION = "REG"
+    CONTROL = "CONT"
 
 
 class Analyte(enum.Enum):
@@ -61,6 +62,10 @@ class SprReader(ScpiInstrument):
         """Return the calibration of the selected channel."""
         association, dissociation, capacity = await self.query_numbers("CAL:KIN?", 3)
         return Kinetics(association, dissociation, capacity)
+
+    async def control_m(self) -> float:
+        """Return the concentration of the selected channel's control solution by its certificate [mol/L]."""
+        return await self.query_number("CAL:CONT?")
 
     async def ensure_flow(self, valve: Valve) -> None:
         """Let this flow over the chip; read back. Repeating is harmless."""

@@ -10,8 +10,8 @@ import pytest
 from instrument_bench import FLIPS, Bench
 from scipy.optimize import curve_fit
 
-from mimedi_nodes.instruments.afm import AtomicForceMicroscope
-from mimedi_nodes.instruments.cytometer import FlowCytometer
+from mimedi_nodes.instruments.afm import REFERENCE_GEL, AtomicForceMicroscope
+from mimedi_nodes.instruments.cytometer import FlowCytometer, Tube
 from mimedi_nodes.instruments.droplet_reader import DropletReader
 from mimedi_nodes.instruments.exchange import OutOfRange
 from mimedi_nodes.instruments.link import InstrumentRefused, Link, ReplyTimeout
@@ -60,6 +60,10 @@ async def test_force_curves_give_the_cell_back(bench: Bench) -> None:
         assert fit.r_squared > 0.85  # soft cells give little force against 20 pN of noise
     assert bench.now_s() - began_s > 30.0
     assert await afm.is_off()
+    assert await afm.gel_modulus_pa() == pytest.approx(1000.0)
+    gel = await afm.curve(REFERENCE_GEL, bench, points=800)
+    fit = fit_modulus(ForceCurve(gel.position_m, gel.force_n), cantilever.radius_m)
+    assert fit.modulus_pa == pytest.approx(1000.0, rel=0.35)
     with pytest.raises(InstrumentRefused, match="Hardware missing"):
         await afm.curve(201, bench)
     with pytest.raises(OutOfRange, match="points = 10"):
@@ -108,6 +112,13 @@ async def test_sensorgram_tells_the_concentration(bench: Bench) -> None:
     await bench.sleep(30.0)
     after = await spr.sensorgram(await spr.second() - 5, 5)
     assert abs(float((after.ligand_ru - after.reference_ru).mean())) < 1.0
+    await spr.ensure_flow(Valve.CONTROL)
+    assert await spr.flowing() is Valve.CONTROL
+    assert not await spr.is_off()
+    assert await spr.control_m() == pytest.approx(5e-9)
+    await bench.sleep(60.0)
+    known = await spr.sensorgram(await spr.second() - 5, 5)
+    assert float((known.ligand_ru - known.reference_ru).mean()) == pytest.approx(13.0, abs=1.5)  # 1:1, 60 s of 5 nM
 
 
 # plate reader -------------------------------------------------------------------------------------------
@@ -117,6 +128,8 @@ async def test_plate_gives_the_cytokine_back(bench: Bench) -> None:
     plate = await reader.read(Analyte.IL2, bench)
     assert plate.absorbance.shape == (8, 12)
     assert plate.blank == pytest.approx(0.05, abs=0.01)
+    assert plate.control_pg_ml == pytest.approx(300.0)
+    assert plate.control.std() < 0.15 * plate.control.mean()
 
     def logistic(c: np.ndarray, bottom: float, top: float, middle: float, slope: float) -> np.ndarray:
         return bottom + (top - bottom) / (1.0 + (np.maximum(c, 1e-9) / middle) ** -slope)
@@ -167,6 +180,8 @@ async def test_cytometer_gives_the_populations_back(bench: Bench) -> None:
     car = t_cell & (found.channel("CAR-A") > 1.4e3)
     assert viable.sum() / leukocyte.sum() == pytest.approx(5e5 / 5.5e5, abs=0.02)
     assert car.sum() / t_cell.sum() == pytest.approx(0.4, abs=0.03)
+    beads = await cytometer.acquire(500, bench, Tube.CONTROL)
+    assert all((beads.channel(name) > 1.5e3).mean() > 0.9 for name in ("CD45-A", "CD3-A", "CD14-A", "CAR-A", "7-AAD-A"))
     with pytest.raises(KeyError, match="there are FSC-A, SSC-A"):
         found.channel("CD19-A")
     with pytest.raises(OutOfRange, match="events = 100"):

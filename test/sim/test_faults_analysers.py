@@ -6,11 +6,15 @@ from __future__ import annotations
 import math
 from functools import lru_cache
 
+import numpy as np
 import pytest
 
+from mimedi_nodes.instruments.afm import REFERENCE_GEL
+from mimedi_nodes.modules.analytics.controls import check_gel
+from mimedi_nodes.modules.analytics.stiffness import fit_force_curve
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_sim.plant.analyser_faults import ANALYSERS
-from mimedi_sim.plant.analytics import BindingBench
+from mimedi_sim.plant.analytics import BindingBench, ForceBench
 from mimedi_sim.plant.fault_catalogue import CATALOGUE
 from mimedi_sim.plant.ledger import amounts
 
@@ -30,7 +34,9 @@ GOALS: dict[str, tuple[str, dict[str, object]]] = {
 }
 
 
-def measure(target: str, fault: str = "", *, after_s: float = 0.0, **parameters: float | str) -> Drill:
+def measure(
+    target: str, fault: str = "", *, after_s: float = 0.0, seed: int = 1, **parameters: float | str
+) -> Drill:
     """Measure the sample with an instrument under a fault."""
 
     def sample(bench: Workbench) -> None:
@@ -41,7 +47,8 @@ def measure(target: str, fault: str = "", *, after_s: float = 0.0, **parameters:
     action, goal = GOALS[target]
     late = fault if after_s else ""
     return drill(
-        "analytics", action, goal, late, target, prepare=sample, after_s=after_s, **(parameters if late else {})
+        "analytics", action, goal, late, target, prepare=sample, after_s=after_s, seed=seed,
+        **(parameters if late else {}),
     )
 
 
@@ -60,8 +67,7 @@ def test_every_analyser_has_faults_in_the_catalogue() -> None:
 @pytest.mark.parametrize(
     ("fault", "parameters", "code"),
     [
-        ("afm_off_cell", {}, 911), ("afm_cantilever_lost", {}, 911), ("plate_lamp_out", {}, 912),
-        ("droplets_merged", {}, 911), ("cytometer_stain_missing", {"channel": "CD45-A"}, 911),
+        ("afm_off_cell", {}, 911), ("plate_lamp_out", {}, 912), ("droplets_merged", {}, 911),
     ],
 )
 def test_what_cannot_be_measured_is_no_result(fault: str, parameters: dict[str, float | str], code: int) -> None:
@@ -73,9 +79,53 @@ def test_what_cannot_be_measured_is_no_result(fault: str, parameters: dict[str, 
     assert sound(target).state == ServiceState.COMPLETED
 
 
-def test_a_dirty_tip_reads_all_cells_stiffer() -> None:
-    dirty = measure("afm", "afm_tip_contaminated").result["modulus_median_pa"]
-    assert dirty / sound("afm").result["modulus_median_pa"] == pytest.approx(math.sqrt(1.2), rel=0.03)
+@pytest.mark.parametrize(
+    ("fault", "parameters", "words"),
+    [
+        ("afm_tip_contaminated", {"radius_factor": 5.0}, "the reference gel reads 1."),
+        ("afm_cantilever_lost", {}, "the reference gel reads"),
+        ("spr_chip_exhausted", {"capacity": 0.5}, "the control binds"),
+        ("spr_regeneration_weak", {"removed": 0.7}, "are left after the regeneration"),
+        ("plate_standards_wrong", {"factor": 0.5}, "the control reads 1.9"),
+        ("plate_standards_wrong", {"factor": 1.5}, "the control reads 0."),
+        *(("cytometer_stain_missing", {"channel": name}, f"{name} is above its gate on")
+          for name in ("CAR-A", "CD3-A", "CD45-A", "7-AAD-A")),
+    ],
+)
+def test_a_control_that_reads_wrong_holds(fault: str, parameters: dict[str, float | str], words: str) -> None:
+    """What would measure as smoothly as ever, and wrong, is found by what is known beforehand."""
+    found = measure(ANALYSERS[fault].acts_on, fault, **parameters)
+    assert (found.state, found.alarms) == (ServiceState.HELD, {"analytics.control_failed"}), found.words
+    assert words in found.words
+
+
+@pytest.mark.parametrize("target", ["spr_reader", "plate_reader", "cytometer"])
+def test_controls_of_sound_instruments_pass(target: str) -> None:
+    """A control that alarms for nothing would be switched off."""
+    for seed in range(2, 10):
+        found = measure(target, seed=seed)
+        assert found.state == ServiceState.COMPLETED, (seed, found.words)
+
+
+def test_gels_under_sound_cantilevers_pass() -> None:
+    for seed in range(30):
+        bench = ForceBench(seed, lambda now_s: SAMPLE)
+        moduli = [
+            fit_force_curve(*bench.curve(k, REFERENCE_GEL, 300, 2.0e-6, 0.0), 2.5e-6).modulus_pa for k in range(6)
+        ]
+        before, after = np.median(moduli[:3]) / bench.gel_pa(), np.median(moduli[3:]) / bench.gel_pa()
+        check_gel(float(before), float(after))
+
+
+def test_the_gel_takes_a_slightly_dirty_tip_out() -> None:
+    dirty = measure("afm", "afm_tip_contaminated")
+    assert dirty.result["modulus_median_pa"] == pytest.approx(sound("afm").result["modulus_median_pa"], rel=0.04)
+
+
+def test_a_tip_that_picks_something_up_among_the_cells_is_found_by_the_gel_after_them() -> None:
+    found = measure("afm", "afm_tip_contaminated", after_s=200.0, radius_factor=1.5)
+    assert (found.state, found.alarms) == (ServiceState.HELD, {"analytics.control_failed"}), found.words
+    assert "of what it did before the cells" in found.words
 
 
 def test_curves_beside_the_cells_are_left_out() -> None:
@@ -87,7 +137,7 @@ def test_curves_beside_the_cells_are_left_out() -> None:
 
 
 def test_a_bubble_spikes_and_the_fit_says_so() -> None:
-    found = measure("spr_reader", "spr_bubble", after_s=150.0)
+    found = measure("spr_reader", "spr_bubble", after_s=370.0)
     assert found.state == ServiceState.COMPLETED
     assert found.result["transport_limited"] is True
     assert sound("spr_reader").result["transport_limited"] is False
@@ -95,9 +145,9 @@ def test_a_bubble_spikes_and_the_fit_says_so() -> None:
     assert residual > 20.0
 
 
-def test_an_exhausted_chip_reads_low() -> None:
-    worn = measure("spr_reader", "spr_chip_exhausted", capacity=0.4).result["concentration_nm"]
-    assert worn / sound("spr_reader").result["concentration_nm"] == pytest.approx(0.4, rel=0.1)
+def test_the_control_takes_a_slightly_worn_chip_out() -> None:
+    worn = measure("spr_reader", "spr_chip_exhausted", capacity=0.88).result["concentration_nm"]
+    assert worn == pytest.approx(sound("spr_reader").result["concentration_nm"], rel=0.05)
 
 
 def test_a_weak_regeneration_leaves_what_is_bound() -> None:
@@ -115,26 +165,15 @@ def test_a_weak_regeneration_leaves_what_is_bound() -> None:
     assert second[0.2] > 3.0
 
 
-def test_wrong_standards_shift_every_concentration() -> None:
-    wrong = measure("plate_reader", "plate_standards_wrong").result["concentration_pg_ml"]
-    assert wrong / sound("plate_reader").result["concentration_pg_ml"] == pytest.approx(2.0, rel=0.1)
-
-
 def test_a_clogged_nozzle_holds() -> None:
     found = measure("cytometer", "cytometer_clogged")
     assert (found.state, found.alarms) == (ServiceState.HELD, {"analytics.cytometer_fault"})
-    assert "100 events came, 2000 were wanted" in found.words
+    assert "100 events came, 500 were wanted" in found.words
 
 
 def test_fewer_droplets_widen_the_interval() -> None:
     few, all_of_them = measure("droplet_reader", "droplets_merged", accepted=0.3).result, sound("droplet_reader").result
     assert few["copies_high"] - few["copies_low"] > 1.3 * (all_of_them["copies_high"] - all_of_them["copies_low"])
-
-
-def test_a_forgotten_stain_shows_no_car() -> None:
-    found = measure("cytometer", "cytometer_stain_missing").result
-    assert found["car_fraction"] < 0.05 < 0.3 < sound("cytometer").result["car_fraction"]
-    assert found["cd3_fraction"] == pytest.approx(sound("cytometer").result["cd3_fraction"], abs=0.02)
 
 
 def test_a_fault_that_goes_leaves_a_sound_instrument() -> None:

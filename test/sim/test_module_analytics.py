@@ -19,7 +19,7 @@ from mimedi_nodes.modules.analytics.copies import copy_number
 from mimedi_nodes.modules.analytics.gating import SHOWN_EVENTS, Share, cut
 from mimedi_nodes.modules.analytics.immunoassay import Curve, fit_standards, sample_concentration
 from mimedi_nodes.modules.analytics.instruments import build
-from mimedi_nodes.modules.analytics.stiffness import fit_force_curve, median_interval, with_cantilever
+from mimedi_nodes.modules.analytics.stiffness import fit_force_curve, median_interval, with_gel
 from mimedi_nodes.records.analysis_files import PART_CHARACTERS, files, parts
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.events import RecordEvent
@@ -105,14 +105,16 @@ def test_the_interval_of_a_median_covers_it():
 
 
 def test_moduli_of_many_batches_lie_in_their_intervals():
-    """Each with a cantilever of its own, whose spring constant nobody knows better than to 10 %."""
+    """Each with a cantilever of its own, whose spring constant the reference gel takes out."""
     covered = 0
     for seed in range(24):
         bench = ForceBench(seed, lambda now_s: PRODUCT)
         curves = [bench.curve(cell, cell, 120, 2.0e-6, 0.0) for cell in range(1, 21)]
         fits = [fit_force_curve(z, f, bench.cantilever().radius_m) for z, f in curves]
-        median, low, high = median_interval([fit.modulus_pa for fit in fits if fit.is_good])
-        low, high = with_cantilever(median, low, high)
+        gel = [fit_force_curve(*bench.curve(100 + k, 0, 120, 2.0e-6, 0.0), 2.5e-6).modulus_pa for k in range(3)]
+        ratio = np.median(gel) / bench.gel_pa()
+        median, low, high = median_interval([fit.modulus_pa / ratio for fit in fits if fit.is_good])
+        low, high = with_gel(median, low, high)
         # What the interval is of: the median of the kind of cells that the batch consists of.
         true = np.median([bench.modulus_pa(cell, 0.0) for cell in range(1, 601)])
         covered += low <= true <= high
@@ -126,7 +128,7 @@ def test_stiffness_of_the_batch_is_that_of_its_cells():
         assert outcome.status == "succeeded", outcome.error_msg
         true = np.median([analysers.force.modulus_pa(cell, 0.0) for cell in range(1, 41)])
         result = outcome.result
-        assert result["modulus_median_pa"] == pytest.approx(true, rel=0.25)  # spring 10 %, sensitivity 3 %
+        assert result["modulus_median_pa"] == pytest.approx(true, rel=0.15)  # certificate and curves of the gel: 5 %
         assert result["modulus_low_pa"] < result["modulus_median_pa"] < result["modulus_high_pa"]
         picture = measured_files(analysers)["S.stiffness.png"][1]
         height, width, _ = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape

@@ -59,6 +59,15 @@ class BindingFit:
         return self.residual_ru > RESIDUAL_RU or self.equilibrium_ru > most
 
 
+def expected_response_ru(
+    association_per_m_s: float, dissociation_per_s: float, capacity_ru: float, concentration_m: float, seconds: float
+) -> float:
+    """Return what binds to a bare surface from a known concentration [RU]: 1:1, closed form (PHYSICS §10)."""
+    observed = association_per_m_s * concentration_m + dissociation_per_s
+    plateau = capacity_ru * association_per_m_s * concentration_m / observed
+    return plateau * -math.expm1(-observed * seconds)
+
+
 def fit_sensorgram(seconds: Array, response_ru: Array, injected_s: float, washed_s: float) -> BindingFit:
     """Fit association and dissociation together, with a constant offset; drift and bulk go with the reference channel.
 

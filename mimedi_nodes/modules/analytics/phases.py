@@ -12,22 +12,30 @@ from typing import Any
 
 import numpy as np
 
-from ...instruments.spr_reader import Analyte, Valve
+from ...instruments.afm import REFERENCE_GEL
+from ...instruments.cytometer import Tube
+from ...instruments.spr_reader import Analyte, Kinetics, Valve
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError
 from ...records.analysis_files import KIND, parts
-from .binding import fit_sensorgram
+from .binding import expected_response_ru, fit_sensorgram
 from .codes import AnalyticsCode
+from .controls import check_gel, check_plate, check_stains, check_surface
 from .copies import copy_number
 from .gating import gate, gating_data
 from .immunoassay import fit_standards, sample_concentration
 from .instruments import AnalyticsInstruments
 from .pictures import stiffness_picture
-from .stiffness import LEAST_CELLS, ModulusFit, fit_force_curve, median_interval, with_cantilever
+from .stiffness import LEAST_CELLS, ModulusFit, fit_force_curve, median_interval, with_gel
 
 BASELINE_S, DISSOCIATION_S, REGENERATION_S = 60.0, 300.0, 30.0
 ANALYTES = {"il2": Analyte.IL2, "il-2": Analyte.IL2, "ifn_gamma": Analyte.IFN_GAMMA, "ifng": Analyte.IFN_GAMMA}
 MOST_EVENTS = 30_000
+CONTROL_S, SETTLE_S, LEVEL_S = 60.0, 30.0, 20
+"""Of the control injection [s]: how long it flows, how long buffer flows after the regeneration, and how many readings
+at either end tell a level."""
+CONTROL_EVENTS = 500
+GEL_CURVES = 3
 
 
 def _attach(ctx: PhaseContext, name: str, content: bytes, media_type: str) -> None:
@@ -49,6 +57,8 @@ async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: P
     """Take a force curve on each of so many cells; tell the median modulus and each cell's ratio to it."""
     wanted = min(int(goal.cells_wanted), await instruments.microscope.cells())
     cantilever = await instruments.microscope.cantilever()
+    gel = await _gel_ratio(instruments, cantilever.radius_m, ctx)
+    check_gel(gel, gel)
     fits: dict[int, ModulusFit] = {}
     places: dict[int, tuple[float, float]] = {}
     for cell in range(1, wanted + 1):
@@ -63,8 +73,11 @@ async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: P
     least = min(LEAST_CELLS, int(goal.cells_wanted))
     if len(fits) < least:
         raise PhaseError(AnalyticsCode.TOO_FEW, f"{len(fits)} good curves on {wanted} cells; at least {least} needed")
+    check_gel(gel, await _gel_ratio(instruments, cantilever.radius_m, ctx))
+    fits = {cell: fit.scaled(1.0 / gel) for cell, fit in fits.items()}
     median, low, high = median_interval([fit.modulus_pa for fit in fits.values()])
-    low, high = with_cantilever(median, low, high)
+    low, high = with_gel(median, low, high)
+    ctx.measured("gel_ratio", gel, "1")
     ctx.measured("modulus_median_pa", median, "Pa", low, high)
     ctx.record(
         "analysis", goal.sample_id, "moduli by cell, relative to the median",
@@ -72,16 +85,31 @@ async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: P
         sd_pa=[round(fit.sd_pa, 2) for fit in fits.values()], rejected=wanted - len(fits),
     )
     _attach(ctx, f"{goal.sample_id}.stiffness.png", stiffness_picture(fits, places, median, (low, high)), "image/png")
-    method = f"AFM, Hertz sphere {1e6 * cantilever.radius_m:.1f} um, {len(fits)} of {wanted} cells, k ± 10 %"
+    method = (
+        f"AFM, Hertz sphere {1e6 * cantilever.radius_m:.1f} um, {len(fits)} of {wanted} cells, by a reference gel that "
+        f"read {gel:.2f} of its certificate"
+    )
     return {"modulus_median_pa": median, "modulus_low_pa": low, "modulus_high_pa": high, "method": method}
 
 
+async def _gel_ratio(instruments: AnalyticsInstruments, radius_m: float, ctx: PhaseContext) -> float:
+    """Return the measured over the certified modulus of the reference gel; 0 when the tip finds none."""
+    found = []
+    for _ in range(GEL_CURVES):
+        curve = await instruments.microscope.curve(REFERENCE_GEL, ctx)
+        try:
+            found.append(fit_force_curve(curve.position_m, curve.force_n, radius_m).modulus_pa)
+        except ValueError:
+            found.append(0.0)  # no contact: told by the ratio
+    return float(np.median(found)) / await instruments.microscope.gel_modulus_pa()
+
+
 async def measure_binding(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
-    """Inject the sample, wash, fit the sensorgram, regenerate."""
+    """Inject a control and regenerate, inject the sample, wash, fit the sensorgram, regenerate."""
     await instruments.spr.select(_analyte(goal.analyte))
     kinetics = await instruments.spr.kinetics()
     try:
-        await instruments.spr.ensure_flow(Valve.BUFFER)
+        activity = await _surface_activity(instruments, kinetics, ctx)
         first = await instruments.spr.second()
         ctx.feedback(0.0, "baseline")
         await ctx.sleep(BASELINE_S)
@@ -103,21 +131,52 @@ async def measure_binding(goal: Any, instruments: AnalyticsInstruments, ctx: Pha
         fit = fit_sensorgram(seconds, run.ligand_ru - run.reference_ru, injected + 0.5, washed + 0.5)
     except ValueError as error:
         raise PhaseError(AnalyticsCode.NO_FIT, str(error)) from error
-    value_m, sd_m = fit.concentration_m(kinetics.association_per_m_s, kinetics.capacity_ru)
+    capacity_ru = activity * kinetics.capacity_ru
+    ctx.measured("surface_activity", activity, "1")
+    value_m, sd_m = fit.concentration_m(kinetics.association_per_m_s, capacity_ru)
     kd_nm = 1e9 * fit.dissociation_per_s / kinetics.association_per_m_s
     kd_sd = 1e9 * fit.dissociation_sd / kinetics.association_per_m_s
     low_m, high_m = value_m - 1.96 * sd_m, value_m + 1.96 * sd_m
     ctx.measured("concentration_nm", 1e9 * value_m, "nmol/L", 1e9 * low_m, 1e9 * high_m)
     kd_low, kd_high = max(0.0, kd_nm - 1.96 * kd_sd), kd_nm + 1.96 * kd_sd
     ctx.measured("kd_nm", kd_nm, "nmol/L", kd_low, kd_high)
-    limited = fit.is_transport_limited(kinetics.association_per_m_s, kinetics.capacity_ru)
-    method = f"SPR 1:1, k_d {fit.dissociation_per_s:.1e} /s, residual {fit.residual_ru:.2f} RU" + (
+    limited = fit.is_transport_limited(kinetics.association_per_m_s, capacity_ru)
+    surface = f"surface {activity:.2f} of fresh by its control"
+    method = f"SPR 1:1, k_d {fit.dissociation_per_s:.1e} /s, residual {fit.residual_ru:.2f} RU, {surface}" + (
         ", transport limited: rates are lower limits" if limited else ""
     )
     return {
         "concentration_nm": 1e9 * value_m, "concentration_low_nm": 1e9 * low_m, "concentration_high_nm": 1e9 * high_m,
         "kd_nm": kd_nm, "kd_low_nm": kd_low, "kd_high_nm": kd_high, "transport_limited": limited, "method": method,
     }
+
+
+async def _surface_activity(instruments: AnalyticsInstruments, kinetics: Kinetics, ctx: PhaseContext) -> float:
+    """Inject the control solution, regenerate, and return how much of a fresh surface's ligand is left."""
+    spr = instruments.spr
+
+    async def level(seconds: int) -> float:
+        """Mean of ligand minus reference over the last seconds [RU]."""
+        run = await spr.sensorgram(await spr.second() - seconds + 1, seconds)
+        return float((run.ligand_ru - run.reference_ru).mean())
+
+    ctx.feedback(0.0, "control")
+    await spr.ensure_flow(Valve.BUFFER)
+    await ctx.sleep(BASELINE_S)
+    base = await level(LEVEL_S)
+    await spr.ensure_flow(Valve.CONTROL)
+    await ctx.sleep(CONTROL_S)
+    await spr.ensure_flow(Valve.BUFFER)
+    await ctx.sleep(LEVEL_S)
+    bound = await level(LEVEL_S) - base
+    await spr.ensure_flow(Valve.REGENERATION)
+    await ctx.sleep(REGENERATION_S)
+    await spr.ensure_flow(Valve.BUFFER)
+    await ctx.sleep(SETTLE_S)
+    left = await level(LEVEL_S) - base
+    k_a, k_d = kinetics.association_per_m_s, kinetics.dissociation_per_s
+    expected = expected_response_ru(k_a, k_d, kinetics.capacity_ru, await spr.control_m(), CONTROL_S)
+    return check_surface(bound, expected * math.exp(-0.5 * k_d * LEVEL_S), left)
 
 
 async def measure_cytokine(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
@@ -127,11 +186,13 @@ async def measure_cytokine(goal: Any, instruments: AnalyticsInstruments, ctx: Ph
         curve = fit_standards(np.repeat(plate.standards_pg_ml, 2), plate.absorbance[:, :2].ravel())
     except ValueError as error:
         raise PhaseError(AnalyticsCode.NO_FIT, str(error)) from error
+    recovery = check_plate(curve, plate.control, plate.control_pg_ml, plate.blank)
+    ctx.measured("control_recovery", recovery, "1")
     value, low, high = sample_concentration(curve, plate.absorbance[:, 2:4].ravel(), np.repeat(plate.dilutions, 2))
     if math.isnan(value):
         raise PhaseError(AnalyticsCode.TOO_FEW, "no dilution of the sample lies on the curve; dilute or concentrate it")
     ctx.measured("concentration_pg_ml", value, "pg/mL", low, high)
-    method = f"ELISA, 4PL, C50 {curve.middle:.0f} pg/mL, slope {curve.slope:.2f}"
+    method = f"ELISA, 4PL, C50 {curve.middle:.0f} pg/mL, slope {curve.slope:.2f}, control {recovery:.2f}"
     return {"concentration_pg_ml": value, "low_pg_ml": low, "high_pg_ml": high, "method": method}
 
 
@@ -155,9 +216,11 @@ async def measure_copy_number(goal: Any, instruments: AnalyticsInstruments, ctx:
 
 
 async def analyze_cytometry(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
-    """Acquire events and gate them: leukocytes, living, CD3+, CAR+."""
+    """Look at the stains on control beads, then acquire events and gate them: leukocytes, living, CD3+, CAR+."""
     if goal.events_wanted > MOST_EVENTS:
         raise PhaseError(AnalyticsCode.TOO_FEW, f"events_wanted = {goal.events_wanted}: at most {MOST_EVENTS} a run")
+    control = await instruments.cytometer.acquire(CONTROL_EVENTS, ctx, Tube.CONTROL)
+    check_stains({name: control.channel(name) for name in control.channels})
     measured = await instruments.cytometer.acquire(int(goal.events_wanted), ctx)
     channels = {name: measured.channel(name) for name in measured.channels}
     try:

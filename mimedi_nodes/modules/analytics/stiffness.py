@@ -2,14 +2,15 @@
 """Young's modulus of cells from force curves: Hertz' sphere on a half-space.
 
 Source: Sneddon 1965, Int. J. Eng. Sci. 3:47 (sphere, shallow: Hertz); PHYSICS §9 (window, rejection). The spring
-constant is known to 10 % for each cantilever: moduli are compared with the batch's median, not between cantilevers.
+constant is known to 10 % for each cantilever, and dirt makes the bead larger: both are taken out by a gel of known
+modulus that is measured before and after the cells.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +24,8 @@ LEAST_R_SQUARED = 0.95
 LEAST_CELLS = 20
 CANTILEVER_RELATIVE_SD = 0.105
 """Of a batch's moduli together: spring constant 10 %, sensitivity 3 % (PHYSICS §9), the same for all its cells."""
+GEL_RELATIVE_SD = 0.045
+"""What is left of it when the reference gel was measured: its certificate 4 %, its curves 2 % [calibration]."""
 SMALLEST_PA, LARGEST_PA = 20.0, 5.0e4
 """Stiffer is no cell but the dish below it."""
 
@@ -36,6 +39,10 @@ class ModulusFit:
     contact_m: float
     baseline_n: float
     r_squared: float
+
+    def scaled(self, by: float) -> ModulusFit:
+        """The same fit with a modulus `by` times as large."""
+        return replace(self, modulus_pa=by * self.modulus_pa, sd_pa=by * self.sd_pa)
 
     @property
     def is_good(self) -> bool:
@@ -99,13 +106,13 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
     return float(np.median(ordered)), float(ordered[k - 1]), float(ordered[n - k])
 
 
-def with_cantilever(median: float, low: float, high: float) -> tuple[float, float]:
-    """Return the 95 % interval of a median with the cantilever's own uncertainty, which no number of cells takes away.
+def with_gel(median: float, low: float, high: float) -> tuple[float, float]:
+    """Return the 95 % interval of a median with the reference gel's uncertainty, which no number of cells takes away.
 
     Both are combined on the logarithm; an end that is not finite stays so. For a ratio between cells of the same batch
-    the cantilever cancels: there the first interval counts.
+    the gel cancels: there the first interval counts.
     """
-    own = 1.96 * CANTILEVER_RELATIVE_SD
+    own = 1.96 * GEL_RELATIVE_SD
     below = median * math.exp(-math.hypot(math.log(median / low), own)) if low > 0.0 else low
     above = median * math.exp(math.hypot(math.log(high / median), own)) if math.isfinite(high) else high
     return below, above

@@ -25,7 +25,8 @@ POSITION_S, READ_PLATE_S, DROPLET_RUN_S = 15.0, 60.0, 120.0
 EVENTS_PER_S = 500.0
 EVENTS = (500, 30_000)
 ANALYTES = ("IL2", "IFNG")
-VALVE = ("BUFFer", "SAMPle", "REGenerate")
+VALVE = ("BUFFer", "SAMPle", "REGenerate", "CONTrol")
+TUBES = ("SAMPle", "CONTrol")
 _STALE = ScpiError(-230, "Data corrupt or stale")
 
 
@@ -103,7 +104,11 @@ class ForceSource(Protocol):
         ...
 
     def curve(self, run: int, cell: int, points: int, speed_m_s: float, now_s: float) -> tuple[FloatArray, FloatArray]:
-        """Return tip positions [m] and forces [N] of an approach on a cell."""
+        """Return tip positions [m] and forces [N] of an approach on a cell; 0 is the reference gel."""
+        ...
+
+    def gel_pa(self) -> float:
+        """Return the modulus of the reference gel by its certificate [Pa]."""
         ...
 
     def cantilever(self) -> Cantilever:
@@ -130,6 +135,7 @@ class AtomicForceMicroscope(Measurement[tuple[FloatArray, FloatArray]]):
         self.on("SENSe:SPEed?", lambda _, __: f"{self._speed_m_s:.6E}")
         self.on("CALibration:SPRing?", lambda _, __: f"{source.cantilever().spring_n_m:.6E}")
         self.on("CALibration:RADius?", lambda _, __: f"{source.cantilever().radius_m:.6E}")
+        self.on("CALibration:GEL?", lambda _, __: f"{source.gel_pa():.6E}")
         self.on("FETCh:CURVe:POSition?", lambda _, now_s: joined(self.result(now_s)[0], ".5E"))
         self.on("FETCh:CURVe:FORCe?", lambda _, now_s: joined(self.result(now_s)[1], ".5E"))
 
@@ -148,7 +154,7 @@ class AtomicForceMicroscope(Measurement[tuple[FloatArray, FloatArray]]):
         return self._source.curve(run, self._cell, self._points, self._speed_m_s, now_s)
 
     def _set_cell(self, text: str, now_s: float) -> None:
-        self._cell = int(number(text, 1, 10_000))
+        self._cell = int(number(text, 0, 10_000))
 
     def _set_points(self, text: str, now_s: float) -> None:
         self._points = int(number(text, 64, 4000))
@@ -179,6 +185,10 @@ class BindingSource(Protocol):
         """Return the surface's calibration: k_a [1/M/s], k_d [1/s], R_max [RU] when fresh."""
         ...
 
+    def control_m(self, analyte: str) -> float:
+        """Return the concentration of the control solution by its certificate [mol/L]."""
+        ...
+
 
 class SprReader(ScpiFirmware):
     """A biochip reader: one reading a second; valves at the program's command."""
@@ -195,6 +205,7 @@ class SprReader(ScpiFirmware):
         self.on("ROUTe:VALVe", self._set_valve)
         self.on("ROUTe:VALVe?", lambda _, __: self._valve.upper()[:4])
         self.on("CALibration:KINetics?", lambda _, __: joined(source.kinetics(self._analyte)))
+        self.on("CALibration:CONTrol?", lambda _, __: f"{source.control_m(self._analyte):.6E}")
         self.on("FETCh:SENSorgram:SECond?", lambda _, now_s: str(source.second(now_s)))
         self.on("FETCh:SENSorgram?", self._sensorgram)
 
@@ -236,6 +247,10 @@ class PlateSource(Protocol):
         """Return the dilution factors of the sample in rows A to H of columns 3 and 4."""
         ...
 
+    def control_pg_ml(self, analyte: str) -> float:
+        """Return the concentration of the control in column 5 by its certificate."""
+        ...
+
 
 class PlateReader(Measurement[FloatArray]):
     """An absorbance reader with an assay prepared by its pipettor."""
@@ -250,6 +265,7 @@ class PlateReader(Measurement[FloatArray]):
         self.on("SENSe:ANALyte?", lambda _, __: self._analyte)
         self.on("SENSe:WAVelength?", lambda _, __: "450")
         self.on("CALibration:STANdards?", lambda _, __: joined(source.standards_pg_ml(self._analyte)))
+        self.on("CALibration:CONTrol?", lambda _, __: f"{source.control_pg_ml(self._analyte):.6E}")
         self.on("CALibration:DILutions?", lambda _, __: joined(source.dilutions()))
         self.on("FETCh:PLATe?", lambda _, now_s: joined(self.result(now_s).ravel(), ".4f"))
 
@@ -311,10 +327,14 @@ class DropletReader(Measurement[Droplets]):
 
 
 class CytometrySource(Protocol):
-    """A stained sample."""
+    """A stained sample, and control beads stained with the same cocktail."""
 
     def fcs(self, run: int, events: int, now_s: float) -> bytes:
         """Return a measurement as an FCS file. Raises ScpiError when there is nothing to measure."""
+        ...
+
+    def control_fcs(self, run: int, events: int) -> bytes:
+        """Return a measurement of the control beads as an FCS file."""
         ...
 
 
@@ -329,12 +349,14 @@ class FlowCytometer(Measurement[bytes]):
         self.reset()
         self.on("SENSe:EVENts", self._set_events)
         self.on("SENSe:EVENts?", lambda _, __: str(self._events_wanted))
+        self.on("SENSe:TUBE", self._set_tube)
+        self.on("SENSe:TUBE?", lambda _, __: self._tube.upper()[:4])
         self.on("FETCh:FCS?", lambda _, now_s: block(self.result(now_s)))
         self.on("FETCh:FCS:CRC?", lambda _, now_s: f"#H{zlib.crc32(self.result(now_s)):08X}")
 
     def reset(self) -> None:
-        """20,000 events."""
-        self._events_wanted = 20_000
+        """20,000 events of the sample."""
+        self._events_wanted, self._tube = 20_000, TUBES[0]
 
     def duration_s(self) -> float:
         """Sip, then 500 events a second."""
@@ -342,7 +364,12 @@ class FlowCytometer(Measurement[bytes]):
 
     def measured(self, run: int, now_s: float) -> bytes:
         """Return an FCS file."""
+        if self._tube == TUBES[1]:
+            return self._source.control_fcs(run, self._events_wanted)
         return self._source.fcs(run, self._events_wanted, now_s)
+
+    def _set_tube(self, text: str, now_s: float) -> None:
+        self._tube = choice(text, *TUBES)
 
     def _set_events(self, text: str, now_s: float) -> None:
         self._events_wanted = int(number(text, *EVENTS))

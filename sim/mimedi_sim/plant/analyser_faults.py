@@ -24,8 +24,9 @@ SINCE = "since_s"
 ANALYSERS: Mapping[str, FaultKind] = {
     "afm_tip_contaminated": FaultKind(
         "afm", "debris on the bead: its radius is `radius_factor` times the calibrated one",
-        "all moduli are read higher by the root of the factor, their ratios to the median as before",
-        "none: it hides in the 10 % of the spring constant; only the ratios are used",
+        "all curves are steeper by the root of the factor, those on the reference gel too",
+        "MeasureStiffness scales by the gel: the moduli stay right; from about 2.5 times the radius on, or "
+        "when the tip changes between the gel before and after the cells, `analytics.control_failed`, held",
         {"radius_factor": Parameter(1.2, "1", 1.0, 10.0)}),
     "afm_off_cell": FaultKind(
         "afm", "the tip comes down beside the cell, on the dish, in `share` of the curves",
@@ -33,25 +34,27 @@ ANALYSERS: Mapping[str, FaultKind] = {
         "below the least number it aborts with code 911", {"share": Parameter(1.0, "1", 0.0, 1.0)}),
     "afm_cantilever_lost": FaultKind(
         "afm", "the cantilever has broken off", "noise without contact in every curve",
-        "MeasureStiffness aborts with code 911"),
+        "the reference gel gives no contact: `analytics.control_failed`, held"),
     "spr_bubble": FaultKind(
         "spr_reader", "a bubble stands in the flow cell for 20 s", "a spike of `height_ru` in the ligand channel, half "
         "of it in the reference", "the residual of the fit tells: the result says that its rates are lower limits",
         {"height_ru": Parameter(500.0, "RU", 1.0, 5000.0)}, once=True),
     "spr_regeneration_weak": FaultKind(
         "spr_reader", "a regeneration takes only `removed` of what is bound", "the baseline creeps up from cycle to "
-        "cycle", "none in the first cycle; from the second on less binds: the concentration is read low",
+        "cycle", "MeasureBinding looks at what is left of its control: above a tenth `analytics.control_failed`, held",
         {"removed": Parameter(0.5, "1", 0.0, 1.0)}),
     "spr_chip_exhausted": FaultKind(
         "spr_reader", "`capacity` of the ligand is left", "all responses fall in proportion",
-        "none: the calibration is that of the fresh surface, so the concentration is read low by the factor",
+        "MeasureBinding injects a control first and scales by it; below 0.8 of a fresh surface "
+        "`analytics.control_failed`, held",
         {"capacity": Parameter(0.2, "1", 0.01, 1.0)}),
     "plate_lamp_out": FaultKind(
         "plate_reader", "the lamp is out: the reader shows its largest absorbance, 4.0, everywhere",
         "96 equal wells", "MeasureCytokine aborts with code 912"),
     "plate_standards_wrong": FaultKind(
         "plate_reader", "the standards hold `factor` of what their label says", "a curve as good as ever, beside its "
-        "place", "none: concentrations are read wrong by 1/factor; only a control sample tells",
+        "place", "MeasureCytokine reads a control of another lot: off by more than a fifth `analytics.control_failed`, "
+        "held",
         {"factor": Parameter(0.5, "1", 0.05, 20.0)}),
     "droplets_merged": FaultKind(
         "droplet_reader", "droplets have run together: only `accepted` of them are", "few accepted droplets",
@@ -63,8 +66,8 @@ ANALYSERS: Mapping[str, FaultKind] = {
         {"events": Parameter(100.0, "count", 0.0, 30_000.0)}),
     "cytometer_stain_missing": FaultKind(
         "cytometer", "one stain of the panel was forgotten", "its channel shows unstained cells only",
-        "AnalyzeCytometry finds none with it (without leukocytes it aborts with code 911); the laboratory's own result "
-        "disagrees", {"channel": Parameter("CAR-A", "-", choices=CHANNELS)}),
+        "AnalyzeCytometry looks at control beads in the same cocktail first: `analytics.control_failed`, held",
+        {"channel": Parameter("CAR-A", "-", choices=CHANNELS)}),
 }
 
 

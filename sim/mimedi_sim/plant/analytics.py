@@ -79,6 +79,8 @@ class ForceBench:
     """Cells on a dish under the microscope's tip."""
 
     DISH_PA, NOWHERE_M = 1.0e8, 1.0
+    GEL, GEL_PA, GEL_CV = 0, 1000.0, 0.04
+    """The reference gel's number among the cells, its certified modulus [Pa], and how true the certificate is [C]."""
     REACH_M = 3.0e-4
     """Side of the square that the tip reaches [calibration]."""
 
@@ -87,6 +89,7 @@ class ForceBench:
         self._off = stream(seed, "afm", "off cell")
         self._kind, self._modulus = stream(seed, "afm", "kind"), stream(seed, "afm", "modulus")
         self._place = stream(seed, "afm", "place")
+        self._gel_pa = stream(seed, "afm", "gel").lognormal(0, self.GEL_PA, self.GEL_CV)
         calibration = stream(seed, "afm", "cantilever")
         self._probe = afm.Probe(
             sensitivity_error=calibration.normal(0, 0.0, 0.03), spring_error=calibration.normal(1, 0.0, 0.10)
@@ -115,11 +118,13 @@ class ForceBench:
         return afm.MEDIAN_MODULUS_PA[kind] * math.exp(afm.MODULUS_SIGMA_LN * self._modulus.normal(cell))
 
     def curve(self, run: int, cell: int, points: int, speed_m_s: float, now_s: float) -> tuple[FloatArray, FloatArray]:
-        """Return tip positions [m] and forces [N] of an approach on a cell."""
-        probe, modulus_pa = self._probe, self.modulus_pa(cell, now_s)
+        """Return tip positions [m] and forces [N] of an approach on a cell, or on the reference gel (0)."""
+        probe, on_gel = self._probe, cell == self.GEL
+        modulus_pa = self._gel_pa if on_gel else self.modulus_pa(cell, now_s)
         if (dirt := self._faults.get("afm_tip_contaminated")) is not None:
             probe = replace(probe, radius_m=probe.radius_m * float(dirt["radius_factor"]))
-        if (beside := self._faults.get("afm_off_cell")) and self._off.uniform(run) < float(beside["share"]):
+        beside = None if on_gel else self._faults.get("afm_off_cell")
+        if beside is not None and self._off.uniform(run) < float(beside["share"]):
             modulus_pa = self.DISH_PA
         contact_m = self.NOWHERE_M if "afm_cantilever_lost" in self._faults else 0.0
         found = probe.curve(
@@ -131,9 +136,16 @@ class ForceBench:
         """Return what the microscope believes of its cantilever."""
         return Cantilever(self._probe.spring_n_m, self._probe.radius_m)
 
+    def gel_pa(self) -> float:
+        """Return what the reference gel's certificate says [Pa]."""
+        return self.GEL_PA
+
 
 class BindingBench:
     """A flow cell with a ligand channel for each analyte; readings count seconds from the start."""
+
+    CONTROL_M = 5.0e-9
+    """The control solution: a second lot of the analyte in buffer [C]."""
 
     def __init__(self, seed: int, start_s: float, content: Content, faults: Faults = SOUND) -> None:
         self._start_s, self._content, self._faults = start_s, content, faults
@@ -155,6 +167,8 @@ class BindingBench:
                 if sample.volume_ml <= 0.0:
                     raise NO_SAMPLE
                 channel.inject(at, sample.molar(name), bulk_ru=20.0, protein_mg_ml=1.0)
+            elif valve == "CONTrol":
+                channel.inject(at, self.CONTROL_M)
             elif valve == "REGenerate":
                 channel.regenerate(at, float(self._faults.get("spr_regeneration_weak", {"removed": 1.0})["removed"]))
             else:
@@ -189,6 +203,10 @@ class BindingBench:
         binding = self._channels[analyte][0].binding
         return binding.association_per_m_s, binding.dissociation_per_s, binding.capacity_ru
 
+    def control_m(self, analyte: str) -> float:
+        """Return the concentration of the control solution [mol/L]."""
+        return self.CONTROL_M
+
 
 class PlateBench:
     """An immunoassay: four-parameter logistic, wells with 4 % and a floor of 0.01."""
@@ -197,6 +215,8 @@ class PlateBench:
     MIDDLE_PG_ML = 250.0
     STANDARDS_PG_ML = (2000.0, 1000.0, 500.0, 250.0, 125.0, 62.5, 31.25, 0.0)
     OVERRANGE = 4.0
+    CONTROL_PG_ML = 300.0
+    """The control in column 5: a lot of its own, whoever made the standards."""
     DILUTIONS = (1.0, 4.0, 16.0, 64.0, 256.0, 1024.0, 4096.0, 16384.0)
 
     def __init__(self, seed: int, content: Content, faults: Faults = SOUND) -> None:
@@ -210,6 +230,10 @@ class PlateBench:
     def dilutions(self) -> Sequence[float]:
         """Return the sample's dilutions of rows A to H."""
         return self.DILUTIONS
+
+    def control_pg_ml(self, analyte: str) -> float:
+        """Return what the control's certificate says."""
+        return self.CONTROL_PG_ML
 
     def true_absorbance(self, pg_ml: float) -> float:
         """Return D + (A - D)/(1 + (C/C50)^B)."""
@@ -225,6 +249,7 @@ class PlateBench:
         true = np.full((8, 12), self.BOTTOM)
         true[:, :2] = [[self.true_absorbance(label * c)] for c in self.STANDARDS_PG_ML]
         true[:, 2:4] = [[self.true_absorbance(sample_pg_ml / d)] for d in self.DILUTIONS]
+        true[:, 4] = self.true_absorbance(self.CONTROL_PG_ML)
         noise = self._noise.normals(96 * run, 96).reshape(8, 12)
         return np.asarray(true + noise * np.hypot(self.WELL_CV * true, self.WELL_FLOOR))
 
@@ -264,7 +289,10 @@ _STAINS: dict[str, tuple[float, ...]] = {
     "monocyte": (80e3, 50e3, 3e2, 1.5e4, 3e2, 1e4, 3e2),
     "dead": (35e3, 40e3, 3e4, 1e4, 5e3, 4e2, 6e2),
     "bead": (20e3, 150e3, 1e2, 1e2, 1e2, 1e2, 1e2),
+    "control": (40e3, 60e3, 3e4, 2e4, 1.5e4, 1e4, 8e3),
 }
+_RUN = 100_000
+"""Indices set aside for one measurement."""
 _SPREAD = 0.45
 """Standard deviation of the logarithm of every stain [C]."""
 
@@ -279,8 +307,6 @@ class CytometryBench:
 
     def fcs(self, run: int, events: int, now_s: float) -> bytes:
         """Return a measurement as an FCS 3.1 file."""
-        if (clogged := self._faults.get("cytometer_clogged")) is not None:
-            events = min(events, int(clogged["events"]))
         sample = Sample(self._content(now_s))
         positive = min(sample.amount("car_expressed"), sample.amount("t_act_pos"))
         amounts = {
@@ -294,9 +320,22 @@ class CytometryBench:
         if total <= 0.0:
             raise NO_SAMPLE
         edges = np.cumsum([amount / total for amount in amounts.values()])
-        start = run * 100_000  # indices set aside for one measurement
-        kinds = np.searchsorted(edges, stream(self._seed, "cytometer", "kind").uniforms(start, events))
-        medians = np.array([_STAINS[name] for name in amounts])[np.minimum(kinds, len(amounts) - 1)]
+        events = self._passing(events)
+        drawn = stream(self._seed, "cytometer", "kind").uniforms(run * _RUN, events)
+        kinds = np.minimum(np.searchsorted(edges, drawn), len(amounts) - 1)
+        return self._file(run, np.array([_STAINS[name] for name in amounts])[kinds])
+
+    def control_fcs(self, run: int, events: int) -> bytes:
+        """Return a measurement of control beads that carry every stain of the cocktail as an FCS 3.1 file."""
+        return self._file(run, np.tile(_STAINS["control"], (self._passing(events), 1)))
+
+    def _passing(self, events: int) -> int:
+        clogged = self._faults.get("cytometer_clogged")
+        return events if clogged is None else min(events, int(clogged["events"]))
+
+    def _file(self, run: int, medians: FloatArray) -> bytes:
+        """Return events around their medians, shape (events, 7), as a file; a forgotten stain is in none of them."""
+        events, start = len(medians), run * _RUN
         if (forgotten := self._faults.get("cytometer_stain_missing")) is not None:
             medians[:, _CHANNELS.index(str(forgotten["channel"]))] = self.UNSTAINED
         spread = np.stack(
