@@ -59,9 +59,12 @@ def show(recipe: Recipe, standing: Standing, as_json: bool) -> int:
 
 def _plain(recipe: Recipe, standing: Standing) -> dict[str, Any]:
     steps = [
-        {"path": step.path, "line": step.line, "kind": type(step).__name__, "text": text_of(step)}
+        {
+            "path": step.path, "line": step.line, "kind": type(step).__name__, "text": text_of(step),
+            **({"requires": dict(step.requires)} if isinstance(step, PhaseStep) else {}),
+        }
         for step in recipe.steps()
-    ]
+    ]  # fmt: skip
     return {
         "recipe": recipe.name, "version": recipe.version, "product": recipe.product, "status": standing.status,
         "reason": standing.reason, "content_sha256": recipe.content_hash, "sub_recipes": dict(recipe.parts),
@@ -131,11 +134,20 @@ def _grow(branch: Tree, step: Step) -> None:
             _grow(below, inner)
 
 
+def _room_text(step: PhaseStep) -> str:
+    """Return what a phase requires of the room, as the end of its line."""
+    wanted = step.requires
+    words = [f"grade {wanted['grade']}" if "grade" in wanted else "", str(wanted.get("processing", ""))]
+    words += ["photon background"] if wanted.get("background") else []
+    said = ", ".join(word for word in words if word)
+    return f" · {said}" if said else ""
+
+
 def text_of(step: Step) -> str:
     """Return what a step does, in a line."""
     if isinstance(step, PhaseStep):
         limits = f" · resume {step.resume}" + (f" ≤ {step.max_outage_h:g} h" if step.resume == "auto" else "")
-        return f"{step.module}/{step.action}{limits}"
+        return f"{step.module}/{step.action}{limits}{_room_text(step)}"
     if isinstance(step, PromptStep):
         return f"asks: {step.question}"
     if isinstance(step, LaboratoryStep):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -493,14 +493,20 @@ def walk(steps: tuple[Step, ...]) -> Iterator[Step]:
         yield from walk(children(step))
 
 
+def rebuilt(step: Step, change: Callable[[Step], Step]) -> Step:
+    """Return a step with a change made to it and to all that is inside it."""
+    changed = change(step)
+    inside: dict[str, Any] = {}
+    if isinstance(step, ParallelStep):
+        inside["branches"] = {name: tuple(rebuilt(s, change) for s in steps) for name, steps in step.branches.items()}
+    elif isinstance(step, LoopStep | CallStep):
+        inside["steps"] = tuple(rebuilt(s, change) for s in step.steps)
+    elif isinstance(step, IfStep):
+        inside["then_steps"] = tuple(rebuilt(s, change) for s in step.then_steps)
+        inside["else_steps"] = tuple(rebuilt(s, change) for s in step.else_steps)
+    return replace(changed, **inside)
+
+
 def relocated(step: Step, above: str) -> Step:
     """Return a step of a sub-recipe, and all that is inside it, with paths that begin at its call."""
-    changes: dict[str, Any] = {"path": f"{above}.{step.path.partition('.')[2]}"}
-    if isinstance(step, ParallelStep):
-        changes["branches"] = {n: tuple(relocated(s, above) for s in b) for n, b in step.branches.items()}
-    elif isinstance(step, LoopStep | CallStep):
-        changes["steps"] = tuple(relocated(s, above) for s in step.steps)
-    elif isinstance(step, IfStep):
-        changes["then_steps"] = tuple(relocated(s, above) for s in step.then_steps)
-        changes["else_steps"] = tuple(relocated(s, above) for s in step.else_steps)
-    return replace(step, **changes)
+    return rebuilt(step, lambda inner: replace(inner, path=f"{above}.{inner.path.partition('.')[2]}"))

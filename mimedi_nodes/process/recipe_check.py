@@ -35,6 +35,7 @@ from .recipe import (
     WaitStep,
     WaitTimerStep,
 )
+from .requirements import PLACES, undeclared
 
 # What is known of the batch itself: name → unit.
 BATCH_VALUES: Mapping[str, str] = {
@@ -130,6 +131,9 @@ class _Check:
         for point in recipe.plans:
             if point not in taken:
                 self.wrong(f"sampling.{point}", point, "no step takes this sample", "a step {id: …, take: …}")
+        for phase, missing in undeclared(recipe):
+            what = f"{phase.module}/{phase.action}"
+            self.wrong(f"{phase.path}.requires", what, f"the phase does not say what {missing} it requires", PLACES)
         return self.found
 
     def part(self, part: SubRecipe) -> list[Diagnostic]:

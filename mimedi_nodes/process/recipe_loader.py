@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from .diagnostics import Diagnostic, DiagnosticError
@@ -22,6 +23,7 @@ from .recipe import (
 )
 from .recipe_check import check_part, check_recipe
 from .recipe_steps import ID, StepReader
+from .requirements import read_requirements
 from .yaml_tree import Reader, Tree
 
 STATUSES = ("draft", "under_qualification", "approved")
@@ -145,7 +147,8 @@ class _Parts:
         steps = StepReader(file, self.part)
         reader = steps.reader
         tree = reader.load(text)
-        top = reader.mapping(tree, ("sub_recipe", "version", "phases"), ("description", "parameters", "results"))
+        head = ("description", "requires", "parameters", "results")
+        top = reader.mapping(tree, ("sub_recipe", "version", "phases"), head)
         reader.text(top.get("description"))
         part = None
         if top:
@@ -153,6 +156,7 @@ class _Parts:
                 reader.wrong(top["sub_recipe"], "not the name of its file", name)
             version = _version(reader, top)
             parameters = _parameters(steps, top.get("parameters"), valued=False)
+            steps.requires = read_requirements(reader, top.get("requires"), {})
             body = steps.steps(top.get("phases"), name, at_least=1)
             results = steps.saved(top.get("results"), unit_wanted=True)
             part = SubRecipe(name, version, parameters, body, results, text)
@@ -176,7 +180,7 @@ class _Builder:
         top = reader.mapping(
             tree,
             ("recipe", "version", "status", "product", "procedure"),
-            ("description", "donation", "parameters", "formulas", "sampling"),
+            ("description", "donation", "requires", "parameters", "formulas", "sampling"),
         )
         if not top:
             return None
@@ -191,7 +195,8 @@ class _Builder:
                 reader.wrong(item, "not a name", "small letters, digits and _", value=key)
             steps.lines[f"sampling.{key}"] = item.line
             steps.plans[key] = steps.plan(key, item)
-        procedure = tuple(self._unit_procedure(item) for item in reader.items(top.get("procedure"), at_least=1))
+        with self._required(top):
+            procedure = tuple(self._unit_procedure(item) for item in reader.items(top.get("procedure"), at_least=1))
         return Recipe(
             name=name,
             version=version,
@@ -207,6 +212,14 @@ class _Builder:
             parts={name: part.version for name, part in sorted(self._parts.known.items())},
         )
 
+    @contextlib.contextmanager
+    def _required(self, items: Mapping[str, Tree]) -> Iterator[None]:
+        """What is read within inherits what `requires` says here."""
+        above = self.steps.requires
+        self.steps.requires = read_requirements(self._reader, items.get("requires"), above)
+        yield
+        self.steps.requires = above
+
     def _formula(self, name: str, tree: Tree) -> Formula:
         reader = self._reader
         if not ID.fullmatch(name):
@@ -220,14 +233,16 @@ class _Builder:
 
     def _unit_procedure(self, tree: Tree) -> UnitProcedure:
         reader = self._reader
-        items = reader.mapping(tree, ("unit_procedure", "operations"))
+        items = reader.mapping(tree, ("unit_procedure", "operations"), ("requires",))
         name = self.steps.name(items.get("unit_procedure"))
-        operations = tuple(self._operation(item, name) for item in reader.items(items.get("operations"), at_least=1))
+        found = reader.items(items.get("operations"), at_least=1)
+        with self._required(items):
+            operations = tuple(self._operation(item, name) for item in found)
         return UnitProcedure(name, operations)
 
     def _operation(self, tree: Tree, above: str) -> Operation:
         reader, lines = self._reader, self.steps.lines
-        items = reader.mapping(tree, ("operation", "phases"), ("then",))
+        items = reader.mapping(tree, ("operation", "phases"), ("requires", "then"))
         path = f"{above}.{self.steps.name(items.get('operation'))}"
         if path in lines:
             reader.wrong(tree, f"operation {path} is there twice, first in line {lines[path]}")
@@ -235,7 +250,8 @@ class _Builder:
         decisions = tuple(
             self._decision(item, f"{path}.then[{index}]") for index, item in enumerate(reader.items(items.get("then")))
         )
-        steps = self.steps.steps(items.get("phases"), path, at_least=1)
+        with self._required(items):
+            steps = self.steps.steps(items.get("phases"), path, at_least=1)
         return Operation(path.rpartition(".")[2], path, steps, decisions)
 
     def _decision(self, tree: Tree, path: str) -> DecideStep:

@@ -34,6 +34,7 @@ from .recipe import (
     WaitTimerStep,
     relocated,
 )
+from .requirements import inheriting, read_requirements
 from .yaml_tree import Reader, Tree, plain_mapping
 
 ID = re.compile(r"[a-z][a-z0-9_]{0,47}")
@@ -78,6 +79,8 @@ class StepReader:
         self.lines: dict[str, int] = {}
         self.plans: dict[str, SamplePlan] = {}
         self.parts: dict[str, SubRecipe] = {}
+        # What the steps that are read next inherit.
+        self.requires: Mapping[str, Any] = {}
         self._part = part
 
     def name(self, tree: Tree | None) -> str:
@@ -164,10 +167,6 @@ class StepReader:
     def _phase_step(
         self, items: dict[str, Tree], name: str, path: str, line: int, module: str, action: str, fields: dict[str, Any]
     ) -> PhaseStep:
-        requires = self.reader.mapping(items.get("requires"), (), ("processing", "grade", "background"))
-        self.reader.text(requires.get("processing"), ("open", "closed"))
-        self.reader.text(requires.get("grade"), ("A", "B", "C", "D"))
-        self.reader.flag(requires.get("background"))
         expected = items.get("expected_h")
         return PhaseStep(
             name,
@@ -176,7 +175,7 @@ class StepReader:
             module=module,
             action=action,
             fields=fields,
-            requires=plain_mapping(requires),
+            requires=read_requirements(self.reader, items.get("requires"), self.requires),
             resume=self.reader.text(items.get("resume"), ("auto", "ask", "never"), "ask"),  # type: ignore[arg-type]
             max_outage_h=self.reader.number(items.get("max_outage_h"), 0.0, 1000.0),
             save=self.saved(items.get("save"), unit_wanted=False),
@@ -436,7 +435,7 @@ class StepReader:
         if part is None:
             return CallStep(name, path, line, part_name, arguments, (), ())
         self.parts[part_name] = part
-        steps = tuple(relocated(step, path) for step in part.steps)
+        steps = tuple(inheriting(relocated(step, path), self.requires) for step in part.steps)
         return CallStep(name, path, line, part_name, arguments, steps, part.results)
 
     def _timer(self, items: dict[str, Tree], name: str, path: str, line: int) -> Step:

@@ -14,9 +14,9 @@ from typing import Any
 
 from .phase_runner import PhaseRunner
 from .recipe import PhaseStep
+from .requirements import ENCLOSURE
 from .run_context import BranchEnded, RunContext, Scope
 
-ENCLOSURE = "enclosure"
 GRADES = ("A", "B", "C", "D")
 VERIFIED_FOR_S = 4.0 * 3600.0
 """How long a verification vouches for closed processing; the enclosure tells at once what it has counted meanwhile."""

@@ -59,7 +59,9 @@ class TestBatch(ByHand):
         assert "B1" in (run / "report.html").read_text()
         events = record_of(folder, "B1")
         goals = [event.data["goal_id"] for event in of_kind(events, "phase_started")]
-        assert len(goals) == len(set(goals)) == 11
+        actions = [event.data["action"] for event in of_kind(events, "phase_intended")]
+        assert len(goals) == len(set(goals)) == 12, f"11 phases of the recipe and the verified room; seen: {actions}"
+        assert actions[0] == "VerifyGrade", f"the first phase requires a grade; seen: {actions}"
         assert not list(of_kind(events, "alarm_raised", "phase_failed", "module_lost"))
 
     def test_c_record_is_the_headless_one(self, folder):

@@ -26,7 +26,8 @@ from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 BATCH = Batch("B-1", PATIENT, PATIENT, 70.0)
-TEXT = HEAD.replace("status: draft", "status: approved") + CALLS + BOTH
+ROOM = "requires: {processing: closed, grade: D}\n"
+TEXT = HEAD.replace("status: draft\n", "status: approved\n" + ROOM) + CALLS + BOTH
 
 
 @pytest.fixture
@@ -125,11 +126,16 @@ def test_the_command_brings_the_text_to_the_status_that_it_signs(
 ) -> None:
     path = folder / "little.yaml"
     path.write_text(HEAD + CALLS + BOTH, encoding="utf-8")
+    draft = HEAD.replace("status: draft\n", "status: draft\n" + ROOM) + CALLS + BOTH
     approvers = config_folder() / "recipes" / "approvals" / "approvers.json"
     (folder / "approvals" / "approvers.json").write_text(approvers.read_text(encoding="utf-8"), encoding="utf-8")
     act = ["approve", str(path), "--demonstration"]
     assert command.main(act) == 2
     assert "--why" in capsys.readouterr().err
+    assert command.main([*act, "--why", "QR-1"]) == 1
+    assert "does not say what processing and grade it requires" in capsys.readouterr().err
+    assert "status: draft" in path.read_text(encoding="utf-8")
+    path.write_text(draft, encoding="utf-8")
     for status in ("under_qualification", "approved"):
         assert command.main([*act, "--why", "QR-1"]) == 0
         assert f"status: {status}" in path.read_text(encoding="utf-8")
