@@ -20,6 +20,8 @@ from mimedi_nodes.records.specification import product_file, read_specification
 from mimedi_sim.headless import HeadlessResult, HeadlessRun, run_batch
 from mimedi_sim.models.donors import donor
 
+from .books import unbalanced
+
 CONFIG = config_folder()
 PATIENT = make_identifier("F1234", 26, 1)
 RECIPE = load_recipe(CONFIG / "recipes" / "bacterial_syringe.yaml", manifests())
@@ -54,6 +56,7 @@ def test_it_runs_to_its_end_meets_every_limit_and_can_never_be_released(nominal:
     failed = {row.id for row in reviewed.rows if row.verdict not in ("pass", "pending")}
     assert failed == {"run_kind"}
     assert reviewed.verdict == "rejected"
+    assert unbalanced(result, "bacterial_syringe") == {}
 
 
 def test_only_an_engineering_run_takes_it() -> None:

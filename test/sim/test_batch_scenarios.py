@@ -28,6 +28,8 @@ from mimedi_sim.headless import HeadlessResult, HeadlessRun, run_batch
 from mimedi_sim.models.donors import donor
 from mimedi_sim.scenarios import find_scenario
 
+from .books import unbalanced
+
 SEEDS = 20
 PATIENT = make_identifier("F1234", 26, 1)
 CONFIDENCE = 0.95
@@ -81,6 +83,8 @@ def test_what_must_not_pass_does_not_and_says_why(scenario: str, cause: str) -> 
     assert re.search(cause, result.outcome.reason), result.outcome.reason
     ended = next(event for event in result.events if event.kind == "batch_ended")
     assert ended.data["reason"] == result.outcome.reason
+    who = find_scenario(scenario, config_folder() / "scenarios").donor or "nominal"
+    assert unbalanced(result, "car_t_cd19", donor(who, 1)) == {}
 
 
 def test_at_33_degrees_the_reason_tells_the_temperature() -> None:
@@ -139,6 +143,7 @@ def test_over_20_seeds_what_is_reported_tracks_the_truth() -> None:
     found: dict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
     for seed in range(1, SEEDS + 1):
         result, reviewed = carry_out(seed)
+        assert unbalanced(result, "car_t_cd19") == {}
         assert reviewed.verdict == "meets_provisionally", (seed, result.outcome.reason)
         for name, row in _reported(result).items():
             found[name].append(row)

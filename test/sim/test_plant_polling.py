@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimedi_sim.models.donors import NOMINAL
+from mimedi_sim.plant.ledger import amounts
 from mimedi_sim.plant.twin import Plant
 
 from .plant_bench import SITE, Bench
@@ -121,3 +122,84 @@ def test_time_cannot_run_backwards() -> None:
     plant.advance_to(100.0)
     with pytest.raises(ValueError, match=r"the plant is at 100.0; time cannot run backwards"):
         plant.advance_to(99.0)
+
+
+def everything_alive(kit_name: str) -> Bench:
+    """A plant in which all that changes by itself does: see what the test below looks at."""
+    bench = Bench(seed=11, kit_name=kit_name)
+    cells = {"t_act_neg": 4e7, "t_act_pos": 2e7, "car_expressed": 1e7, "copies": 3e7}
+    if kit_name == "osteoblast_graft":
+        grown = amounts(
+            volume_ul=100_000.0, medium_ul=100_000.0, osteogenic_ul=100_000.0, precursor=2e7, glucose_mmol=0.55,
+            base_mmol=2.38,
+        )
+        bench.plant.ledger.put("culture_vessel", grown)
+        bench.transfer("medium", "culture_vessel", 1_000.0)
+        return bench
+    culture(bench, cells=4e8)
+    bench.plant.ledger.put("activation_vessel", amounts(
+        volume_ul=100_000.0, medium_ul=100_000.0, activation_cell_h=-24.0 * 6e7, glucose_mmol=1.0, base_mmol=2.38,
+        il2_iu=1e4, **cells,
+    ))
+    bench.plant.ledger.put("dose_bag", amounts(volume_ul=20_000.0, dmso_ul=2_000.0, dead=1e6, **cells))
+    bench.transfer("vector", "activation_vessel", 500.0)
+    bench.transfer("antibiotic", "activation_vessel", 20.0)
+    bench.plant.inject("contamination", "culture_vessel", {"cfu": 3.0}, True, bench.now_s)
+    bench.plant.inject("stirrer_stopped", "culture_vessel", {}, True, bench.now_s)
+    bench.plant.inject("door_open", "activation_vessel", {}, True, bench.now_s)
+    bench.plant.inject("particle_burst", "enclosure", {}, True, bench.now_s)
+    return bench
+
+
+@pytest.mark.parametrize(
+    ("kit_name", "changing"),
+    [
+        ("bacterial_syringe", (
+            ("vessels", "dose_bag", "cells", "viable_cells"), ("vessels", "culture_vessel", "amounts", "cfu"),
+            ("reactors", "culture_vessel", "oxygen_saturation"),
+            ("vessels", "activation_vessel", "amounts", "delivered"),
+            ("vessels", "activation_vessel", "amounts", "syringe_cfu"), ("reactors", "activation_vessel", "liquid_c"),
+            ("reactors", "activation_vessel", "co2_fraction"), ("vessels", "culture_vessel", "cells", "viable_cells"),
+            ("reactors", "culture_vessel", "glucose_mm"), ("reactors", "culture_vessel", "ph"),
+        )),
+        ("osteoblast_graft", (
+            ("vessels", "culture_vessel", "amounts", "pre_osteoblast"), ("reactors", "culture_vessel", "glucose_mm"),
+        )),
+    ],
+)
+def test_looks_at_any_instants_leave_all_that_changes_by_itself_as_it_is(
+    kit_name: str, changing: tuple[tuple[str, ...], ...]
+) -> None:
+    """A dose in DMSO, delivery bacteria, a contaminant, oxygen, heat, gas, growth: the same to the last bit."""
+    hours = 10.0
+
+    def course(looks: list[float]) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
+        bench = everything_alive(kit_name)
+        start, start_s = bench.plant.truth(), bench.now_s
+        for look in sorted(looks):
+            bench.now_s = start_s + 3600.0 * look
+            bench.plant.advance_to(bench.now_s)
+            bench.plant.truth()
+            bench.plant.receive("culture_controller", _READING, bench.now_s)
+        bench.now_s = start_s + 3600.0 * hours
+        bench.plant.advance_to(bench.now_s)
+        end = bench.plant.truth()
+        bench.transfer("medium", "waste", 100.0)
+        return start, end, bench.plant.truth()
+
+    start, *alone = course([])
+
+    def value(truth: Any, path: tuple[str, ...]) -> float:
+        for key in path:
+            truth = truth.get(key, 0.0)
+        return float(truth)
+
+    for path in changing:
+        assert value(start, path) != value(alone[0], path), path
+
+    @settings(max_examples=5, deadline=None)
+    @given(st.lists(st.floats(0.0, hours), min_size=1, max_size=12))
+    def watched(looks: list[float]) -> None:
+        assert course(looks)[1:] == tuple(alone)
+
+    watched()

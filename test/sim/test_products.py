@@ -31,6 +31,7 @@ from mimedi_sim.plant import dmso, osteoculture, selection
 from mimedi_sim.plant.kits import kit
 from mimedi_sim.plant.ledger import INDEX, amounts
 
+from .books import unbalanced
 from .workbench import HEADER, Workbench
 
 CONFIG = config_folder()
@@ -65,6 +66,7 @@ def test_switchable_t_cells_reach_their_provisional_certificate(icasp9: tuple[He
     assert reviewed.verdict == "meets_provisionally", (result.outcome, [r for r in reviewed.rows if r.reason])
     assert {row.id for row in reviewed.rows} >= {"kill", "integrity", "marker", "rcr"}
     assert 8.0 < result.process_time_s / 86400.0 < 15.0
+    assert unbalanced(result, "icasp9_dcd19") == {}
 
 
 def test_the_dose_is_frozen_in_a_tenth_of_dmso_and_its_vial_thawed(icasp9: tuple[HeadlessResult, Review]) -> None:
@@ -141,6 +143,7 @@ def test_beads_find_only_marked_cells_and_the_column_conserves() -> None:
 def test_a_graft_reaches_its_certificate_and_stimulation_saves_days() -> None:
     rest, at_rest = made("osteoblast_graft")
     fast, stimulated = made("osteoblast_graft", stimulation=1.6)
+    assert unbalanced(fast, "osteoblast_graft") == {}
     assert at_rest.verdict == stimulated.verdict == "meets_provisionally", [r for r in at_rest.rows if r.reason]
     assert measured(rest, "graft_day") == pytest.approx(21.0, abs=2.5)
     assert measured(rest, "graft_day") - measured(fast, "graft_day") > 4.0
