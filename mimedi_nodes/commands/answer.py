@@ -7,6 +7,7 @@ import argparse
 import json
 import sys
 from collections.abc import Sequence
+from typing import Any
 
 from rich.console import Console
 
@@ -27,6 +28,7 @@ EXAMPLES = f"""\
 examples:
   ./workcell answer                       shows the question, asks for the answer
   ./workcell answer Keep --who "A. Martin"
+  ./workcell answer Keep --who "A. Martin" --batch B2026-002
   ./workcell answer =F123426000001J/apheresis --who "A. Martin" --why "as scanned"
 
 {EXIT_TEXT}
@@ -42,6 +44,7 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("answer", nargs="?", help="the answer (default: asked for)")
+    parser.add_argument("--batch", default="", metavar="ID", help="batch that asks (default: whichever does)")
     add_workcell_options(parser)
     add_who_options(parser)
     options = parser.parse_args(list(argv))
@@ -51,13 +54,17 @@ def main(argv: Sequence[str]) -> int:
     client = WorkcellClient(options.namespace, tuple(module_table()), "answer_command")
     client.start()
     try:
-        asked = client.wait_seen(lambda seen: seen.prompt is not None and seen.prompt.open, options.timeout)
-        prompt = client.seen.prompt
-        if not asked or prompt is None:
-            print("workcell answer: no question is open", file=sys.stderr)
+        wanted = options.batch
+        client.wait_seen(lambda seen: asked(seen, wanted) is not None, options.timeout)
+        prompt = asked(client.seen, wanted)
+        if prompt is None:
+            of_it = f" of batch {wanted}" if wanted else ""
+            print(f"workcell answer: no question{of_it} is open", file=sys.stderr)
             return EXIT_COULD_NOT_RUN
         console.print(f"{prompt.question}", highlight=False, markup=False)
-        outcome = client.answer(prompt.prompt_id, _given(options, prompt.answers), who_acts(options), options.why or "")
+        outcome = client.answer(
+            prompt.prompt_id, _given(options, prompt.answers), who_acts(options), options.why or "", prompt.batch_id
+        )
     except WorkcellError as error:
         print(f"workcell answer: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
@@ -71,6 +78,12 @@ def main(argv: Sequence[str]) -> int:
         return EXIT_REFUSED
     console.print("Taken.")
     return EXIT_TAKEN
+
+
+def asked(seen: Any, batch_id: str) -> Any:
+    """Return the oldest open question of a batch, of any when none is named; None while there is none."""
+    prompt = seen.question(batch_id)
+    return None if prompt is not None and batch_id not in ("", prompt.batch_id) else prompt
 
 
 def _given(options: argparse.Namespace, answers: Sequence[str]) -> str:

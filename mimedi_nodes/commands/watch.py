@@ -8,7 +8,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -22,7 +22,7 @@ from ..modules.registry import module_table
 from ..process.procedure_state import FINAL_STATES
 from ..process.service_state import ServiceState
 from .alarms import alarm_table, as_rows
-from .status import as_json
+from .status import as_json, unknown_batch
 from .who import EXIT_COULD_NOT_RUN, EXIT_REFUSED, EXIT_TAKEN
 
 EXAMPLES = """\
@@ -30,6 +30,7 @@ examples:
   ./workcell watch                       until Ctrl-C
   ./workcell watch --until-end           ends with the batch
   ./workcell watch --until-end --json    one JSON object a line, at every change, at most --rate a second
+  ./workcell watch --batch B2026-002     of several in production; by itself the oldest
   ./workcell watch --namespace cell_2
 
 exit status: 0 ended by Ctrl-C, or the batch is complete; 1 the batch was stopped or aborted; 2 nobody answers
@@ -56,6 +57,7 @@ def main(argv: Sequence[str]) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--namespace", default="", help="namespace of the workcell")
+    parser.add_argument("--batch", default="", metavar="ID", help="batch that is shown (default: the oldest)")
     parser.add_argument("--timeout", type=float, default=10.0, metavar="S", help="longest wait for a first word [s]")
     parser.add_argument("--until-end", action="store_true", help="end when the batch has ended")
     parser.add_argument("--rate", type=float, default=4.0, metavar="HZ", help="drawings a second (default 4)")
@@ -73,21 +75,26 @@ def main(argv: Sequence[str]) -> int:
         if not client.wait_seen(lambda seen: bool(seen.modules) or seen.batch is not None, options.timeout):
             print("workcell watch: nobody answers; is a workcell up in this ROS domain?", file=sys.stderr)
             return EXIT_COULD_NOT_RUN
+        if options.batch and not client.wait_seen(lambda seen: options.batch in seen.batches, options.timeout):
+            found = as_json(client.seen, names)
+            print(unknown_batch("watch", options.batch, found), file=sys.stderr)
+            return EXIT_COULD_NOT_RUN
         follow = _follow_json if options.json else _follow_screen
         follow(client, names, options)
     except KeyboardInterrupt:
         return EXIT_TAKEN
     finally:
         client.close()
-    return EXIT_TAKEN if not options.until_end or client.seen.batch.state == "complete" else EXIT_REFUSED
+    ended = client.seen.shown(options.batch)
+    return EXIT_TAKEN if not options.until_end or ended.state == "complete" else EXIT_REFUSED
 
 
 def _follow_screen(client: Any, names: Sequence[str], options: argparse.Namespace) -> None:
     history = CellHistory()
     with Live(console=Console(), auto_refresh=False, screen=False) as live:
         while True:
-            history.take(client.seen)
-            live.update(screen(client.seen, names, history, time.monotonic()), refresh=True)
+            history.take(client.seen.shown(options.batch))
+            live.update(screen(client.seen, names, history, time.monotonic(), options.batch), refresh=True)
             if _over(client.seen, options):
                 return
             _next_change(client, options.rate)
@@ -96,7 +103,7 @@ def _follow_screen(client: Any, names: Sequence[str], options: argparse.Namespac
 def _follow_json(client: Any, names: Sequence[str], options: argparse.Namespace) -> None:
     last = ""
     while True:
-        found = as_json(client.seen, names)
+        found = as_json(client.seen, names, options.batch)
         text = json.dumps({k: v for k, v in found.items() if k != "time"}, ensure_ascii=False)
         if text != last:
             last = text
@@ -115,7 +122,7 @@ def _next_change(client: Any, rate_hz: float) -> None:
 
 
 def _over(seen: Any, options: argparse.Namespace) -> bool:
-    batch = seen.batch
+    batch = seen.shown(options.batch)
     return bool(options.until_end and batch is not None and batch.batch_id and batch.state in FINAL_STATES)
 
 
@@ -126,9 +133,8 @@ class CellHistory:
         self._letters = letters
         self._points: list[tuple[float, float]] = []
 
-    def take(self, seen: Any) -> None:
-        """Take the last count."""
-        batch = seen.batch
+    def take(self, batch: Any) -> None:
+        """Take the last count of a BatchStatus, None before the first."""
         if batch is None or not math.isfinite(batch.viable_cells) or batch.viable_cells <= 0.0:
             return
         if self._points and batch.process_day < self._points[-1][0]:
@@ -153,17 +159,20 @@ class CellHistory:
         return "".join(letters)
 
 
-def screen(seen: Any, names: Sequence[str], history: CellHistory, now_s: float) -> Group:
-    """Return everything that is drawn."""
-    parts: list[Any] = [_batch(seen.batch, history), _modules(seen, names, now_s)]
+def screen(seen: Any, names: Sequence[str], history: CellHistory, now_s: float, batch_id: str = "") -> Group:
+    """Return everything that is drawn; of several batches the one named, else the oldest."""
+    batch = seen.shown(batch_id)
+    others = {name: other for name, other in seen.choices(batch_id).items() if batch and name != batch.batch_id}
+    parts: list[Any] = [_batch(batch, history), _others(others), _modules(seen, names, now_s)]
     values = _values(seen)
     if values:
         parts.append(values)
-    prompt = seen.prompt
-    if prompt is not None and prompt.open:
+    prompt = seen.question(batch_id)
+    if prompt is not None:
         allowed = f"\n[{' / '.join(prompt.answers)}]" if prompt.answers else ""
         asked = Text(f"{prompt.question}{allowed}\n./workcell answer")
-        parts.append(Panel(asked, title="QUESTION", title_align="left", border_style="bold yellow"))
+        title = f"QUESTION of {prompt.batch_id}"
+        parts.append(Panel(asked, title=title, title_align="left", border_style="bold yellow"))
     rows = as_rows(seen.alarms)
     parts.append(alarm_table(rows) if rows else Text("No alarms." if seen.alarms is not None else "Alarms: not heard."))
     return Group(*parts)
@@ -192,6 +201,16 @@ def _batch(batch: Any, history: CellHistory) -> Panel:
     if batch.hold_reason:
         lines.append(Text(f"HELD: {batch.hold_reason}", "bold red"))
     return Panel(Group(*lines), title=f"Batch {batch.batch_id}", title_align="left")
+
+
+def _others(others: Mapping[str, Any]) -> Text:
+    """Return a line for each batch in production that is not shown."""
+    lines = []
+    for name, batch in others.items():
+        held = f": {batch.hold_reason}" if batch.hold_reason else ""
+        text = f"also in production: {name}  {batch.state.upper()}{held}  (--batch {name})"
+        lines.append(Text(text, "bold red" if batch.state.upper() in _ABNORMAL else "", no_wrap=True))
+    return Text("\n").join(lines)
 
 
 def _modules(seen: Any, names: Sequence[str], now_s: float) -> Table:

@@ -19,6 +19,7 @@ from .prompt_panel import PromptPanel
 from .qt import QtWidgets
 from .series import Series
 from .views import (
+    BatchesView,
     BatchSnapshot,
     HistoryView,
     MeasurementView,
@@ -69,8 +70,10 @@ class BatchBoard(Board):
         self.operator.textChanged.connect(self._name_given)
         self.commands.requested.connect(self.requested)
         self.prompt.answered.connect(self._answer)
+        self.batch.chosen.connect(self.batch_chosen)
         self.handlers = {
             BatchSnapshot: self._show_batch,
+            BatchesView: self.batch.show_batches,
             PlanView: self._show_plan,
             HistoryView: self._show_history,
             MeasurementView: self._measured,

@@ -9,8 +9,8 @@ from ..process.procedure_state import ProcedureState
 from . import wording
 from .language import tr
 from .parts import ElidedLabel, Panel, label, set_mark, set_text
-from .qt import QtCore, QtWidgets
-from .views import BatchSnapshot
+from .qt import QtCore, QtWidgets, Signal
+from .views import BatchesView, BatchSnapshot
 
 _HELD = {ProcedureState.HOLDING, ProcedureState.HELD, ProcedureState.PAUSED, ProcedureState.PAUSING}
 _ENDED_BADLY = {ProcedureState.STOPPING, ProcedureState.STOPPED, ProcedureState.ABORTING, ProcedureState.ABORTED}
@@ -42,7 +42,10 @@ class _Figure(QtWidgets.QWidget):
 
 
 class BatchPanel(Panel):
-    """The strip on top of the window, to be read from three metres."""
+    """The strip on top of the window, to be read from three metres; chooses the batch where there are several."""
+
+    chosen = Signal(str)
+    """Emits the name of the batch that is to be shown."""
 
     def __init__(self) -> None:
         super().__init__("", "batch")
@@ -54,7 +57,20 @@ class BatchPanel(Panel):
         first = QtWidgets.QVBoxLayout()
         first.setSpacing(0)
         first.addWidget(self.state, 0, QtCore.Qt.AlignLeft)
-        first.addWidget(self.identity)
+        which = QtWidgets.QHBoxLayout()
+        which.setSpacing(10)
+        self.choice = QtWidgets.QComboBox()
+        self.choice.setObjectName("batch_choice")
+        self.choice.setToolTip(tr("Several batches are in production: choose which one is shown"))
+        self.choice.activated.connect(lambda row: self.chosen.emit(str(self.choice.itemData(row))))
+        self.choice.hide()
+        self.waiting = label("", "", "batches_waiting")
+        self.waiting.setProperty("attention", "held")
+        self.waiting.hide()
+        which.addWidget(self.choice)
+        which.addWidget(self.waiting)
+        which.addWidget(self.identity, 1)
+        first.addLayout(which)
         top.addLayout(first, 1)
         self._day = _Figure(tr("process day"), "batch_day")
         self._cells = _Figure(tr("viable cells"), "batch_cells")
@@ -94,6 +110,22 @@ class BatchPanel(Panel):
         self._show_progress(batch.progress, batch.phases_done, batch.phases_total)
         set_text(self.hold_reason, batch.hold_reason)
         self.hold_reason.setVisible(bool(batch.hold_reason))
+
+    def show_batches(self, batches: BatchesView) -> None:
+        """Offer the batches where there are several, and name those not shown that wait for a person."""
+        names = list(batches.states)
+        self.choice.setVisible(len(names) > 1)
+        if names != [self.choice.itemData(row) for row in range(self.choice.count())]:
+            self.choice.clear()
+            for name in names:
+                self.choice.addItem(name, name)
+        for row, name in enumerate(names):
+            text = f"{name}  ·  {batches.states[name].upper()}"
+            if self.choice.itemText(row) != text:
+                self.choice.setItemText(row, text)
+        self.choice.setCurrentIndex(self.choice.findData(batches.shown))
+        set_text(self.waiting, tr("{batches} waits", batches=", ".join(batches.waiting)))
+        self.waiting.setVisible(bool(batches.waiting))
 
     def show_presence(self, known: bool, present: bool) -> None:
         """Show whether the coordinator, whose word this is, is there; `known` when it has ever told of a batch."""

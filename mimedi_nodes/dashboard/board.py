@@ -41,6 +41,9 @@ class Board(QtWidgets.QWidget):
     login_given = Signal(str, str)
     """Emits account and password of who logs in."""
 
+    batch_chosen = Signal(str)
+    """Emits the name of the batch that is to be shown, on all boards of this window's workcell."""
+
     logout_wanted = Signal()
     """Emits when who is logged in here leaves."""
 

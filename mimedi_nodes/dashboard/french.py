@@ -28,6 +28,9 @@ FRENCH: dict[str, str] = {
     "What to do": "Que faire",
     "History of the batch": "Historique du lot",
     "taken": "accepté",
+    "Several batches are in production: choose which one is shown":
+        "Plusieurs lots sont en production : choisir celui qui est affiché",
+    "{batches} waits": "{batches} attend",
     "refused: {message}": "refusé : {message}",
     "priority": "priorité",
     "state": "état",

@@ -3,19 +3,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Sequence
+from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
 from ..commands.people import Place
 from ..modules.registry import module_table
+from ..process import batch_choice
 from .board import Board
 from .overview import Overview
 from .qt import QtCore
-from .ros_bridge import RosBridge
+from .ros_bridge import HeardBatch, RosBridge
 from .run_history import RunHistory
 from .sessions import Sessions
 from .views import (
     AnalysisView,
+    BatchesView,
     BatchSnapshot,
     HistoryView,
     MeasurementView,
@@ -74,6 +76,9 @@ class Live(QtCore.QObject):
         self.modules = tuple(module_table()) if modules is None else tuple(modules)
         self._boards: list[Board] = []
         self._latest: dict[Hashable, object] = {}
+        self._wanted = ""
+        self._oldest: BatchSnapshot | None = None
+        self._heard: dict[str, BatchSnapshot] = {}
         self.bridge = RosBridge(namespace, self.modules, arguments)
         self._sessions = Sessions(place, self._post) if place is not None else None
         self._history = RunHistory(runs_dir, self._post) if runs_dir is not None else None
@@ -89,6 +94,7 @@ class Live(QtCore.QObject):
         """Feed a board from now on; it begins with what is known."""
         self._boards.append(board)
         board.requested.connect(self.send)
+        board.batch_chosen.connect(self.choose)
         if self._sessions is not None:
             board.login_given.connect(self._sessions.login)
             board.logout_wanted.connect(self._sessions.logout)
@@ -99,6 +105,7 @@ class Live(QtCore.QObject):
         if board in self._boards:
             self._boards.remove(board)
             board.requested.disconnect(self.send)
+            board.batch_chosen.disconnect(self.choose)
             if self._sessions is not None:
                 board.login_given.disconnect(self._sessions.login)
                 board.logout_wanted.disconnect(self._sessions.logout)
@@ -123,15 +130,48 @@ class Live(QtCore.QObject):
         self.bridge.post(type(item), item)
 
     def _draw(self) -> None:
-        items = self.bridge.take()
+        self._show(list(self._of_one_batch(self.bridge.take())))
+
+    def _show(self, items: Sequence[object]) -> None:
         for item in items:
-            if isinstance(item, BatchSnapshot) and self._history is not None:
-                self._history.take(item)
             key = key_of(item)
             if key is not None:
                 self._latest[key] = item
         for board in self._boards:
             board.show_items(items)
+
+    def _of_one_batch(self, items: Sequence[object]) -> Iterator[object]:
+        """Yield what boards show: of all batches the one that is chosen, with the choice there is."""
+        news = False
+        for item in items:
+            if isinstance(item, HeardBatch):
+                self._heard[item.batch.batch_id] = item.batch
+                news = True
+            elif isinstance(item, BatchSnapshot):
+                self._oldest = item
+                news = True
+            else:
+                yield item
+        if news:
+            yield from self._chosen()
+
+    def _chosen(self) -> Iterator[object]:
+        batch = batch_choice.shown(self._wanted, self._oldest, self._heard)
+        known = batch_choice.choices(batch, self._oldest, self._heard)
+        self._heard = {name: heard for name, heard in self._heard.items() if name in known}
+        states = {name: each.state for name, each in known.items()}
+        choice = BatchesView(states, batch.batch_id if batch else "", tuple(batch_choice.waiting(batch, known)))
+        if choice != self._latest.get(BatchesView):
+            yield choice
+        if batch is not None and batch != self._latest.get(BatchSnapshot):
+            if self._history is not None:
+                self._history.take(batch)
+            yield batch
+
+    def choose(self, batch_id: str) -> None:
+        """Show another batch on all boards."""
+        self._wanted = batch_id
+        self._show(list(self._chosen()))
 
 
 class LiveOverview(Live):

@@ -17,6 +17,7 @@ from .qt import QtWidgets
 from .trend_panel import TrendPanel
 from .views import (
     AlarmsView,
+    BatchesView,
     BatchSnapshot,
     MeasurementView,
     ModuleView,
@@ -62,10 +63,12 @@ class Overview(Board):
         self.commands.requested.connect(self.requested)
         self.prompt.answered.connect(self._answer)
         self.alarms.acted.connect(self._act)
+        self.batch.chosen.connect(self.batch_chosen)
         self.handlers = {
             MeasurementView: self._take_measured,
             ModuleView: self.modules.show_module,
             BatchSnapshot: self._show_batch,
+            BatchesView: self.batch.show_batches,
             AlarmsView: self.alarms.show_alarms,
             PromptView: self.prompt.show_prompt,
             PopulationView: self.vision.show_population,

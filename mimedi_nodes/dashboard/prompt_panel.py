@@ -66,6 +66,7 @@ class PromptPanel(Panel):
 
     def _choose(self) -> None:
         waiting = [prompt for prompt in self._open.values() if prompt.batch_id not in self._ended]
+        waiting.sort(key=lambda prompt: prompt.batch_id != self._batch_id)  # of the batch that is shown first
         oldest, count = next(iter(waiting), None), len(waiting)
         set_text(self.title, tr("QUESTION") if count < 2 else tr("QUESTION 1 of {count}", count=count))
         if oldest != self._shown:

@@ -8,6 +8,7 @@ import os
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -39,7 +40,7 @@ from ..nodes import qos
 from . import ros_views
 from .inbox import Inbox
 from .qt import QtCore, Signal
-from .views import PresenceView, Reply, Request, RequestKind, Source
+from .views import BatchSnapshot, PresenceView, Reply, Request, RequestKind, Source
 
 REPLY_TIMEOUT_S = 5.0
 """Steady time [s] after which a request counts as unanswered."""
@@ -47,12 +48,20 @@ WATCH_PERIOD_S = 1.0
 PICTURE_PERIOD_S = 0.1
 """Steady time [s] between two pictures that are taken over; those between are dropped unread."""
 
+BATCHES_TOPIC = "coordinator/batches"
 BATCH_TOPIC, ALARM_TOPIC, PROMPT_TOPIC = "coordinator/batch_status", "alarms", "coordinator/prompt"
 SORTER_TOPIC, ANALYSIS_TOPIC = "sorter_camera/image_raw", "recorder/analysis"
 CASSETTES_TOPIC = "transfer/cassettes"
 _WITNESS = {Source.COORDINATOR: BATCH_TOPIC, Source.SUPERVISOR: ALARM_TOPIC}
 
 _serial = itertools.count(1)
+
+
+@dataclass(frozen=True)
+class HeardBatch:
+    """Where one of the batches in production stands; the oldest one comes by itself as a BatchSnapshot."""
+
+    batch: BatchSnapshot
 
 
 class RosBridge(QtCore.QObject):
@@ -173,12 +182,13 @@ class RosBridge(QtCore.QObject):
             self._listen(ModuleState, f"{module}/state", qos.STATE, ("module", module), ros_views.module_view)
             self._hear(Telemetry, f"{module}/telemetry", qos.TELEMETRY, self._on_telemetry)
         self._listen(BatchStatus, BATCH_TOPIC, qos.STATE, "batch", ros_views.batch_view)
+        self._hear(BatchStatus, BATCHES_TOPIC, qos.EVENT, self._on_batch)
         self._listen(AlarmList, ALARM_TOPIC, qos.STATE, "alarms", ros_views.alarms_view)
         self._hear(PopulationSummary, f"{vision}/population", qos.TELEMETRY, self._on_population)
         self._listen(DiagnosticStatus, CASSETTES_TOPIC, qos.STATE, "cassettes", ros_views.cassettes_view)
         self._hear(RecordEvent, ANALYSIS_TOPIC, qos.STATE, self._on_analysis)
         self._hear(CellTrackArray, f"{vision}/tracks", qos.TELEMETRY, self._on_tracks)
-        self._hear(Prompt, PROMPT_TOPIC, qos.STATE, self._on_prompt)
+        self._hear(Prompt, PROMPT_TOPIC, qos.QUESTION, self._on_prompt)
         self._hear(Image, f"{vision}/annotated", qos.IMAGE, partial(self._on_picture, "microscope"))
         self._hear(Image, SORTER_TOPIC, qos.IMAGE, partial(self._on_picture, "sorter"))
 
@@ -197,6 +207,9 @@ class RosBridge(QtCore.QObject):
         # By quantity: results of an inspection come one a message, right after each other.
         for measured in ros_views.measurement_views(message):
             self._inbox.post(("measured", measured.module, measured.name), measured)
+
+    def _on_batch(self, message: BatchStatus) -> None:
+        self._inbox.post(("batch", message.batch_id), HeardBatch(ros_views.batch_view(message)))
 
     def _on_prompt(self, message: Prompt) -> None:
         self._inbox.post(("prompt", message.batch_id, message.prompt_id), ros_views.prompt_view(message))

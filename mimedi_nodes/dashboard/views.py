@@ -21,6 +21,7 @@ __all__ = [
     "AlarmsView",
     "AnalysisView",
     "BatchSnapshot",
+    "BatchesView",
     "CassettesView",
     "HistogramView",
     "HistoryView",
@@ -224,6 +225,16 @@ class PresenceView:
     present: frozenset[Source]
 
 
+@dataclass(frozen=True)
+class BatchesView:
+    """The batches that can be shown, with the states of their procedures, and which one is."""
+
+    states: Mapping[str, str]
+    shown: str = ""
+    waiting: tuple[str, ...] = ()
+    """Those not shown that wait for a person."""
+
+
 class RequestKind(StrEnum):
     """What an operator can ask for."""
 
@@ -285,6 +296,7 @@ ITEMS = (
     AlarmsView,
     AnalysisView,
     BatchSnapshot,
+    BatchesView,
     CassettesView,
     HistogramView,
     HistoryView,

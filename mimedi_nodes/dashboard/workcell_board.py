@@ -12,7 +12,7 @@ from .language import tr
 from .mimic import Mimic
 from .parts import Panel
 from .qt import QtWidgets
-from .views import BatchSnapshot, CassettesView, MeasurementView, ModuleView, PresenceView, Source
+from .views import BatchesView, BatchSnapshot, CassettesView, MeasurementView, ModuleView, PresenceView, Source
 
 
 class WorkcellBoard(Board):
@@ -36,8 +36,10 @@ class WorkcellBoard(Board):
         column.addWidget(frame, 1)
         self._present = False
         self.rescale()
+        self.batch.chosen.connect(self.batch_chosen)
         self.handlers = {
             BatchSnapshot: self._batch,
+            BatchesView: self.batch.show_batches,
             ModuleView: self._module,
             MeasurementView: self._measured,
             PresenceView: self._presence,

@@ -16,6 +16,9 @@ STATE = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, 1
 TELEMETRY = _profile(ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE, 5)
 """Values for display; a lost one does not matter."""
 
+QUESTION = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, 50)
+"""How questions are listened to, which are published as STATE: several batches ask and are answered on one topic."""
+
 EVENT = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.VOLATILE, 100)
 """Things that happen once."""
 
@@ -28,7 +31,10 @@ CLOCK = _profile(ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE, 1)
 TIME = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, 1)
 """Grants of simulated time: the last one reaches a participant that comes late."""
 
-PROFILES = {"STATE": STATE, "TELEMETRY": TELEMETRY, "EVENT": EVENT, "IMAGE": IMAGE, "CLOCK": CLOCK, "TIME": TIME}
+PROFILES = {
+    "STATE": STATE, "TELEMETRY": TELEMETRY, "QUESTION": QUESTION, "EVENT": EVENT, "IMAGE": IMAGE, "CLOCK": CLOCK,
+    "TIME": TIME,
+}  # fmt: skip
 
 
 def name_of(profile: QoSProfile) -> str:

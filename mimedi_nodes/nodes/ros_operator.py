@@ -58,7 +58,11 @@ class RosOperator:
             finally:
                 self._open.pop(key, None)
                 self._clock.answered("/".join(key))
+                if waiting.done() and not waiting.cancelled():
+                    self._publish(question, waiting.result())
+                # After it: the last word on the topic is what somebody who comes later hears.
                 self._show_another()
+            return answer
         self._publish(question, answer)
         return answer
 

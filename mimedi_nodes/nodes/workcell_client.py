@@ -23,6 +23,7 @@ from rclpy.task import Future
 from mimedi_msgs.msg import AlarmList, BatchStatus, Measurement, ModuleState, PopulationSummary, Prompt, Telemetry
 from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch, MaintainModule
 
+from ..process import batch_choice
 from . import qos
 
 FIRST_REPLY_S = 2.0
@@ -59,9 +60,25 @@ class Seen:
     heard_s: dict[str, float] = field(default_factory=dict)
     alarms: AlarmList | None = None
     prompt: Prompt | None = None
+    """The last word on a question."""
+    prompts: dict[tuple[str, str], Prompt] = field(default_factory=dict)
+    """Open questions by batch and id, oldest first."""
     supervisor: DiagnosticArray | None = None
     population: PopulationSummary | None = None
     measured: dict[tuple[str, str], Measured] = field(default_factory=dict)
+
+    def shown(self, wanted: str = "") -> BatchStatus | None:
+        """Return the batch of a name, by none the oldest in production."""
+        return batch_choice.shown(wanted, self.batch, self.batches)
+
+    def choices(self, wanted: str = "") -> dict[str, BatchStatus]:
+        """Return the batches in production by name, and the one that is shown."""
+        return batch_choice.choices(self.shown(wanted), self.batch, self.batches)
+
+    def question(self, wanted: str = "") -> Prompt | None:
+        """Return the oldest open question of a batch; by no name, or when it asks none, of any."""
+        waiting = list(self.prompts.values())
+        return next((p for p in waiting if wanted and p.batch_id == wanted), waiting[0] if waiting else None)
 
     def failure(self) -> str:
         """Return why the supervisor could not bring the workcell up; empty while it has not given up."""
@@ -100,7 +117,7 @@ class WorkcellClient:
         node.create_subscription(BatchStatus, "coordinator/batches", self._take_batches, qos.EVENT)
         node.create_subscription(AlarmList, "alarms", self._take("alarms"), qos.STATE)
         node.create_subscription(DiagnosticArray, "supervisor/status", self._take("supervisor"), qos.STATE)
-        node.create_subscription(Prompt, "coordinator/prompt", self._take("prompt"), qos.STATE)
+        node.create_subscription(Prompt, "coordinator/prompt", self._take_prompt, qos.QUESTION)
         for module in modules:
             node.create_subscription(ModuleState, f"{module}/state", self._take_module, qos.STATE)
         self._command = node.create_client(CommandBatch, "coordinator/command_batch")
@@ -220,6 +237,15 @@ class WorkcellClient:
             self.seen.batches[message.batch_id] = message
             self.heard.notify_all()
         self._tell("batches")
+
+    def _take_prompt(self, message: Prompt) -> None:
+        key = (message.batch_id, message.prompt_id)
+        with self.heard:
+            if message.open:
+                self.seen.prompts[key] = message
+            else:
+                self.seen.prompts.pop(key, None)
+        self._take("prompt")(message)
 
     def _take_module(self, message: ModuleState) -> None:
         with self.heard:

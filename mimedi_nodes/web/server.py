@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import ssl
 from collections.abc import Awaitable, Callable, Mapping
@@ -20,6 +21,8 @@ from .logins import Logins, NotLoggedIn, Visitor
 from .state import PageState
 
 COOKIE = "workcell_session"
+LONGEST_NAME = 200
+"""Letters of a batch's name that a page may ask for."""
 PERIOD_S = 0.5
 """Shortest time between two pictures of the state that a page is sent [s]."""
 CHECK_S = 10.0
@@ -38,6 +41,27 @@ _FIELDS = {
     "alarm": ("alarm_id", "act"),
 }
 """Fields that an act must have, all texts."""
+
+
+class _Page:
+    """A page that looks: its stream, and which batch it wants to see, empty for the oldest."""
+
+    def __init__(self, socket: web.WebSocketResponse) -> None:
+        self.socket = socket
+        self.batch_id = ""
+        self._chosen = asyncio.Event()
+
+    def take(self, text: object) -> None:
+        """Take the name of a batch, the one thing that a page says on its stream; anything else is passed over."""
+        if isinstance(text, str) and len(text) <= LONGEST_NAME:
+            self.batch_id = text
+            self._chosen.set()
+
+    async def next_picture(self) -> None:
+        """Return when the page is told again: after the period, or at once when it wants another batch."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._chosen.wait(), PERIOD_S)
+        self._chosen.clear()
 
 
 class PageServer:
@@ -156,18 +180,20 @@ class PageServer:
         socket = web.WebSocketResponse(heartbeat=15.0)
         await socket.prepare(request)
         self._sockets.add(socket)
-        sender = asyncio.create_task(self._send(socket, request))
+        page = _Page(socket)
+        sender = asyncio.create_task(self._send(page, request))
         try:
-            async for message in socket:  # nothing is wanted from the page here; its end is
+            async for message in socket:
                 if message.type is WSMsgType.ERROR:
                     break
+                page.take(message.data)
         finally:
             sender.cancel()
             self._sockets.discard(socket)
         return socket
 
-    async def _send(self, socket: web.WebSocketResponse, request: web.Request) -> None:
-        last, checked_s = "", 0.0
+    async def _send(self, page: _Page, request: web.Request) -> None:
+        last, checked_s, socket = "", 0.0, page.socket
         loop = asyncio.get_running_loop()
         while not socket.closed:
             if loop.time() - checked_s > CHECK_S:
@@ -177,11 +203,11 @@ class PageServer:
                     await socket.close(code=4401, message=b"the session has ended")
                     return
                 checked_s, last = loop.time(), ""  # the page is told at least so often: silence is staleness
-            text = json.dumps(self._state.snapshot())
+            text = json.dumps(self._state.snapshot(page.batch_id))
             if text != last:
                 last = text
                 await socket.send_str(text)
-            await asyncio.sleep(PERIOD_S)
+            await page.next_picture()
 
     async def _looking(self, app: web.Application) -> Any:
         async def look() -> None:

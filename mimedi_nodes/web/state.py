@@ -10,6 +10,7 @@ from typing import Any
 from ..commands.alarms import as_rows
 from ..dashboard.series import Series
 from ..nodes.workcell_client import WorkcellClient
+from ..process import batch_choice
 from ..process.procedure_state import TRANSITIONS, ProcedureCommand, ProcedureState
 from ..process.service_state import ServiceState
 
@@ -46,23 +47,26 @@ class PageState:
                 if found is not None and series.add(found.time_s, found.value.value):
                     self._counts[key] += 1
 
-    def snapshot(self) -> dict[str, Any]:
-        """Return the state of the workcell now."""
+    def snapshot(self, batch_id: str = "") -> dict[str, Any]:
+        """Return the state of the workcell now, with the batch of this name, or the oldest in production."""
         coordinator, supervisor = self._client.sources()
         with self._client.heard:
             seen = self._client.seen
             now_s = time.monotonic()
+            batch, known = seen.shown(batch_id), seen.choices(batch_id)
             return {
                 "coordinator": coordinator,
                 "supervisor": supervisor,
-                "batch": _batch(seen.batch),
-                "allowed": allowed(seen.batch) if coordinator else [],
+                "batch": _batch(batch),
+                "batches": {name: each.state for name, each in known.items()},
+                "waiting": batch_choice.waiting(batch, known),
+                "allowed": allowed(batch) if coordinator else [],
                 "modules": [
                     _module(name, seen.modules.get(name), now_s - seen.heard_s.get(name, -math.inf))
                     for name in self._modules
                 ],
                 "alarms": [{**row, "time_s": _known(row["time_s"])} for row in as_rows(seen.alarms)],
-                "prompt": _prompt(seen.prompt),
+                "prompt": _prompt(seen.question(batch_id)),
                 "population": _population(seen.population),
                 "curves": {f"{m}/{n}": count for (m, n), count in self._counts.items()},
             }
@@ -122,7 +126,7 @@ def _module(name: str, module: Any, silent_s: float) -> dict[str, Any]:
 
 
 def _prompt(prompt: Any) -> dict[str, Any] | None:
-    if prompt is None or not prompt.open:
+    if prompt is None:
         return None
     return {
         "batch_id": prompt.batch_id, "prompt_id": prompt.prompt_id, "question": prompt.question,

@@ -117,7 +117,7 @@ class Client:
         on(BatchStatus, "coordinator/batches", qos.EVENT, self._take_batches)
         on(DiagnosticArray, "supervisor/status", qos.STATE, self._take_supervisor)
         on(AlarmList, "alarms", qos.STATE, self._take_alarms)
-        on(Prompt, "coordinator/prompt", qos.STATE, self.prompts.append)
+        on(Prompt, "coordinator/prompt", qos.QUESTION, self.prompts.append)
         on(GroundTruth, "sim/truth", qos.TELEMETRY, lambda m: setattr(self, "truth", json.loads(m.data_json)))
         for module in module_table():
             on(ModuleState, f"{module}/state", qos.STATE, lambda m: self.modules.update({m.module: m}))

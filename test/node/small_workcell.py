@@ -36,6 +36,9 @@ class SmallWorkcell:
         self.population = self.node.create_publisher(PopulationSummary, "vision_qc/population", qos.TELEMETRY)
         self.image = self.node.create_publisher(Image, "vision_qc/annotated", qos.IMAGE)
         self.batch = self.node.create_publisher(BatchStatus, "coordinator/batch_status", qos.STATE)
+        self.batches = self.node.create_publisher(BatchStatus, "coordinator/batches", qos.EVENT)
+        self.standing = {}
+        self.node.create_timer(0.3, self._repeat)
         self.alarms = self.node.create_publisher(AlarmList, "alarms", qos.STATE)
         self.prompt = self.node.create_publisher(Prompt, "coordinator/prompt", qos.STATE)
         self.node.create_service(CommandBatch, "coordinator/command_batch", self._on_command)
@@ -57,14 +60,15 @@ class SmallWorkcell:
         self.asked.append((request.command, request.who, request.why))
         self.named.append(request.batch_id)
         reply.accepted, reply.state = True, "holding"
-        self.publish_batch(state="held", hold_reason=request.why)
+        self.publish_batch(batch_id=request.batch_id or "B1", state="held", hold_reason=request.why)
         return reply
 
     def _on_answer(self, request, reply):
         self.asked.append((request.prompt_id, request.answer, request.who, request.simulated))
         self.named.append(request.batch_id)
         reply.accepted = True
-        self.prompt.publish(Prompt(batch_id="B1", prompt_id=request.prompt_id, open=False, answer=request.answer))
+        asking = request.batch_id or "B1"
+        self.prompt.publish(Prompt(batch_id=asking, prompt_id=request.prompt_id, open=False, answer=request.answer))
         return reply
 
     def _on_alarm(self, request, reply):
@@ -74,7 +78,16 @@ class SmallWorkcell:
 
     def publish_batch(self, **changes):
         fields = {"batch_id": "B1", "state": "running", "process_day": 6.42, "progress": 0.64, "viable_cells": 2.31e9}
-        self.batch.publish(BatchStatus(stamp=Time(sec=554688), **(fields | changes)))
+        status = BatchStatus(stamp=Time(sec=554688), **(fields | changes))
+        self.standing[status.batch_id] = status
+        if status.batch_id == next(iter(self.standing)):
+            self.batch.publish(status)
+        self.batches.publish(status)
+
+    def _repeat(self):
+        """Tell of every batch again, as the coordinator does once a second."""
+        for status in list(self.standing.values()):
+            self.batches.publish(status)
 
     def close(self):
         self.answer_at_all.set()

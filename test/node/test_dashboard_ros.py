@@ -143,6 +143,37 @@ def test_hold_is_sent_with_person_and_reason_and_the_new_state_comes_back(workce
     assert not buttons["hold"].isEnabled()
 
 
+def test_of_several_batches_the_oldest_is_shown_until_another_is_chosen(workcell, live):
+    """Each keeps its question; a command goes to the one that is shown, and the one that is not is named when held."""
+    choice = live.widget.batch.choice
+    workcell.publish_batch()
+    until(lambda: shown(live, "batch_state") == "RUNNING", "the first batch")
+    assert not choice.isVisible()
+    workcell.publish_batch(batch_id="B2", state="paused", hold_reason="the second one")
+    for batch_id in ("B1", "B2"):
+        workcell.prompt.publish(Prompt(batch_id=batch_id, prompt_id="p", question="Go on?", answers=["Yes"], open=True))
+    until(choice.isVisible, "choice of batches")
+    until(lambda: "B2" in shown(live, "batches_waiting"), "the held batch that is not shown is named")
+    assert [choice.itemText(row) for row in range(choice.count())] == ["B1  ·  RUNNING", "B2  ·  PAUSED"]
+    until(lambda: shown(live, "prompt_question") == "Go on?", "the question of the batch that is shown")
+    choice.setCurrentIndex(1)
+    choice.activated.emit(1)
+    until(lambda: shown(live, "batch_state") == "PAUSED", "the second batch")
+    until(lambda: shown(live, "prompt_question") == "Go on?", "its question")
+    live.widget.prompt.buttons["Yes"].click()
+    until(lambda: workcell.named == ["B2"], "the answer names it")
+    live.widget.commands.buttons["resume"].click()
+    live.widget.commands.dialog.why.setText("looked")
+    live.widget.commands.dialog.confirm.click()
+    until(lambda: workcell.named == ["B2", "B2"], "the command names it")
+    workcell.publish_batch(batch_id="B2", state="complete")
+    until(lambda: shown(live, "batch_state") == "COMPLETE", "its end stays on the screen")
+    choice.setCurrentIndex(0)
+    choice.activated.emit(0)
+    until(lambda: not choice.isVisible(), "what has ended is no choice")
+    assert shown(live, "batch_state") == "RUNNING"
+
+
 def test_question_and_alarm_are_answered(workcell, live):
     workcell.prompt.publish(Prompt(batch_id="B1", prompt_id="p1", question="Go on?", answers=["Yes", "No"], open=True))
     workcell.alarms.publish(AlarmList(alarms=[Alarm(alarm_id="a.b", state=1, priority=2, message="hot")]))

@@ -174,6 +174,15 @@ async def test_the_stream_tells_what_changes_and_where_the_coordinator_is(client
             while state["batch"]["state"] != "held":
                 state = await asyncio.wait_for(socket.receive_json(), DEADLINE_S)
             assert set(state["allowed"]) == {"restart", "stop", "abort"}
+            assert (state["batches"], state["waiting"]) == ({"B1": "held"}, [])
+            workcell.publish_batch(batch_id="B2", state="paused")
+            while state["waiting"] != ["B2"]:
+                state = await asyncio.wait_for(socket.receive_json(), DEADLINE_S)
+            await socket.send_str("B2")
+            while state["batch"]["batch_id"] != "B2":
+                state = await asyncio.wait_for(socket.receive_json(), DEADLINE_S)
+            assert "resume" in state["allowed"]
+            assert (state["batches"], state["waiting"]) == ({"B1": "held", "B2": "paused"}, ["B1"])
 
 
 @pytest.fixture
@@ -274,6 +283,14 @@ async def test_an_operator_works_with_the_page_in_a_browser(client, staffed, wor
         await browser.until("document.getElementById('state').textContent === 'HELD'", "held")
         assert await browser.run("hold.textContent") == "bag leaks"
         assert await browser.run("!command_restart.disabled && command_hold.disabled")
+        assert await browser.run("choice.hidden && waiting.hidden")
+        workcell.publish_batch(batch_id="B2", process_day=1.5)
+        await browser.until("!choice.hidden && choice.options.length === 2", "choice of batches")
+        await browser.run("choice.value = 'B2'; choice.onchange()")
+        await browser.until("document.getElementById('state').textContent === 'RUNNING'", "the second batch")
+        assert await browser.run("day.textContent + ' ' + waiting.textContent") == "1.5 B1 waits"
+        await browser.run("choice.value = 'B1'; choice.onchange()")
+        await browser.until("document.getElementById('state').textContent === 'HELD'", "the first one again")
         await browser.run("alarms.querySelector('button').click()")
         await browser.until("told.textContent.includes('the cause is still there')", "refusal")
         assert workcell.named == ["B1", "B1"]  # question and command each say which batch is meant

@@ -9,7 +9,7 @@ const FRENCH = {
   not_watched: "ALARMES NON SURVEILLÉES", no_data: "SANS DONNÉES", lost: "liaison perdue, dernier état connu",
   sent: "envoyé …", taken: "accepté", refused: "refusé", acknowledge: "Acquitter", reset: "Réarmer", shelve: "Mettre en attente 1 h",
   unshelve: "Remettre en service", pause: "Pause", resume: "Reprendre", hold: "Suspendre", restart: "Redémarrer",
-  stop: "Arrêter", abort: "Abandonner", phases: "phases", of: "sur", free: "votre réponse", send: "Répondre",
+  stop: "Arrêter", abort: "Abandonner", phases: "phases", of: "sur", waits: "attend", free: "votre réponse", send: "Répondre",
 };
 const ENGLISH = {
   name: "Name", password: "Password", log_in: "Log in", log_out: "Log out", day: "process day", cells: "viable cells",
@@ -17,7 +17,7 @@ const ENGLISH = {
   no_batch: "NO BATCH", no_coordinator: "NO COORDINATOR", no_alarms: "No alarms", not_watched: "ALARMS NOT WATCHED",
   no_data: "NO DATA", lost: "connection lost, last known state", sent: "sent …", taken: "taken", refused: "refused",
   acknowledge: "Acknowledge", reset: "Reset", shelve: "Shelve 1 h", unshelve: "Unshelve", pause: "Pause", resume: "Resume",
-  hold: "Hold", restart: "Restart", stop: "Stop", abort: "Abort", phases: "phases", of: "of", free: "your answer",
+  hold: "Hold", restart: "Restart", stop: "Stop", abort: "Abort", phases: "phases", of: "of", waits: "waits", free: "your answer",
   send: "Answer",
 };
 const CONSEQUENCE = {
@@ -37,7 +37,7 @@ const COMMANDS = ["pause", "resume", "hold", "restart", "stop", "abort"];
 const HELD = ["pausing", "paused", "holding", "held"], BAD = ["stopping", "stopped", "aborting", "aborted"];
 const MARK = { high: "■", medium: "▲", low: "▼" };
 const $ = (id) => document.getElementById(id);
-let me = null, socket = null, shownCurves = "", shownBatch = "", heard = 0, pendingAct = null;
+let me = null, socket = null, shownCurves = "", shownBatch = "", wanted = "", heard = 0, pendingAct = null;
 
 function element(tag, text, className) {
   const made = document.createElement(tag);
@@ -94,6 +94,7 @@ function show(state) {
   $("state").className = abnormal;
   $("batch").classList.toggle("stale", !state.coordinator);
   set("identity", batch ? `${batch.batch_id}  ·  ${batch.recipe}` : "");
+  showChoice(state);
   set("day", batch ? number(batch.process_day, 1) : "–");
   set("cells", batch ? powers(batch.viable_cells) : "–");
   set("left", batch ? hours(batch.expected_remaining_h) : "–");
@@ -110,6 +111,27 @@ function show(state) {
   const key = JSON.stringify(state.curves);
   if (key !== shownCurves) { shownCurves = key; showCurves(); }
 }
+function showChoice(state) {
+  const names = Object.keys(state.batches);
+  $("choice").hidden = names.length < 2;
+  const key = JSON.stringify([state.batches, shownBatch]);
+  if ($("choice").dataset.key !== key && document.activeElement !== $("choice")) {
+    $("choice").dataset.key = key;
+    $("choice").replaceChildren(...names.map((name) => {
+      const option = element("option", `${name}  ·  ${state.batches[name].toUpperCase()}`);
+      option.value = name;
+      option.selected = name === shownBatch;
+      return option;
+    }));
+  }
+  set("waiting", `${state.waiting.join(", ")} ${T.waits}`);
+  $("waiting").hidden = !state.waiting.length;
+}
+$("choice").onchange = () => {
+  wanted = $("choice").value;
+  $("choice").blur();
+  if (socket && socket.readyState === WebSocket.OPEN) socket.send(wanted);
+};
 function showPrompt(prompt) {
   const key = prompt ? `${prompt.batch_id}/${prompt.prompt_id}` : "";
   $("prompt").hidden = !prompt;
@@ -117,7 +139,7 @@ function showPrompt(prompt) {
   $("prompt").dataset.key = key;
   $("answers").replaceChildren();
   if (!prompt) return;
-  set("question", prompt.question);
+  set("question", prompt.batch_id === shownBatch ? prompt.question : `${prompt.batch_id}: ${prompt.question}`);
   const give = (answer) => act("answer", { batch_id: prompt.batch_id, prompt_id: prompt.prompt_id, answer }, prompt.prompt_id);
   for (const answer of prompt.answers) {
     const button = element("button", answer);
@@ -214,6 +236,7 @@ function draw(curve) {
 function connect() {
   const scheme = location.protocol === "https:" ? "wss" : "ws";
   socket = new WebSocket(`${scheme}://${location.host}/ws`);
+  socket.onopen = () => { if (wanted) socket.send(wanted); };
   socket.onmessage = (event) => show(JSON.parse(event.data));
   socket.onclose = (event) => {
     lost();
