@@ -14,6 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from ..records.errors import RecordError
+from ..records.file_guard import FileGuard
+from ..records.sqlite import open_database
 from .errors import WorkcellError
 
 _SCHEMA = """
@@ -71,14 +74,13 @@ class Journal:
 
     def __init__(self, path: Path | str) -> None:
         self.path = path
+        self._guard = FileGuard(path) if isinstance(path, Path) else None
         try:
-            if isinstance(path, Path):
-                path.parent.mkdir(parents=True, exist_ok=True)
-            self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=FULL")
+            self._db = open_database(path)
             self._db.executescript(_SCHEMA)
-        except (OSError, sqlite3.Error) as error:
+            if self._guard is not None:
+                self._guard.note()
+        except (RecordError, sqlite3.Error) as error:
             raise JournalError(
                 f"journal {path} cannot be opened: {error}; check the disk and the folder"
             ) from error
@@ -89,8 +91,14 @@ class Journal:
 
     def _run(self, statement: str, values: tuple[Any, ...] = ()) -> sqlite3.Cursor:
         try:
-            return self._db.execute(statement, values)
-        except sqlite3.Error as error:
+            if self._guard is None or statement.startswith("SELECT"):
+                return self._db.execute(statement, values)
+            self._guard.check()
+            cursor = self._db.execute(statement, values)
+            if not self._db.in_transaction:
+                self._guard.note()
+            return cursor
+        except (RecordError, sqlite3.Error) as error:
             raise JournalError(
                 f"journal {self.path}: {error}; nothing may move until it can be written"
             ) from error
@@ -103,7 +111,7 @@ class Journal:
         """
         begun = self.get("batch_id")
         if begun is None:
-            self._db.execute("BEGIN")
+            self._run("BEGIN")
             for name, value in (("recipe_hash", recipe_hash), ("started_s", now_s), ("batch_id", batch_id)):
                 self.set(name, value)
             self._run("COMMIT")

@@ -26,6 +26,7 @@ from .chain import (
 )
 from .errors import GapError, RecordError, StorageError
 from .events import RecordEvent, check_batch_id, wall_time
+from .file_guard import FileGuard
 from .heads import Head, HeadLedger, Signer
 from .sqlite import open_database, storage_error
 
@@ -83,11 +84,14 @@ class BatchRecord:
 
     def _open_database(self, path: Path | str) -> None:
         self._database = open_database(path)
+        self._guard = FileGuard(path) if isinstance(path, Path) else None
         try:
             # REPLACE would delete without asking the triggers otherwise.
             self._database.execute("PRAGMA recursive_triggers = ON")
             self._create_or_check()
             self._load()
+            if self._guard is not None:
+                self._guard.note()
             self._write_heads_out()
         except BaseException:
             self._database.close()
@@ -124,7 +128,10 @@ class BatchRecord:
         Raises:
             GapError: events of a producer are missing before these.
             RecordError: another batch's event; a number that is taken by another event; disk full or locked.
+            LostFileError: the file was cut short or replaced; close this record and open it anew.
         """
+        if self._guard is not None:
+            self._guard.check()
         fresh = self._fresh(events, contiguous or {})
         if fresh:
             self._commit(fresh)
@@ -132,7 +139,9 @@ class BatchRecord:
         return {event.producer: self._last[event.producer] for event in events}
 
     def events(self) -> Iterator[RecordEvent]:
-        """Return all events in the order in which they were taken."""
+        """Return all events in the order in which they were taken; raises as `append` when the file is lost."""
+        if self._guard is not None:
+            self._guard.check()
         with storage_error(self._name):
             rows = self._database.execute(_SELECT_ROWS).fetchall()
         return (row_event(row) for row in rows)
@@ -249,6 +258,8 @@ class BatchRecord:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
+        if self._guard is not None:
+            self._guard.note()
         self._count, self._hash = head.count, head.hash
         self._heads.append(head)
         for event in fresh:

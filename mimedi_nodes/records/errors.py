@@ -12,6 +12,10 @@ class StorageError(RecordError):
     """The disk or the database refused: full, locked, damaged or not to be written."""
 
 
+class LostFileError(StorageError):
+    """The file of an open database was cut short, removed or replaced: what was acknowledged may not be on disk."""
+
+
 class BusyError(RecordError):
     """Another program writes this record: worth asking again later."""
 

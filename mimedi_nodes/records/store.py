@@ -11,7 +11,7 @@ from pathlib import Path
 
 from .batch_record import BatchRecord
 from .chain import DATABASE_FILE, folder_name
-from .errors import GapError, RecordError, StorageError
+from .errors import GapError, LostFileError, RecordError, StorageError
 from .events import RecordEvent, check_batch_id
 from .heads import Signer
 from .sqlite import open_database, storage_error
@@ -83,7 +83,12 @@ class RecordStore:
             contiguous[event.producer] = 1 if starts_over else max(event.sequence, last or 0)
             by_batch.setdefault(event.batch_id, []).append(event)
         for batch_id, batch_events in by_batch.items():
-            self.record(batch_id).append(batch_events, contiguous)
+            try:
+                self.record(batch_id).append(batch_events, contiguous)
+            except LostFileError:
+                # The next event opens it anew, and looks at the whole chain and all heads before it goes on.
+                self.close_batch(batch_id)
+                raise
         if contiguous and any(self._last.get(name) != last for name, last in contiguous.items()):
             self._last.update(contiguous)
             self._write_cursors()

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterator
@@ -268,6 +269,43 @@ def test_a_batch_that_has_ended_gives_its_outcome_again_and_touches_nothing(tmp_
         assert await world.live(None) == first
         assert world.modules.goals == goals
         assert len(world.record.events) == events
+
+    run_virtual(main())
+
+
+@pytest.mark.parametrize("harm", ["locked", "cut", "gone"])
+def test_nothing_moves_while_the_journal_cannot_be_trusted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
+) -> None:
+    """Locked, cut short or removed while a phase runs: told, nothing more is begun, and with the file back it goes on."""
+    monkeypatch.setattr("mimedi_nodes.records.sqlite.BUSY_TIMEOUT_S", 0.02)
+
+    async def main() -> None:
+        undisturbed = World(tmp_path / "whole.db")
+        await undisturbed.live(None)
+        world = World(tmp_path / "j.db")
+        log = Path(f"{world.path}-wal")
+        living = asyncio.ensure_future(world.live(None))
+        await asyncio.sleep(100.0)  # the first transfer is under way
+        begun = len(world.modules.goals)
+        copies = {path: path.read_bytes() for path in (world.path, log)}
+        other = sqlite3.connect(world.path, isolation_level=None)
+        if harm == "locked":
+            other.execute("BEGIN IMMEDIATE")
+        elif harm == "cut":
+            os.truncate(log, len(copies[log]) // 2)
+        else:
+            world.path.unlink()
+        told = {"locked": "another program holds|locked", "cut": "was cut from", "gone": "No such file"}[harm]
+        with pytest.raises(JournalError, match=told):
+            await living
+        assert len(world.modules.goals) == begun
+        other.close()
+        if harm != "locked":
+            for path, content in copies.items():
+                path.write_bytes(content)
+        assert (await world.live(None)).state == "completed"
+        assert facts(world) == facts(undisturbed)
 
     run_virtual(main())
 

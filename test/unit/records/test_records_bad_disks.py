@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import shutil
 import sqlite3
 from pathlib import Path
@@ -87,6 +88,41 @@ def test_a_truncated_record_is_not_continued_and_its_copy_is(tmp_path: Path, sha
     keeper = RecordKeeper(tmp_path / "runs", tmp_path / "keys", tmp_path / "state")
     assert hand_over(keeper, outbox) == 31
     keeper.close()
+    assert verdict(tmp_path) == "intact"
+
+
+@pytest.mark.parametrize("harm", ["cut", "log cut", "gone", "replaced"])
+def test_a_record_that_is_damaged_under_the_running_recorder_is_written_on_only_when_it_is_whole_again(
+    keeper: RecordKeeper, tmp_path: Path, harm: str
+) -> None:
+    outbox = Outbox(tmp_path / "fluidics.sqlite", "fluidics")
+    for _ in range(30):
+        tell(outbox)
+    assert hand_over(keeper, outbox) == 30
+    path = tmp_path / "runs" / "B1" / "record.sqlite"
+    log = Path(f"{path}-wal")
+    copies = {file: file.read_bytes() for file in (path, log)}
+    if harm in ("cut", "log cut"):
+        file = path if harm == "cut" else log
+        os.truncate(file, len(copies[file]) // 2)
+    else:
+        path.unlink()
+        if harm == "replaced":
+            path.write_bytes(copies[path])
+    tell(outbox)
+    with pytest.raises(StorageError, match=r"was cut|took its place|No such file"):
+        hand_over(keeper, outbox)
+    assert outbox.pending_count == 1
+    # What was cut or replaced is still in the log: SQLite puts it back, and the whole chain is looked at.
+    if harm in ("log cut", "gone"):
+        with pytest.raises(RecordError, match="verify"):
+            hand_over(keeper, outbox)
+        assert verdict(tmp_path) == "altered"
+        for file, content in copies.items():
+            file.write_bytes(content)
+    assert hand_over(keeper, outbox) == 31
+    keeper.close()
+    assert [event.sequence for event in read_events(path.parent)] == list(range(1, 32))
     assert verdict(tmp_path) == "intact"
 
 
