@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import argparse
-import gc
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -66,7 +64,9 @@ def main(argv: Sequence[str]) -> int:
             from . import simulate_many
 
             return simulate_many.run(options)
-        with _without_collection():
+        from mimedi_sim.collection import without_collection
+
+        with without_collection():
             summary = simulate(options)
             summary["wall_s"] = time.perf_counter() - begun_s
             _tell(summary, options.json)
@@ -96,18 +96,6 @@ def _show(summary: Mapping[str, Any]) -> None:
     console.print(
         f"{summary['duration_d']:.2f} process days in {summary['wall_s']:.2f} s", highlight=False, markup=False
     )
-
-
-@contextmanager
-def _without_collection() -> Iterator[None]:
-    """Do not look for garbage cycles: one batch makes few, and looking takes 4 % of its time."""
-    collected = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collected:
-            gc.enable()
 
 
 def simulate(options: argparse.Namespace) -> dict[str, Any]:

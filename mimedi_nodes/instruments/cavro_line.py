@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import lru_cache, partial
 
 from .exchange import QUERY_RETRIES, REPLY_TIMEOUT_S, exchange
 from .link import GarbledReply, InstrumentRefused, Link, ReplyTimeout
@@ -57,12 +58,21 @@ def parse_reply(data: bytes, instrument: str) -> DtReply:
     Raises:
         GarbledReply: not an answer to the host (wrong start, address, status byte or characters).
     """
+    try:
+        return _parsed(data)
+    except ValueError as error:
+        raise GarbledReply(instrument, f"{error}: {data!r}") from None
+
+
+@lru_cache(maxsize=256)
+def _parsed(data: bytes) -> DtReply:
+    """Return what an answer block says; most are one of a few. Raises ValueError for one out of form."""
     body = data.lstrip(b"\xff")  # RS-485 turnaround: the manual allows FFh bytes before the block
     if len(body) < 6 or not body.startswith(b"/0") or not body.endswith(FRAME_END):
-        raise GarbledReply(instrument, f"not an answer block: {data!r}")
+        raise ValueError("not an answer block")
     status, text = body[2], body[3:-3]
     if status & 0xD0 != 0x40 or not all(0x20 <= byte < 0x7F for byte in text):  # bits 7, 6, 4 are always 0, 1, 0
-        raise GarbledReply(instrument, f"status byte or data out of form: {data!r}")
+        raise ValueError("status byte or data out of form")
     return DtReply(bool(status & 0x20), status & 0x0F, text.decode("ascii"))
 
 
@@ -80,13 +90,14 @@ class DtDevice:
         self.address = address
         self._link = link
         self._prefix = b"/" + bytes((0x30 + address,))
+        self._parse = partial(parse_reply, instrument=name)
 
     async def _send(self, commands: str, retries: int) -> DtReply:
         return await exchange(
             self._link,
             self._prefix + commands.encode("ascii") + b"\r",
             reply_end,
-            lambda data: parse_reply(data, self.name),
+            self._parse,
             instrument=self.name,
             timeout_s=REPLY_TIMEOUT_S,
             retries=retries,

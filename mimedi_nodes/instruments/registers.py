@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 
 @dataclass(frozen=True)
@@ -21,10 +22,14 @@ class Field:
     scale: float
     signed: bool = False
 
-    @property
+    @cached_property
     def unknown(self) -> int:
         """Return the raw value that stands for "no valid reading"."""
         return (1 << (16 * self.words - 1)) - 1 if self.signed else (1 << (16 * self.words)) - 1
+
+    @cached_property
+    def _range(self) -> tuple[int, int]:
+        return (-(1 << (16 * self.words - 1)) if self.signed else 0), self.unknown - 1
 
     def raw(self, value: float) -> list[int]:
         """Return the registers of `value`; NaN becomes the unknown mark, values beyond the range its ends."""
@@ -32,15 +37,17 @@ class Field:
         if math.isnan(value):
             number = self.unknown
         else:
-            low, high = (-(1 << (bits - 1)), self.unknown - 1) if self.signed else (0, self.unknown - 1)
+            low, high = self._range
             number = min(max(round(value / self.scale), low), high)
         number &= (1 << bits) - 1
+        if self.words == 1:
+            return [number]
         return [number >> (16 * (self.words - 1 - i)) & 0xFFFF for i in range(self.words)]
 
     def value(self, registers: Sequence[int]) -> float:
         """Return the value in a block that starts at register 0; NaN when the device does not know it."""
-        number = 0
-        for word in registers[self.address : self.address + self.words]:
+        number = registers[self.address]
+        for word in registers[self.address + 1 : self.address + self.words]:
             number = number << 16 | word
         if number == self.unknown:
             return math.nan
@@ -84,12 +91,12 @@ class RegisterMap:
     ranges: Mapping[str, tuple[float, float, str]]
     commands: frozenset[str] = field(default_factory=frozenset)
 
-    @property
+    @cached_property
     def input_count(self) -> int:
         """Number of input registers."""
         return max((f.address + f.words for f in self.readings.values()), default=2)
 
-    @property
+    @cached_property
     def holding_count(self) -> int:
         """Number of holding registers."""
         return max((f.address + f.words for f in self.set_points.values()), default=0)

@@ -51,7 +51,7 @@ class Engine:
         clock: process time.
         journal: this batch's journal; the one of an earlier life is taken up.
         record: writes to the batch record.
-        on_status: called with a snapshot after every change.
+        on_status: called with a snapshot after every change; without it none is made.
         expected_phase_s: expected duration [s] of a phase, for progress only.
         on_hold: "wait" for a RESTART, or "end" the batch as held when nobody is there.
         interfaces: interface definitions; those of this installation when None.
@@ -78,7 +78,7 @@ class Engine:
         clock: ProcessClock,
         journal: Journal,
         record: Recorder,
-        on_status: Callable[[BatchSnapshot], None] = lambda snapshot: None,
+        on_status: Callable[[BatchSnapshot], None] | None = None,
         expected_phase_s: Callable[[PhaseStep], float] = lambda step: 0.0,
         on_hold: OnHold = "wait",
         interfaces: Interfaces | None = None,
@@ -365,4 +365,5 @@ class Engine:
         if now_s - self._alive_s >= ALIVE_EVERY_S:
             self._alive_s = now_s
             self._context.journal.set("alive_s", now_s)
-        self._on_status(self.snapshot())
+        if self._on_status is not None:
+            self._on_status(self.snapshot())

@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import Any
 
 from .canonical import encode_plain, plain, read_json
@@ -117,7 +118,7 @@ class RecordEvent:
             raise EventError(f"data: {type(self.data).__name__} is no mapping of names to values")
         data = plain(self.data)
         text = encode_plain(data)
-        if len(text.encode()) > MAX_DATA_BYTES:
+        if 4 * len(text) > MAX_DATA_BYTES and len(text.encode()) > MAX_DATA_BYTES:
             raise EventError(
                 f"data: {len(text)} characters, at most {MAX_DATA_BYTES} bytes; register it as an attachment"
             )
@@ -182,7 +183,12 @@ def check_batch_id(batch_id: str) -> str:
 def wall_time() -> str:
     """Return the wall time, ISO 8601 in UTC with microseconds; for stamps only, never for deadlines."""
     seconds, nanoseconds = divmod(time.time_ns(), 1_000_000_000)
-    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds)) + f".{nanoseconds // 1000:06d}Z"
+    return f"{_second(seconds)}.{nanoseconds // 1000:06d}Z"
+
+
+@lru_cache(maxsize=2)
+def _second(seconds: int) -> str:
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(seconds))
 
 
 def _match(name: str, value: Any, pattern: re.Pattern[str], allowed: str) -> None:
@@ -191,6 +197,8 @@ def _match(name: str, value: Any, pattern: re.Pattern[str], allowed: str) -> Non
 
 
 def _printable(name: str, value: Any) -> None:
+    if type(value) is str and value.isascii() and "\0" not in value:
+        return
     if not isinstance(value, str):
         raise EventError(f"{name}: {value!r} is {type(value).__name__}; give text")
     if "\0" in value:

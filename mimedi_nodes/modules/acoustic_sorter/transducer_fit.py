@@ -57,9 +57,14 @@ Q_RANGE = (20.0, 1000.0)
 GAIN_MIN = 1.5
 """How many times smaller the sum of squares must get by the channel branch: three parameters on noise give 1.01, a
 filled channel some hundred."""
+GAIN_SURE = 5.0 * GAIN_MIN
+"""Gain by linear theory from which the plate alone need not be fitted to know that it does not explain the sweep;
+that theory leaves resonance and Q of a channel that is not there to be known, and so gives too small a gain."""
 LOWEST = (0.05, 0.0, 0.97, 0.1, 0.01, 0.98, 0.1, 0.0)
 HIGHEST = (20.0, 20.0, 1.03, 10.0, 10.0, 1.02, 10.0, 20.0)
 """Bounds of the parameters relative to their start: C0, loss, plate (f, Q, coupling), channel (f, Q, coupling)."""
+FREE_STEPS = 40
+"""Evaluations for a search without bounds; a filled channel takes about ten."""
 
 
 def fit_transducer(
@@ -97,16 +102,18 @@ def fit_transducer(
         raise FitError(
             f"two branches leave {residual:.1%} (allowed {RESIDUAL_MAX:.0%}); look for a loose cable or a cracked plate"
         )
-    # The plate alone, from where both together put it: near its own best fit.
-    plate = _fit(frequency_hz, y, plate_scale, solution.x[:5])
-    gain = plate.cost / solution.cost
+    sd = _standard_deviations(solution.jac, residual, scale)
+    _, _, f1, q1, _, f2, q2, k2 = solution.x * scale
+    # Without the channel the sum of squares grows by (k2 / sd)² residual² (Wald): only near the limit is it fitted.
+    gain = 1.0 + (k2 / sd[7]) ** 2 / (2 * len(frequency_hz))
+    if not gain > GAIN_SURE:
+        # The plate alone, from where both together put it: near its own best fit.
+        gain = _fit(frequency_hz, y, plate_scale, solution.x[:5]).cost / solution.cost
     if gain < GAIN_MIN:
         raise DryChannelError(
             f"no fluid channel in the impedance: the plate alone explains it (a channel makes the fit {gain:.2f} times "
             f"better, a filled one at least {GAIN_MIN:g}); fill the chip, drive out bubbles, then tune again"
         )
-    sd = _standard_deviations(solution.jac, residual, scale)
-    _, _, f1, q1, _, f2, q2, k2 = solution.x * scale
     if not _is_plausible(solution, scale) or k2 < 5.0 * sd[7]:
         raise DryChannelError(
             f"no fluid channel in the impedance (coupling {k2:.1e}, a filled channel has about 2e-3; Q {q2:.0f}); "
@@ -122,12 +129,20 @@ def _fit(frequency_hz: Array, y: ComplexArray, start: Array, first: Array | None
     `first` is where the search begins, relative to `start` too.
     """
     count = len(start)
-    return least_squares(
-        lambda p: _parts(_ratio(frequency_hz, y, p * start)[0] - 1.0),
-        np.ones(count) if first is None else first,
-        jac=lambda p: _jacobian(frequency_hz, y, p, start),
-        bounds=(LOWEST[:count], HIGHEST[:count]),
-    )
+    lowest, highest = LOWEST[:count], HIGHEST[:count]
+
+    def residuals(p: Array) -> Array:
+        return _parts(_ratio(frequency_hz, y, p * start)[0] - 1.0)
+
+    def slopes(p: Array) -> Array:
+        return _jacobian(frequency_hz, y, p, start)
+
+    begin = np.ones(count) if first is None else first
+    with np.errstate(all="ignore"):  # a wild step is judged by the bounds below
+        free = least_squares(residuals, begin, jac=slopes, method="lm", x_scale="jac", max_nfev=FREE_STEPS)
+    if free.success and np.all(free.x > lowest) and np.all(free.x < highest):
+        return free  # a least sum of squares within the bounds is one with bounds too, and found in half the time
+    return least_squares(residuals, begin, jac=slopes, bounds=(lowest, highest))
 
 
 def _is_plausible(solution: OptimizeResult, start: Array) -> bool:
@@ -169,5 +184,6 @@ def _parts(values: ComplexArray) -> Array:
 def _standard_deviations(
     jacobian: Array, residual: float, scale: Array
 ) -> Array:
-    covariance = np.linalg.pinv(jacobian.T @ jacobian) * residual**2
-    return np.asarray(np.sqrt(np.diag(covariance)) * np.abs(scale))
+    variance = np.diag(np.linalg.pinv(jacobian.T @ jacobian)) * residual**2
+    # What the sweep does not determine (rounding makes its variance negative) may be anything.
+    return np.asarray(np.sqrt(np.where(variance > 0.0, variance, np.inf)) * np.abs(scale))

@@ -118,19 +118,21 @@ async def _wait(
 ) -> None:
     begun_s, end_s = ctx.now_s(), ctx.now_s() + plan.duration_s
     step = f"{move.source} → {move.destination}"
+    busy = True
     while (left_s := end_s - ctx.now_s()) > 0.0:
         await ctx.sleep(min(left_s + 0.01, max(POLL_S, plan.duration_s / 20.0)))
         part = min(1.0, (ctx.now_s() - begun_s) / max(plan.duration_s, 1e-9))
         moved_ml = (move.moved_ul + part * (move.volume_ul - move.moved_ul)) / 1000.0
         done = share[0] + part * (share[1] - share[0])
         ctx.feedback(done, f"{step} {moved_ml:.1f} of {move.volume_ul / 1000.0:.1f} mL")
-        await instruments.pump.is_busy()  # an error of the pump is raised here, not only at the end
+        busy = await instruments.pump.is_busy()  # an error of the pump is raised here, not only at the end
     late_s = 0.0
-    while await instruments.pump.is_busy():
+    while busy:
         if late_s > 60.0:
             raise InstrumentError("pump", f"{step}: still busy 60 s after the expected end; look at pump and line")
         await ctx.sleep(1.0)
         late_s += 1.0
+        busy = await instruments.pump.is_busy()
 
 
 async def _account(move: Move, instruments: FluidicsInstruments, ctx: PhaseContext) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from .cavro_device import CavroDevice
+from .cavro_device import CavroDevice, is_query
 
 _GROUPS = {0x5F: tuple(range(1, 16))}
 _GROUPS |= {0x41 + 2 * k: (1 + 2 * k, 2 + 2 * k) for k in range(8)}
@@ -22,6 +22,9 @@ class CavroBus:
 
     def __init__(self, devices: Mapping[int, CavroDevice]) -> None:
         self.devices = dict(devices)
+        self._devices = tuple(self.devices.values())
+        self.orders = 0
+        """Frames taken so far that may change what a device does; a query does not."""
         self._buffer = b""
 
     def receive(self, data: bytes, now_s: float) -> bytes:
@@ -38,15 +41,17 @@ class CavroBus:
 
     def advance_to(self, time_s: float) -> None:
         """Carry every device on to `time_s`."""
-        for device in self.devices.values():
+        for device in self._devices:
             device.advance_to(time_s)
 
     def next_event(self) -> float:
         """Return the time [s] of the first change of any device; inf when there is none."""
-        return min((device.next_event() for device in self.devices.values()), default=float("inf"))
+        return min([device.next_event() for device in self._devices], default=float("inf"))
 
     def _answer(self, address: int, commands: bytes, now_s: float) -> bytes:
         text = commands.decode("ascii", "replace")
+        if not is_query(text):
+            self.orders += 1
         if address in _GROUPS:  # several devices: all do it, none answers
             for number in _GROUPS[address]:
                 if number in self.devices:

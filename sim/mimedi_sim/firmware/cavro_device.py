@@ -223,6 +223,11 @@ class CavroDevice:
         return True
 
 
+def is_query(text: str) -> bool:
+    """Tell whether the commands of a frame only ask: for the status or for a report."""
+    return text == "Q" or text.startswith(("?", "&", "F"))
+
+
 def _without_zeros(body: str) -> str:
     """Return the string with operands written without leading zeros, as the parser prints them."""
     return re.sub(r"\d+", lambda digits: str(int(digits.group())), body)

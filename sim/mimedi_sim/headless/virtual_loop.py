@@ -16,19 +16,20 @@ class NothingToDo(RuntimeError):
 
 
 class _VirtualSelector(selectors.DefaultSelector):
-    """Passes virtual time instead of waiting."""
+    """Passes virtual time instead of waiting. While there is something to do nobody asks the system: nothing that a
+    headless run waits for comes from outside."""
 
     now_s = 0.0
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
-        ready = super().select(0.0)
-        if ready:
-            return ready
         if timeout is None:
+            # Only another thread or a signal could help; both come by the loop's own socket.
+            if ready := super().select(0.0):
+                return ready
             raise NothingToDo("every task waits for something that nobody will do")
         if timeout > 0.0:
             self.now_s += timeout
-        return ready
+        return []
 
 
 class VirtualLoop(asyncio.SelectorEventLoop):

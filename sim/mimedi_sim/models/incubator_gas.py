@@ -6,8 +6,9 @@ Fractions of dry gas 0..1, volumes in L, flows in L/s or L/min as named, times i
 
 from __future__ import annotations
 
+import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from mimedi_sim.models.validation import require_fraction, require_not_negative, require_positive
 
@@ -68,7 +69,8 @@ class Co2Chamber:
 
     def _skip_cycles(self, time_s: float) -> None:
         """Go through whole cycles of injection and leakage at once: from a switching on they are all alike."""
-        other = replace(self, fraction=self._high() if self.injecting else self._low(), injecting=not self.injecting)
+        other = copy.copy(self)
+        other.fraction, other.injecting = self._high() if self.injecting else self._low(), not self.injecting
         first, second = self._time_to_switch_s(), other._time_to_switch_s()
         period = first + second
         if not 0.0 < period < math.inf:

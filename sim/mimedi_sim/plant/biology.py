@@ -41,14 +41,17 @@ BEAD_SPONTANEOUS_TIME_H = 720.0
 """Beads hardly come off by themselves [calibration]."""
 
 
+_T_VIABLE, _T_ACTIVATED = ([INDEX[name] for name in names] for names in (T_VIABLE, T_ACTIVATED))
+
+
 def t_viable(row: FloatArray) -> float:
     """Return the viable T cells of an account."""
-    return float(sum(row[INDEX[name]] for name in T_VIABLE))
+    return sum(row[_T_VIABLE].tolist(), 0.0)
 
 
 def t_activated(row: FloatArray) -> float:
     """Return the activated T cells of an account."""
-    return float(sum(row[INDEX[name]] for name in T_ACTIVATED))
+    return sum(row[_T_ACTIVATED].tolist(), 0.0)
 
 
 def activation_h(row: FloatArray) -> float:

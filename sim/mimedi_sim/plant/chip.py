@@ -54,6 +54,9 @@ ADHESION_LOSS = 0.01
 AMBIENT_C = 25.0
 """The chip stands on a block at 25 °C (PHYSICS §12)."""
 
+_BOUND, _CARRIERS = INDEX["bead_bound"], [INDEX["t_bead"], INDEX["dead_bead"]]
+_SMALL = [INDEX[name] for name in ("t_free", "t_bead", "lymphocyte", "dead", "dead_bead", "rbc")]
+_LARGE = [INDEX[name] for name in ("t_act_neg", "t_act_pos", "monocyte")]
 _CELL_VOLUME_UL = {"small": 2.0e-7, "large": 6.5e-7}  # 200 and 650 µm³
 _TEMPERATURE_STEP_K = 0.1  # the recovery is computed anew when the chip warmed by this
 _POWER_STEP_K = 0.02  # the power is computed anew when the chip warmed by this
@@ -190,15 +193,12 @@ class Chip:
         if from_buffer > buffer[VOLUME]:
             from_buffer = float(buffer[VOLUME])
             from_sample = centre_volume - from_buffer
-        for part, volume in ((sample, from_sample), (buffer, from_buffer)):
-            if part[VOLUME] > 0.0:
-                centre += np.where(_IS_LIQUID, part * (volume / part[VOLUME]), 0.0)
         # Particles of the sample go by their recovery, those of the buffer (none, normally) with their liquid.
         if sample[VOLUME] > 0.0:
             shares = self._particle_shares(sample, sample_ul_s, buffer_ul_s, time_s)
-            centre += np.where(_IS_LIQUID, 0.0, sample * shares)
+            centre += sample * np.where(_IS_LIQUID, from_sample / sample[VOLUME], shares)
         if buffer[VOLUME] > 0.0:
-            centre += np.where(_IS_LIQUID, 0.0, buffer * (from_buffer / buffer[VOLUME]))
+            centre += buffer * (from_buffer / buffer[VOLUME])
         return centre
 
     def _old_liquid(self, centre_ul: float, buffer_ul: float) -> float:
@@ -228,8 +228,8 @@ class Chip:
     ) -> FloatArray:
         energy = self.energy_j_m3(time_s)
         flow = (sample_ul_s + buffer_ul_s) * 60.0
-        bound, carriers = sample[INDEX["bead_bound"]], sample[INDEX["t_bead"]] + sample[INDEX["dead_bead"]]
-        beads_per_carrier = float(bound / carriers) if carriers > 0.0 else 0.0
+        bound, carriers = float(sample[_BOUND]), sum(sample[_CARRIERS].tolist())
+        beads_per_carrier = bound / carriers if carriers > 0.0 else 0.0
         crowding = self._crowding(sample)
         # Computed from the rounded operating point, so that it does not matter who came to it first.
         key = (
@@ -254,10 +254,9 @@ class Chip:
 
     @staticmethod
     def _crowding(sample: FloatArray) -> float:
-        small = sum(sample[INDEX[name]] for name in ("t_free", "t_bead", "lymphocyte", "dead", "dead_bead", "rbc"))
-        large = sum(sample[INDEX[name]] for name in ("t_act_neg", "t_act_pos", "monocyte"))
+        small, large = sum(sample[_SMALL].tolist()), sum(sample[_LARGE].tolist())
         volume = small * _CELL_VOLUME_UL["small"] + large * _CELL_VOLUME_UL["large"]
-        return hindered_mobility_factor(float(volume / sample[VOLUME]))
+        return hindered_mobility_factor(volume / float(sample[VOLUME]))
 
     def geometry(self, sample_share: float) -> SorterGeometry:
         """Return the layers and the split line of the present way of working, for the sample's share of the flow."""

@@ -54,6 +54,7 @@ class Instruments:
         self.lines: dict[str, Firmware] = {}
         self.pumps: dict[str, CavroPumpFirmware] = {}
         self.valves: dict[str, CavroValveFirmware] = {}
+        self._moving: dict[str, tuple[CavroPumpFirmware | CavroValveFirmware, ...]] = {}
         self.controllers: dict[str, ModbusBioreactor] = {}
         self.generator: ScpiGenerator | None = None
         self.weighed: dict[str, str] = {vessel.scale: name for name, vessel in site.vessels.items() if vessel.scale}
@@ -68,7 +69,9 @@ class Instruments:
             name for name, line in self.lines.items()
             if isinstance(line, (SicsBalance, ScpiImpedanceAnalyser, LazyLine))
         }
-        self._adopted: tuple[object, ...] = ()
+        self._orders = dict.fromkeys(self._buses, 0)
+        self._adopted: dict[str, object] = {}
+        """What the instruments of a line did when it was looked at last; missing after what they did by themselves."""
 
     def _build(self, name: str, line: InstrumentLine, sensing: Sensing) -> Firmware:
         if line.protocol == "cavro_dt":
@@ -107,15 +110,17 @@ class Instruments:
                 devices[address] = self.valves[device]
             else:
                 raise SiteError(f"instruments.{name}.addresses.{device}: neither a valve nor a pump with a syringe_ul")
+        self._moving[name] = tuple(devices.values())
         return CavroBus(devices)
 
     def power_cycle(self, line: str, now_s: float) -> None:
         """Let every device of a line lose and regain power; a balance keeps its zero, an analyser has no state."""
         firmware = self.lines[line]
+        self._adopted.pop(line, None)
         if isinstance(firmware, CavroBus):
             for device in firmware.devices.values():
                 device.power_cycle()
-            self._bus_events[line], self._adopted = firmware.next_event(), ()
+            self._bus_events[line] = firmware.next_event()
         elif isinstance(firmware, ScpiGenerator):
             firmware.reset()
         elif isinstance(firmware, ModbusBioreactor):
@@ -130,11 +135,12 @@ class Instruments:
             if isinstance(line, (CavroBus, ScpiGenerator)):
                 self.power_cycle(name, time_s)
 
-    def stall(self, pump: str) -> None:
-        """Let a pump's drive stall: plunger overload."""
+    def stall(self, pump: str, time_s: float) -> None:
+        """Let a pump's drive stall where its plunger is at time_s: plunger overload."""
+        self.pumps[pump].advance_to(time_s)
         self.pumps[pump].fail(PLUNGER_OVERLOAD)
-        self._adopted = ()
         for name, line in self._buses.items():
+            self._adopted.pop(name, None)
             self._bus_events[name] = line.next_event()
 
     # -- what the plant reads ---------------------------------------------------------------------------
@@ -145,8 +151,8 @@ class Instruments:
 
     def advance_to(self, time_s: float) -> None:
         """Carry pumps and valves on to time_s."""
-        self._adopted = ()
         for name, line in self._buses.items():
+            self._adopted.pop(name, None)
             line.advance_to(time_s)
             self._bus_events[name] = line.next_event()
 
@@ -154,15 +160,27 @@ class Instruments:
         """Tell whether what a line received may have changed what its instruments do (a query does not)."""
         if line in self._asked_only:
             return False
-        if line not in self._buses:
-            return True
-        self._bus_events[line] = self._buses[line].next_event()
-        now = (
-            *((pump.rate_ul_s, pump.valve) for pump in self.pumps.values()),
-            *(valve.port for valve in self.valves.values()),
-        )
-        changed, self._adopted = now != self._adopted, now
+        bus = self._buses.get(line)
+        if bus is None:
+            now: object = self._set_on(line)
+        else:
+            if bus.orders == self._orders[line]:
+                return False
+            self._orders[line], self._bus_events[line] = bus.orders, bus.next_event()
+            now = tuple([
+                (device.rate_ul_s, device.valve) if isinstance(device, CavroPumpFirmware) else device.port
+                for device in self._moving[line]
+            ])
+        changed = now != self._adopted.get(line)
+        self._adopted[line] = now
         return changed
+
+    def _set_on(self, line: str) -> object:
+        """Return what the instrument of a line, neither pumps nor asked only, was told to do."""
+        firmware = self.lines[line]
+        if isinstance(firmware, ScpiGenerator):
+            return firmware.output_on, firmware.frequency_hz, firmware.amplitude_vpp
+        return self.set_points(REACTOR_VESSELS[line])
 
     def flows(self, overrides: Overrides, leaks: Mapping[str, float]) -> Flows:
         """Return what the pumps do now."""

@@ -30,6 +30,8 @@ NAME = "label_camera"
 LABEL_M, LABEL_OFFSET_M, LID_M = 0.014, 0.033, 0.060
 LID_SIDES_M = (0.08548, 0.12776)
 LID_GREY, PLATE_GREY, NOISE_GREY = 120.0, 70.0, 2.5
+NOISE_EXTRA = 1 << 16
+"""Places in the bank of noise from which an exposure may read."""
 DARK_SHARE = 0.02
 """Light of the room, of the lamp's."""
 BLUR_PX_UM = 0.02
@@ -51,6 +53,7 @@ class LabelStation(FrameGrid):
         super().__init__(seed, NAME, settings.frame_rate_hz)
         self.settings = settings
         self._stations, self._seed = stations, seed
+        self._offsets = stream(seed, NAME, "noise offset")
 
     @cached_property
     def _robot(self) -> RobotFrames:
@@ -116,11 +119,11 @@ class LabelStation(FrameGrid):
 
             canvas[:] = cv2.GaussianBlur(canvas, (0, 0), BLUR_PX_UM * faults.defocus_um)
         light = DARK_SHARE if faults.dark else max(0.0, self._flicker.normal(index, 1.0, faults.flicker))
-        # One generator an exposure: the picture is a function of its index, whoever asks and when.
-        noise = np.random.default_rng((self._seed, index)).standard_normal(canvas.shape, np.float32)
+        # Read from a bank at an offset of the exposure: the picture is a function of its index, whoever asks and when.
+        start = int(self._offsets.uniform(index) * NOISE_EXTRA)
         canvas *= light
-        canvas += np.float32(NOISE_GREY) * noise
-        return np.clip(np.rint(canvas), 0, 255).astype(np.uint8)
+        canvas += _noise(canvas.size + NOISE_EXTRA)[start : start + canvas.size].reshape(canvas.shape)
+        return np.clip(np.rint(canvas, out=canvas), 0, 255, out=canvas).astype(np.uint8)
 
     def _draw_cassette(self, canvas: Any, camera: Any, label: str, dock: Any) -> None:
         """Draw a cassette's lid and its label."""
@@ -156,6 +159,12 @@ class LabelStation(FrameGrid):
         pixels = self.optics.project(local @ frame[:3, :3].T + frame[:3, 3], camera)
         far = 3 * max(self.settings.width_px, self.settings.height_px)
         return pixels if np.all(np.abs(pixels) < far) else None
+
+
+@lru_cache(maxsize=2)
+def _noise(count: int) -> npt.NDArray[np.float32]:
+    """Return the bank of noise in grey levels, shape (count,); where it is read is each plant's own."""
+    return np.float32(NOISE_GREY) * np.random.default_rng(0).standard_normal(count, np.float32)
 
 
 @lru_cache(maxsize=64)

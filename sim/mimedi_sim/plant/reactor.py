@@ -60,6 +60,7 @@ _CONTACT_S = 1800.0
 _MIXED_BY_FLOW = [INDEX[name] for name in SOLUTES if name not in ("glucose_mmol", "lactate_mmol", "il2_iu")]
 _GLUCOSE, _LACTATE, _IL2 = INDEX["glucose_mmol"], INDEX["lactate_mmol"], INDEX["il2_iu"]
 _SYRINGE = INDEX["syringe_cfu"]
+_WATCHED = [INDEX["t_bead"], INDEX["t_free"], INDEX["vector_tu"], _SYRINGE, INDEX["cfu"], VOLUME]
 
 
 @dataclass(frozen=True)
@@ -176,12 +177,13 @@ class Reactor:
         row = ledger.row(self.vessel)
         if row[VOLUME] <= 0.0:
             return math.inf if self.climate.settled else self._next_on(STORE_EVERY_S)
-        resting = row[INDEX["t_bead"]] + row[INDEX["t_free"]]
+        bead, free, vector_tu, syringe_cfu, cfu, volume_ul = row[_WATCHED].tolist()
+        resting = bead + free
         living = resting + biology.t_activated(row)
         unsteady = (living > 0.0 and not self.climate.settled) or self.oxygen.moving
-        contact = row[INDEX["vector_tu"]] > 0.01 * living or row[_SYRINGE] > 0.0
+        contact = vector_tu > 0.01 * living or syringe_cfu > 0.0
         shearing = self.stirring_rpm >= biology.BEAD_SHEAR_RPM
-        turbid = row[INDEX["cfu"]] + row[_SYRINGE] > DENSE_PER_ML * row[VOLUME] * 1e-3
+        turbid = cfu + syringe_cfu > DENSE_PER_ML * volume_ul * 1e-3
         fast = unsteady or resting >= 1.0 or shearing or turbid  # less than a cell is rounding
         return self._next_on(STORE_EVERY_S if fast else _CONTACT_S if contact else _HOUR_S)
 

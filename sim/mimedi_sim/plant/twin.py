@@ -59,7 +59,9 @@ _SETTLING_HEIGHT_M_PER_UL = {
     "sorter_inlet": 0.052 / 40_000.0,  # PROCESS step 5: 52 mm
     **dict.fromkeys(REACTOR_VESSELS.values(), 0.1 / 1.0e6),
 }
-_DMSO = INDEX["dmso_ul"]
+_DMSO, _BEAD_FREE, _T_FREE, _SELECTION_FREE = (
+    INDEX[name] for name in ("dmso_ul", "bead_free", "t_free", "selection_free")
+)
 _BINDING_VESSELS = ("sorter_inlet", "sorted", "depleted", "harvest", *REACTOR_VESSELS.values())
 
 
@@ -149,7 +151,6 @@ class Plant:
         self.advance_to(now_s)
         if wire.silent:
             return b""
-        wire.advance_to(self._now_s)
         answer = wire.receive(data, self._now_s)
         if self._instruments.commanded(line):
             self._adopt_controls(self._now_s)
@@ -189,7 +190,7 @@ class Plant:
             self._now_s = event
             self._store(event)
             for pump in self._occlusions.stalled(event):
-                self._instruments.stall(pump)
+                self._instruments.stall(pump, event)
             self._instruments.advance_to(event)
             self._adopt_controls(event)
             if self._faults.next_event() <= event:
@@ -294,11 +295,11 @@ class Plant:
             if vessel not in ledger:
                 continue
             row = ledger.row(vessel)
-            if row[INDEX["bead_free"]] > 0.0 and row[INDEX["t_free"]] > 0.0:
+            if row[_BEAD_FREE] > 0.0 and row[_T_FREE] > 0.0:
                 change = biology.bead_binding(row, self.donor, duration_s)
                 if change is not None:
                     ledger.react(vessel, change)
-            if row[INDEX["selection_free"]] > 0.0 and (bound := selection.binding(row, duration_s)) is not None:
+            if row[_SELECTION_FREE] > 0.0 and (bound := selection.binding(row, duration_s)) is not None:
                 ledger.react(vessel, bound)
         for vessel in dmso.VESSELS:
             if vessel in ledger and (row := ledger.row(vessel))[_DMSO] > 0.0:

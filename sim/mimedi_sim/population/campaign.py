@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import multiprocessing
 import os
 import time
@@ -23,6 +24,7 @@ from mimedi_nodes.process.recipe_loader import load_recipe
 from mimedi_nodes.process.release import evaluate
 from mimedi_nodes.records.review import review
 from mimedi_nodes.records.specification import product_file, read_specification
+from mimedi_sim.collection import without_collection
 from mimedi_sim.headless import HeadlessRun, run_batch
 from mimedi_sim.models.donors import NOMINAL, Donor, donor
 from mimedi_sim.models.process_chain import PROCESS, nominal_batch
@@ -134,14 +136,19 @@ def _begin(campaign: Campaign) -> None:
 
     cv2.setNumThreads(1)
     _setting = _Setting(campaign)
+    gc.collect()
+    gc.freeze()  # what all batches share is no garbage, and need not be looked at after each
 
 
 def _one(seed: int) -> BatchRow:
     assert _setting is not None
     try:
-        return _setting.batch(seed)
+        with without_collection():
+            return _setting.batch(seed)
     except Exception as error:  # noqa: BLE001 - a batch that cannot be simulated is a finding, not the end of the rest
         return BatchRow(seed, "error", "", "", 0.0, {}, {}, 0.0, f"{type(error).__name__}: {error}")
+    finally:
+        gc.collect()  # a plant and its modules know one another: together they are a cycle
 
 
 def run_campaign(
