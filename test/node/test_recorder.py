@@ -190,7 +190,7 @@ def assert_on_record(recorder: RecorderProcess, acknowledged: dict[str, int]) ->
         assert all((name, number) in numbers for number in range(1, last + 1))
 
 
-def test_a_full_disk_is_told_and_survived(bench: Bench, recorder: RecorderProcess) -> None:
+def test_a_full_disk_and_a_record_cut_short_are_told_and_survived(bench: Bench, recorder: RecorderProcess) -> None:
     raised: list[Alarm] = []
     bench.node.create_subscription(Alarm, "alarm_events", raised.append, qos.EVENT)
     bench.until(lambda: bench.node.count_publishers("alarm_events") == 1, "the recorder's alarms")
@@ -211,6 +211,18 @@ def test_a_full_disk_is_told_and_survived(bench: Bench, recorder: RecorderProces
     bench.until(lambda: raised[-1].state == Alarm.NORMAL, "the alarm's clearing")
     kinds = [e.kind for e in read_events(recorder.runs / "B1")]
     assert kinds == ["measurement"] * 3 + ["alarm_raised", "alarm_cleared"]
+    assert recorder.verify("B1").verdict == "intact"
+    # The database is cut short under the recorder: it says so instead of writing on what is left of it. The log still
+    # has what was cut, so that it is whole again once it was opened anew and its chain looked at.
+    told = len(raised)
+    database = recorder.runs / "B1" / "record.sqlite"
+    os.truncate(database, database.stat().st_size // 2)
+    reply = bench.append([event(4)])
+    assert reply.acknowledged == 0
+    assert "was cut from" in reply.error_msg
+    bench.until(lambda: len(raised) > told, "the alarm of the cut record")
+    assert (raised[told].alarm_id, raised[told].priority) == ("recorder.storage_failed", Alarm.HIGH)
+    assert bench.append([event(4)]).acknowledged == 4
     assert recorder.verify("B1").verdict == "intact"
 
 

@@ -277,7 +277,7 @@ def test_a_batch_that_has_ended_gives_its_outcome_again_and_touches_nothing(tmp_
 def test_nothing_moves_while_the_journal_cannot_be_trusted(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str
 ) -> None:
-    """Locked, cut short or removed while a phase runs: told, nothing more is begun, and with the file back it goes on."""
+    """Locked, cut short or removed while a phase runs: told, nothing more begins; with the file back it goes on."""
     monkeypatch.setattr("mimedi_nodes.records.sqlite.BUSY_TIMEOUT_S", 0.02)
 
     async def main() -> None:

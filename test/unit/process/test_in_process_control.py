@@ -40,9 +40,10 @@ def test_the_forecast_is_better_than_extrapolation_also_on_laws_that_the_sensor_
     found = [bench.one(bench.LAWS[law], law, seed, day) for day in (6.0, 8.0) for seed in range(500, 506)]
     sensor, plain = (float(np.mean([abs(f[key]) for f in found])) for key in ("sensor", "extrapolated"))
     assert sensor < factor * plain
+    # Of 12 forecasts with a 95 % band 3 or more miss in 2 of 100 runs; these seeds are fixed.
+    assert sum(1.0 - f["covered"] for f in found) <= 2
     if law == "tcell":
         assert sensor < 0.10
-        assert np.mean([f["covered"] for f in found]) > 0.8
 
 
 def test_a_forecast_narrows_as_counts_come_in_and_is_a_function_of_them() -> None:
