@@ -52,6 +52,7 @@ EXECUTABLES = {
     "acoustic_sorter": "mimedi_nodes.nodes.acoustic_sorter",
     "transduction": "mimedi_nodes.nodes.transduction",
     "incubator": "mimedi_nodes.nodes.incubator",
+    "incubator_2": "mimedi_nodes.nodes.incubator_2",
     "vision_qc": "mimedi_nodes.nodes.vision_qc",
     "camera": "mimedi_nodes.nodes.camera",
     "enclosure": "mimedi_nodes.nodes.enclosure",

@@ -12,7 +12,8 @@ from launch.substitutions import LaunchConfiguration
 from launch_ros.actions import Node
 
 from launch import LaunchDescription
-from mimedi_nodes.modules.registry import module_table
+from mimedi_nodes.modules.registry import known_modules, modules_of
+from mimedi_nodes.modules.site_file import load_site
 
 PACKAGE = "mimedi_workcell"
 # The source tree, or share/mimedi_workcell of an installation: both have config/ beside launch/.
@@ -37,8 +38,13 @@ ARGUMENTS = (
         ["sim", "serial", "gazebo"],
     ),
     ("config", str(CONFIG), "folder with recipes/, products/, scenarios/ and site/", None),
-    ("site", "", "site file: instruments, ports, vessels, keys; by default site/demo.yaml of config", None),
-    ("modules", ",".join(module_table()), "modules to start, a comma list in the order of their bring-up", None),
+    (
+        "site",
+        "",
+        "site file: instruments, ports, vessels, keys; site/demo.yaml of config, or two_vessels.yaml (two cultures)",
+        None,
+    ),
+    ("modules", "", "modules to start, a comma list in the order of their bring-up; by default the site's", None),
     ("run_dir", "runs", "folder for batch records; the nodes' own state goes to .state below it", None),
     ("seed", "1", "seed of the simulated noise", None),
     ("donor", "nominal", "simulated donor: nominal, healthy, patient or weak", None),
@@ -69,9 +75,9 @@ def start_nodes(context):
     """Check the arguments and return the nodes."""
     given = {name: LaunchConfiguration(name).perform(context) for name, *_ in ARGUMENTS}
     simulated = given["hardware"] in ("sim", "gazebo")
-    modules = chosen_modules(given["modules"])
     config = existing_folder("config", given["config"])
     site = existing_file("site", given["site"] or str(config / "site" / "demo.yaml"))
+    modules = chosen_modules(given["modules"] or ",".join(modules_of(load_site(Path(site)))))
     run_dir = Path(given["run_dir"]).absolute()
     users_dir = str(run_dir.parent / ".workcell" / "users")
     state_dir = run_dir / ".state" / (given["namespace"].strip("/") or "workcell")
@@ -141,9 +147,9 @@ def start_nodes(context):
 def chosen_modules(text):
     """Return the modules of a comma list; raises RuntimeError naming those that do not exist."""
     modules = [name.strip() for name in text.split(",") if name.strip()]
-    unknown = [name for name in modules if name not in module_table()]
+    unknown = [name for name in modules if name not in known_modules()]
     if unknown or not modules or len(set(modules)) != len(modules):
-        raise RuntimeError(f"modules:={text!r}: allowed: each once of {', '.join(module_table())}")
+        raise RuntimeError(f"modules:={text!r}: allowed: each once of {', '.join(known_modules())}")
     return modules
 
 

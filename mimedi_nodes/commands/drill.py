@@ -71,19 +71,20 @@ class Director:
         power_from_s: process time [s] from which the power may go, while the second batch is in step `power_in`.
         donors: batch → donor and seed of its new set.
         power_of: what the power is taken from: the whole workcell, or one line.
+        vessel: of the second batch's culture.
         tell: shows what is done.
     """
 
     def __init__(
         self, client: WorkcellClient, plant: PlantClient, first: Batch, second: Batch, power_from_s: float,
         power_in: str, donors: Mapping[str, tuple[str, int]], tell: Callable[[str], None] = lambda text: None,
-        power_of: str = "workcell",
+        power_of: str = "workcell", vessel: str = "culture_vessel",
     ) -> None:
         self.acts = Acts()
         self._client, self._plant = client, plant
         self._first, self._second = first, second
         self._power_from_s, self._power_in, self._donors, self._tell = power_from_s, power_in, donors, tell
-        self._power_of = power_of
+        self._power_of, self._vessel = power_of, vessel
         self._power, self._power_back = (math.inf, math.inf), False
         self._script = ScriptedOperator(default_script())
         self._prompts: queue.SimpleQueue[Any] = queue.SimpleQueue()
@@ -209,7 +210,7 @@ class Director:
 
     def _see_cells(self) -> None:
         self._plant.truth = None
-        reactor = self._plant.read_truth(10.0)["reactors"]["culture_vessel"]
+        reactor = self._plant.read_truth(10.0)["reactors"][self._vessel]
         self.acts.coldest_c = min(reactor["liquid_c"], self.acts.coldest_c, key=lambda c: (math.isnan(c), c))
 
     def _say(self, text: str) -> None:

@@ -17,6 +17,7 @@ from ..modules.registry import config_folder, module_table
 from ..process.batch import Batch
 from ..process.errors import WorkcellError
 from ..process.identity import make_identifier
+from ..process.units import read_units, units_file
 from .batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS, EXIT_REJECTED
 from .demo import Launched, own_domain
 from .drill import Director, Order, carry_out
@@ -46,7 +47,9 @@ def drill(options: argparse.Namespace) -> int:
             except Exception:
                 workcell.explain()
                 raise
-        page = page_of(runs, [batch.batch_id for batch in batches], config_folder() / "products", director.acts)
+        site_file = config_folder() / "site" / "demo.yaml"
+        names = [batch.batch_id for batch in batches]
+        page = page_of(runs, names, config_folder() / "products", director.acts, read_units(units_file(site_file)))
     except (WorkcellError, OSError, RuntimeError) as error:
         print(f"workcell: the drill could not be carried out: {error}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
@@ -87,7 +90,7 @@ def _direct(
         donors = {first.batch_id: (options.donor, options.seed), second.batch_id: (options.donor, options.seed + 1)}
 
         def tell(text: str) -> None:
-            console.print(text, highlight=False, markup=False)
+            console.print(text, highlight=False, markup=False, soft_wrap=True)
             status.update(text)
 
         director = Director(listening, plant, first, second, POWER_FROM_S, POWER_IN, donors, tell)

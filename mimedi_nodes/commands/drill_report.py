@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..process.release import evaluate
+from ..process.units import Units
 from ..records.events import RecordEvent
 from ..records.exceptions import ExceptionItem, exceptions
 from ..records.heads import load_public_key
@@ -54,11 +55,13 @@ class Page:
 
 
 def page_of(
-    runs: Path, names: Sequence[str], products_dir: Path, acts: Acts, tolerance_k: float = WARM_TOLERANCE_K
+    runs: Path, names: Sequence[str], products_dir: Path, acts: Acts, units: Units,
+    tolerance_k: float = WARM_TOLERANCE_K,
 ) -> Page:
     """Return the page of two batches from their records: the first one's cassette was offered to the second.
 
     Args:
+        units: in which the two met, or did not.
         tolerance_k: by how much the cells may have cooled without power [K].
 
     Raises:
@@ -82,7 +85,7 @@ def page_of(
         _refused(events[second], str(batches[0]["patient"])),
         _leak(events[first]),
         _power(events[second], acts, tolerance_k),
-        _alone(events, names),
+        _alone(events, names, units),
         Finding(
             "Both records are intact", all(batch["record"] == "intact" for batch in batches),
             ", ".join(f"{batch['batch_id']}: {batch['rows']} rows, {batch['record']}" for batch in batches),
@@ -124,13 +127,15 @@ def _power(events: Sequence[RecordEvent], acts: Acts, tolerance_k: float) -> Fin
     return Finding(title, bool(faults) and bool(later) and warm, text)
 
 
-def _alone(events: Mapping[str, Sequence[RecordEvent]], names: Sequence[str]) -> Finding:
+def _alone(events: Mapping[str, Sequence[RecordEvent]], names: Sequence[str], units: Units) -> Finding:
     """Look at the record alone: between two batches' phases in a unit there is a changeover."""
     title = "Between two patients every set was exchanged"
+    worked = [{str(e.data.get("module")) for e in events[name] if e.kind == "phase_started"} for name in names]
+    shared = {unit.name for unit in units if all(modules & set(unit.modules) for modules in worked)}
     changes = [(name, e) for name in names for e in events[name] if e.kind == "unit_changed_over"]
     text = "; ".join(f"{e.what} to {name} on day {e.process_time_s / 86400.0:.2f}" for name, e in changes)
-    units = {e.what for name, e in changes if name == names[1]}
-    return Finding(title, len(units) >= 2, text or "none is on record")
+    exchanged = {e.what for name, e in changes if name == names[1]}
+    return Finding(title, bool(shared) and shared <= exchanged, text or "none is on record")
 
 
 def print_page(page: Page, console: Console) -> None:

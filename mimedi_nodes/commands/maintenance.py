@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ..modules.registry import load_module, module_table
+from ..modules.registry import known_modules, load_module
 from ..process.errors import WorkcellError
 from ..process.maintenance import FOLDER, MaintenanceBook, MaintenanceError, under_maintenance
 from ..records.errors import RecordError
@@ -52,7 +52,7 @@ def main(argv: Sequence[str]) -> int:
         if options.act == "reset":
             return _reset(options)
         users = registry(place)
-        book = MaintenanceBook(folder, Signer.load_or_create(place.keys), users.roles, tuple(module_table()))
+        book = MaintenanceBook(folder, Signer.load_or_create(place.keys), users.roles, tuple(known_modules()))
         person = authenticate(options, users)
         if options.act in MANUAL:
             if options.module not in under_maintenance(folder):
@@ -83,7 +83,7 @@ def _parser() -> argparse.ArgumentParser:
     acts = parser.add_subparsers(dest="act", required=True, metavar="begin|end|acts|jog|calibrate|reset|list")
     for name in ("begin", "end", *MANUAL):
         act = acts.add_parser(name)
-        act.add_argument("module", help=", ".join(module_table()))
+        act.add_argument("module", help=", ".join(known_modules()))
         if name in MANUAL:
             act.add_argument("target", help="actuator, instrument or vessel: see `acts`")
             act.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a value of the act")
@@ -95,7 +95,7 @@ def _parser() -> argparse.ArgumentParser:
         act.add_argument("--why", required=True, help="what is done, or what was done and checked")
         add_person_options(act)
     known = acts.add_parser("acts")
-    known.add_argument("module", help=", ".join(module_table()))
+    known.add_argument("module", help=", ".join(known_modules()))
     known.add_argument("--json", action="store_true")
     acts.add_parser("list").add_argument("--json", action="store_true")
     for act in acts.choices.values():
@@ -115,7 +115,7 @@ class _Reply:
 def _ask(options: argparse.Namespace, who: str) -> _Reply:
     from ..nodes.workcell_client import WorkcellClient
 
-    client = WorkcellClient(options.namespace, tuple(module_table()), "maintenance_command")
+    client = WorkcellClient(options.namespace, tuple(known_modules()), "maintenance_command")
     client.start()
     try:
         outcome, found = client.maintain(

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ..modules.expectations import expected_phase_s
-from ..modules.registry import config_folder, manifests, module_table
+from ..modules.registry import config_folder, manifests, modules_of
 from ..modules.site_file import load_site
 from ..process.batch import Batch
 from ..process.claim_plan import claim_plan
@@ -35,7 +35,7 @@ from ..process.scheduling import (
     first_come_first_served,
     job_of,
 )
-from ..process.units import Units, read_units
+from ..process.units import Units, read_units, units_file
 from ..process.yaml_tree import Reader
 from ..records.events import RecordEvent
 from .batch_options import (
@@ -68,6 +68,9 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--due-d", type=float, help="days after its arrival by which each batch must have ended")
     parser.add_argument("--orders", type=Path, help="YAML list of {batch, recipe, arrival_d, due_d}, instead of these")
     parser.add_argument(
+        "--site", type=Path, help="site file; how many of a unit there are follows from it (default site/demo.yaml)"
+    )
+    parser.add_argument(
         "--units", action="append", default=[], metavar="UNIT=N", help="as if there were N of a unit (culture=2)"
     )
     parser.add_argument("--changeover-h", type=float, default=1.0, help="exchange of a set [h] (default 1)")
@@ -92,8 +95,9 @@ def main(argv: Sequence[str]) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Plan as the options say and show it."""
-    site = load_site(config_folder() / "site" / "demo.yaml")
-    units = read_units(config_folder() / "units.yaml", list(module_table()), site.vessels)
+    site_file = options.site or config_folder() / "site" / "demo.yaml"
+    site = load_site(site_file)
+    units = read_units(units_file(site_file), modules_of(site), site.vessels)
     workshop = _workshop(options, units)
     jobs = _jobs(_orders(options), units, options.measure)
     served = first_come_first_served(jobs, workshop)
@@ -121,11 +125,11 @@ def _workshop(options: argparse.Namespace, units: Units) -> Workshop:
         value = getattr(options, name)
         if not low <= value <= high:
             raise ValueError(f"--{name.replace('_', '-')} is {value}; allowed: {low:g} to {high:g}")
-    capacity = {}
+    capacity = {unit.name: len(units.of_class(unit.name)) for unit in units if unit.unit_class == unit.name}
     for text in options.units:
         name, _, number = text.partition("=")
-        if units.get(name) is None or not number.isdecimal() or not 1 <= int(number) <= 100:
-            known = ", ".join(unit.name for unit in units)
+        if name not in capacity or not number.isdecimal() or not 1 <= int(number) <= 100:
+            known = ", ".join(capacity)
             raise ValueError(f"--units is {text!r}; allowed: UNIT=N with a unit of {known}, and N from 1 to 100")
         capacity[name] = int(number)
     return Workshop(capacity, options.changeover_h * HOUR_S, options.most_wait_h * HOUR_S)

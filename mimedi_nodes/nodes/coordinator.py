@@ -4,31 +4,22 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
-import json
-import math
 import sqlite3
 import sys
 from collections.abc import Callable, Mapping
-from enum import IntEnum
 from functools import partial
 from pathlib import Path
 from typing import Any
 
-from rclpy.action import ActionServer, CancelResponse, GoalResponse
-from rclpy.action.server import ServerGoalHandle
 from rclpy.callback_groups import ReentrantCallbackGroup
 
-from mimedi_msgs.action import ProduceBatch
-from mimedi_msgs.msg import Alarm, BatchStatus
+from mimedi_msgs.msg import Alarm
 from mimedi_msgs.srv import CommandBatch, ReviewBatch
 
 from ..modules.expectations import expected_phase_s
-from ..modules.registry import manifests, module_table
+from ..modules.registry import modules_of
 from ..modules.site_file import load_site
 from ..process.arbiter import Arbiter
-from ..process.batch import Batch, BatchSnapshot, checked
-from ..process.calibrations import due_dates, made_here
 from ..process.custody import Custody
 from ..process.engine import Engine
 from ..process.errors import WorkcellError
@@ -37,27 +28,24 @@ from ..process.interfaces import default_interfaces
 from ..process.interlocks import BATCHES
 from ..process.journal import Journal
 from ..process.maintenance import FOLDER as MAINTENANCE
-from ..process.maintenance import under_maintenance
 from ..process.operator import ScriptedOperator
-from ..process.recipe import Recipe
-from ..process.recipe_approval import Approvals
-from ..process.recipe_loader import load_recipe
 from ..process.service_state import ServiceCommand
-from ..process.supplies import SupplyLot, out_of_date, read_supplies, start_facts, supplies_file
 from ..process.units import NO_UNITS, read_units, units_file
 from ..records.errors import RecordError
 from ..records.outbox import Outbox
 from . import qos
 from .active_batch import ActiveBatch, ActiveBatchFile
+from .batch_display import BatchDisplay
 from .bridge import result_in_executor
 from .clocks import make_clock, steady_ticks
 from .conversion import ros_time
 from .doorkeeper import Doorkeeper, NotAllowed
 from .interlock_listener import InterlockListener
 from .managed_node import ManagedNode
-from .module_node import RESULT_TIMEOUT_S
+from .order_check import CoordinatorCode, OrderCheck, Refused
 from .outbox_sender import OutboxSender
 from .parameters import Parameter, ParameterError, declare
+from .produce_action import ProduceAction
 from .production import Ended, NoSuchBatch, Production, Productions
 from .ros_calls import CallFailed, call
 from .ros_laboratory import RosLaboratory
@@ -78,44 +66,6 @@ PARAMETERS = (
     Parameter("review_timeout_s", 60.0, "longest wait for the recorder's review [s]", 1.0, 600.0),
 )
 
-DISPLAY_PERIOD_S = 0.1
-"""Shortest steady time between two status messages [s]: a fast run changes state far more often."""
-
-
-class Refused(WorkcellError):
-    """A batch that cannot be started; code and reason."""
-
-    def __init__(self, code: int, message: str) -> None:
-        super().__init__(message)
-        self.code = code
-
-
-class CoordinatorCode(IntEnum):
-    """Error codes of ProduceBatch."""
-
-    RECIPE = 1010
-    """The recipe is unknown, wrong, or not approved."""
-    BATCH_EXISTS = 1011
-    """A batch of this name was produced before."""
-    BUSY = 1012
-    """Another batch is being produced, and this workcell has no units that several could share."""
-    IDENTITY = 1013
-    """Identifiers of batch, patient or donor are malformed."""
-    REVIEW = 1014
-    """The batch has ended but its record could not be reviewed."""
-    INACTIVE = 1015
-    """The node is not active."""
-    ENGINE = 1016
-    """The engine could not write its journal; the modules are held."""
-    SUPPLIES = 1017
-    """A lot has expired or a calibration is overdue."""
-    CUSTODY = 1018
-    """A container is of another batch or person, or its label has not been scanned; the phase was not started."""
-    MAINTENANCE = 1019
-    """A module that the recipe needs is in maintenance."""
-    RECORD = 1020
-    """The record cannot be written; no batch begins that could not be put on record."""
-
 
 class CoordinatorNode(ManagedNode):
     """Runs batches on shared units; journals every intent before acting; takes unfinished ones up when activated."""
@@ -125,8 +75,7 @@ class CoordinatorNode(ManagedNode):
         self.settings = declare(self, PARAMETERS)
         self._closers: list[Callable[[], object]] = []
         self._batches = Productions()
-        self._status = self.create_publisher(BatchStatus, "~/batch_status", qos.STATE)
-        self._statuses = self.create_publisher(BatchStatus, "~/batches", qos.EVENT)
+        self._display = BatchDisplay(self, self._batches)
         self._alarms = self.create_publisher(Alarm, "alarm_events", qos.EVENT)
         self.clock = make_clock(self, self.loop, "coordinator")
 
@@ -138,13 +87,10 @@ class CoordinatorNode(ManagedNode):
         if missing:
             raise ParameterError(f"coordinator: parameters {', '.join(missing)} must be set to paths")
         site = load_site(Path(self.settings["site"]))
-        self._calibrations = {name: line.calibration_due for name, line in site.instruments.items()}
-        self._supplies_file = supplies_file(Path(self.settings["site"]), site.site)
-        self._start_facts = tuple(start_facts(self._lots(), self._calibrations))
         self._state_dir = Path(self.settings["state_dir"])
         self._vessels = frozenset(site.vessels)
         units_path = units_file(Path(self.settings["site"]))
-        self._units = read_units(units_path, module_table(), site.vessels) if units_path.is_file() else NO_UNITS
+        self._units = read_units(units_path, modules_of(site), site.vessels) if units_path.is_file() else NO_UNITS
         self._custody = Custody(self._state_dir / "custody.json", self._units)
         self._arbiter = Arbiter(self._units)
         self._active = ActiveBatchFile(self._state_dir / "active_batch.json")
@@ -152,27 +98,21 @@ class CoordinatorNode(ManagedNode):
         self._closers.append(self._outbox.close)
         self._closers.append(OutboxSender(self, self._outbox).close)
         self._modules = RosModules(
-            self, self.loop, self.clock, module_table(), default_interfaces(), self._on_module_held
+            self, self.loop, self.clock, modules_of(site), default_interfaces(), self._on_module_held
         )
         self._laboratory = RosLaboratory(self, self.loop, self.clock, site.laboratory_keys, self._on_result)
-        self._approvers = site.recipe_approvers
         users_dir = self.settings["users_dir"]
         self._doorkeeper = Doorkeeper(Path(users_dir) if users_dir else None)
-        self._maintenance_dir = Path(users_dir).parent / MAINTENANCE if users_dir else None
+        self._check = OrderCheck(
+            site, Path(self.settings["site"]), self._units, self._state_dir, Path(self.settings["recipes_dir"]),
+            Path(users_dir).parent / MAINTENANCE if users_dir else None,
+        )  # fmt: skip
         self._operator = RosOperator(self, self.loop, self.clock, self._script(), self._doorkeeper)
         self._interlock = InterlockListener(self, BATCHES, self._interlocked)
         self._closers.append(self._interlock.close)
         self._review = self.create_client(ReviewBatch, "recorder/review_batch")
-        server = ActionServer(
-            self,
-            ProduceBatch,
-            "~/produce_batch",
-            execute_callback=self._execute,
-            goal_callback=lambda goal: GoalResponse.ACCEPT,
-            cancel_callback=self._cancel,
-            result_timeout=RESULT_TIMEOUT_S,
-        )
-        self._closers.append(server.destroy)
+        action = ProduceAction(self, self._batches, self._check.order, self._begin)
+        self._closers.append(action.close)
         service = self.create_service(
             CommandBatch, "~/command_batch", self._on_command, callback_group=ReentrantCallbackGroup()
         )
@@ -213,58 +153,6 @@ class CoordinatorNode(ManagedNode):
 
     # -- a batch ----------------------------------------------------------------------------------------
 
-    def _load(self, active: ActiveBatch) -> Recipe:
-        path = Path(self.settings["recipes_dir"]) / f"{active.recipe}.yaml"
-        if not path.is_file():
-            known = ", ".join(sorted(p.stem for p in path.parent.glob("*.yaml"))) or "none"
-            raise Refused(
-                CoordinatorCode.RECIPE, f"there is no recipe {active.recipe!r} in {path.parent}; there are {known}"
-            )
-        try:
-            recipe = load_recipe(path, manifests(), default_interfaces()).with_parameters(active.parameters)
-            recipe.check_pair(active.batch.patient_id, active.batch.donor_id)
-        except WorkcellError as error:
-            raise Refused(CoordinatorCode.RECIPE, str(error)) from error
-        return recipe
-
-    def _check_approval(self, recipe: Recipe, batch: Batch) -> None:
-        """Refuse a recipe that nobody approved as it stands, but for engineering runs."""
-        try:
-            approvals = Approvals(Path(self.settings["recipes_dir"]), self._approvers)
-            standing = approvals.require(recipe, batch)
-        except WorkcellError as error:
-            raise Refused(CoordinatorCode.RECIPE, str(error)) from error
-        self._start_facts = (standing.fact(recipe), *self._start_facts)
-
-    def _lots(self) -> tuple[SupplyLot, ...]:
-        return read_supplies(self._supplies_file) if self._supplies_file.is_file() else ()
-
-    def _check_supplies(self, batch: Batch) -> None:
-        """Refuse to begin with what is out of date; an engineering run may, and its record says so."""
-        lots = self._lots()
-        try:
-            made = made_here(self._state_dir)
-        except WorkcellError as error:
-            raise Refused(CoordinatorCode.SUPPLIES, str(error)) from error
-        due = due_dates(self._calibrations, made)
-        self._start_facts = tuple(start_facts(lots, due, made))
-        late = out_of_date(lots, due, datetime.datetime.now(datetime.UTC).date())
-        if late and not batch.engineering_run:
-            raise Refused(CoordinatorCode.SUPPLIES, f"out of date: {'; '.join(late)}; exchange or calibrate it first")
-
-    def _check_maintenance(self, recipe: Recipe) -> None:
-        """Refuse to begin a batch that needs a module which is in maintenance."""
-        if self._maintenance_dir is None:
-            return
-        needed = {phase.module for phase in recipe.phases()}
-        for module, signature in under_maintenance(self._maintenance_dir).items():
-            if module in needed:
-                said = signature.statement
-                raise Refused(
-                    CoordinatorCode.MAINTENANCE,
-                    f"{module} is in maintenance by {said.name}: {said.comment}; end it first",
-                )
-
     async def _prepare(self, active: ActiveBatch, resumed: bool) -> Production:
         """Load the recipe, open the journal, make the engine; raises Refused."""
         await self.clock.ready()
@@ -277,13 +165,10 @@ class CoordinatorNode(ManagedNode):
                 CoordinatorCode.BATCH_EXISTS,
                 f"batch {batch_id} was started before; a batch is produced once: choose a new id",
             )
-        recipe = self._load(active)
+        recipe = self._check.recipe(active)
         if not resumed and self._interlock.standing:
             raise Refused(CoordinatorCode.RECORD, f"interlocked by {'; '.join(self._interlock.standing.values())}")
-        if not resumed:
-            self._check_supplies(active.batch)
-            self._check_maintenance(recipe)
-            self._check_approval(recipe, active.batch)
+        facts = self._check.facts_again() if resumed else self._check.may_begin(recipe, active.batch)
         self._active.add(active)
         journal = Journal(path)
         engine = Engine(
@@ -295,11 +180,11 @@ class CoordinatorNode(ManagedNode):
             self.clock,
             journal,
             self._record(batch_id),
-            on_status=self._on_status,
+            on_status=self._display.changed,
             expected_phase_s=expected_phase_s(recipe),
             on_hold=self.settings["on_hold"],
             on_alarm=self._alarm,
-            at_start=self._start_facts,
+            at_start=facts,
             custody=self._custody,
             vessels=self._vessels,
             units=self._units,
@@ -309,6 +194,10 @@ class CoordinatorNode(ManagedNode):
         self._batches.add(production)
         self.clock.declare_held(self._batches.all_held)
         return production
+
+    async def _begin(self, active: ActiveBatch) -> tuple[Production, asyncio.Task[Ended]]:
+        production = await self._prepare(active, resumed=False)
+        return production, self._launch(production)
 
     def _launch(self, production: Production) -> asyncio.Task[Ended]:
         production.run = asyncio.get_running_loop().create_task(self._produce(production))
@@ -336,8 +225,8 @@ class CoordinatorNode(ManagedNode):
             raise Refused(CoordinatorCode.ENGINE, self.last_error) from error
         production.outcome = outcome
         self.clock.declare_held(self._batches.all_held)
-        self._publish_batch(production)
-        self._publish_status()
+        self._display.tell(production)
+        self._display.tell_all()
         reply = await self._reviewed(batch_id)
         if outcome.state != "held":
             self._active.remove(batch_id)
@@ -351,7 +240,7 @@ class CoordinatorNode(ManagedNode):
         )
         self.get_logger().error(self.last_error)
         self._alarm("coordinator.engine_failed", self.last_error)
-        for module in module_table():
+        for module in self._modules.names:
             try:
                 await self._modules.command(module, ServiceCommand.HOLD, "coordinator", str(error))
             except ModuleUnavailable as gone:
@@ -387,71 +276,6 @@ class CoordinatorNode(ManagedNode):
             self._outbox.append(batch_id, self.clock.now_s(), kind, who, what, why, data)
 
         return record
-
-    # -- the action -------------------------------------------------------------------------------------
-
-    async def _execute(self, handle: ServerGoalHandle) -> ProduceBatch.Result:
-        result = ProduceBatch.Result()
-        try:
-            if not self.active:
-                raise Refused(CoordinatorCode.INACTIVE, "the coordinator is not active; wait for the supervisor")
-            active = self._checked(handle.request)
-            produced = result_in_executor(self, self.loop, self._produced(active, handle))
-            outcome, result.verdict, result.summary_json, result.folder = await produced
-        except Refused as error:
-            result.error_code, result.error_msg = error.code, str(error)
-        except CallFailed as error:
-            result.error_code, result.error_msg = CoordinatorCode.REVIEW, str(error)
-        else:
-            if outcome.state in ("rejected", "held", "stopped", "aborted"):
-                result.error_msg = outcome.reason
-        if handle.is_cancel_requested:
-            handle.canceled()
-        elif result.error_code:
-            handle.abort()
-        else:
-            handle.succeed()
-        return result
-
-    async def _produced(self, active: ActiveBatch, handle: ServerGoalHandle) -> Ended:
-        production = await self._prepare(active, resumed=False)
-        run = self._launch(production)
-        watch = asyncio.get_running_loop().create_task(self._feed_back(handle, production))
-        try:
-            return await asyncio.shield(run)
-        finally:
-            watch.cancel()
-
-    async def _feed_back(self, handle: ServerGoalHandle, production: Production) -> None:
-        while handle.is_active:
-            snapshot = production.snapshot
-            if snapshot is not None:
-                handle.publish_feedback(ProduceBatch.Feedback(progress=snapshot.progress, step=snapshot.phase_id))
-            await asyncio.sleep(1.0)
-
-    def _checked(self, goal: ProduceBatch.Goal) -> ActiveBatch:
-        try:
-            batch = checked(
-                Batch(
-                    goal.batch_id,
-                    goal.patient_id,
-                    goal.donor_id,
-                    goal.patient_weight_kg,
-                    engineering_run=goal.engineering_run,
-                )
-            )
-            parameters = json.loads(goal.parameters_json or "{}")
-        except (WorkcellError, RecordError, ValueError) as error:
-            raise Refused(CoordinatorCode.IDENTITY, str(error)) from error
-        return ActiveBatch(goal.recipe, batch, parameters)
-
-    def _cancel(self, handle: ServerGoalHandle) -> CancelResponse:
-        try:
-            production = self._batches.find(handle.request.batch_id)
-        except NoSuchBatch:
-            return CancelResponse.ACCEPT  # it was refused, or is over: its result is on the way
-        self.loop.submit(production.engine.command("stop", "action client", "the batch was cancelled"))
-        return CancelResponse.ACCEPT
 
     # -- what others tell -------------------------------------------------------------------------------
 
@@ -495,17 +319,6 @@ class CoordinatorNode(ManagedNode):
             raise Refused(CoordinatorCode.BUSY, f"{error}; submit the result again later") from error
         production.engine.submit_laboratory_result(record)
 
-    def _on_status(self, snapshot: BatchSnapshot) -> None:
-        try:
-            production = self._batches.find(snapshot.batch_id)
-        except NoSuchBatch:
-            return  # its engine is being made
-        known = production.snapshot
-        production.snapshot = snapshot
-        changed = known is None or snapshot.state != known.state
-        if changed or self.loop.loop.time() - production.shown_s >= DISPLAY_PERIOD_S:
-            self._publish_batch(production)
-
     def _tick(self) -> None:
         jumped_s = self.clock.jumped_s()
         if jumped_s:
@@ -514,35 +327,7 @@ class CoordinatorNode(ManagedNode):
             self._alarm("coordinator.clock_jumped", text, False)  # latched: it stays until it is reset
             # Durations under way were counted by that clock: a person says what they are worth now.
             self._hold_all("coordinator", f"{text}; look at the steps under way before restarting")
-        self._publish_status()
-
-    def _publish_status(self) -> None:
-        """Publish where every batch stands that is not over, and what displays of one batch show."""
-        shown = self._batches.shown
-        for production in self._batches.going:
-            self._publish_batch(production)
-        if shown is None:
-            self._status.publish(
-                BatchStatus(
-                    state="idle",
-                    process_day=math.nan,
-                    progress=math.nan,
-                    expected_remaining_h=math.nan,
-                    viable_cells=math.nan,
-                )
-            )
-        elif shown.is_over:
-            self._publish_batch(shown)
-
-    def _publish_batch(self, production: Production) -> None:
-        production.shown_s = self.loop.loop.time()
-        production.snapshot = production.engine.snapshot()
-        fields = dict(vars(production.snapshot))
-        stamp = ros_time(fields.pop("time_s"))
-        message = BatchStatus(stamp=stamp, **fields)
-        self._statuses.publish(message)
-        if production is self._batches.shown:
-            self._status.publish(message)
+        self._display.tell_all()
 
 
 def main() -> None:

@@ -9,7 +9,7 @@ from rclpy.node import Node
 
 from mimedi_msgs.msg import Alarm
 
-from ..modules.registry import config_folder, module_table
+from ..modules.registry import config_folder, known_modules
 from ..process.alarm_table import read_alarm_table
 from ..process.interlocks import Interlocks, causes_of, read_interlocks
 from . import qos
@@ -29,7 +29,7 @@ class InterlockListener:
 
     def __init__(self, node: Node, name: str, changed: Callable[[Mapping[str, str]], object]) -> None:
         config = config_folder()
-        table = read_interlocks(config / "interlocks.yaml", module_table(), read_alarm_table(config / "alarms.yaml"))
+        table = read_interlocks(config / "interlocks.yaml", known_modules(), read_alarm_table(config / "alarms.yaml"))
         self._node, self._changed = node, changed
         self._interlocks = Interlocks(causes_of(name, table))
         self._subscription = node.create_subscription(Alarm, "alarm_events", self._hear, qos.EVENT)

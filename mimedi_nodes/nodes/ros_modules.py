@@ -83,6 +83,11 @@ class RosModules:
         if message.state == ServiceState.HELD and not was_held:
             self._on_held(message.module, message.last_error)
 
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Modules that there are."""
+        return tuple(self._commands)
+
     def outboxes_pending(self) -> int:
         """Return how many events the modules still have to hand to the recorder, by their last heartbeats."""
         return sum(message.outbox_pending for _, message in self._states.values())

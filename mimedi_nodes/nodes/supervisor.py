@@ -17,7 +17,7 @@ from std_srvs.srv import Trigger
 
 from mimedi_msgs.msg import ModuleState
 
-from ..modules.registry import config_folder, module_table
+from ..modules.registry import config_folder, known_modules, module_table
 from ..process.alarm_table import read_alarm_table
 from ..process.alarms import AlarmBoard
 from ..process.maintenance import FOLDER as MAINTENANCE
@@ -79,7 +79,7 @@ class SupervisorNode(ManagedNode):
         self._supervising: Future[None] | None = None
         self._stopping: Future[None] | None = None
         self._peers = {name: LifecyclePeer(self, self.loop, name) for name in names}
-        beating = [name for name in names if name in module_table()]
+        beating = [name for name in names if name in known_modules()]
         self._watch = Watch(names, beating, self.settings["silent_after_s"])
         self._shown = SupervisorStatus(self, self._watch)
         for name in beating:

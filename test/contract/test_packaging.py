@@ -14,8 +14,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
 EXECUTABLES = {
-    "fluidics", "acoustic_sorter", "transduction", "incubator", "vision_qc", "enclosure", "contamination_watch",
-    "analytics", "transfer", "camera",
+    "fluidics", "acoustic_sorter", "transduction", "incubator", "incubator_2", "vision_qc", "enclosure",
+    "contamination_watch", "analytics", "transfer", "camera",
     "coordinator", "supervisor", "recorder", "plant", "robot_model", "dashboard",
 }  # fmt: skip
 

@@ -16,7 +16,7 @@ from workcell_client import Client, Steps
 from mimedi_nodes.commands import maintenance
 from mimedi_nodes.commands.people import Place, registry
 from mimedi_nodes.modules.enclosure.emergency_stop import EMERGENCY_STOP
-from mimedi_nodes.nodes.coordinator import CoordinatorCode
+from mimedi_nodes.nodes.order_check import CoordinatorCode
 from mimedi_nodes.process.alarms import AlarmState
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 

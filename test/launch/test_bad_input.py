@@ -24,7 +24,7 @@ from workcell_client import PATIENT, Client, workcell
 
 from launch import LaunchDescription
 from mimedi_msgs.srv import AnswerPrompt
-from mimedi_nodes.nodes.coordinator import CoordinatorCode
+from mimedi_nodes.nodes.order_check import CoordinatorCode
 from mimedi_nodes.process.identity import make_identifier
 
 STRANGER = make_identifier("F1234", 26, 2)

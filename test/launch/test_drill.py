@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The drill on batches of hours: two patients, a leak, the wrong cassette, a power cut; one page by exception."""
+"""The drill on batches of hours: two patients, a leak, the wrong cassette, a power cut; one page by exception.
+
+On the site with two culture vessels: both patients' cells grow at once, each in the unit that its batch was given.
+"""
 
 from __future__ import annotations
 
@@ -20,12 +23,14 @@ from mimedi_nodes.nodes.plant_client import PlantClient
 from mimedi_nodes.nodes.workcell_client import WorkcellClient
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.identity import make_identifier
+from mimedi_nodes.process.units import read_units, units_file
 
 A = Batch("D-A", PATIENT, PATIENT, 70.0)
 OTHER = make_identifier("F1234", 26, 7)
 B = Batch("D-B", OTHER, OTHER, 70.0)
-POWER_FROM_S = 9.0 * 3600.0
-SUPPLY = "culture_controller"
+SITE = "two_vessels.yaml"
+POWER_FROM_S = 4.0 * 3600.0
+SUPPLY = "culture_controller_2"
 """Without power everywhere every node asks its silent instruments for half a minute; `demo --drill` has that."""
 COOLING_K = 2.0
 """35 mL cool faster than the litre of a dose, which stays within half a kelvin."""
@@ -36,7 +41,7 @@ def generate_test_description():
     folder = new_folder()
     shipped = workcell(
         folder / "runs", config=str(folder / "config"), operator="ask", scenario="short_drill", speed="1",
-        record="false",
+        record="false", site=str(folder / "config" / "site" / SITE),
     )
     return LaunchDescription([shipped, launch_testing.actions.ReadyToTest()]), {"folder": folder}
 
@@ -51,7 +56,7 @@ class TestDrill(Steps):
         plant = PlantClient("")
         self.addCleanup(plant.close)
         donors = {A.batch_id: ("nominal", 1), B.batch_id: ("nominal", 2)}
-        director = Director(listening, plant, A, B, POWER_FROM_S, ".expand", donors, print, SUPPLY)
+        director = Director(listening, plant, A, B, POWER_FROM_S, ".expand", donors, print, SUPPLY, "culture_vessel_2")
         listening.start()
         self.addCleanup(listening.close)
         orders = (Order("", modules, "short", A), Order("", modules, "short", B))
@@ -62,9 +67,9 @@ class TestDrill(Steps):
         assert director.acts.power_cut
 
     def test_b_everything_is_on_the_page(self, folder):
-        page = page_of(
-            folder / "runs", [A.batch_id, B.batch_id], folder / "config" / "products", self.acts, COOLING_K
-        )
+        config, names = folder / "config", [A.batch_id, B.batch_id]
+        units = read_units(units_file(config / "site" / SITE))
+        page = page_of(folder / "runs", names, config / "products", self.acts, units, COOLING_K)
         assert page.passed, [finding for finding in page.findings if not finding.passed]
         write_page(page, folder / "runs" / "page.html")
         text = (folder / "runs" / "page.html").read_text(encoding="utf-8")
@@ -77,11 +82,16 @@ class TestDrill(Steps):
         refused = next(of_kind(second, "identity_refused"))
         assert PATIENT in refused.data["answer"]
         changed = {e.what: e.data["old"] for e in of_kind(second, "unit_changed_over")}
-        assert changed == {"fluid_path": A.batch_id, "culture": A.batch_id}
+        assert changed == {"fluid_path": A.batch_id}, changed
         began_s = min(e.process_time_s for e in of_kind(second, "phase_started"))
-        assert began_s >= max(e.process_time_s for e in of_kind(second, "unit_changed_over"))
-        expanded_s = max(e.process_time_s for e in of_kind(first, "phase_ended"))
-        assert began_s >= expanded_s, "B's material moved before A's had left the vessel"
+        changed_s = min(e.process_time_s for e in of_kind(second, "unit_changed_over"))
+        assert began_s >= changed_s, f"B's material moved at {began_s} s, before the exchange at {changed_s} s"
+        grown = {}
+        for name, events in (("A", first), ("B", second)):
+            phases = [e for e in of_kind(events, "phase_ended") if e.data["action"] == "ExpandCulture"]
+            grown[name] = (phases[0].producer, phases[0].data["started_s"], phases[-1].process_time_s)
+        assert (grown["A"][0], grown["B"][0]) == ("incubator", "incubator_2"), grown
+        assert grown["B"][1] < grown["A"][2], f"the cultures do not overlap: {grown}"
         for events in (first, second):
             done = [e.data["phase_id"] for e in of_kind(events, "phase_ended") if e.data["status"] == "succeeded"]
             rehearsed = [e.data["phase_id"] for e in of_kind(headless().events, "phase_ended")]
