@@ -64,7 +64,8 @@ def main(argv: Sequence[str]) -> int:
         print(json.dumps(asdict(report) | ({} if sort is None else _sort_figures(sort))))
     else:
         print(f"{report.tracks} cells in {report.frames} frames: {options.out}\n{report.frames_per_s:.0f} frames/s, "
-              f"{report.p50_ms:.2f} ms a frame (p50), {report.p99_ms:.2f} ms (p99)")
+              f"{report.p50_ms:.2f} ms a frame (p50), {report.p99_ms:.2f} ms (p99), and {report.hindsight_ms:.2f} ms a "
+              "frame to look back over the whole movie at its end")
         if sort is not None:
             print(f"centre {sort.centre.targets} targets, {sort.centre.others} others; beside it {sort.side.targets} "
                   f"targets, {sort.side.others} others\npurity {_interval(sort.purity)}, "

@@ -69,6 +69,12 @@ class CellDetector:
             self._level += 0.3 * (cv2.mean(smooth, inside)[0] - self._level)
         return free
 
+    def dark_places(self) -> tuple[NDArray[np.uint8], int]:
+        """255 where the last image shows something dark enough for a cell (h, W), and the row where that begins."""
+        assert self._seen is not None
+        mask, _, top, _ = self._seen
+        return mask, top
+
     def detect(self, absorbance: FloatImage, shift_px: float = 0.0, expected: Expected | None = None) -> Detections:
         """Cells of one image; `shift_px` is how far the walls have moved down.
 

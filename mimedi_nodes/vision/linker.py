@@ -89,6 +89,11 @@ class Linker:
         """Living tracks after the last step."""
         return self._tracks
 
+    @property
+    def found(self) -> Detections | None:
+        """The detections of the last step."""
+        return self._previous
+
     def restart(self) -> None:
         """Forget the tracks, keep the flow."""
         self._tracks = np.zeros(0, TRACK)

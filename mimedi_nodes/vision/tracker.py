@@ -14,12 +14,13 @@ from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.appearance import Appearances
 from mimedi_nodes.vision.background import Background, FloatImage
 from mimedi_nodes.vision.blobs import Expected
-from mimedi_nodes.vision.detections import Detections
+from mimedi_nodes.vision.detections import Detections, empty
 from mimedi_nodes.vision.detector import CellDetector
 from mimedi_nodes.vision.flow import FlowProfile
 from mimedi_nodes.vision.frame import CameraHealth, FrameTracks, TrackedCell, check_image
+from mimedi_nodes.vision.hindsight import Sighting
 from mimedi_nodes.vision.intensities import FluorescenceImage, mean_around
-from mimedi_nodes.vision.linker import Linker, Tracks
+from mimedi_nodes.vision.linker import TRACK, Linker, Tracks
 from mimedi_nodes.vision.medians import median, percentile
 from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
 from mimedi_nodes.vision.viability import dye_threshold
@@ -142,6 +143,15 @@ class CellTracker:
         if lights:
             self._measure_lights(tracks, found, images[1:])
         return self._report(tracks, stamp_s, dye is not None, len(lights))
+
+    def sighting(self, usable: bool) -> Sighting:
+        """What is held after the last frame, for `hindsight.revise`; `usable` as that frame's tracks say."""
+        if not usable or self._linker is None or self._linker.found is None:
+            return Sighting(np.zeros(0, TRACK), empty(), None, (0, 0), 0, 0.0)
+        mask, top = self.detector.dark_places()
+        speed = self.flow.mean_speed_px_s() * self.flow.factor if self.flow.known else 0.0
+        return Sighting(self._linker.tracks.copy(), self._linker.found, np.packbits(mask), mask.shape, top,
+                        speed / self.settings.frame_rate_hz)
 
     def _advance(self, stamp_s: float) -> None:
         if not math.isfinite(stamp_s):
