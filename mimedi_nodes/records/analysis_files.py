@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that a measurement made (FCS, pictures), carried by the record itself: `analysis_file` events, with their hash.
+"""Files that a measurement made (FCS, tables), carried by the record itself: `analysis_file` events, with their hash.
 
 A module may run on another host than the recorder: what it measured travels by its durable outbox like every event, and
 stands in the chain. Large files are split, since an event's data have a limit.

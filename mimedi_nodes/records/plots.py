@@ -14,8 +14,10 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullFormatter
 
+from .analysis_files import files
 from .events import RecordEvent
 from .facts import Facts, is_number, step_name
+from .stiffness_map import SUFFIX, from_csv
 
 DAY_S = 86400.0
 BLUE, ORANGE, GREEN, RED, GREY, LIGHT = "#20639b", "#d1711f", "#2f8f5b", "#b3261e", "#6b7280", "#e5e7eb"
@@ -167,6 +169,46 @@ def plot_viability(facts: Facts, limit: float | None) -> str:
             axes.axhline(100 * limit, color=RED, linewidth=1.0, linestyle="--", label=label)
             axes.legend(loc="lower left")
         axes.set_ylim(top=101.0)
+        return _svg(figure)
+
+
+def plot_stiffness(facts: Facts) -> str:
+    """Map of the moduli over the last measured sample's median, and their histogram; empty when none was measured.
+
+    Raises:
+        RecordError: the map is not what the record says it is.
+    """
+    maps = [content for name, (_, content) in files(facts.events).items() if name.endswith(SUFFIX)]
+    ended = [e.data["result"] for e in facts.of_kind("phase_ended") if e.data.get("action") == "MeasureStiffness"]
+    cells = from_csv(maps[-1]) if maps else []
+    if not cells:
+        return ""
+    relative = [cell.relative for cell in cells]
+    moduli = [cell.modulus_pa for cell in cells]
+    with matplotlib.rc_context(_STYLE):
+        figure = Figure(figsize=(9.4, 2.9), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        x_um, y_um = [cell.x_um for cell in cells], [cell.y_um for cell in cells]
+        folds = [math.log2(value) for value in relative]
+        drawn = left.scatter(x_um, y_um, c=folds, s=45, cmap="coolwarm", vmin=-2, vmax=2, edgecolors=GREY)
+        bar = figure.colorbar(drawn, ax=left, ticks=[-2, -1, 0, 1, 2], label="modulus over the median")
+        bar.ax.set_yticklabels(["1/4", "1/2", "1", "2", "4"])
+        left.set(title=f"Stiffness of {len(cells)} cells", xlabel="x [µm]", ylabel="y [µm]", aspect="equal")
+        low, high = math.log10(0.9 * min(moduli)), math.log10(1.1 * max(moduli))
+        right.hist(moduli, [10 ** (low + k * (high - low) / 10) for k in range(11)], color=LIGHT, edgecolor=GREY)
+        result = (ended[-1] if ended else None) or {}
+        median, below, above = (result.get(f"modulus_{name}_pa") for name in ("median", "low", "high"))
+        if is_number(median):
+            right.axvline(median, color=RED, label=f"median {median:.0f} Pa")
+        if is_number(below) and is_number(above):
+            right.axvspan(below, above, color=RED, alpha=0.15, label="95 % interval")
+        right.set(title="Their moduli", xscale="log", xlabel="Young's modulus [Pa]", ylabel="cells")
+        ticks = [62.5 * 2**k for k in range(11) if 10**low <= 62.5 * 2**k <= 10**high]
+        right.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
+        right.xaxis.set_minor_formatter(NullFormatter())
+        for axes in (left, right):
+            axes.set_axisbelow(True)
+        right.legend()
         return _svg(figure)
 
 

@@ -80,6 +80,7 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
         plots.plot_viability(facts, _limit(review, "measured.final_viability")),
         plots.plot_diameters(facts),
         plots.plot_volumes(facts),
+        plots.plot_stiffness(facts),
     ]
     return template.render(
         css=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),

@@ -6,7 +6,6 @@ from __future__ import annotations
 import io
 import math
 
-import cv2
 import flowio
 import numpy as np
 import pytest
@@ -23,6 +22,7 @@ from mimedi_nodes.modules.analytics.stiffness import fit_force_curve, median_int
 from mimedi_nodes.records.analysis_files import PART_CHARACTERS, files, parts
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.events import RecordEvent
+from mimedi_nodes.records.stiffness_map import from_csv
 from mimedi_sim.firmware import analytics as scpi
 from mimedi_sim.headless.virtual_loop import run_virtual
 from mimedi_sim.models.afm import MODULUS_SIGMA_LN, Probe
@@ -130,11 +130,11 @@ def test_stiffness_of_the_batch_is_that_of_its_cells():
         result = outcome.result
         assert result["modulus_median_pa"] == pytest.approx(true, rel=0.15)  # certificate and curves of the gel: 5 %
         assert result["modulus_low_pa"] < result["modulus_median_pa"] < result["modulus_high_pa"]
-        picture = measured_files(analysers)["S.stiffness.png"][1]
-        height, width, _ = cv2.imdecode(np.frombuffer(picture, np.uint8), cv2.IMREAD_COLOR).shape
-        assert width > height > 300
-        data = next(data for kind, _, data in analysers.bench.events if kind == "analysis")
-        assert np.std(np.log(data["relative"])) == pytest.approx(MODULUS_SIGMA_LN, rel=0.5)
+        cells = from_csv(measured_files(analysers)["S.stiffness.csv"][1])
+        assert np.median([cell.modulus_pa for cell in cells]) == pytest.approx(result["modulus_median_pa"], rel=1e-4)
+        assert max(abs(x) for cell in cells for x in (cell.x_um, cell.y_um)) <= 150.0
+        assert len({(cell.x_um, cell.y_um) for cell in cells}) == len(cells)
+        assert np.std(np.log([cell.relative for cell in cells])) == pytest.approx(MODULUS_SIGMA_LN, rel=0.5)
 
     run_virtual(run())
 

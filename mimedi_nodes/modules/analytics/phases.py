@@ -18,6 +18,7 @@ from ...instruments.spr_reader import Analyte, Kinetics, Valve
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError
 from ...records.analysis_files import KIND, parts
+from ...records.stiffness_map import MEDIA_TYPE, SUFFIX, CellStiffness, to_csv
 from .binding import expected_response_ru, fit_sensorgram
 from .codes import AnalyticsCode
 from .controls import check_gel, check_plate, check_stains, check_surface
@@ -25,7 +26,6 @@ from .copies import copy_number
 from .gating import gate, gating_data
 from .immunoassay import fit_standards, sample_concentration
 from .instruments import AnalyticsInstruments
-from .pictures import stiffness_picture
 from .stiffness import LEAST_CELLS, ModulusFit, fit_force_curve, median_interval, with_gel
 
 BASELINE_S, DISSOCIATION_S, REGENERATION_S = 60.0, 300.0, 30.0
@@ -79,12 +79,15 @@ async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: P
     low, high = with_gel(median, low, high)
     ctx.measured("gel_ratio", gel, "1")
     ctx.measured("modulus_median_pa", median, "Pa", low, high)
-    ctx.record(
-        "analysis", goal.sample_id, "moduli by cell, relative to the median",
-        cells=list(fits), relative=[round(fit.modulus_pa / median, 4) for fit in fits.values()],
-        sd_pa=[round(fit.sd_pa, 2) for fit in fits.values()], rejected=wanted - len(fits),
-    )
-    _attach(ctx, f"{goal.sample_id}.stiffness.png", stiffness_picture(fits, places, median, (low, high)), "image/png")
+    cells = [
+        CellStiffness(
+            cell, 1e6 * places[cell][0], 1e6 * places[cell][1], fit.modulus_pa, fit.sd_pa, fit.modulus_pa / median
+        )
+        for cell, fit in fits.items()
+    ]
+    # Numbers, not a picture: the report draws it.
+    ctx.record("analysis", goal.sample_id, "force curves", cells=len(fits), rejected=wanted - len(fits))
+    _attach(ctx, f"{goal.sample_id}{SUFFIX}", to_csv(cells), MEDIA_TYPE)
     method = (
         f"AFM, Hertz sphere {1e6 * cantilever.radius_m:.1f} um, {len(fits)} of {wanted} cells, by a reference gel that "
         f"read {gel:.2f} of its certificate"

@@ -67,23 +67,23 @@ def fit_force_curve(tip_m: Array, force_n: Array, radius_m: float) -> ModulusFit
     spread = float(z[-1] - z[0])
     scale = 4.0 / 3.0 / (1.0 - POISSON_RATIO**2) * math.sqrt(radius_m)
 
-    def solve(contact_m: float) -> tuple[float, Array, Array]:
-        """For a contact point the model is linear in modulus and baseline."""
-        depth = np.clip(z - contact_m, 0.0, DEEPEST_OVER_RADIUS * radius_m)
-        design = np.column_stack([scale * depth**1.5, np.ones_like(z)])
-        found, *_ = np.linalg.lstsq(design * (1.0, 1e-10), f, rcond=None)
-        values: Array = np.asarray(found * (1.0, 1e-10), dtype=np.float64)
-        return float(np.sum((design @ values - f) ** 2)), values, design
-
     candidates = z[0] + spread * np.linspace(0.02, 0.98, 60)
-    best = min(candidates, key=lambda c: solve(float(c))[0])
+    best = float(candidates[np.argmin(_squares(z, f, candidates, radius_m))])
     from scipy.optimize import minimize_scalar
 
     step = spread / 50.0
-    contact = float(minimize_scalar(lambda c: solve(c)[0], bounds=(best - step, best + step), method="bounded",
-                                    options={"xatol": 1e-11}).x)  # fmt: skip
-    squares, values, design = solve(contact)
+    contact = float(
+        minimize_scalar(
+            lambda c: _squares(z, f, np.array([c]), radius_m)[0], bounds=(best - step, best + step), method="bounded",
+            options={"xatol": 1e-11},
+        ).x
+    )  # fmt: skip
+    # For a contact point the model is linear in modulus and baseline.
+    design = np.column_stack([scale * _shape(z, np.array([contact]), radius_m)[0], np.ones_like(z)])
+    scaling = np.array([1.0, 1e-10])
+    values = np.linalg.lstsq(design * scaling, f, rcond=None)[0] * scaling
     modulus, baseline = float(values[0]), float(values[1])
+    squares = float(np.sum((design @ values - f) ** 2))
     if not modulus > 0.0:
         raise ValueError("no contact in the force curve: there is no cell under the tip")
     total = float(np.sum((f - f.mean()) ** 2))
@@ -92,6 +92,20 @@ def fit_force_curve(tip_m: Array, force_n: Array, radius_m: float) -> ModulusFit
     sizes = np.linalg.norm(jacobian, axis=0)
     covariance = np.linalg.pinv((jacobian / sizes).T @ (jacobian / sizes)) * squares / max(1, len(f) - 3)
     return ModulusFit(modulus, math.sqrt(covariance[0, 0]) / float(sizes[0]), contact, baseline, 1.0 - squares / total)
+
+
+def _shape(z: Array, contacts_m: Array, radius_m: float) -> Array:
+    """Return depth^1.5 along a curve for each contact point, shape (contacts, N)."""
+    return np.asarray(np.clip(z - contacts_m[:, None], 0.0, DEEPEST_OVER_RADIUS * radius_m) ** 1.5, dtype=np.float64)
+
+
+def _squares(z: Array, f: Array, contacts_m: Array, radius_m: float) -> Array:
+    """Return the sum of squares of the best straight line through force over depth^1.5, for each contact point."""
+    shape = _shape(z, contacts_m, radius_m)
+    shape -= shape.mean(axis=1, keepdims=True)
+    centred = f - f.mean()
+    explained = (shape @ centred) ** 2 / np.maximum(np.sum(shape**2, axis=1), np.finfo(np.float64).tiny)
+    return np.asarray(np.sum(centred**2) - explained, dtype=np.float64)
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:

@@ -103,7 +103,7 @@ class SprChannel:
     """A flow channel with ligand, beside a reference channel without: exact between valve events.
 
     Args: binding of the fresh surface; seed and name key noise and drift. `capacity_kept` (0..1] falls with every
-    regeneration. bulk_ru is the refractive step of the sample while it flows.
+    regeneration. bulk_ru is the refractive step of the sample while it flows; run_s is when the channels were zeroed.
     """
 
     binding: Binding
@@ -116,13 +116,22 @@ class SprChannel:
     bulk_ru: float = 0.0
     nonspecific_ru: float = 0.0
     capacity_kept: float = 1.0
+    run_s: float = 0.0
     _drift: OrnsteinUhlenbeck = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         require_fraction(regeneration_kept=self.regeneration_kept, capacity_kept=self.capacity_kept)
+        self._drift = self._drift_of("drift")
+
+    def _drift_of(self, name: str) -> OrnsteinUhlenbeck:
         # Stationary width such that a typical slope is DRIFT_RU_PER_S over a minute.
         width = DRIFT_RU_PER_S * math.sqrt(60.0 * DRIFT_TIME_S / 2.0)
-        self._drift = OrnsteinUhlenbeck(stream(self.seed, self.name, "drift"), width, DRIFT_TIME_S, 1.0, True)
+        return OrnsteinUhlenbeck(stream(self.seed, self.name, name), width, DRIFT_TIME_S, 1.0, True)
+
+    def begin_run(self, time_s: float) -> None:
+        """Zero both channels after a rest without flow: drift is told from here on."""
+        self.advance_to(time_s)
+        self.run_s, self._drift = time_s, self._drift_of(f"drift {time_s:.3f}")
 
     def _present(self) -> Binding:
         b = self.binding
@@ -161,7 +170,7 @@ class SprChannel:
     def reading_ru(self, sample: int, interval_s: float = 1.0) -> tuple[float, float]:
         """Return (channel, reference) readings [RU] of a sample index, at index × interval_s."""
         time_s = sample * interval_s
-        common = self.bulk_ru + self.nonspecific_ru + self._drift.at_time(time_s)
+        common = self.bulk_ru + self.nonspecific_ru + self._drift.at_time(max(0.0, time_s - self.run_s))
         noise = stream(self.seed, self.name, "noise").normal(sample, 0.0, NOISE_RU)
         reference_noise = stream(self.seed, self.name, "reference_noise").normal(sample, 0.0, NOISE_RU)
         return self.bound_at(time_s) + common + noise, common + reference_noise

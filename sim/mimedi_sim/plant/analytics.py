@@ -146,6 +146,8 @@ class BindingBench:
 
     CONTROL_M = 5.0e-9
     """The control solution: a second lot of the analyte in buffer [C]."""
+    REST_S = 7200.0
+    """Not used for so long, the reader had rested: it zeroes its channels when it is used again [C]."""
 
     def __init__(self, seed: int, start_s: float, content: Content, faults: Faults = SOUND) -> None:
         self._start_s, self._content, self._faults = start_s, content, faults
@@ -156,6 +158,7 @@ class BindingBench:
     def turn(self, now_s: float, valve: str, analyte: str) -> None:
         """Let buffer, sample or regeneration solution flow over all channels."""
         at = now_s - self._start_s
+        self._wake(at)
         for name, history in self._channels.items():
             channel = copy.copy(history[-1])
             left = self._faults.get("spr_chip_exhausted", {"capacity": 1.0})["capacity"]
@@ -175,12 +178,20 @@ class BindingBench:
                 channel.wash(at)
             history.append(channel)
 
+    def _wake(self, at_s: float) -> None:
+        """Let a reader that rested begin a run."""
+        for history in self._channels.values():
+            if at_s - history[-1].time_s > self.REST_S:
+                history.append(copy.copy(history[-1]))
+                history[-1].begin_run(at_s)
+
     def second(self, now_s: float) -> int:
         """Return the number of the last whole second."""
         return int(now_s - self._start_s + 1e-9)
 
     def readings(self, analyte: str, first: int, count: int) -> list[tuple[float, float]]:
         """Return (ligand, reference) [RU] of seconds from `first` on."""
+        self._wake(float(first))
         history = self._channels[analyte]
         begins = [channel.time_s for channel in history]
         found = []

@@ -37,7 +37,9 @@ class Evaluation:
 
 def evaluate_plainly(specification: Mapping[str, Any], values: Mapping[str, Any]) -> Evaluation:
     """A second, small evaluation, independent of the process layer's."""
-    compare = {"min": operator.ge, "max": operator.le, "below": operator.lt, "equals": operator.eq}
+    compare = {
+        "min": operator.ge, "max": operator.le, "below": operator.lt, "above": operator.gt, "equals": operator.eq,
+    }  # fmt: skip
     result = Evaluation()
     for test in specification["tests"]:
         value, verdict, reason = None, "unknown", ""
@@ -208,6 +210,10 @@ def nominal_batch(final_viability: float = 0.941, temperature_c: float = 37.0) -
     tell(
         "coordinator", time_s, "measurement", "final_viability", name="final_viability", value=final_viability,
         unit="1", low=final_viability - 0.014, high=final_viability + 0.011, phase_id=path,
+    )  # fmt: skip
+    tell(
+        "coordinator", time_s, "measurement", "ifn_gamma_pg_ml", name="ifn_gamma_pg_ml", value=48_200.0,
+        unit="pg/mL", low=41_000.0, high=56_600.0, phase_id="release.potency",
     )  # fmt: skip
     tests = (
         ("cd3_fraction", 0.972, 0.965, 0.978, "1", "flow cytometry", "final"),
