@@ -56,9 +56,10 @@ class BatchBoard(Board):
         self.forecast = ElidedLabel("mid", "forecast")
         self.target = QtWidgets.QComboBox()
         self.target.setObjectName("forecast_target")
+        self.target.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToContents)
         for cells in (5e8, 1e9, 2e9, 3e9, 4.5e9, 6e9):
             self.target.addItem(tr("until {cells} cells", cells=wording.powers(cells, 1)), cells)
-        self.target.setCurrentIndex(2)
+        self.target.setCurrentIndex(self.target.findData(4.5e9))  # when the shipped process harvests
         self.target.currentIndexChanged.connect(self._show_forecast)
         self.zoom = QtWidgets.QComboBox()
         self.zoom.setObjectName("zoom")
@@ -184,7 +185,7 @@ class BatchBoard(Board):
         days = [wording.number((at - self._start_s) / DAY_S, 1) for at in times]
         self.forecast.set_whole(
             tr(
-                "Forecast: day {at}, 95 % {early} to {late}; grows {rate} a day (extrapolated from the last 36 h)",
+                "Extrapolated from 36 h: day {at}, 95 % {early} to {late}; grows {rate} a day",
                 at=days[0], early=days[1], late=days[2], rate=wording.number(found.rate_per_d, 2),
             )
         )  # fmt: skip

@@ -61,9 +61,8 @@ FRENCH: dict[str, str] = {
     "ACK": "ACQ",
     "Reset": "Réarmer",
     "Batch": "Lot",
-    "Forecast: day {at}, 95 % {early} to {late}; grows {rate} a day (extrapolated from the last 36 h)": (
-        "Prévision : jour {at}, 95 % {early} à {late} ; croissance {rate} par jour (extrapolée des "
-        "36 dernières h)"
+    "Extrapolated from 36 h: day {at}, 95 % {early} to {late}; grows {rate} a day": (
+        "Extrapolé de 36 h : jour {at}, 95 % de {early} à {late} ; croissance {rate} par jour"
     ),
     "until {cells} cells": "jusqu’à {cells} cellules",
     "whole batch": "lot entier",
@@ -228,7 +227,7 @@ FRENCH: dict[str, str] = {
     "conductance [mS]": "conductance [mS]",
     "last picture {age} ago": "dernière image il y a {age}",
     "{rate} shown a second": "{rate} affichées par seconde",
-    "latency p50 {p50} ms, p99 {p99} ms": "latence p50 {p50} ms, p99 {p99} ms",
+    "latency p50 {p50}, p99 {p99} ms": "latence p50 {p50}, p99 {p99} ms",
     "{count} frames lost": "{count} images perdues",
     "{share} viable": "{share} viables",
     "sample {name}": "échantillon {name}",

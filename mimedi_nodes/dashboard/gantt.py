@@ -172,7 +172,8 @@ class GanttChart(QtWidgets.QWidget):
             painter.drawLine(QtCore.QPointF(x, top), QtCore.QPointF(x, top + 4))
             unit = DAY_S if name == "d" else 3600.0
             text = f"{number * step_s / unit:g} {name}"
-            painter.drawText(QtCore.QPointF(x + 3, self.height() - 4), text)
+            if x + 3 + painter.fontMetrics().horizontalAdvance(text) <= self.width():
+                painter.drawText(QtCore.QPointF(x + 3, self.height() - 4), text)
             number += 1
         line = self.timeline
         if math.isfinite(line.now_s):

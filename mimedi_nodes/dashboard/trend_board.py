@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import math
 import time
@@ -32,6 +33,8 @@ PENS = (
 MOST_PLOTS = 4
 FEW = 30
 """Up to so many values each has a mark of its own: inspections come one in days."""
+AXIS_LETTERS = 5.0
+"""Room for the numbers of an axis, in heights of a letter."""
 DEFAULT = ("incubator/viable_cells", "incubator/liquid_temperature_c", "incubator/glucose_mm", "vision_qc/viability")
 
 
@@ -140,6 +143,7 @@ class TrendBoard(Board):
             self._items[key].setText(1, f"{_short(self.series[key].latest())} {self.units[key]}")
         for key in self._changed & self._curves.keys():
             self._draw(key)
+            self._head(key)
         self._changed.clear()
 
     def chosen(self) -> list[str]:
@@ -194,7 +198,7 @@ class TrendBoard(Board):
         key = f"{module}/{name}"
         if key not in self.series:
             self.series[key] = Series()
-            self.units[key] = unit if unit != "1" else ""
+            self.units[key] = wording.unit(unit)
             self._add(module, name, key)
         return key
 
@@ -246,6 +250,7 @@ class TrendBoard(Board):
             axes = {"left": DecadeAxis("left")} if decades else {}
             # A context menu of pyqtgraph's would take half of the time that a plot takes to make.
             plot = self.graphics.addPlot(row=number, col=0, axisItems=axes, enableMenu=False)
+            self.plots[key] = plot
             self._style(key, plot)
             if decades:
                 plot.setLogMode(y=True)
@@ -260,7 +265,6 @@ class TrendBoard(Board):
                 if math.isfinite(limit):
                     line = pyqtgraph.mkPen(theme.MUTED, width=1, style=QtCore.Qt.DotLine)
                     plot.addItem(pyqtgraph.InfiniteLine(limit, angle=0, pen=line), ignoreBounds=True)
-            self.plots[key] = plot
             self._draw(key)
 
     def _style(self, key: str, plot: pyqtgraph.PlotItem) -> None:
@@ -270,7 +274,6 @@ class TrendBoard(Board):
         plot.hideButtons()
         plot.showGrid(x=True, y=True, alpha=0.15)
         plot.setLimits(minXRange=0.01)
-        module, name = key.split("/", 1)
         size = f"{self._letters.pixelSize()}px"
         for side in ("left", "bottom"):
             axis = plot.getAxis(side)
@@ -278,10 +281,22 @@ class TrendBoard(Board):
             axis.setTextPen(theme.TEXT)
             axis.setTickFont(self._letters)
             axis.enableAutoSIPrefix(False)
-        unit = f" [{self.units[key]}]" if self.units.get(key) else ""
-        plot.setTitle(f"{wording.humane(module)}: {name}{unit}", size=size, color=theme.TEXT)
+            if side == "left":
+                axis.setWidth(round(AXIS_LETTERS * self._letters.pixelSize()))  # all plots begin at one place
+        self._head(key)
         last = key == [name for name in self.chosen() if name not in self.sweeps][-1]
         plot.setLabel("bottom", tr("process day") if last else None, **{"font-size": size, "color": theme.TEXT})
+
+    def _head(self, key: str) -> None:
+        """Write the quantity and its last value over its plot, large enough to be read from where one stands."""
+        module, name = key.split("/", 1)
+        value = f"{_short(self.series[key].latest())} {self.units[key]}".strip()
+        small, large = (round(theme.LETTERS_PX[role] * self._scale) for role in ("small", "mid"))
+        self.plots[key].setTitle(
+            f'<span style="font-size: {small}px">{html.escape(wording.humane(module))}: {html.escape(name)}</span>'
+            f'&nbsp;&nbsp;&nbsp;<b style="font-size: {large}px">{html.escape(value)}</b>',
+            color=theme.TEXT,
+        )
 
     def _redraw(self, *_: object) -> None:
         for key in self._curves:

@@ -133,9 +133,9 @@ class VisionBoard(Board):
         column = QtWidgets.QVBoxLayout()
         for line in self.camera_lines.values():
             column.addWidget(line)
-        row.addLayout(column, 4)
+        row.addLayout(column, 6)
         row.addWidget(self.counted, 3)
-        row.addWidget(self.calibration, 4)
+        row.addWidget(self.calibration, 5)
         health.body.addLayout(row)
         grid.addWidget(health, 2, 0, 1, 4)
         grid.setRowStretch(0, 4)
@@ -173,7 +173,7 @@ class VisionBoard(Board):
                 text = tr("{rate} shown a second", rate=wording.number(health.rate_hz(now_s), 1))
             if health.latencies_ms:
                 p50, p99 = (wording.number(health.percentile_ms(share), 1) for share in (0.5, 0.99))
-                text += "  ·  " + tr("latency p50 {p50} ms, p99 {p99} ms", p50=p50, p99=p99)
+                text += "  ·  " + tr("latency p50 {p50}, p99 {p99} ms", p50=p50, p99=p99)
             dropped = self._values.get("frames_dropped" if name == "microscope" else "sorter_frames_dropped")
             lost = dropped is not None and dropped.value > 0.0
             if lost:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+import re
 
 from .language import tr
 
@@ -47,6 +48,11 @@ def seconds(value_s: float) -> str:
     if value_s < 100.0:
         return f"{value_s:.0f} s"
     return hours(value_s / 3600.0)
+
+
+def unit(name: str) -> str:
+    """Return a unit of a message as people write it: `degC` → `°C`, `uL` → `µL`; a plain share has none."""
+    return {"1": "", "degC": "°C"}.get(name, re.sub(r"\bu(?=[LmgM]\b)", "µ", name))
 
 
 def interval(low: str, high: str) -> str:

@@ -541,7 +541,7 @@ def test_both_cameras_show_their_age_and_what_was_lost(show):
     assert text(board, "sorter_health") == "Sorter camera: last picture 30 s ago"
     assert "3 frames lost" in text(board, "microscope_health")
     assert mark(board, "microscope_health") == "held"
-    assert "latency p50 2.4 ms" in text(board, "microscope_health")
+    assert "latency p50 2.4, p99" in text(board, "microscope_health")
     assert not board.sorter.live
 
 
@@ -592,7 +592,7 @@ def test_a_window_that_opens_late_draws_what_the_record_has_up_to_now(show):
     batch = show("batch")
     batch.show_items([scene.batch(), history])
     batch.refresh()
-    assert text(batch, "forecast").startswith("Forecast: day")
+    assert text(batch, "forecast").startswith("Extrapolated from 36 h: day")
 
 
 def test_an_unknown_value_is_no_point(show):
