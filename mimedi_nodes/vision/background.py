@@ -133,7 +133,7 @@ class Background:
         self._flickers = True
         if self._level is not None:
             self._level = cv2.subtract(self._level, self._steady_light)
-            self._reference = self._level.mean(axis=1, dtype=np.float64)
+            self._reference = _row_means(self._level)
         self._warm = [cv2.subtract(log, self._steady_light) for log in self._warm]
 
     def _light(self, log: FloatImage) -> float:
@@ -154,17 +154,17 @@ class Background:
 
     def _settle(self, logs: list[FloatImage], percent: float = PERCENTILE) -> None:
         """Percentile in time over frames that are first moved onto each other."""
-        self._reference = np.mean([log.mean(axis=1, dtype=np.float64) for log in logs], axis=0)
+        self._reference = np.mean([_row_means(log) for log in logs], axis=0)
         for _ in range(2):
             shifts = [self._measure(log, 0.0) for log in logs]
             moved = [self._shifted(log, -shift) for log, shift in zip(logs, shifts, strict=True)]
-            self._reference = np.mean([log.mean(axis=1, dtype=np.float64) for log in moved], axis=0)
+            self._reference = np.mean([_row_means(log) for log in moved], axis=0)
         self._level = percentile_in_time(moved, percent)
         self._set_reference()
 
     def _set_reference(self) -> None:
         assert self._level is not None
-        self._reference = self._level.mean(axis=1, dtype=np.float64)
+        self._reference = _row_means(self._level)
         self.shift_px = 0.0
 
     def _register(self, log: FloatImage) -> None:
@@ -237,6 +237,11 @@ class Background:
         start = max(whole + 1, 0) - whole
         lower, upper = padded[start:start + height], padded[start - 1:start - 1 + height]
         return cv2.addWeighted(lower, 1.0 - part, upper, part, 0.0)
+
+
+def _row_means(image: FloatImage) -> NDArray[np.float64]:
+    """Mean of each row (H,), summed in double precision: OpenCV needs no copy of the image for it."""
+    return cv2.reduce(image, 1, cv2.REDUCE_AVG, dtype=cv2.CV_64F)[:, 0]
 
 
 def _along_flow(log: FloatImage) -> FloatImage:

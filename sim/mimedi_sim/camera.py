@@ -128,6 +128,9 @@ class MicroscopeCamera:
         unknown = [kind for kind in kinds if kind not in LOOKS]
         if unknown:
             raise ValueError(f"kinds {unknown} have no look; allowed: {sorted(LOOKS)}")
+        import cv2  # a plant whose cameras nobody uses shall not wait for it
+
+        self._look_up = cv2.LUT  # in a third of the time of NumPy's `take`, which widens the indices
         self.seed, self.name, self.width, self.height = seed, name, width, height
         self.settings = settings or CameraSettings()
         base = Optics(sigma_px=1.0)
@@ -264,8 +267,7 @@ class MicroscopeCamera:
         """Noise of the dye image [1/16 DN]."""
         sigma = self._sigma[1]
         np.right_shift(self._both[1], FRACTION_BITS, out=sigma)
-        np.clip(sigma, 0, 255, out=sigma)
-        self._dye_noise.take(sigma, out=sigma, mode="clip")
+        self._look_up(np.clip(sigma, 0, 255).astype(np.uint8), self._dye_noise, dst=sigma)
 
     def _digitised(self, frame_index: int) -> tuple[Image, Image]:
         """Add noise of width self._sigma to the signals (all 1/16 DN) and convert to 8 bits."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 
 import numpy as np
 import numpy.typing as npt
@@ -98,6 +99,7 @@ def rectangular_peak_over_mean(width_m: float, height_m: float) -> float:
     return float(velocity_over_mean(0.0, height_m / 2.0, width_m, height_m))
 
 
+@lru_cache(maxsize=4096)
 def band_flow_fraction(width_m: float, height_m: float, from_wall_m: float, to_wall_m: float) -> float:
     """Return the share of the flow between two distances from ONE side wall (full height)."""
     if not 0.0 <= from_wall_m <= to_wall_m <= width_m:

@@ -27,6 +27,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, replace
 from functools import lru_cache
+from typing import NamedTuple
 
 import numpy as np
 import numpy.typing as npt
@@ -63,8 +64,7 @@ _POWER_STEP_K = 0.02  # the power is computed anew when the chip warmed by this
 _FLOW_STEP = 0.005
 
 
-@dataclass(frozen=True)
-class Drive:
+class Drive(NamedTuple):
     """What the generator gives to the transducer."""
 
     frequency_hz: float = 0.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,8 +34,7 @@ AIR = ""
 """End of a line that leads nowhere: a pump there draws air and pushes it out."""
 
 
-@dataclass(frozen=True)
-class PumpFlow:
+class PumpFlow(NamedTuple):
     """One pump in an interval: signed rate [uL/s], positive draws in, and the vessel at its valve."""
 
     rate_ul_s: float

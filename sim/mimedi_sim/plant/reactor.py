@@ -10,6 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -63,8 +64,7 @@ _SYRINGE = INDEX["syringe_cfu"]
 _WATCHED = [INDEX["t_bead"], INDEX["t_free"], INDEX["vector_tu"], _SYRINGE, INDEX["cfu"], VOLUME]
 
 
-@dataclass(frozen=True)
-class SetPoints:
+class SetPoints(NamedTuple):
     """What the controller of a bioreactor was told last."""
 
     temperature_c: float = ROOM_C
