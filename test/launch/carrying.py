@@ -35,12 +35,13 @@ class Carrying(Steps):
         self.client.set_clock(speed=math.inf)
         self.client.wait(lambda: self.state() == ServiceState.HELD, 40.0, "the transfer is held")
         self.client.wait(lambda: "transfer.gantry_fault" in self.client.alarms, 10.0, "an alarm of the gantry")
-        assert self.where() == "gripper"
+        assert (there := self.where()) == "gripper", there
         self.client.fault("power_loss", "gantry", active=False)
         self.command(ServiceCommand.UNHOLD)
         result = _result(move, 60.0, "result of the transfer").result
-        assert (result.error_code, result.error_msg, result.label_read) == (0, "", CASSETTE)
-        assert self.where() == "store"
+        seen = (result.error_code, result.error_msg, result.label_read)
+        assert seen == (0, "", CASSETTE), seen
+        assert (there := self.where()) == "store", there
         # The joints that were told while it moved span the way along the row.
         along = self.joints["gantry_y"]
         assert max(along) - min(along) > 0.2, (min(along), max(along))
@@ -60,10 +61,11 @@ class Carrying(Steps):
         self.client.wait_supervisor("active")
         self.client.wait(lambda: self.state() == ServiceState.IDLE, 40.0, "the transfer is idle")
         self.client.set_clock(speed=math.inf)
-        assert self.where() == "gripper"
+        assert (there := self.where()) == "gripper", there
         result = _result(self.begin("store", "hatch", speed_factor=1.0), 60.0, "result of the transfer").result
-        assert (result.error_code, result.error_msg, result.label_read) == (0, "", CASSETTE)
-        assert self.where() == "hatch"
+        seen = (result.error_code, result.error_msg, result.label_read)
+        assert seen == (0, "", CASSETTE), seen
+        assert (there := self.where()) == "hatch", there
 
     # -- help ---------------------------------------------------------------------------------------------
 

@@ -36,6 +36,8 @@ CONTROL_S, SETTLE_S, LEVEL_S = 60.0, 30.0, 20
 at either end tell a level."""
 CONTROL_EVENTS = 500
 GEL_CURVES = 3
+MOST_TRIES = 2
+"""Cells that are tried for each that is wanted: some curves are of the dish, or of debris."""
 
 
 def _attach(ctx: PhaseContext, name: str, content: bytes, media_type: str) -> None:
@@ -54,15 +56,18 @@ def _analyte(text: str) -> Analyte:
 
 
 async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
-    """Take a force curve on each of so many cells; tell the median modulus and each cell's ratio to it."""
-    wanted = min(int(goal.cells_wanted), await instruments.microscope.cells())
+    """Take force curves until so many cells gave a good one; tell the median modulus and each cell's ratio to it."""
+    wanted = int(goal.cells_wanted)
+    most = min(MOST_TRIES * wanted, await instruments.microscope.cells())
     cantilever = await instruments.microscope.cantilever()
     gel = await _gel_ratio(instruments, cantilever.radius_m, ctx)
     check_gel(gel, gel)
     fits: dict[int, ModulusFit] = {}
     places: dict[int, tuple[float, float]] = {}
-    for cell in range(1, wanted + 1):
-        ctx.feedback((cell - 1) / max(1, wanted), f"cell {cell} of {wanted}")
+    tried = 0
+    while len(fits) < wanted and tried < most:
+        cell = tried = tried + 1
+        ctx.feedback(len(fits) / wanted, f"cell {cell}, {len(fits)} of {wanted} measured")
         curve = await instruments.microscope.curve(cell, ctx)
         try:
             fit = fit_force_curve(curve.position_m, curve.force_n, cantilever.radius_m)
@@ -70,9 +75,9 @@ async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: P
             continue  # no contact: a curve beside the cell, told by the count of cells
         if fit.is_good:
             fits[cell], places[cell] = fit, await instruments.microscope.place(cell)
-    least = min(LEAST_CELLS, int(goal.cells_wanted))
+    least = min(LEAST_CELLS, wanted)
     if len(fits) < least:
-        raise PhaseError(AnalyticsCode.TOO_FEW, f"{len(fits)} good curves on {wanted} cells; at least {least} needed")
+        raise PhaseError(AnalyticsCode.TOO_FEW, f"{len(fits)} good curves on {tried} cells; at least {least} needed")
     check_gel(gel, await _gel_ratio(instruments, cantilever.radius_m, ctx))
     fits = {cell: fit.scaled(1.0 / gel) for cell, fit in fits.items()}
     median, low, high = median_interval([fit.modulus_pa for fit in fits.values()])
@@ -86,10 +91,10 @@ async def measure_stiffness(goal: Any, instruments: AnalyticsInstruments, ctx: P
         for cell, fit in fits.items()
     ]
     # Numbers, not a picture: the report draws it.
-    ctx.record("analysis", goal.sample_id, "force curves", cells=len(fits), rejected=wanted - len(fits))
+    ctx.record("analysis", goal.sample_id, "force curves", cells=len(fits), rejected=tried - len(fits))
     _attach(ctx, f"{goal.sample_id}{SUFFIX}", to_csv(cells), MEDIA_TYPE)
     method = (
-        f"AFM, Hertz sphere {1e6 * cantilever.radius_m:.1f} um, {len(fits)} of {wanted} cells, by a reference gel that "
+        f"AFM, Hertz sphere {1e6 * cantilever.radius_m:.1f} um, {len(fits)} of {tried} cells, by a reference gel that "
         f"read {gel:.2f} of its certificate"
     )
     return {"modulus_median_pa": median, "modulus_low_pa": low, "modulus_high_pa": high, "method": method}
