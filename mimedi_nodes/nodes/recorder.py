@@ -23,15 +23,15 @@ from ..records.errors import GapError, RecordError, StorageError
 from ..records.events import RecordEvent
 from ..records.signatures import DECISIVE
 from . import desk, qos
-from .batch_recording import BatchRecording, bring_to_end
-from .batch_review import Reviewed, load_report, review_batch
+from .batch_recording import bring_to_end
+from .batch_review import Reviewed, review_batch
 from .bridge import result_in_executor
 from .conversion import fill_message, message_fields
 from .managed_node import ManagedNode
 from .parameters import Parameter, ParameterError, declare
-from .picture_keeper import PictureKeeper
 from .record_keeper import RecordKeeper
 from .recorder_alarms import RecorderAlarms
+from .recordings import Recordings
 from .running import run_node
 from .signature_check import signature_check
 
@@ -51,14 +51,13 @@ PARAMETERS = (
 
 LOOK_PERIOD_S = 0.5
 """Steady time between two looks for new topics [s], while a batch is recorded."""
-TRACKS = "mimedi_msgs/msg/CellTrackArray"
 
 
 class RecorderNode(ManagedNode):
     """Keeps the batch records of one workcell.
 
     Events are taken as soon as the node is configured, and until it is cleaned up: a producer must never wait for a
-    permission to be on record. Topics are recorded while the node is active and a batch is in production.
+    permission to be on record. Topics are recorded while the node is active and batches are in production.
     """
 
     def __init__(self) -> None:
@@ -66,14 +65,13 @@ class RecorderNode(ManagedNode):
         self.settings = declare(self, PARAMETERS)
         self._closers: list[Callable[[], object]] = []
         self._keeper: RecordKeeper | None = None
-        self._recording: BatchRecording | None = None
-        self._pictures: PictureKeeper | None = None
         self._mending: Future[None] | None = None
         self._taken = 0
         self._alarms = RecorderAlarms(self)
         self._analysis = self.create_publisher(RecordEventMsg, "~/analysis", qos.STATE)
         # One worker: what it is given is done in order, so a recording is registered before its batch is reviewed.
         self._worker = ThreadPoolExecutor(1, thread_name_prefix="recorder")
+        self._recordings = Recordings(self, self.settings, self._worker, self._alarms)
 
     # -- lifecycle --------------------------------------------------------------------------------------
 
@@ -192,62 +190,20 @@ class RecorderNode(ManagedNode):
     # -- topics -----------------------------------------------------------------------------------------
 
     def _follow(self, event: RecordEvent) -> None:
-        """Begin and end the recording of topics with the batch."""
-        keeper = self._keeper
-        if keeper is None or not event.batch_id:
+        """Tell who listens of an analysis; begin and end the recording of topics with the batch."""
+        if self._keeper is None or not event.batch_id:
             return
         if event.kind == "analysis":
             self._analysis.publish(fill_message(RecordEventMsg(), event.as_fields()))
-        if self._recording is not None and self._recording.batch_id == event.batch_id:
-            picture = self._pictures.take(event) if self._pictures is not None else None
-            if picture is not None and self._pictures is not None:
-                self._worker.submit(self._pictures.keep, keeper, event.batch_id, *picture)
-            if event.kind == "batch_ended":
-                self._finish_recording(event.process_time_s)
-        elif self._recording is not None and keeper.in_production(self._recording.batch_id):
-            return  # topics are the workcell's: they are recorded once, with the batch that began first
-        elif event.kind != "batch_ended" and keeper.in_production(event.batch_id):
-            self._finish_recording()
-            keeper.close_others(event.batch_id)
-            self._worker.submit(load_report)  # ready when the batch is reviewed
-            self._begin_recording(event.batch_id)
-
-    def _begin_recording(self, batch_id: str) -> None:
-        assert self._keeper is not None
-        if self._mending is not None and not self._mending.done():
-            return  # what a crash left behind is mended first; the batch's next event begins
-        try:
-            self._recording = BatchRecording(
-                self,
-                self._keeper.folder(batch_id),
-                flush_s=self.settings["mcap_flush_s"],
-                reserve_bytes=self.settings["mcap_reserve_mb"] * 10**6,
-                least_period_s={TRACKS: self.settings["tracks_period_s"]},
-                pictures_period_s=self.settings["pictures_period_s"],
-                on_error=self._recording_failed,
-            )
-            self._pictures = PictureKeeper(self, self._keeper.folder(batch_id))
-        except (OSError, RecordError) as error:
-            self._alarms.topics_not_recorded(batch_id, str(error))
-
-    def _recording_failed(self, message: str) -> None:
-        batch_id = self._recording.batch_id if self._recording is not None else ""
-        self._alarms.topics_not_recorded(batch_id, message)
+        if self._mending is None or self._mending.done():  # what a crash left behind is mended first
+            self._recordings.follow(self._keeper, event)
 
     def _look(self) -> None:
-        if self._recording is not None:
-            self._recording.look(self._worker)
+        self._recordings.look()
 
-    def _finish_recording(self, process_time_s: float | None = None) -> None:
-        recording, keeper = self._recording, self._keeper
-        self._recording = None
-        if self._pictures is not None:
-            self._pictures.close()
-            self._pictures = None
-        if recording is None or keeper is None:
-            return
-        recording.close()
-        self._worker.submit(recording.settle, keeper, process_time_s, self.get_logger())
+    def _finish_recording(self) -> None:
+        if self._keeper is not None:
+            self._recordings.finish(self._keeper)
 
     def _settle_worker(self) -> None:
         """Wait until everything that the worker was given is done."""
@@ -280,10 +236,7 @@ class RecorderNode(ManagedNode):
 
     def _publish_diagnostics(self) -> None:
         values = {"events taken": str(self._taken)}
-        recording = self._recording
-        if recording is not None:
-            values |= {"batch": recording.batch_id, "topics": str(recording.topics)}
-            values["messages"] = str(recording.messages)
+        values |= self._recordings.values()
         if self._keeper is not None:
             values["free MB"] = f"{shutil.disk_usage(self._keeper.runs_dir).free / 1e6:.0f}"
         message = self._alarms.worst

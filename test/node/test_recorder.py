@@ -266,10 +266,14 @@ class Publishers:
                 lambda p=one, n=wanted: p.get_subscription_count() >= n, f"a recording of {one.topic_name}"
             )
 
+    def tell(self, value: float) -> None:
+        measured = Measurement(name="glucose_mm", value=value, unit="mmol/L")
+        self.telemetry.publish(Telemetry(module="incubator", values=[measured]))
+        self.bench.executor.spin_once(timeout_sec=0.01)
+
     def publish(self, values: list[float]) -> None:
         for value in values:
-            measured = Measurement(name="glucose_mm", value=value, unit="mmol/L")
-            self.telemetry.publish(Telemetry(module="incubator", values=[measured]))
+            self.tell(value)
             self.tracks.publish(CellTrackArray(width_px=10, tracks=[CellTrack(track_id=1)]))
             self.picture.publish(picture())
             self.truth.publish(GroundTruth())
@@ -308,12 +312,25 @@ def test_topics_of_a_batch_are_recorded_and_registered(bench: Bench, recorder: R
     assert (told[0].producer, json.loads(told[0].data_json)["columns"]) == ("analytics", {"cd3": [1, 2]})
     assert publishers.truth.get_subscription_count() == 0
     assert publishers.foreign.get_subscription_count() == 0
+    # A second batch beside it has a recording of its own, from its beginning to its end.
+    bench.append([start(batch_id="B2")])
+    bench.until(lambda: publishers.telemetry.get_subscription_count() == 2, "the second batch's recording")
+    publishers.tell(9.0)
+    bench.append([event(1)])  # one request and its reply later what was told has been heard
     bench.append([event(2, "coordinator", kind="batch_ended", state="completed")])
+    bench.until(lambda: publishers.telemetry.get_subscription_count() == 1, "the end of the first recording")
+    publishers.tell(8.5)
+    bench.append([event(1, batch_id="B2")])
+    bench.append([event(2, "coordinator", "B2", kind="batch_ended", state="completed")])
+    beside = recorder.runs / "B2" / "topics.mcap"
+    bench.until(beside.exists, "the second recording")
+    second = [m.values[0].value for m in recorded(beside)[f"{NAMESPACE}/incubator/telemetry"]]
+    assert second == [9.0, 8.5], second
     topics = recorder.runs / "B1" / "topics.mcap"
     bench.until(topics.exists, "the finished recording")
     messages = recorded(topics)
     telemetry = messages[f"{NAMESPACE}/incubator/telemetry"]
-    assert [m.values[0].value for m in telemetry] == [11.0, 10.5, 10.0, 9.5]
+    assert [m.values[0].value for m in telemetry] == [11.0, 10.5, 10.0, 9.5, 9.0]
     assert telemetry[0].values[0].unit == "mmol/L"
     assert len(messages[f"{NAMESPACE}/vision_qc/tracks"]) == 1  # at telemetry rate, not at that of the frames
     (seen,) = messages[f"{NAMESPACE}/vision_qc/annotated/compressed"]  # one a second, not those in between
