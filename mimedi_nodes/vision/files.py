@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimedi_nodes.vision.annotate import annotate
+from mimedi_nodes.vision.archives import check_pixels, read_arrays, scalar
 from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
 from mimedi_nodes.vision.hindsight import Sighting, revise
 from mimedi_nodes.vision.opencv import cv2
@@ -68,28 +69,31 @@ def read_movie(path: Path, um_per_px: float | None = None, wall_px: float | None
     if path.is_dir():
         frames = np.stack(list(frames_of(open_source(str(path)))))
     elif path.suffix.lower() == ".npz":
-        with np.load(path) as stored:
-            if "movie" not in stored:
-                raise VisionInputError("movie", sorted(stored.files), "an npz with an array `movie` (T, H, W)")
-            frames = stored["movie"]
-            fluorescence = stored.get("fl", None)
-            um_per_px = um_per_px if um_per_px is not None or "px_um" not in stored else float(stored["px_um"])
-            wall_px = wall_px if wall_px is not None or "wall" not in stored else float(stored["wall"])
-            if frame_rate_hz is None and "fps" in stored:
-                frame_rate_hz = float(stored["fps"])
+        stored = read_arrays(path, ("movie", "fl", "px_um", "wall", "fps"))
+        if "movie" not in stored:
+            raise VisionInputError("movie", "missing", "an array `movie` (T, H, W) in the npz file")
+        frames, fluorescence = stored["movie"], stored.get("fl")
+        um_per_px = scalar(stored, "px_um") if um_per_px is None else um_per_px
+        wall_px = scalar(stored, "wall") if wall_px is None else wall_px
+        frame_rate_hz = scalar(stored, "fps") if frame_rate_hz is None else frame_rate_hz
     elif path.suffix.lower() in VIDEOS:
         frames = np.stack(list(frames_of(open_source(str(path)))))
     else:
         raise VisionInputError("movie", path, f".npz, a video {sorted(VIDEOS)} or a folder of images")
-    if frames.ndim != 3 or len(frames) == 0:
-        raise VisionInputError("movie", frames.shape, "(frames, height, width), at least one frame")
-    if fluorescence is not None and (fluorescence.ndim != 4 or fluorescence.shape[0] != frames.shape[0]
-                                     or fluorescence.shape[2:] != frames.shape[1:]):
-        raise VisionInputError("fl", fluorescence.shape, f"({frames.shape[0]}, 1 or 2, *{frames.shape[1:]})")
+    check_pixels("movie", frames, "(frames, height, width)", 3)
+    if len(frames) < CONFIRMED_FRAMES:
+        raise VisionInputError("movie", f"{len(frames)} frames long", f"at least {CONFIRMED_FRAMES} frames: fewer make "
+                               "no track", "For single images there is `workcell segment`.")
+    if fluorescence is not None:
+        allowed = f"({frames.shape[0]}, 1 or 2, {frames.shape[1]}, {frames.shape[2]})"
+        check_pixels("fl", fluorescence, allowed, 4)
+        if (fluorescence.shape[0], *fluorescence.shape[2:]) != frames.shape or fluorescence.shape[1] > 2:
+            raise VisionInputError("fl", fluorescence.shape, allowed)
     if um_per_px is None:
         raise VisionInputError("px_um", "missing", "µm per px in the file or on the command line")
     wall = 0.0 if wall_px is None else wall_px
-    settings = VisionSettings(um_per_px, wall, frames.shape[1] - 1 - wall, depth_um, frame_rate_hz or 1.0)
+    rate_hz = 1.0 if frame_rate_hz is None else frame_rate_hz
+    settings = VisionSettings(um_per_px, wall, frames.shape[1] - 1 - wall, depth_um, rate_hz)
     return Movie(frames, fluorescence, settings)
 
 
@@ -199,24 +203,25 @@ def segment_file(path: Path, table: Path, labels: Path, progress: Callable[[int,
     Raises:
         VisionInputError: no images, or a scale that is not positive.
     """
-    with np.load(path) as stored:
-        if "image" not in stored or stored["image"].ndim != 3:
-            raise VisionInputError("image", sorted(stored.files), "an npz with an array `image` (N, H, W) uint8")
-        images = stored["image"]
-        backgrounds = stored.get("image_bg", None)
-        um_per_px = float(stored["px_um"]) if "px_um" in stored else um_per_px
-    if not um_per_px > 0.0:
+    stored = read_arrays(path, ("image", "image_bg", "px_um"))
+    if "image" not in stored:
+        raise VisionInputError("image", "missing", "an array `image` (N, H, W) uint8 in the npz file")
+    images, backgrounds = stored["image"], stored.get("image_bg")
+    check_pixels("image", images, "(N, height, width)", 3)
+    own = scalar(stored, "px_um")
+    um_per_px = um_per_px if own is None else own
+    if not 0.0 < um_per_px < math.inf:
         raise VisionInputError("px_um", um_per_px, "> 0 µm per px in the npz file")
     if backgrounds is not None and backgrounds.shape != images.shape:
         raise VisionInputError("image_bg", backgrounds.shape, f"{images.shape}")
-    common = background_of(images) if backgrounds is None else None
+    common = background_of(images)
     found = np.zeros(images.shape, np.uint16)
     count = 0
     with table.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(CELL_COLUMNS)
         for index, image in enumerate(images):
-            background = common if common is not None else backgrounds[index]
+            background = common if backgrounds is None else backgrounds[index]
             found[index], cells = segment_image(image, background, um_per_px)
             count += len(cells)
             for cell in cells:

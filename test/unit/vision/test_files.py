@@ -58,6 +58,17 @@ def test_a_folder_of_images_and_an_overlay_video(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("arrays", "word"), [
     ({"picture": np.zeros((3, 64, 64), np.uint8)}, "movie"),
     ({"movie": np.zeros((64, 64), np.uint8), "px_um": 0.65}, "frames"),
+    ({"movie": np.zeros((0, 64, 64), np.uint8), "px_um": 0.65}, "frames"),
+    ({"movie": np.zeros((2, 64, 64), np.uint8), "px_um": 0.65}, "2 frames long; allowed: at least 3"),
+    ({"movie": np.zeros((3, 64, 64)), "px_um": 0.65}, "encoding is float64"),
+    ({"movie": np.array([None, 1], object), "px_um": 0.65}, "file"),
+    ({"movie": np.zeros((3, 64, 64), np.uint8), "px_um": np.array([0.65, 0.65])}, "px_um"),
+    ({"movie": np.zeros((3, 64, 64), np.uint8), "px_um": "x"}, "px_um"),
+    ({"movie": np.zeros((3, 64, 64), np.uint8), "px_um": np.nan}, "um_per_px is nan"),
+    ({"movie": np.zeros((3, 64, 64), np.uint8), "px_um": 0.65, "fps": 0.0}, "frame_rate_hz is 0.0"),
+    ({"movie": np.zeros((3, 64, 64), np.uint8), "px_um": 0.65, "wall": np.nan}, "wall"),
+    ({"movie": np.zeros((3, 64, 64), np.uint8), "px_um": 0.65, "fl": np.zeros((3, 3, 64, 64), np.uint8)}, "fl"),
+    ({"movie": np.zeros((3, 64, 64), np.uint8), "px_um": 0.65, "fl": np.zeros((3, 2, 64, 64))}, "fl encoding"),
     ({"movie": np.zeros((3, 64, 64), np.uint8)}, "px_um"),
     ({"movie": np.zeros((3, 64, 64), np.uint8), "px_um": 0.65, "fl": np.zeros((2, 1, 64, 64), np.uint8)}, "fl"),
 ])
@@ -65,6 +76,20 @@ def test_a_wrong_movie_is_refused_by_name(tmp_path: Path, arrays: dict[str, obje
     np.savez(tmp_path / "m.npz", **arrays)  # type: ignore[arg-type]
     with pytest.raises(VisionInputError, match=word):
         read_movie(tmp_path / "m.npz")
+
+
+@pytest.mark.parametrize("content", [b"", b"hello", b"PK\x03\x04 cut off"])
+def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path, content: bytes) -> None:
+    path = tmp_path / "m.npz"
+    path.write_bytes(content)
+    with pytest.raises(VisionInputError, match="an npz file of arrays"):
+        read_movie(path)
+    with pytest.raises(VisionInputError, match="an npz file of arrays"):
+        segment_file(path, tmp_path / "cells.csv", tmp_path / "labels.npz")
+    np.savez(path, movie=np.zeros((9, 64, 64), np.uint8), image=np.zeros((9, 64, 64), np.uint8))
+    path.write_bytes(path.read_bytes()[:9000])
+    with pytest.raises(VisionInputError, match="an npz file of arrays"):
+        read_movie(path)
 
 
 def test_unknown_files_and_missing_fluorescence_are_refused(tmp_path: Path) -> None:
