@@ -103,12 +103,12 @@ def healthy_donor(seed: int) -> Donor:
 
 # Patients. The collection is that of the UK's tisagenlecleucel patients (FIELD §C1: nucleated cells median 5.6e9,
 # quartiles 3.1 and 8.4; CD3+ median 2.6e9, quartiles 1.2 and 4.1). How the cells of the ill respond is calibration:
-# the spreads are wider than in health, so that about one in twenty batches fails, by low viability and poor growth more
-# than by purity (FIELD §C1: failure 1 to 8 % in trials, 3.9 % in the UK's lymphoma patients).
+# the spreads are wider than in health, so that one batch in twenty-five fails (FIELD §C1: 1 to 8 % in trials, 3.9 % in
+# the UK), by poor growth, low viability and low purity as often as there (12, 12 and 6 of 30).
 PATIENT_COUNT_SIGMA_LN = 0.739
 PATIENT_T_FRACTION_MEDIAN, PATIENT_T_FRACTION_LOGIT_SD = 0.46, 0.40
 PATIENT_CV = {
-    "growth": 0.115, "residual_stimulus": 0.22, "lag": 0.15, "death": 0.14, "stress_death": 0.8, "metabolism": 0.26,
+    "growth": 0.18, "residual_stimulus": 0.35, "lag": 0.30, "death": 0.14, "stress_death": 0.6, "metabolism": 0.24,
     "susceptibility": 0.36, "vector_titre": 0.12, "acoustic_efficiency": 0.11, "lamella_width": 0.02,
 }
 PATIENT_MEDIAN = {"death": 0.85}

@@ -2,8 +2,8 @@
 """Whether a donor's batch would meet its specification, by the models alone: for thousands of donors in a minute.
 
 The chain of models.process_chain with the recipe's own harvest rule, judged by the limits of the recipe and the product
-specification. What handling and measuring add shows only in whole batches (population.campaign); which donors fail, and
-why, is the same.
+specification. What handling and measuring add shows only in whole batches (population.campaign): of 72 patients near a
+limit those that fail here failed there too, and some more by residual beads, which fewer divisions leave on more cells.
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ ALIQUOT_PBMC = 4.0e8
 ALIQUOT_UL, ALIQUOT_RANGE_UL = 20_000.0, (5_000.0, 45_000.0)
 """Apheresis that goes on: what holds 4e8 PBMC by the collection's count (PROCESS step 1), within the recipe's range."""
 TARGET_CELLS, LATEST_H, NOT_BEFORE_H = 4.5e9, 288.0, 192.0
-LEAST_CELLS, LEAST_VIABILITY, LEAST_CD3, LEAST_CAR, DOSE_CAR = 1.0e9, 0.80, 0.80, 0.10, 1.5e8
+LEAST_CELLS, LEAST_CAR, DOSE_CAR = 1.0e9, 0.10, 1.5e8
+LEAST_VIABILITY = 0.785
+"""Before the harvest; the wash leaves dead cells behind, so that the product has the 0.80 of its specification
+[calibration: whole batches]."""
 LEAST_ALIQUOT = 1.0e8
 
-GROWTH, VIABILITY, PURITY, TRANSFER, MATERIAL = (
-    "poor growth", "low viability", "low T-cell purity", "few CAR+ cells", "too few cells collected",
-)
-CAUSES = (MATERIAL, GROWTH, VIABILITY, PURITY, TRANSFER)
+GROWTH, VIABILITY, TRANSFER, MATERIAL = "poor growth", "low viability", "few CAR+ cells", "too few cells collected"
+CAUSES = (MATERIAL, GROWTH, VIABILITY, TRANSFER)
 
 
 def aliquot_ul(donor: Donor) -> float:
@@ -45,8 +46,6 @@ def failure(donor: Donor, perfusion_vvd: float = 1.0) -> str:
         return GROWTH
     if batch["d10_viability"] < LEAST_VIABILITY:
         return VIABILITY
-    if batch["sort_purity_CD3"] < LEAST_CD3:
-        return PURITY
     if batch["transduced_fraction"] < LEAST_CAR or batch["harvest_CARpos"] < DOSE_CAR:
         return TRANSFER
     return ""
