@@ -159,10 +159,11 @@ class UnitClaims:
         """Write down which unit the batch was given where there was a choice."""
         for unit_class, unit in bound.items():
             alike = [each.name for each in self._units.of_class(unit_class)]
-            if len(alike) > 1:
+            given = self._units.get(unit)
+            if given is not None and len(alike) > 1:
                 self._context.record_once(
                     f"{key}:bound:{unit_class}", "unit_bound", unit, f"it was free, of {', '.join(alike)}",
-                    unit=unit, unit_class=unit_class,
+                    unit=unit, unit_class=unit_class, modules=list(given.modules), vessels=list(given.vessels),
                 )  # fmt: skip
 
     async def _admitted(self) -> None:

@@ -106,6 +106,7 @@ def trace(events: Iterable[RecordEvent]) -> Genealogy:
     Material of a source that was taken before something was added to it does not carry what was added later.
     """
     found = Genealogy()
+    cultured_in: dict[str, str] = {}
     for row, event in enumerate(events, start=1):
         data = event.data
         if event.kind == "material" and data.get("lot"):
@@ -114,11 +115,13 @@ def trace(events: Iterable[RecordEvent]) -> Genealogy:
             _take_move(found, event, row)
         elif event.kind == "sample_taken":
             _carry(found, Move(str(data.get("container", "")), event.what))
+        elif event.kind == "unit_bound":
+            cultured_in.update(dict.fromkeys(data["modules"], data["vessels"][0]))
         elif event.kind == "phase_ended":
             result = data.get("result")
             if isinstance(result, Mapping) and _number(result.get("medium_used_ul")):
                 # Perfusion brings medium without a move of its own.
-                _carry(found, Move("medium", "culture_vessel"))
+                _carry(found, Move("medium", cultured_in.get(event.producer, "culture_vessel")))
     return found
 
 

@@ -220,7 +220,8 @@ def environment_rows(facts: Facts) -> list[dict[str, str]]:
     series: dict[tuple[str, str], list[float]] = {}
     for event in facts.of_kind("measurement"):
         name = str(event.data.get("name", event.what))
-        if event.producer == "enclosure" or (name.startswith(ENVIRONMENT) and event.producer != "incubator"):
+        of_culture = event.producer.startswith("incubator")
+        if event.producer == "enclosure" or (name.startswith(ENVIRONMENT) and not of_culture):
             value: Any = event.data.get("value")
             if is_number(value):
                 series.setdefault((name, str(event.data.get("unit") or "")), []).append(float(value))
