@@ -189,6 +189,7 @@ class CoordinatorNode(ManagedNode):
             vessels=self._vessels,
             units=self._units,
             arbiter=self._arbiter,
+            unfit=self._check.in_maintenance,
         )
         production = Production(active, engine, journal)
         self._batches.add(production)

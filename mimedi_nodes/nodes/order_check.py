@@ -140,6 +140,10 @@ class OrderCheck:
             raise Refused(CoordinatorCode.SUPPLIES, f"out of date: {'; '.join(late)}; exchange or calibrate it first")
         return tuple(start_facts(lots, due, made))
 
+    def in_maintenance(self) -> tuple[str, ...]:
+        """Return the modules that are in maintenance."""
+        return tuple(under_maintenance(self._maintenance_dir)) if self._maintenance_dir is not None else ()
+
     def facts_again(self) -> StartFacts:
         """Return what the record of a batch that is taken up may still lack; what it has is not written twice."""
         return tuple(start_facts(self._lots(), self._calibrations))

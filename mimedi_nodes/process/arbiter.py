@@ -38,7 +38,7 @@ class _Member:
 class _Waiter:
     batch_id: str
     classes: frozenset[str]
-    prefers: Callable[[str], bool]
+    rank: Callable[[str], int]
     granted: asyncio.Future[dict[str, str]] = field(repr=False)
 
 
@@ -172,19 +172,19 @@ class Arbiter:
 
     async def acquire(
         self, batch_id: str, classes: Collection[str], tell: Callable[[str], None],
-        prefers: Callable[[str], bool] = lambda unit: True,
+        rank: Callable[[str], int] = lambda unit: 0,
     ) -> dict[str, str]:
         """Return, when a unit of each class is the batch's, which one: class → unit.
 
         Args:
             tell: called with whom it waits for, empty when it waits no longer.
-            prefers: of two free units of a class the one for which this is true is taken.
+            rank: of the free units of a class the one of the lowest rank is taken.
 
         Raises:
             UnitOccupied: all units of one of them belong to batches that have ended as held.
         """
         granted: asyncio.Future[dict[str, str]] = asyncio.get_running_loop().create_future()
-        waiter = _Waiter(batch_id, frozenset(classes), prefers, granted)
+        waiter = _Waiter(batch_id, frozenset(classes), rank, granted)
         self._queue.append(waiter)
         self._grant()
         if not granted.done():
@@ -243,10 +243,10 @@ class Arbiter:
                 reserved |= waiter.classes
 
     def _choice(self, waiter: _Waiter, name: str) -> str | None:
-        """Return the unit of a class that a waiting batch would get now: its own, then a free one that it prefers."""
+        """Return the unit of a class that a waiting batch would get now: its own, then the best free one."""
         alike = self._alike(name)
         own = [unit for unit in alike if self.holder(unit) == waiter.batch_id]
-        free = sorted((unit for unit in alike if self.holder(unit) is None), key=lambda unit: not waiter.prefers(unit))
+        free = sorted((unit for unit in alike if self.holder(unit) is None), key=waiter.rank)
         return next(iter([*own, *free]), None)
 
     def _is_parked(self, unit: str) -> bool:

@@ -61,6 +61,7 @@ class Engine:
         vessels: the workcell's containers; a phase that names one of another batch or person does not start.
         units: what several batches share; none where only one batch is ever made.
         arbiter: grants the units, one for all batches of the workcell.
+        unfit: tells which modules are in maintenance: of units that can stand for each other theirs are taken last.
 
     Raises:
         JournalError: the journal belongs to another batch or recipe.
@@ -88,6 +89,7 @@ class Engine:
         vessels: Collection[str] = (),
         units: Units = NO_UNITS,
         arbiter: Arbiter | None = None,
+        unfit: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._at_start = tuple(at_start)
         self._on_status = on_status
@@ -137,7 +139,7 @@ class Engine:
         )
         self._timers = Timers(control, clock)
         self._watchdog = Watchdog(control, clock, record, on_alarm, expected_phase_s)
-        self._claims = UnitClaims(self._context, units, arbiter, self._custody, expected_phase_s)
+        self._claims = UnitClaims(self._context, units, arbiter, self._custody, expected_phase_s, unfit)
         self._procedure = Procedure(
             self._context, self._timers, self._watchdog, SamplingBudget(recipe), self._step_ended, self._claims
         )

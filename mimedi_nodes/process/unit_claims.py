@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 from .arbiter import Arbiter, UnitOccupied
@@ -48,11 +48,14 @@ class UnitClaims:
         arbiter: shared by all batches of the workcell.
         custody: knows whose set is in which unit.
         expected_phase_s: for the forecast of when a unit is needed and left.
+        unfit: tells which modules are in maintenance: their units are taken last.
     """
 
     def __init__(
-        self, context: RunContext, units: Units, arbiter: Arbiter, custody: Custody, expected_phase_s: ExpectedPhase
+        self, context: RunContext, units: Units, arbiter: Arbiter, custody: Custody, expected_phase_s: ExpectedPhase,
+        unfit: Callable[[], Collection[str]] = tuple,
     ) -> None:
+        self._unfit = unfit
         self._context, self._units, self._arbiter, self._custody = context, units, arbiter, custody
         self._expected_phase_s = expected_phase_s
         self.plan = claim_plan(context.recipe, units, expected_phase_s)
@@ -197,13 +200,17 @@ class UnitClaims:
 
     async def _acquired(self, classes: Collection[str]) -> Mapping[str, str]:
         batch_id = self._context.batch.batch_id
+        unfit = frozenset(self._unfit())
 
-        def needs_no_changeover(unit: str) -> bool:
-            return self._custody.occupant(unit) in (None, batch_id)
+        def rank(name: str) -> int:
+            """Best a unit that works and needs no changeover; one in maintenance last."""
+            unit = self._units.get(name)
+            is_unfit = unit is not None and bool(unfit & set(unit.modules))
+            return 2 * is_unfit + (self._custody.occupant(name) not in (None, batch_id))
 
         while True:
             try:
-                return await self._arbiter.acquire(batch_id, classes, self._tell, needs_no_changeover)
+                return await self._arbiter.acquire(batch_id, classes, self._tell, rank)
             except UnitOccupied as error:
                 await self._context.control.hold(str(error))
 

@@ -418,6 +418,17 @@ def test_a_batch_gets_a_free_unit_of_the_class_that_its_recipe_names() -> None:
     assert [e[1] for e in shared.records["B-2"].of("unit_changed_over")].count("culture") == 1
 
 
+def test_a_unit_in_maintenance_is_taken_last() -> None:
+    async def main() -> Shared:
+        shared = Shared(OneAtATime(TWO), TWO)
+        unfit: list[str] = ["incubator"]
+        outcome = await shared.engine(0, culture_recipe(), unfit=lambda: unfit).run()
+        assert outcome.state == "completed"
+        return shared
+
+    assert [goal.module for goal in run_virtual(main()).modules.started("ConditionChamber")] == ["incubator_2"]
+
+
 def test_killed_at_any_event_a_batch_keeps_the_unit_that_it_was_given() -> None:
     recipe = culture_recipe()
 

@@ -47,7 +47,7 @@ _VALUES = st.recursive(
 
 @given(_VALUES)
 def test_the_fast_parser_reads_what_the_slow_one_reads_or_refuses_it(value):
-    """libyaml wants quotes around a few scalars of flow collections, like [0?] and [:0]; it never reads another value."""
+    """libyaml wants quotes around scalars of flow collections like [0?] and [:0]; it never reads another value."""
     written = io.StringIO()
     YAML(typ="safe", pure=True).dump(value, written)
     slow = YAML(typ="safe", pure=True).load(written.getvalue())
