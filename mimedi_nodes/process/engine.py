@@ -17,6 +17,7 @@ from typing import Any
 
 from .arbiter import Arbiter
 from .batch import Batch, BatchOutcome, BatchSnapshot, CommandOutcome, Recorder
+from .batch_start import record_start
 from .clock import ProcessClock
 from .custody import Custody, GuardedModules
 from .durations import expected_recipe_s
@@ -165,7 +166,7 @@ class Engine:
         stored = context.journal.get("outcome")
         if stored is not None:
             return self._end(BatchOutcome(**stored))
-        self._record_start()
+        record_start(context, self._at_start, self._is_taken_up)
         if self.state in (ProcedureState.STOPPING, ProcedureState.ABORTING):
             self._watch_goals_in_flight()
         context.control.begin()
@@ -186,50 +187,6 @@ class Engine:
             await asyncio.gather(procedure, return_exceptions=True)
             self._timers.close()
         return self._end(outcome)
-
-    def _record_start(self) -> None:
-        context, batch = self._context, self._context.batch
-        context.record_once(
-            "batch:started",
-            "batch_started",
-            batch.batch_id,
-            recipe=context.recipe.name,
-            version=context.recipe.version,
-            recipe_status=context.recipe.status,
-            recipe_sha256=context.recipe.content_hash,
-            product=context.recipe.product,
-            patient=batch.patient_id,
-            donor=batch.donor_id,
-            weight_kg=batch.patient_weight_kg,
-            engineering_run=batch.engineering_run,
-            run_kind="engineering" if batch.engineering_run else "production",
-            sub_recipes=dict(context.recipe.parts),
-            requested_by=batch.requested_by,
-            parameters={name: parameter.value for name, parameter in context.recipe.parameters.items()},
-        )
-        for name, parameter in context.recipe.parameters.items():
-            context.record_once(
-                f"parameter:{name}",
-                "recipe_parameter",
-                name,
-                name=name,
-                value=parameter.value,
-                unit=parameter.unit,
-            )
-        for name, formula in context.recipe.formulas.items():
-            context.record_once(
-                f"formula:{name}",
-                "recipe_parameter",
-                name,
-                formula.expression,
-                name=name,
-                value=context.constants[name],
-                unit=formula.unit,
-            )
-        for kind, what, data in self._at_start:
-            context.record_once(f"start:{kind}:{data.get('to', what)}", kind, what, **data)
-        if self._is_taken_up:
-            context.record("batch_taken_up", batch.batch_id, "the coordinator came back", state=str(self.state))
 
     def _record_custody(self, kind: str, what: str, why: str = "", **data: Any) -> None:
         if kind == "container_bound":
