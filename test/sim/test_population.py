@@ -70,6 +70,15 @@ def test_distributions_are_quantiles_and_compare_with_the_references():
     assert distributions(rows, compare=False)[0].agrees is None
 
 
+def test_batches_that_differ_in_figures_only_have_one_cause():
+    words = "culture: {} viable cells on day {}, at least 1e+09 are needed (CD19, 300 uL)"
+    rows = [
+        BatchRow(k, "rejected", words.format(cells, day), "rejected", 12.0, {}, {}, 1.0)
+        for k, (cells, day) in enumerate((("7.9e+08", "12"), ("4.02206e+08", "11.5")))
+    ]
+    assert summary_of(rows)["causes"] == {words.format("…", "…").replace("1e+09", "…").replace("300", "…"): 2}
+
+
 def test_report_files_hold_every_batch_and_every_figure(tmp_path):
     rows = [_row(seed, d10_fold=20.0 + seed, sort_recovery_T=0.8) for seed in range(1, 6)]
     failed = BatchRow(6, "rejected", "culture: too few <cells>", "rejected", 12.0, {"sort_recovery_T": 0.7}, {}, 1.0)
@@ -83,7 +92,7 @@ def test_report_files_hold_every_batch_and_every_figure(tmp_path):
     assert float(read[0]["measured.viability"]) == 0.9
     content = json.loads(files["distributions.json"].read_text(encoding="utf-8"))
     assert content["meets"] == 5
-    assert content["causes"] == {"culture": 1}
+    assert content["causes"] == {"culture: too few <cells>": 1}
     assert {d["name"] for d in content["distributions"]} == {"d10_fold", "sort_recovery_T"}
     page = files["report.html"].read_text(encoding="utf-8")
     assert "Zhu 2018" in page

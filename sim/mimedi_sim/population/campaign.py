@@ -121,8 +121,10 @@ class _Setting:
             row.id: float(row.value) for row in reviewed.rows
             if isinstance(row.value, (int, float)) and not isinstance(row.value, bool)
         }
+        missed = ", ".join(row.title for row in reviewed.rows if row.verdict == "fail")
+        reason = result.outcome.reason or (f"release: {missed} out of specification" if missed else "")
         return BatchRow(
-            seed, result.outcome.state, result.outcome.reason, reviewed.verdict, result.process_time_s / 86_400.0,
+            seed, result.outcome.state, reason, reviewed.verdict, result.process_time_s / 86_400.0,
             milestones.values, measured, time.perf_counter() - begun_s, ideal=nominal_batch(who, PROCESS),
         )
 

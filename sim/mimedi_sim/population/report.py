@@ -8,6 +8,7 @@ import csv
 import html
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -22,6 +23,10 @@ PLOT_FILE, PAGE_FILE = "distributions.png", "report.html"
 _PASSING = ("meets_provisionally", "meets")
 _COLUMNS = 4
 _MEASURED_PREFIX = "measured."
+
+
+_FIGURE = re.compile(r"(?<![\w.])[-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?(?![\w.]*\w)")
+"""A number that stands alone: those in names and units stay."""
 
 
 def summary_of(rows: Sequence[BatchRow]) -> dict[str, Any]:
@@ -39,8 +44,8 @@ def summary_of(rows: Sequence[BatchRow]) -> dict[str, Any]:
 
 
 def _cause(row: BatchRow) -> str:
-    """The mechanism that a reason names: what stands before its figures."""
-    return row.error or row.reason.split(":")[0][:80]
+    """The mechanism that a reason names: its words, equal for all batches that differ in figures only."""
+    return row.error or _FIGURE.sub("…", row.reason)[:200]
 
 
 def write_report(
