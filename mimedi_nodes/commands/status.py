@@ -59,7 +59,7 @@ def main(argv: Sequence[str]) -> int:
     client = WorkcellClient(options.namespace, names, "status_command")
     client.start()
     try:
-        client.wait_seen(lambda seen: len(seen.modules) == len(names) and seen.batch is not None, options.timeout)
+        client.wait_seen(lambda seen: set(names) <= set(seen.modules) and seen.batch is not None, options.timeout)
         client.wait_seen(lambda seen: knows(seen, options.batch), min(options.timeout, ROUND_S))
         # The batches are told of one after the other: wait for the next one until there is none.
         known = -1
@@ -113,7 +113,7 @@ def as_json(seen: Any, names: Sequence[str], batch_id: str = "") -> dict[str, An
         batch_id: batch that is shown, the oldest when empty.
     """
     modules = {}
-    for name in names:
+    for name in dict.fromkeys((*names, *sorted(seen.modules))):
         state = seen.modules.get(name)
         modules[name] = {
             "state": ServiceState(state.state).name if state else None,

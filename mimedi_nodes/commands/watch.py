@@ -220,7 +220,7 @@ def _modules(seen: Any, names: Sequence[str], now_s: float) -> Table:
     table.add_column("phase", no_wrap=True)
     table.add_column("progress", no_wrap=True, width=22)
     table.add_column("doing", no_wrap=True, overflow="ellipsis", ratio=1)
-    for name in names:
+    for name in dict.fromkeys((*names, *sorted(seen.modules))):
         module = seen.modules.get(name)
         if module is None:
             table.add_row(name, Text("no data", "bold red"))

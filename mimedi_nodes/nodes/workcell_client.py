@@ -23,6 +23,7 @@ from rclpy.task import Future
 from mimedi_msgs.msg import AlarmList, BatchStatus, Measurement, ModuleState, PopulationSummary, Prompt, Telemetry
 from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch, MaintainModule
 
+from ..modules.registry import known_modules
 from ..process import batch_choice
 from . import qos
 
@@ -118,7 +119,8 @@ class WorkcellClient:
         node.create_subscription(AlarmList, "alarms", self._take("alarms"), qos.STATE)
         node.create_subscription(DiagnosticArray, "supervisor/status", self._take("supervisor"), qos.STATE)
         node.create_subscription(Prompt, "coordinator/prompt", self._take_prompt, qos.QUESTION)
-        for module in modules:
+        # Also those that only some sites have: they are shown once they are heard.
+        for module in dict.fromkeys((*modules, *known_modules())):
             node.create_subscription(ModuleState, f"{module}/state", self._take_module, qos.STATE)
         self._command = node.create_client(CommandBatch, "coordinator/command_batch")
         self._answer = node.create_client(AnswerPrompt, "coordinator/answer_prompt")
@@ -134,7 +136,7 @@ class WorkcellClient:
 
     def listen_to_values(self, vision: str = "vision_qc") -> None:
         """Hear measurements too; before `start`."""
-        for module in self._modules:
+        for module in dict.fromkeys((*self._modules, *known_modules())):
             self.node.create_subscription(Telemetry, f"{module}/telemetry", self._take_telemetry, qos.TELEMETRY)
         self.node.create_subscription(
             PopulationSummary, f"{vision}/population", self._take("population"), qos.TELEMETRY
