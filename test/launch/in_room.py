@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+import io
 import json
 import math
 from pathlib import Path
 from typing import Any
 
+import flowio
 from run_checks import of_kind, record_of
 from workcell_client import PATIENT, Client, Steps
 
@@ -16,6 +18,8 @@ from mimedi_msgs.srv import AnswerPrompt, InjectFault
 from mimedi_nodes.modules.analytics.codes import AnalyticsCode
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_nodes.process.unit_claims import changeover_of
+from mimedi_nodes.records.analysis_files import files
+from mimedi_nodes.records.stiffness_map import SUFFIX, from_csv
 
 BATCH = "ROOM-1"
 SETS = {"fluid_path": "cassette", "culture": "culture_vessel"}
@@ -24,6 +28,15 @@ STEP_S = 180.0
 """Longest wait [s of steady time] for a step of this batch, on a loaded machine."""
 FILL_SPEED = 120.0
 """At which the open fill of 40 minutes takes 20 s: whoever looks finds it going on."""
+
+
+CONTROLS: tuple[tuple[str, str, dict[str, Any], str], ...] = (
+    ("cytometer_stain_missing", "cytometer", {"channel": "CAR-A"}, "CAR-A is above its gate on"),
+    ("afm_tip_contaminated", "afm", {"radius_factor": 5.0}, "the reference gel reads"),
+    ("spr_regeneration_weak", "spr_reader", {"removed": 0.3}, "left after the regeneration"),
+    ("plate_standards_wrong", "plate_reader", {"factor": 0.4}, "the control reads"),
+)
+"""Faults of the analysers in the order in which the recipe meets them, and what the hold says of each."""
 
 
 class InRoom(Steps):
@@ -61,8 +74,7 @@ class InRoom(Steps):
             lambda: self.client.modules["enclosure"].step == "grade A is back", STEP_S, "the air has recovered"
         )
         self.client.fault("line_silent", "cytometer", active=True)
-        answer = self.client.command("restart", "the filter is sealed")
-        assert answer.accepted, answer.message
+        self.restart("the filter is sealed")
         self.client.set_clock(speed=math.inf)
 
     def test_s_a_contamination_is_detected(self):
@@ -71,18 +83,23 @@ class InRoom(Steps):
             lambda b: b.state == "held" and "contamination:" in b.hold_reason, STEP_S, "the batch is held for microbes"
         )
         assert "CFU/mL" in held.hold_reason
-        answer = self.client.command("restart", "only a test")
-        assert answer.accepted, answer.message
+        self.restart("only a test")
 
     def test_t_a_silent_analyser_is_a_typed_error(self, folder: Path):
-        """No answer: an instrument's fault, held. More events than it takes: the code of the goal that cannot be."""
+        """No answer: an instrument's fault, held. A control that fails: held. More events than it takes: its code."""
         self.client.wait(lambda: "analytics.cytometer_fault" in self.client.alarms, STEP_S, "the cytometer is alarmed")
         self.client.wait_batch(
             lambda b: b.state == "held" and "analytics" in b.hold_reason, STEP_S, "the batch is held for the analyser"
         )
+        for fault, target, values, _ in CONTROLS:
+            self.inject(fault, target, **values)
         self.client.fault("line_silent", "cytometer", active=False)
-        answer = self.client.command("restart", "the plug is in")
-        assert answer.accepted, answer.message
+        self.restart("the plug is in")
+        # Each control finds its fault and holds; when that is gone the phase measures anew and goes on.
+        for fault, target, _, seen in CONTROLS:
+            self.client.wait_batch(lambda b, seen=seen: b.state == "held" and seen in b.hold_reason, STEP_S, seen)
+            self.inject(fault, target, active=False)
+            self.restart(f"{fault} was mended")
         code = f"code {AnalyticsCode.TOO_FEW}"
         self.client.wait_batch(lambda b: b.state == "held" and code in b.hold_reason, STEP_S, "too many events")
         assert self.client.command("stop", "enough for a test").accepted
@@ -92,7 +109,7 @@ class InRoom(Steps):
     def check(self, events: list[Any]) -> None:
         """The record holds excursion, recovery, organism hint and codes; the fill is whole."""
         alarms = {event.data["alarm_id"] for event in of_kind(events, "alarm_raised")}
-        assert alarms >= {"enclosure.grade_lost", "analytics.cytometer_fault"}, alarms
+        assert alarms >= {"enclosure.grade_lost", "analytics.cytometer_fault", "analytics.control_failed"}, alarms
         assert [e.data["grade"] for e in of_kind(events, "room_excursion")] == ["A"]
         (recovery_s,) = [e.data["value"] for e in of_kind(events, "measurement") if e.what == "recovery_time_s"]
         assert 60.0 <= recovery_s < 24.0 * 3600.0
@@ -100,8 +117,28 @@ class InRoom(Steps):
         assert ended["room.fill.fill"]["result"]["volume_moved_ul"] > 39_000.0
         assert ended["room.fill.fill.watch#1"]["result"]["grade_reached"] == "A"
         assert ended["room.measure.cytometry"]["result"]["viability"] > 0.5
+        moduli = ended["room.measure.stiffness"]["result"]
+        assert moduli["modulus_low_pa"] < moduli["modulus_median_pa"] < moduli["modulus_high_pa"], moduli
+        binding, assay = (ended[f"room.measure.{name}"]["result"] for name in ("binding", "cytokine"))
+        # The same interleukin-2 by two principles: 15.5 kDa make 1 nmol/L of 15,500 pg/mL.
+        ratio = binding["concentration_nm"] * 15_500.0 / assay["concentration_pg_ml"]
+        assert 0.7 < ratio < 1.4, f"SPR over immunoassay {ratio}: {binding}, {assay}"
+        self.check_files(events)
         assert ended["room.screen.screen"]["result"]["outcome"] == "suspect"
         assert len(list(of_kind(events, "organism_hint"))) == 1
+
+    def check_files(self, events: list[Any]) -> None:
+        """What the analysers measured is in the record itself: events of the cytometer, the map of the moduli."""
+        found = files(events)
+        (run,) = [content for name, (_, content) in found.items() if name.endswith(".fcs")]
+        assert flowio.FlowData(io.BytesIO(run)).event_count == 1000, sorted(found)
+        (table,) = [content for name, (_, content) in found.items() if name.endswith(SUFFIX)]
+        assert len(from_csv(table)) == 20, table
+
+    def restart(self, why: str) -> None:
+        """Let the held batch go on."""
+        answer = self.client.command("restart", why)
+        assert answer.accepted, f"restart ({why}) was refused: {answer.message}"
 
     def asked(self, but: str = "") -> Prompt:
         """Return the first question of this batch, other than one that was answered."""
@@ -112,7 +149,7 @@ class InRoom(Steps):
         prompt: Prompt = self.client.wait(found, STEP_S, "the batch asks")
         return prompt
 
-    def inject(self, fault: str, target: str, *, active: bool = True, **parameters: float) -> None:
+    def inject(self, fault: str, target: str, *, active: bool = True, **parameters: Any) -> None:
         """Put a fault with parameters into the plant, or take it away."""
         text = json.dumps(parameters)
         request = InjectFault.Request(fault=fault, target=target, parameters_json=text, active=active)
