@@ -40,6 +40,7 @@ class CellDetector:
     def __init__(self, settings: VisionSettings) -> None:
         px = settings.um_per_px
         self._min_px, self._max_px = settings.particle_diameter_min_um / px, settings.cell_diameter_max_um / px
+        self._cell_px = settings.cell_diameter_min_um / px
         self._walls = (settings.wall_top_px, settings.wall_bottom_px)
         # Before any lone cell was seen: the geometric middle of the allowed sizes.
         self.typical = TypicalCell(math.sqrt(settings.cell_diameter_min_um / px * self._max_px))
@@ -227,14 +228,17 @@ class CellDetector:
         return [part_row(x, y, blob.contrast, edge) for x, y in cells]
 
     def _learn(self, found: Detections) -> None:
+        # A typical cell: beads and specks may be more, and beside them cells would pass for heaps.
         typical = self.typical
         compiled = kernel.compiled("typical_of")
         if compiled is not None:
             work = np.empty(len(found) + 3)
-            count = compiled(len(found), found.ctypes.data, work.ctypes.data + 24, work.ctypes.data)
+            count = compiled(len(found), found.ctypes.data, self._cell_px, work.ctypes.data + 24, work.ctypes.data)
             aspect, diameter_px, contrast = work[:3].tolist()
         else:
             lone = found[found["lone"] & ~found["edge"] & (found["aspect"] < 2.0)]
+            if ((found["diameter_px"] > 0.0) & (found["diameter_px"] < self._cell_px) & found["lone"]).any():
+                lone = lone[lone["diameter_px"] >= self._cell_px]
             count = len(lone)
             if count:
                 aspect, diameter_px, contrast = (median(lone[name]) for name in ("aspect", "blob_px", "contrast"))

@@ -47,7 +47,7 @@ _SIGNATURES: dict[str, tuple[str, Any]] = {
     "solve_overlaps": ("pi" + "pppp" + "ii" + "ppppppppp" + "p", ctypes.c_int),
     "sort_by_expectation": ("pppippp" + "p", None),
     "list_detections": ("ppp" + "ip" + "ddid" + "p", ctypes.c_int),
-    "typical_of": ("ippp", ctypes.c_int),
+    "typical_of": ("ipdpp", ctypes.c_int),
     "one_or_two": ("pp" + "dddddd" + "p", None),
 }
 

@@ -31,6 +31,8 @@ _DOUBLET_FRAMES = 3
 # Cells that hide each other or are cut off are misread now and then: of the variance of a fraction over rendered
 # samples a tenth is not that of the sample.
 _MISREAD = 0.1
+# Below this share of cells, whatever is not stained is more likely a bead.
+_MOSTLY_BEADS = 0.5
 
 
 @dataclass(frozen=True)
@@ -189,8 +191,35 @@ class PopulationEstimator:
     @property
     def cells_counted(self) -> int:
         """Distinct cells so far; cheaper than the whole summary."""
-        least, stained = self.settings.cell_diameter_min_um, self.settings.dye_dead_level
-        return sum(not cell.diameter_um < least or cell.dye > stained for cell in self._counted().values())
+        return len(self._without_specks(list(self._counted().values()), self.settings.dye_dead_level))
+
+    def _without_specks(self, found: list[_Cell], stained: float) -> list[_Cell]:
+        """The cells: not smaller than one, or stained. Of those whose size is not known (never seen alone) some are
+        cells too: beside many free beads, most are beads."""
+        least, share = self.settings.cell_diameter_min_um, self._cell_share(found, stained)
+        cells, unknown = [], 0.0
+        for cell in found:
+            if math.isnan(cell.diameter_um) and not cell.dye > stained:
+                before, unknown = math.floor(unknown + 1e-9), unknown + share
+                if math.floor(unknown + 1e-9) == before:
+                    continue
+            elif cell.diameter_um < least and not cell.dye > stained:
+                continue
+            cells.append(cell)
+        return cells
+
+    def _cell_share(self, found: list[_Cell], stained: float) -> float:
+        """Of what is unstained and of unknown size, the share that are cells; 1 where no size is known.
+
+        Its size is unknown because others are in its way: the odds of that grow with the square of how near their
+        centres may come, (d + mean d)^2.
+        """
+        sizes = np.array([cell.diameter_um for cell in found
+                          if not (math.isnan(cell.diameter_um) or cell.dye > stained)])
+        if not len(sizes):
+            return 1.0
+        hidden = (sizes + sizes.mean()) ** 2
+        return float(hidden[sizes >= self.settings.cell_diameter_min_um].sum() / hidden.sum())
 
     def _cells_and_dye_limit(self) -> tuple[list[_Cell], float]:
         """The cells among what was counted, and the dye signal above which they are dead: specks and beads are out."""
@@ -199,9 +228,7 @@ class PopulationEstimator:
         if not len(dye):
             return found, math.inf
         limit = dye_threshold(dye, float(np.median(self._dye_noise)), self.settings.dye_dead_level)
-        least = self.settings.cell_diameter_min_um
-        # Not "at least": a cell whose size is not known is a cell.
-        return [cell for cell in found if not cell.diameter_um < least or cell.dye > limit], limit
+        return self._without_specks(found, limit), limit
 
     def _steps(self, cells: list[_Cell]) -> NDArray[np.float64] | None:
         """Way of each cell from frame to frame over the length of the field, (N,); None when nothing is linked."""
@@ -220,7 +247,11 @@ class PopulationEstimator:
             None if steps is None else repeated_sightings(steps, self._used))
         diameter = np.array([cell.diameter_um for cell in cells if math.isfinite(cell.diameter_um)])
         concentration = self._with_hidden_cells(concentration, cells, diameter)
-        dye = np.array([cell.dye for cell in cells if math.isfinite(cell.dye)])
+        told = [cell for cell in cells if math.isfinite(cell.dye)]
+        if self._cell_share(list(self._counted().values()), limit) < _MOSTLY_BEADS:
+            # Beads hide the large living cells more often than the small dead ones: size and stain of the same cells.
+            told = [cell for cell in told if math.isfinite(cell.diameter_um)]
+        dye = np.array([cell.dye for cell in told])
         dead = int((dye > limit).sum())
         if len(dye):
             viability = wilson_interval(len(dye) - dead, len(dye), self.confidence,

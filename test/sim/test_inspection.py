@@ -113,6 +113,16 @@ SAMPLES = {
 }
 
 
+@pytest.mark.parametrize("cells", ["t_act_neg", "t_free"])
+def test_free_beads_are_neither_cells_nor_alive(cells: str) -> None:
+    """Three times as many beads as cells: .97 was read for .90, and up to 1.8 times the cells."""
+    sample = content(**{cells: 9e5, "dead": 1e5, "bead_free": 3e6})
+    per_ml, viability = truth(sample)
+    result = Scope(2).inspect(sample)
+    assert result["concentration_per_ml"] / per_ml == pytest.approx(1.0, abs=0.2)
+    assert result["viability"] == pytest.approx(viability, abs=0.04)
+
+
 def test_reported_intervals_hold_the_truth_as_often_as_they_promise() -> None:
     held = {"concentration": 0, "viability": 0}
     ratios: dict[str, list[float]] = {name: [] for name in SAMPLES}
@@ -141,12 +151,14 @@ def test_reported_intervals_hold_the_truth_as_often_as_they_promise() -> None:
 
 def test_beads_and_red_cells_are_not_counted_but_shrunken_dead_cells_are() -> None:
     sample = content(t_free=1.5e6, dead=5e5, bead_free=1.5e6, rbc=1e9)
-    result = Scope(31).inspect(sample)
     per_ml, viability = truth(sample)
     assert per_ml == pytest.approx(2e6)
-    assert result["concentration_low_per_ml"] < per_ml < result["concentration_high_per_ml"]
-    assert result["viability_low"] < viability < result["viability_high"]
-    assert result["viable_per_ml"] == pytest.approx(1.5e6, rel=0.15)
+    results = [Scope(seed).inspect(sample) for seed in range(31, 37)]
+    # An interval of 95 % misses two of six once in thirty times; over seeds 20 to 43 one of 24 missed.
+    assert sum(r["concentration_low_per_ml"] < per_ml < r["concentration_high_per_ml"] for r in results) >= 4
+    assert sum(r["viability_low"] < viability < r["viability_high"] for r in results) >= 4
+    assert np.mean([r["concentration_per_ml"] for r in results]) == pytest.approx(per_ml, rel=0.1)
+    assert np.mean([r["viable_per_ml"] for r in results]) == pytest.approx(1.5e6, rel=0.1)
 
 
 @pytest.mark.parametrize(("name", "living_um"), [("t_free", 7.3), ("t_act_neg", 10.8), ("monocyte", 9.2)])

@@ -147,15 +147,16 @@ int list_detections(const double *table, const sorted_blobs *s, const double *si
     return rows;
 }
 
-/* Medians over the n lone detections that are whole and less than twice as long as wide: aspect, diameter, contrast.
-   Returns how many these are. */
-int typical_of(int n, const detection *d, double *work, double *out)
+/* Medians over the n lone detections that are whole and less than twice as long as wide: aspect, diameter, contrast;
+   where some of these are known to be smaller than `least`, over those known not to be. Returns how many these are. */
+int typical_of(int n, const detection *d, double least, double *work, double *out)
 {
-    int count = 0;
+    int count = 0, specks = 0;
+    for (int k = 0; k < n; ++k) specks += d[k].lone && d[k].diameter_px > 0 && d[k].diameter_px < least;
     for (int pass = 0; pass < 3; ++pass) {
         count = 0;
         for (int k = 0; k < n; ++k)
-            if (d[k].lone && !d[k].edge && d[k].aspect < 2)
+            if (d[k].lone && !d[k].edge && d[k].aspect < 2 && !(specks && d[k].diameter_px < least))
                 work[count++] = pass == 0 ? d[k].aspect : pass == 1 ? d[k].blob_px : d[k].contrast;
         if (!count) return 0;
         qsort(work, count, sizeof *work, ascending);

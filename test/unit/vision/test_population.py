@@ -88,6 +88,33 @@ def test_dye_threshold_separates_any_mixture(dead_share: float, level: float) ->
     assert wrong <= 0.01 * total
 
 
+@pytest.mark.parametrize("beads", [50, 150, 900])
+@pytest.mark.parametrize("dead", [0, 8, 40, 140])
+def test_dye_threshold_is_not_misled_by_free_beads(beads: int, dead: int) -> None:
+    """Beads take up nothing, living cells glow a little: three kinds, of which only the last is dead."""
+    rng, noise = np.random.default_rng(beads + dead), 0.6
+    alive = 150
+    intensity = np.concatenate([1.5 * rng.lognormal(0.0, 0.1, beads), 7.0 * rng.lognormal(0.0, 0.25, alive),
+                                110.0 * rng.lognormal(0.0, 0.22, dead)]) + rng.normal(0.0, noise, beads + alive + dead)
+    limit = dye_threshold(intensity, noise, 20.0)
+    assert abs(int((intensity > limit).sum()) - dead) <= 1, f"limit {limit}"
+
+
+def test_what_is_too_small_is_no_cell_and_of_the_unknown_some_are_cells() -> None:
+    population = PopulationEstimator(settings())
+    # 10 cells, 30 beads, mean size 5.875; 20 of unknown size, and one small dead cell. A cell is hidden
+    # (10 + 5.875)^2 / (4.5 + 5.875)^2 = 2.34 times as often as a bead: of the 20, 20 x 23.4 / 53.4 are cells.
+    sizes = [10.0] * 10 + [4.5] * 30 + [math.nan] * 20 + [4.0]
+    for t in range(6):
+        seen = [cell(k, 20.0 + 7 * k + t, 60.0, diameter_um=size, dye_intensity=90.0 if k == 60 else 2.0)
+                for k, size in enumerate(sizes)]
+        population.add(FrameTracks(t / RATE_HZ, t, seen, WIDTH, HEIGHT, flow_known=True, dye_noise=0.6))
+    result = population.summary()
+    assert population.cells_counted == result.cells_counted == 10 + 8 + 1
+    # Viability from those whose size is known: one of eleven is dead.
+    assert (result.cells_with_dye, result.cells_dead) == (11, 1)
+
+
 def test_independent_frames_count_every_detection() -> None:
     """Without a known flow nothing is linked: each detection is a cell of its own."""
     population = PopulationEstimator(settings())
