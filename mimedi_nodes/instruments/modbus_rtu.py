@@ -7,6 +7,8 @@ Source: Modbus over Serial Line V1.02 section 2.5.1 (RTU frame, CRC); Modbus App
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from typing import NamedTuple
 
 from pymodbus.exceptions import ModbusException
 from pymodbus.framer.rtu import FramerRTU
@@ -18,7 +20,7 @@ from pymodbus.pdu.register_message import (
 )
 
 from .exchange import QUERY_RETRIES, exchange
-from .link import GarbledReply, InstrumentRefused, Link
+from .link import FrameEnd, GarbledReply, InstrumentRefused, Link
 
 _EXCEPTIONS = {
     1: "illegal function",
@@ -29,6 +31,14 @@ _EXCEPTIONS = {
 }
 _EXCEPTION_SIZE = 5
 _WRITE_REPLY_SIZE = 8
+
+
+class _Asked(NamedTuple):
+    """A request as it goes out, where its reply ends, and what the reply says."""
+
+    frame: bytes
+    reply_end: FrameEnd
+    parse: Callable[[bytes], ModbusPDU]
 
 
 class ModbusDevice:
@@ -45,40 +55,45 @@ class ModbusDevice:
         self.address = address
         self._link = link
         self._framer = FramerRTU(DecodePDU(False))
+        self._reads: dict[tuple[type[ModbusPDU], int, int], _Asked] = {}
 
     async def read_input(self, address: int, count: int) -> list[int]:
         """Return `count` input registers from `address` on (function 04h)."""
-        return await self._read(ReadInputRegistersRequest(address=address, count=count, dev_id=self.address))
+        return await self._read(ReadInputRegistersRequest, address, count)
 
     async def read_holding(self, address: int, count: int) -> list[int]:
         """Return `count` holding registers from `address` on (function 03h)."""
-        return await self._read(ReadHoldingRegistersRequest(address=address, count=count, dev_id=self.address))
+        return await self._read(ReadHoldingRegistersRequest, address, count)
 
     async def write_holding(self, address: int, registers: Sequence[int]) -> None:
         """Write holding registers from `address` on (function 10h); values, so repeating is harmless."""
         request = WriteMultipleRegistersRequest(address=address, registers=list(registers), dev_id=self.address)
-        reply = await self._exchange(request, _WRITE_REPLY_SIZE)
+        reply = await self._exchange(self._asked(request, _WRITE_REPLY_SIZE))
         if reply.address != address or reply.count != len(registers):
             raise GarbledReply(
                 self.name, f"confirmed registers {reply.address}+{reply.count} instead of {address}+{len(registers)}"
             )
 
-    async def _read(self, request: ModbusPDU) -> list[int]:
-        reply = await self._exchange(request, 5 + 2 * request.count)
-        registers = list(reply.registers)
-        if len(registers) != request.count:
-            raise GarbledReply(self.name, f"{len(registers)} registers answered; expected {request.count}")
+    async def _read(self, kind: type[ModbusPDU], address: int, count: int) -> list[int]:
+        asked = self._reads.get((kind, address, count))
+        if asked is None:  # the same few blocks are read for as long as a culture grows
+            asked = self._asked(kind(address=address, count=count, dev_id=self.address), 5 + 2 * count)
+            self._reads[kind, address, count] = asked
+        registers = list((await self._exchange(asked)).registers)
+        if len(registers) != count:
+            raise GarbledReply(self.name, f"{len(registers)} registers answered; expected {count}")
         return registers
 
-    async def _exchange(self, request: ModbusPDU, reply_size: int) -> ModbusPDU:
+    def _asked(self, request: ModbusPDU, reply_size: int) -> _Asked:
         function = request.function_code
+        return _Asked(
+            self._framer.buildFrame(request), _frame_end(self.address, function, reply_size),
+            partial(self._parse, function=function),
+        )  # fmt: skip
+
+    async def _exchange(self, asked: _Asked) -> ModbusPDU:
         return await exchange(
-            self._link,
-            self._framer.buildFrame(request),
-            _frame_end(self.address, function, reply_size),
-            lambda data: self._parse(data, function),
-            instrument=self.name,
-            retries=QUERY_RETRIES,
+            self._link, asked.frame, asked.reply_end, asked.parse, instrument=self.name, retries=QUERY_RETRIES
         )
 
     def _parse(self, data: bytes, function: int) -> ModbusPDU:

@@ -265,7 +265,7 @@ class GuardedModules:
             self._custody.check_units(module, named, self._batch)
             self._custody.check(named, self._batch, self._scanned)
             self._custody.occupy(module, named, self._batch.batch_id)
-            for container in named:
+            for container in sorted(named):  # in one order, whatever the process hashes by
                 if container not in SUPPLIES and container not in SHARED:
                     self._bind(container, self._chain_of(container), header.phase_id, header.phase_id)
         except IdentityError as error:

@@ -29,23 +29,28 @@ _PHILOX_WORDS_PER_COUNTER = 4
 _LARGE_VARIANCE = 1.0e8
 
 
-_MULTIPLIERS = 0xD2E7470EE14C6C93, 0xCA5A826395121157
+_M0, _M1 = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 _WEYL = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
 _MASK = (1 << 64) - 1
 _ROUNDS = 10
 
 
-def philox_words(counter: int, key: tuple[int, int]) -> tuple[int, int, int, int]:
+def philox_keys(key: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+    """Return the two key words of each of the ten rounds of Philox-4x64-10. Source: as `philox_words`."""
+    return tuple(((key[0] + n * _WEYL[0]) & _MASK, (key[1] + n * _WEYL[1]) & _MASK) for n in range(_ROUNDS))
+
+
+def philox_words(counter: int, keys: tuple[tuple[int, int], ...]) -> tuple[int, int, int, int]:
     """Return the four 64-bit words of Philox-4x64-10 at a counter: those of NumPy's generator, without making one.
 
+    Args: keys: of the rounds, see `philox_keys`.
     Source: Salmon et al. 2011, section 3.3 and table 2.
     """
-    (m0, m1), (w0, w1) = _MULTIPLIERS, _WEYL
-    (k0, k1), c0, c1, c2, c3 = key, counter, 0, 0, 0
-    for _ in range(_ROUNDS):
+    m0, m1, mask = _M0, _M1, _MASK
+    c0, c1, c2, c3 = counter, 0, 0, 0
+    for k0, k1 in keys:
         p0, p1 = m0 * c0, m1 * c2
-        c0, c1, c2, c3 = (p1 >> 64) ^ c1 ^ k0, p1 & _MASK, (p0 >> 64) ^ c3 ^ k1, p0 & _MASK
-        k0, k1 = (k0 + w0) & _MASK, (k1 + w1) & _MASK
+        c0, c1, c2, c3 = (p1 >> 64) ^ c1 ^ k0, p1 & mask, (p0 >> 64) ^ c3 ^ k1, p0 & mask
     return c0, c1, c2, c3
 
 
@@ -57,7 +62,7 @@ class RandomStream:
         text = f"{self.seed}\x1f{device}\x1f{channel}".encode()
         digest = hashlib.blake2b(text, digest_size=16).digest()
         self._key = np.frombuffer(digest, dtype="<u8").astype(np.uint64)
-        self._key_words = (int(self._key[0]), int(self._key[1]))
+        self._round_keys: tuple[tuple[int, int], ...] = ()
         self._touched, self._touches = -1, 0  # the block asked of last, and how often
         self._uniform_blocks: dict[int, list[float]] = {}
         self._normal_blocks: dict[int, list[float]] = {}
@@ -81,7 +86,9 @@ class RandomStream:
     def _one(self, index: int) -> float:
         """Return one uniform by itself: cheaper than its block, which a slow sensor would leave unused."""
         # NumPy's generator counts before it draws.
-        word = philox_words(index // _PHILOX_WORDS_PER_COUNTER + 1, self._key_words)[index % _PHILOX_WORDS_PER_COUNTER]
+        if not self._round_keys:
+            self._round_keys = philox_keys((int(self._key[0]), int(self._key[1])))
+        word = philox_words(index // _PHILOX_WORDS_PER_COUNTER + 1, self._round_keys)[index % _PHILOX_WORDS_PER_COUNTER]
         return ((word >> 11) + 0.5) * 2.0**-53
 
     def _block(self, cache: dict[int, list[float]], block: int, normal: bool) -> list[float]:

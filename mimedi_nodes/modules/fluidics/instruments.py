@@ -69,9 +69,11 @@ class FluidicsInstruments:
         for device in (self.pump, self.source_valve, self.destination_valve):
             started = await device.initialize()
             was_initialized |= started and device is self.pump
-            if not started and await device.is_busy():
+            moves = not started and await device.is_busy()
+            if moves:
                 await device.stop()
-            await settle(device, ctx, patience_s=30.0)
+            if started or moves:
+                await settle(device, ctx, patience_s=30.0)
         return was_initialized
 
     async def open_path(self, source: str, destination: str, ctx: Pace) -> None:
