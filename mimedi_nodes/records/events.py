@@ -44,6 +44,7 @@ KINDS = frozenset(
         "material",  # data: material, lot, from, to, volume_ul, label ...
         "attachment",  # data: path, sha256, bytes, media_type
         "analysis_file",  # data: name, media_type, bytes, sha256, part, parts, encoding, content
+        "retuned",  # the sound follows the channel's resonance; data: old_hz, new_hz, channel_q, after_s
         "room_excursion",  # the grade was lost beside an open step; data: grade, since_s
         "room_recovered",  # data: grade, since_s
         "mask_window",  # delivery bacteria are expected in a sample; data: carrier_cfu_per_ml, blind_below_cfu_per_ml

@@ -19,6 +19,7 @@ from mimedi_nodes.process.errors import PhaseError
 from mimedi_nodes.process.service_state import ServiceCommand
 from mimedi_nodes.vision.focusing import FocusingEstimator
 from mimedi_sim.headless.virtual_loop import run_virtual
+from mimedi_sim.plant import chip
 from mimedi_sim.plant.chip import ChipRun
 from mimedi_sim.plant.ledger import INDEX, FloatArray, amounts
 from mimedi_sim.plant.sorter_view import BEAD_CLASSES, SorterStation
@@ -202,3 +203,37 @@ def test_the_module_looks_at_a_real_sort() -> None:
     # Two thirds of these cells carry beads; four fifths of those are focused.
     assert seen["centre_fraction_low"] <= 0.67 * 0.83 + 0.05
     assert seen["centre_fraction_high"] >= 0.67 * 0.83 - 0.05
+
+
+def test_every_retune_of_a_sort_is_on_record(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The room grows warmer by 3 K in a sort: the sound follows, and the record tells from where to where and why."""
+
+    async def sorted_in_a_warming_room() -> tuple[list[Mapping[str, Any]], float]:
+        bench = Workbench()
+        bench.plant.ledger.put("sorter_inlet", 20.0 * LABELLED)
+        sorter = await bench.service("acoustic_sorter")
+        tuned = await sorter.run("TuneTransducer", {}, HEADER, "a" * 32)
+        assert (await sorter.command(ServiceCommand.RESET, "test", "")).accepted
+        goal = {
+            "source": "sorter_inlet", "buffer": "buffer", "destination": "sorted", "waste": "sorter_waste",
+            "target": "bead_bound_t_cell", "frequency_hz": tuned.result["channel_resonance_hz"],
+        }
+        began_s = bench.clock.now_s()
+        sort = asyncio.ensure_future(sorter.run("SortCells", goal, HEADER, "b" * 32))
+        await bench.clock.sleep_until(began_s + 600.0)
+        monkeypatch.setattr(chip, "AMBIENT_C", chip.AMBIENT_C + 3.0)
+        await bench.clock.sleep_until(began_s + 2040.0)
+        truth_hz = bench.plant.truth()["chip"]["channel_resonance_hz"]
+        done = await sort
+        assert done.status == "succeeded", done.error_msg
+        retunes = [data for kind, _, data in bench.events if kind == "retuned"]
+        assert retunes[0]["old_hz"] == tuned.result["channel_resonance_hz"]
+        assert done.result["frequency_hz"] == pytest.approx(retunes[-1]["new_hz"], abs=1.0)
+        return retunes, truth_hz
+
+    (warmed, drifted), truth_hz = run_virtual(sorted_in_a_warming_room())
+    assert 180.0 <= warmed["after_s"] < 240.0 < 1980.0 <= drifted["after_s"] < 2040.0
+    assert drifted["old_hz"] == warmed["new_hz"]
+    # 3.5 kHz a kelvin; the fit is good to some hundred hertz.
+    assert drifted["new_hz"] - drifted["old_hz"] == pytest.approx(3.0 * 3_500.0, abs=1_500.0)
+    assert drifted["new_hz"] == pytest.approx(truth_hz, abs=1_000.0)

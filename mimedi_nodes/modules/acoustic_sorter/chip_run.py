@@ -20,9 +20,12 @@ ASPIRATE_FACTOR = 4.0
 """The filling syringe draws this much faster than the other delivers."""
 SHORTEST_FILL_UL_MIN = 20_000.0
 """Cells sink while a syringe fills from a nearly empty vessel: the last 10 mL are drawn in half a minute."""
-RETUNE_AFTER_S = (180.0, 1800.0)
-"""The chip warms by its own sound with a time constant of about 60 s and drifts with the room: the resonance is found
-again three time constants after the start and then every half hour."""
+RETUNES = (
+    (180.0, "three time constants after the start: the chip has warmed by its own sound"),
+    (1800.0, "half an hour after the last time: the chip drifts with the room and what flows through it"),
+)
+"""How long the sound stays at a frequency [s] before the resonance is found again, and why; the last goes on. The chip
+warms with a time constant of about 60 s."""
 RETUNE_SPAN = 0.04
 RETUNE_POINTS = 201
 
@@ -165,8 +168,8 @@ async def _drive(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseConte
     """Keep the sound on at the channel's resonance, found again as the chip warms; returns only by an error."""
     frequency_hz, begun_s = plan.frequency_hz, ctx.now_s()
     await instruments.generator.ensure_output(frequency_hz, plan.amplitude_vpp)
-    waits_s = iter(RETUNE_AFTER_S)
-    wait_s = next(waits_s)
+    turns = iter(RETUNES)
+    wait_s, why = next(turns)
     while True:
         end_s = ctx.now_s() + wait_s
         while (left_s := end_s - ctx.now_s()) > 0.0:
@@ -178,10 +181,17 @@ async def _drive(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseConte
             instruments, min(frequency_hz - half_hz, 1.94e6), frequency_hz + half_hz, RETUNE_POINTS
         )
         watch_quality(fit, ctx)
+        await instruments.generator.ensure_output(fit.channel_hz, plan.amplitude_vpp)
+        half_width_hz = 1.96 * fit.channel_sd_hz
+        ctx.measured(
+            "channel_resonance_hz", fit.channel_hz, "Hz", fit.channel_hz - half_width_hz, fit.channel_hz + half_width_hz
+        )
+        ctx.record(
+            "retuned", f"{plan.source} → {plan.centre}", why, old_hz=frequency_hz, new_hz=fit.channel_hz,
+            channel_resonance_sd_hz=fit.channel_sd_hz, channel_q=fit.channel_q, after_s=ctx.now_s() - begun_s,
+        )  # fmt: skip
         frequency_hz = fit.channel_hz
-        await instruments.generator.ensure_output(frequency_hz, plan.amplitude_vpp)
-        ctx.measured("channel_resonance_hz", fit.channel_hz, "Hz")
-        wait_s = next(waits_s, RETUNE_AFTER_S[-1])
+        wait_s, why = next(turns, RETUNES[-1])
 
 
 def _tell(plan: ChipPlan, frequency_hz: float, begun_s: float, ctx: PhaseContext) -> None:
