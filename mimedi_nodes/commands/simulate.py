@@ -116,7 +116,7 @@ def simulate(options: argparse.Namespace) -> dict[str, Any]:
     who = donor(scenario.donor or options.donor, options.seed)
     site_file = config_folder() / "site" / "demo.yaml"
     lots = read_supplies(supplies_file(site_file, site.site))
-    calibrations = {name: line.calibration_due for name, line in site.instruments.items()}
+    calibrations = site.calibrations_due
     at_start = (standing.fact(recipe), *start_facts(lots, calibrations))
     run = HeadlessRun(recipe, batch, site, replace(who), options.seed, operator, scenario, at_start=at_start)
     if options.runs is not None:

@@ -100,12 +100,17 @@ class SorterCamera(ChannelCamera):
 
 @dataclass(frozen=True)
 class LabelCamera:
-    """The camera on the gantry's carriage that reads labels: its picture, principal point in the middle."""
+    """The camera on the gantry's carriage that reads labels: its picture, principal point in the middle.
+
+    Args:
+        calibration_due: ISO date until which the last hand-eye calibration of another place holds.
+    """
 
     width_px: int
     height_px: int
     focal_px: float
     frame_rate_hz: float
+    calibration_due: str
 
 
 @dataclass(frozen=True)
@@ -133,6 +138,12 @@ class Site:
     cassettes: Mapping[str, str] = field(default_factory=dict)
     laboratory_keys: Mapping[str, str] = field(default_factory=dict)
     recipe_approvers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def calibrations_due(self) -> dict[str, str]:
+        """Instrument → ISO date until which it is calibrated: the lines, and the camera that guides the gantry."""
+        lines = {name: line.calibration_due for name, line in self.instruments.items()}
+        return {**lines, "label_camera": self.label_camera.calibration_due}
 
     def lines_of(self, module: str) -> dict[str, InstrumentLine]:
         """Return the instrument lines that a module owns, by name."""

@@ -120,8 +120,11 @@ def _sorter_camera(reader: Reader, tree: Tree | None) -> SorterCamera:
 
 
 def _label_camera(reader: Reader, tree: Tree | None) -> LabelCamera:
-    items = reader.mapping(tree, (*_PICTURE, "focal_px"))
-    return LabelCamera(**_picture(reader, items), focal_px=reader.positive(items.get("focal_px")))
+    items = reader.mapping(tree, (*_PICTURE, "focal_px", "calibration_due"))
+    due = reader.text(items.get("calibration_due"))
+    return LabelCamera(
+        **_picture(reader, items), focal_px=reader.positive(items.get("focal_px")), calibration_due=due
+    )
 
 
 def _fiducials(reader: Reader, tree: Tree) -> Fiducials:

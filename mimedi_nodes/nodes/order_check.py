@@ -84,7 +84,7 @@ class OrderCheck:
         maintenance_dir: Path | None,
     ) -> None:
         self._approvers, self._units = site.recipe_approvers, units
-        self._calibrations = {name: line.calibration_due for name, line in site.instruments.items()}
+        self._calibrations = site.calibrations_due
         self._supplies_file = supplies_file(site_file, site.site)
         self._state_dir, self._recipes_dir, self._maintenance_dir = state_dir, recipes_dir, maintenance_dir
         self._lots()

@@ -133,7 +133,7 @@ def headless(recipe: str = "short", seed: int = 1, batch_id: str = "REHEARSAL") 
     site, batch = load_site(site_file), Batch(batch_id, PATIENT, PATIENT, 70.0)
     loaded = load_recipe(TESTS / "recipes" / f"{recipe}.yaml", manifests())
     standing = Approvals(TESTS / "recipes").require(loaded, batch)
-    calibrations = {name: line.calibration_due for name, line in site.instruments.items()}
+    calibrations = site.calibrations_due
     lots = read_supplies(supplies_file(site_file, site.site))
     return run_batch(
         HeadlessRun(

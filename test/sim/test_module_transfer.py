@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import datetime
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +18,9 @@ from mimedi_nodes.modules.transfer.codes import TransferCode
 from mimedi_nodes.modules.transfer.instruments import TransferInstruments
 from mimedi_nodes.modules.transfer.manual import DOCKS
 from mimedi_nodes.modules.transfer.motion import GRIP_HEIGHT_M
+from mimedi_nodes.process.calibrations import due_dates
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
+from mimedi_nodes.process.supplies import out_of_date
 from mimedi_sim.headless.camera import PlantCamera
 from mimedi_sim.headless.virtual_loop import run_virtual
 from mimedi_sim.memory_link import MemoryLink
@@ -281,6 +284,13 @@ def test_the_camera_is_calibrated_by_fiducials_kept_and_asked_for_again_when_it_
         assert await displacement_mm(cell) < min(0.15, drawn_mm)
         kept = cell.instruments.calibrations.of("label_camera")
         assert kept.left < kept.found
+        # Its date replaces the site file's; the day after it no batch begins.
+        assert "label_camera" in SITE.calibrations_due
+        due = due_dates(SITE.calibrations_due, {"label_camera": kept})
+        day = datetime.date.fromisoformat(kept.due)
+        assert out_of_date((), due, day) == []
+        late = out_of_date((), due, day + datetime.timedelta(days=1))
+        assert late == [f"label_camera: calibration was due {kept.due}"]
         await cell.start()
         assert cell.instruments.hand_eye.residual_px == pytest.approx(found.result["residual_px"])
         await asyncio.sleep(25.0 * 3600.0)
