@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import json
 import re
 from datetime import UTC, datetime
 
@@ -64,6 +65,7 @@ def run(options: argparse.Namespace) -> int:
             allowed = ", ".join(roles.that_sign("approved")) or "none"
             raise ApprovalError(f"{person.user} ({', '.join(person.roles)}) may not approve; roles that may: {allowed}")
         who, key_id, key = person.name, person.key_id, person.key
+    _check_approver(approvals, who, key_id, key)  # before the recipe's text is touched
     if recipe.status != status:
         text = path.read_text(encoding="utf-8")
         changed, count = _STATUS.subn(f"status: {status}", text, count=1)
@@ -77,6 +79,17 @@ def run(options: argparse.Namespace) -> int:
     print(f"{recipe.title} is {status}: signed by {entry.who} on {entry.when} over sha256 {entry.content_sha256}")
     print(f"  {approvals.path(recipe)}; a changed byte of the recipe or of its sub-recipes voids it")
     return EXIT_MEETS
+
+
+def _check_approver(approvals: Approvals, who: str, key_id: str, key: Ed25519PrivateKey) -> None:
+    public_key = key.public_key().public_bytes_raw().hex()
+    approver = approvals.approvers().get(key_id)
+    if approver is None or approver.public_key != public_key:
+        entry = {key_id: {"who": who, "role": "quality assurance", "public_key": public_key}}
+        raise ApprovalError(
+            f"{approvals.folder / APPROVERS_FILE} does not know the key of {who or key_id}; whoever decides who may "
+            f"approve adds it: {json.dumps(entry, ensure_ascii=False)}"
+        )
 
 
 def _name(approvals: Approvals, key_id: str) -> str:

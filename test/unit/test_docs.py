@@ -151,3 +151,41 @@ def test_foxgloves_layout_shows_topics_and_fields_that_exist() -> None:
         message = messages[kinds[topic.rsplit("/", 1)[-1]]]
         name = re.split(r"[.\[{]", field)[0]
         assert not name or name in message.fields, path
+
+
+def test_the_tutorials_recipe_goes_the_way_that_the_tutorial_tells(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    """Line by line, as a stranger in a folder of her own: looked at, tried on the twin, offered for approval."""
+    from mimedi_nodes.commands import recipe, simulate
+
+    page = (ROOT / "docs" / "tutorial" / "2_write_a_recipe.md").read_text(encoding="utf-8")
+    (text,) = re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)
+    mine = tmp_path / "my_wash.yaml"
+    mine.write_text(text, encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    mains = {"recipe": recipe.main, "simulate": simulate.main}
+    told = {}
+    for line in (line for line in commands_in(page) if "my_wash.yaml" in line and "approve" not in line):
+        command, *arguments = shlex.split(line)[1:]
+        status = mains[command](arguments)
+        told[line] = (status, capsys.readouterr().out)
+    statuses = {line.split(" ", 1)[1]: status for line, (status, _) in told.items()}
+    assert statuses == {
+        "recipe validate my_wash.yaml": 0,
+        "recipe show my_wash.yaml": 0,
+        "simulate my_wash.yaml --engineering --json -": 1,  # a rinse makes no medicine
+        "recipe diff car_t_cd19 my_wash.yaml": 1,  # there is a difference
+    }
+    tried = json.loads(told["./workcell simulate my_wash.yaml --engineering --json -"][1])
+    assert tried["ended"]["state"] == "completed", tried["ended"]
+    # Nobody is an approver here: the recipe stays as it is, and what is missing is told.
+    assert recipe.main(["approve", "my_wash.yaml", "--demonstration", "--why", "QR-12"]) == 2
+    assert "does not know the key" in capsys.readouterr().err
+    assert mine.read_text(encoding="utf-8") == text
+    (tmp_path / "approvals").mkdir()
+    approvers = ROOT / "config" / "recipes" / "approvals" / "approvers.json"
+    (tmp_path / "approvals" / "approvers.json").write_bytes(approvers.read_bytes())
+    for status_word in ("under_qualification", "approved"):
+        assert recipe.main(["approve", "my_wash.yaml", "--demonstration", "--why", "QR-12"]) == 0
+        assert f"my_wash 0.1.0 is {status_word}" in capsys.readouterr().out
