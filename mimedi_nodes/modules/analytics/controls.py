@@ -10,7 +10,7 @@ Nat. Protoc. 1:1522 (capture beads with every stain of the panel); limits of gel
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,8 @@ GEL_CHANGE = 0.10
 """Between the gel before and after the cells: more, and the tip has changed on the way. Three curves each: ± 2 %."""
 REMAINDER = 0.10
 """Share of what the control bound that may be left after the regeneration."""
+LARGEST_JUMP_RU, VALVE_S = 2.0, 2.0
+"""Of the reference channel from one second to the next, this long [s] after a valve has turned: noise makes 0.3."""
 LEAST_STAINED = 0.90
 """Share of the control beads that a stain must lift above its gate."""
 
@@ -71,6 +73,24 @@ def check_surface(bound_ru: float, expected_ru: float, left_ru: float) -> float:
             "look at the regeneration solution and its line, exchange the chip, then restart",
         )
     return activity
+
+
+def check_reference(seconds: Array, reference_ru: Array, turned_s: Sequence[float]) -> None:
+    """Hold when the reference channel jumps though no valve has turned: air in the flow cell.
+
+    What binds does not show in that channel, so only drift and noise may.
+
+    Args: seconds, reference_ru: shape (N,); turned_s: when valves turned.
+    """
+    jumps = np.abs(np.diff(reference_ru))
+    for turn_s in turned_s:
+        jumps[np.abs(seconds[1:] - turn_s) <= VALVE_S] = 0.0
+    if len(jumps) and not float(jumps.max()) <= LARGEST_JUMP_RU:
+        at = int(jumps.argmax())
+        raise PhaseHold(
+            ALARM, f"SPR: the reference channel jumps by {jumps[at]:.1f} RU at {seconds[at + 1] - seconds[0]:.0f} s, "
+            f"allowed {LARGEST_JUMP_RU:g} RU while no valve turns: air in the flow cell; degas, rinse, then restart",
+        )
 
 
 def check_plate(curve: Curve, control: Array, certified_pg_ml: float, blank: float) -> float:

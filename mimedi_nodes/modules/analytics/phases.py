@@ -21,7 +21,7 @@ from ...records.analysis_files import KIND, parts
 from ...records.stiffness_map import MEDIA_TYPE, SUFFIX, CellStiffness, to_csv
 from .binding import expected_response_ru, fit_sensorgram
 from .codes import AnalyticsCode
-from .controls import check_gel, check_plate, check_stains, check_surface
+from .controls import check_gel, check_plate, check_reference, check_stains, check_surface
 from .copies import copy_number
 from .gating import gate, gating_data
 from .immunoassay import fit_standards, sample_concentration
@@ -135,6 +135,7 @@ async def measure_binding(goal: Any, instruments: AnalyticsInstruments, ctx: Pha
     finally:
         await instruments.spr.ensure_flow(Valve.BUFFER)
     seconds = first + np.arange(len(run.ligand_ru), dtype=np.float64)
+    check_reference(seconds, run.reference_ru, (float(first), injected, washed))
     try:
         fit = fit_sensorgram(seconds, run.ligand_ru - run.reference_ru, injected + 0.5, washed + 0.5)
     except ValueError as error:
@@ -162,26 +163,27 @@ async def measure_binding(goal: Any, instruments: AnalyticsInstruments, ctx: Pha
 async def _surface_activity(instruments: AnalyticsInstruments, kinetics: Kinetics, ctx: PhaseContext) -> float:
     """Inject the control solution, regenerate, and return how much of a fresh surface's ligand is left."""
     spr = instruments.spr
-
-    async def level(seconds: int) -> float:
-        """Mean of ligand minus reference over the last seconds [RU]."""
-        run = await spr.sensorgram(await spr.second() - seconds + 1, seconds)
-        return float((run.ligand_ru - run.reference_ru).mean())
-
+    turned: list[int] = []
     ctx.feedback(0.0, "control")
-    await spr.ensure_flow(Valve.BUFFER)
-    await ctx.sleep(BASELINE_S)
-    base = await level(LEVEL_S)
-    await spr.ensure_flow(Valve.CONTROL)
-    await ctx.sleep(CONTROL_S)
-    await spr.ensure_flow(Valve.BUFFER)
-    await ctx.sleep(LEVEL_S)
-    bound = await level(LEVEL_S) - base
-    await spr.ensure_flow(Valve.REGENERATION)
-    await ctx.sleep(REGENERATION_S)
-    await spr.ensure_flow(Valve.BUFFER)
-    await ctx.sleep(SETTLE_S)
-    left = await level(LEVEL_S) - base
+    for valve, seconds in (
+        (Valve.BUFFER, BASELINE_S), (Valve.CONTROL, CONTROL_S), (Valve.BUFFER, float(LEVEL_S)),
+        (Valve.REGENERATION, REGENERATION_S), (Valve.BUFFER, SETTLE_S),
+    ):
+        await spr.ensure_flow(valve)
+        turned.append(await spr.second())
+        await ctx.sleep(seconds)
+    first, _, _, regenerated, _ = turned
+    run = await spr.sensorgram(first, await spr.second() - first + 1)
+    check_reference(first + np.arange(len(run.reference_ru), dtype=np.float64), run.reference_ru, turned)
+    difference = run.ligand_ru - run.reference_ru
+    injected = turned[1] - first
+
+    def level(until: int) -> float:
+        """Mean of ligand minus reference over the last readings before one [RU]."""
+        return float(difference[until - LEVEL_S : until].mean())
+
+    base = level(injected)
+    bound, left = level(regenerated - first) - base, level(len(difference) - 1) - base
     k_a, k_d = kinetics.association_per_m_s, kinetics.dissociation_per_s
     expected = expected_response_ru(k_a, k_d, kinetics.capacity_ru, await spr.control_m(), CONTROL_S)
     return check_surface(bound, expected * math.exp(-0.5 * k_d * LEVEL_S), left)

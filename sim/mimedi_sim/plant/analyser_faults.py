@@ -37,7 +37,8 @@ ANALYSERS: Mapping[str, FaultKind] = {
         "the reference gel gives no contact: `analytics.control_failed`, held"),
     "spr_bubble": FaultKind(
         "spr_reader", "a bubble stands in the flow cell for 20 s", "a spike of `height_ru` in the ligand channel, half "
-        "of it in the reference", "the residual of the fit tells: the result says that its rates are lower limits",
+        "of it in the reference", "MeasureBinding sees the reference channel jump: "
+        "`analytics.control_failed`, held",
         {"height_ru": Parameter(500.0, "RU", 1.0, 5000.0)}, once=True),
     "spr_regeneration_weak": FaultKind(
         "spr_reader", "a regeneration takes only `removed` of what is bound", "the baseline creeps up from cycle to "
