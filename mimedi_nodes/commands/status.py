@@ -59,7 +59,9 @@ def main(argv: Sequence[str]) -> int:
     client = WorkcellClient(options.namespace, names, "status_command")
     client.start()
     try:
-        client.wait_seen(lambda seen: set(names) <= set(seen.modules) and seen.batch is not None, options.timeout)
+        client.wait_seen(
+            lambda seen: set(client.modules) <= set(seen.modules) and seen.batch is not None, options.timeout
+        )
         client.wait_seen(lambda seen: knows(seen, options.batch), min(options.timeout, ROUND_S))
         # The batches are told of one after the other: wait for the next one until there is none.
         known = -1

@@ -129,6 +129,12 @@ class WorkcellClient:
         self._executor = SingleThreadedExecutor(context=self._context)
         self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
 
+    @property
+    def modules(self) -> tuple[str, ...]:
+        """Modules that should be there: those of every site, and the others that this one has."""
+        more = [name for name in known_modules() if self.node.count_publishers(f"{name}/state")]
+        return tuple(dict.fromkeys((*self._modules, *more)))
+
     def start(self) -> None:
         """Begin to listen: after this, what is in `seen` changes."""
         self._executor.add_node(self.node)
