@@ -106,6 +106,9 @@ class CrashWorld:
         self.stop_after: str | None = None
         """Phase after which the batch is left alone: what comes then has nothing to do with the crash any more."""
         self.reached = asyncio.Event()
+        self.whole = asyncio.Event()
+        """Set while nothing is away: nobody restarts a batch on a part that has no power or does not run."""
+        self.whole.set()
         self._sequences: dict[str, int] = {}
         self._pending: set[asyncio.Task[Any]] = set()
 
@@ -240,6 +243,7 @@ class CrashWorld:
                 return outcome.state, outcome.reason
             if self._is_held():
                 await asyncio.sleep(UNATTENDED_S)
+                await self.whole.wait()
                 if not self._is_held():
                     continue
                 assert self.engine is not None

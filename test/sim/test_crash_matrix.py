@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """The fault matrix: every phase of the CAR-T recipe, killed at random instants in every way; the batch is finished.
 
-One process carries the batch out and forks at each instant; the child takes the crash and goes on to the end. Seeded:
-the same instants in every run. About 40 s of processor time; CRASH_MATRIX_SEED and CRASH_MATRIX_PER_PHASE widen it.
+One process carries the batch out and forks at each instant; the child takes the crash and goes on. Seeded: the
+same instants in every run. About 40 s of processor time; CRASH_MATRIX_SEED, _PER_PHASE and _WHOLE_EVERY widen it.
 """
 
 from __future__ import annotations
 
 import asyncio
+import gc
 import json
 import os
 import random
@@ -35,11 +36,13 @@ from mimedi_sim.plant.fault_board import WORKCELL
 from .crash_world import CrashWorld, recorded_volumes, twice
 
 SEED = int(os.environ.get("CRASH_MATRIX_SEED", "1"))
-PER_PHASE = int(os.environ.get("CRASH_MATRIX_PER_PHASE", "2"))
+PER_PHASE = int(os.environ.get("CRASH_MATRIX_PER_PHASE", "1"))
 KINDS = ("coordinator", "module", "all", "power", "instruments")
 LONG_S = 600.0
-PHASES_AFTER, WHOLE_EVERY = 5, 4
-"""A crashed batch is followed over five more phases, every fourth one to its very end."""
+ANOTHER_EVERY = 6
+"""Long phases take one crash more, and so does every sixth."""
+PHASES_AFTER, WHOLE_EVERY = 5, int(os.environ.get("CRASH_MATRIX_WHOLE_EVERY", "2"))
+"""Every second crashed batch is followed to its very end (1: all of them), the others over five more phases."""
 SHORT_CULTURE = {"perfusion_day": 3.0, "not_before_day": 4.0, "latest_day": 8.0, "target_viable_cells": 5.0e8,
                  "least_viable_cells": 1e8, "dose_car_cells": 5.0e7}  # fmt: skip
 SMALL_UL, LARGE_UL = 1000.0, 2000.0
@@ -81,7 +84,8 @@ def short_recipe() -> Recipe:
     """The shipped recipe with a short culture and few cells to look at: the crashes are tested, not the counting."""
     folder = config_folder() / "recipes"
     text = (folder / "car_t_cd19.yaml").read_text(encoding="utf-8")
-    text = re.sub(r"cells_wanted: [1-4]\d+", "cells_wanted: 50", text).replace("cells_wanted: 500", "cells_wanted: 200")
+    for cells in (r"[1-4]\d\d", 50), ("500", 200), ("20}", "8}"):  # the last of the stiffness
+        text = re.sub(f"cells_wanted: {cells[0]}", f"cells_wanted: {cells[1]}", text)
     text = re.sub(r"(not_before_day: .*range: )\[6, 12\]", r"\1[4, 12]", text)
     recipe = read_recipe(text, "short.yaml", manifests(), library=folder_library(folder / PARTS_FOLDER))
     return recipe.with_parameters(SHORT_CULTURE)
@@ -96,7 +100,7 @@ def crashes(events: list[RecordEvent], seed: int, per_phase: int) -> list[Crash]
     for number, event in enumerate(ended):
         data = event.data
         begun_s, ended_s = float(data["started_s"]), float(data["ended_s"])
-        count = per_phase + (ended_s - begun_s > LONG_S)
+        count = per_phase + (ended_s - begun_s > LONG_S) + (number % ANOTHER_EVERY == 0)
         for turn in range(count):
             kind = KINDS[(number + turn * 2) % len(KINDS)]
             away_s = draw.choice((5.0, 60.0, 600.0, 1800.0)) if draw.random() < 0.85 else draw.uniform(5e3, 2e4)
@@ -113,6 +117,7 @@ Matrix = tuple[Ended, list[tuple[Crash, Ended | str]], dict[str, dict[str, float
 async def carry_out(world: CrashWorld, crash: Crash) -> None:
     """Let a part of the workcell die, stay away, and come back."""
     plant, clock = world.plant, world.clock
+    world.whole.clear()
     if crash.kind in ("power", "instruments"):
         plant.inject("power_loss", WORKCELL, {}, True, clock.now_s())
     dead = {"module": (crash.module,), "all": tuple(module_table()), "power": tuple(module_table())}.get(crash.kind, ())
@@ -127,6 +132,7 @@ async def carry_out(world: CrashWorld, crash: Crash) -> None:
         await world.start_module(name)
     if crash.kind in ("coordinator", "all", "power"):
         world.start_coordinator()
+    world.whole.set()
 
 
 async def judged(world: CrashWorld) -> Ended:
@@ -195,6 +201,7 @@ class Forks:
         reader, writer = os.pipe()
         child = os.fork()
         if child == 0:
+            gc.disable()  # a collection would touch, and so copy, every page of the parent
             os.close(reader)
             signal.alarm(120)
             # The running loop is known by process: the child has to say that it goes on with it.
@@ -288,14 +295,14 @@ def test_every_batch_is_finished_or_held_with_its_reason(matrix: Matrix) -> None
     assert matrix[0].state == "completed"
     assert not wrong(matrix, lambda crash, ended: "" if ended.state in ("completed", "goes on") else (
         "" if ended.state == "held" and ended.reason else f"{ended.state}: {ended.reason!r}"))  # fmt: skip
-    assert sum(isinstance(e, Ended) and e.state == "completed" for _, e in matrix[1]) >= 30
+    assert sum(isinstance(e, Ended) and e.state == "completed" for _, e in matrix[1]) >= 50
     held = [f"{crash.kind} in {crash.phase}: {ended.reason}" for crash, ended in matrix[1]
             if isinstance(ended, Ended) and ended.state == "held"]  # fmt: skip
-    # An operator who restarts three times gets nearly every batch to its end. What stays held are parts that were away
-    # for hours, and pumps that lost their power between vessels that nobody weighs: what has moved is not known then.
-    assert len(held) <= 0.10 * len(matrix[1]), held
+    # An operator who restarts three times when everything is back gets nearly every batch to its end. What stays held
+    # is a pump that lost its power between vessels that nobody weighs: how much has moved is not known then.
+    assert len(held) <= 0.03 * len(matrix[1]), held
     known = [text for text in held if not text.startswith(("power", "instruments"))]
-    assert len(known) <= 0.03 * len(matrix[1]), known
+    assert not known
 
 
 def test_no_volume_is_lost_or_counted_twice(matrix: Matrix) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from mimedi_nodes.process.service_state import ServiceCommand
 from mimedi_sim.headless.virtual_loop import run_virtual
+from mimedi_sim.plant.fault_board import WORKCELL
 
 from .workbench import HEADER, Workbench
 
@@ -70,5 +71,38 @@ def test_a_transfer_that_was_interrupted_keeps_its_own_liquid() -> None:
         assert (await task).status == "succeeded"
         assert bench.volume_ul("sorter_inlet") == pytest.approx(20_000.0, rel=0.01)
         assert not [name for name, _, active in bench.alarms if name == "fluidics.syringe_emptied" and active]
+
+    run_virtual(run())
+
+
+def test_a_sample_that_nobody_knows_the_volume_of_is_given_up_and_drawn_anew() -> None:
+    """The pump loses its power between two vessels without a scale: alarm, the loss on record, another label."""
+
+    async def run() -> None:
+        bench = Workbench(1)
+        service = await bench.service("fluidics")
+        assert (await service.run("TransferFluid", CELLS, HEADER, "a" * 32)).status == "succeeded"
+        await service.command(ServiceCommand.RESET, "test", "")
+        before_ul = bench.volume_ul("sorter_inlet")
+        goal = {"container": "sorter_inlet", "destination": "imaging_cell", "volume_ul": 500.0, "test_point": "look"}
+        task = asyncio.ensure_future(service.run("TakeSample", goal, HEADER, "b" * 32))
+        while before_ul - bench.volume_ul("sorter_inlet") < 100.0:
+            await asyncio.sleep(0.1)
+            bench.plant.advance_to(bench.clock.now_s())
+            assert not task.done(), "the sample was drawn before its power could be cut"
+        bench.plant.inject("power_loss", WORKCELL, {}, True, bench.clock.now_s())
+        await asyncio.sleep(60.0)
+        bench.plant.inject("power_loss", WORKCELL, {}, False, bench.clock.now_s())
+        await asyncio.sleep(5.0)
+        await service.command(ServiceCommand.UNHOLD, "test", "power is back")
+        outcome = await task
+        assert outcome.status == "succeeded", outcome.error_msg
+        assert outcome.result["volume_ul"] == pytest.approx(500.0, rel=0.01)
+        lost, drawn_anew = [data for kind, _, data in bench.events if kind == "sample_taken"]
+        assert (lost["low_ul"], lost["volume_ul"], lost["high_ul"]) == (0.0, 250.0, 500.0)
+        assert outcome.result["sample_id"] in lost["given_up"]
+        assert drawn_anew["volume_ul"] == outcome.result["volume_ul"]
+        assert 450.0 < before_ul - bench.volume_ul("sorter_inlet") < 1050.0
+        assert [active for name, _, active in bench.alarms if name == "fluidics.sample_repeated"] == [True, False]
 
     run_virtual(run())

@@ -15,6 +15,7 @@ from ...process.errors import PhaseHold
 from .instruments import FluidicsInstruments
 from .leftover import discard_leftover
 
+MOVE_UNKNOWN = "fluidics.move_unknown"
 POLL_S = 20.0
 ASPIRATE_UL_MIN = 40_000.0
 """Flow while the syringe fills; slow enough for cells, fast enough not to matter."""
@@ -147,7 +148,7 @@ async def _account(move: Move, instruments: FluidicsInstruments, ctx: PhaseConte
         known_ul = arrived_ul if not math.isnan(arrived_ul) else gone_ul - in_syringe_ul
         if math.isnan(known_ul):
             raise PhaseHold(
-                "fluidics.move_unknown",
+                MOVE_UNKNOWN,
                 f"{move.source} → {move.destination} was interrupted at its start and neither vessel is weighed here; "
                 "see how much has moved, then stop the phase and move the rest by hand or by a new phase",
             )
