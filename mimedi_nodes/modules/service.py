@@ -31,6 +31,9 @@ from .service_hooks import STORAGE_ERRORS, ServiceCode, ServiceHooks, storage_te
 
 log = logging.getLogger(__name__)
 
+_AT_WORK = (
+    ServiceState.STARTING, ServiceState.EXECUTE, ServiceState.PAUSING, ServiceState.PAUSED, ServiceState.RESUMING,
+)  # fmt: skip
 OVERDUE_FACTOR, OVERDUE_S = 1.5, 600.0
 """A phase that takes longer than 1.5 times its expected duration plus ten minutes is overdue."""
 
@@ -220,9 +223,10 @@ class ModuleService:
     async def line_silent(self, error: InstrumentError) -> None:
         """Hold a running phase: one of the module's instruments does not answer, whether or not the phase asks it now.
 
-        A culture looks at its vessel twice an hour; a power cut between two looks would go unnoticed.
+        A culture looks at its vessel twice an hour; a power cut between two looks would go unnoticed. While the phase is
+        unheld the instruments are being asked anyway: a question of before, answered too late, must not hold it again.
         """
-        if self._current is not None and self.commands_enabled & ServiceCommand.HOLD:
+        if self._current is not None and self.state in _AT_WORK:
             self._safing.alarm_failure(error)
             await self.command(ServiceCommand.HOLD, self.module.name, str(error))
 

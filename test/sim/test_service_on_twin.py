@@ -198,6 +198,9 @@ def test_a_silent_instrument_holds_a_culture_that_does_not_look_at_it_now():
         assert [active for alarm_id, _, active in bench.alarms if alarm_id == alarm] == [True]
         link.plugged = True
         await service.command(ServiceCommand.UNHOLD, "test", "the line is back")
+        assert service.state == ServiceState.UNHOLDING
+        await service.line_silent(silent.value)  # a question from before the line was back
+        assert service.state == ServiceState.UNHOLDING
         assert (await task).status == "succeeded"
         assert [active for alarm_id, _, active in bench.alarms if alarm_id == alarm] == [True, False]
         await service.line_silent(silent.value)
