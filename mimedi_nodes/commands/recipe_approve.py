@@ -7,12 +7,13 @@ import argparse
 import hashlib
 import json
 import re
+from dataclasses import asdict
 from datetime import UTC, datetime
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ..modules.registry import manifests
-from ..process.recipe_approval import APPROVERS_FILE, ApprovalError, Approvals, next_status
+from ..process.recipe_approval import APPROVERS_FILE, Approval, ApprovalError, Approvals, next_status
 from ..process.recipe_loader import PARTS_FOLDER, folder_library, load_recipe, read_recipe
 from ..process.roles import read_roles
 from .batch_options import EXIT_MEETS, recipe_path
@@ -33,6 +34,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="sign with the fixed, public key of demonstrations: proves that the text was not changed, never that a "
         "person approved it",
     )  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the entry as JSON")
     add_person_options(parser)
     add_runs_option(parser)
 
@@ -52,7 +54,8 @@ def run(options: argparse.Namespace) -> int:
     standing = approvals.standing(recipe)
     # What the text says counts only as far as it is signed: an unsigned `approved` begins where its signatures end.
     if standing.status == recipe.status == "approved" and options.to in (None, "approved"):
-        print(f"{recipe.title} is approved already, by {standing.approval.who if standing.approval else ''}")
+        who = standing.approval.who if standing.approval else ""
+        _tell(options, standing.approval, f"{recipe.title} is approved already, by {who}")
         return EXIT_MEETS
     status = options.to or next_status(recipe, None)
     next_status(recipe, status)
@@ -76,9 +79,16 @@ def run(options: argparse.Namespace) -> int:
         recipe = load_recipe(path, manifests())
     when = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     entry = approvals.sign(recipe, status, who or _name(approvals, key_id), when, options.why.strip(), key_id, key)
-    print(f"{recipe.title} is {status}: signed by {entry.who} on {entry.when} over sha256 {entry.content_sha256}")
-    print(f"  {approvals.path(recipe)}; a changed byte of the recipe or of its sub-recipes voids it")
+    _tell(
+        options, entry,
+        f"{recipe.title} is {status}: signed by {entry.who} on {entry.when} over sha256 {entry.content_sha256}\n"
+        f"  {approvals.path(recipe)}; a changed byte of the recipe or of its sub-recipes voids it",
+    )  # fmt: skip
     return EXIT_MEETS
+
+
+def _tell(options: argparse.Namespace, entry: Approval | None, text: str) -> None:
+    print(json.dumps(asdict(entry), ensure_ascii=False) if options.json and entry is not None else text)
 
 
 def _check_approver(approvals: Approvals, who: str, key_id: str, key: Ed25519PrivateKey) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -23,6 +24,15 @@ from .export import last_head
 from .verify import refuse_altered
 
 REPRINT_FILE = "report_reprint.html"
+EXAMPLES = """\
+examples:
+  ./workcell report runs/B2026-001
+  ./workcell report runs/B2026-001 --pdf --output B2026-001.pdf
+  ./workcell report runs/B2026-001 --json | jq -r .file
+  ./workcell report runs/B2026-001 --specification config/products/car_t_cd19.yaml
+
+exit status: 0 written, 2 could not be written (no record, an altered one, or no specification)
+"""
 
 
 def main(argv: Sequence[str], evaluate: Evaluate | None = None) -> int:
@@ -36,11 +46,14 @@ def main(argv: Sequence[str], evaluate: Evaluate | None = None) -> int:
         prog="workcell report",
         description="Writes the report of a run from its record, as HTML or PDF. It changes neither record nor "
         "verdict; from a record that was altered nothing is written.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, help="run folder, e.g. runs/B2026-001")
     parser.add_argument("--output", type=Path, help=f"file to write (default: RUN/{REPORT_FILE}, or {REPRINT_FILE}")
     parser.add_argument("--pdf", action="store_true", help="write it as PDF")
     parser.add_argument("--specification", type=Path, help="product file (default: config/products/<product>.yaml)")
+    parser.add_argument("--json", action="store_true", help="tell file and verdict as JSON")
     options = parser.parse_args(list(argv))
     run = options.run.resolve()
     try:
@@ -48,7 +61,8 @@ def main(argv: Sequence[str], evaluate: Evaluate | None = None) -> int:
         events = read_events(run)
         started = next((event.data for event in events if event.kind == "batch_started"), {})
         specification = read_specification(options.specification, str(started.get("product", "")))
-        html = render_report(review(events, specification, evaluate or _evaluation()), last_head(run), run)
+        reviewed = review(events, specification, evaluate or _evaluation())
+        html = render_report(reviewed, last_head(run), run)
         # A report that was attached to the record stays as it is.
         default = run / (REPRINT_FILE if REPORT_FILE in registered(events) else REPORT_FILE)
         output = options.output.resolve() if options.output is not None else default
@@ -57,7 +71,7 @@ def main(argv: Sequence[str], evaluate: Evaluate | None = None) -> int:
     except RecordError as error:
         print(f"workcell report: {error}", file=sys.stderr)
         return 2
-    print(path)
+    print(json.dumps({"file": str(path), "verdict": reviewed.verdict}) if options.json else path)
     return 0
 
 

@@ -10,6 +10,7 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.table import Table
@@ -71,59 +72,62 @@ def main(argv: Sequence[str]) -> int:
     login = acts.add_parser("login", help="open a session on this host")
     login.add_argument("account")
     acts.add_parser("logout", help="end it")
-    acts.add_parser("list", help="list the accounts").add_argument("--json", action="store_true")
+    acts.add_parser("list", help="list the accounts")
     for act in acts.choices.values():
+        act.add_argument("--json", action="store_true", help="print as JSON")
         add_runs_option(act)
         add_person_options(act)
     options = parser.parse_args(list(argv))
     place = Place(options.runs)
     try:
-        return _act(options, place, registry(place))
+        if options.act == "list":
+            return _list(registry(place), options.json)
+        message = _act(options, place, registry(place))
     except WorkcellError as error:
         print(f"workcell user: {error}", file=sys.stderr)
         return 1
     except (RecordError, OSError) as error:
         print(f"workcell user: {error}", file=sys.stderr)
         return 2
+    told = {"act": options.act, "user": getattr(options, "account", ""), "message": message}
+    print(json.dumps(told, ensure_ascii=False) if options.json else message)
+    return 0
 
 
-def _act(options: argparse.Namespace, place: Place, users: UserRegistry) -> int:
-    if options.act == "list":
-        return _list(users, options.json)
+def _act(options: argparse.Namespace, place: Place, users: UserRegistry) -> str:
+    """Carry out an act; return what is told of it."""
     if options.act == "logout":
         if not place.session.is_file():
             raise LoginError("nobody is logged in on this host")
         users.end_session(place.session.read_text(encoding="utf-8"))
         place.session.unlink()
-    elif options.act == "login":
+        return "The session has ended."
+    if options.act == "login":
         options.user = options.account
         _keep(place.session, users.open_session(authenticate(options, users)))
-        print(f"{options.account} is logged in for {users.roles.policy.session_h:g} h")
-    elif options.act == "passwd":
+        return f"{options.account} is logged in for {users.roles.policy.session_h:g} h"
+    if options.act == "passwd":
         old = ask_password(options, "Old password: ")
         users.change_password(options.account, old, ask_new_password(options, options.new_password_file))
-        print("The password is changed.")
-    elif options.act == "add":
+        return "The password is changed."
+    if options.act == "add":
         by = None if not users.accounts() else authenticate(options, users)
         password = ask_new_password(options, options.new_password_file)
         users.add(options.account, options.name, options.role, password, by)
-        print(f"{options.account} has an account ({', '.join(options.role)}).")
-        if by is not None:
-            print(f"The password has to be changed at its first use: ./workcell user passwd {options.account}")
-    elif options.act == "reset":
+        change = f"The password has to be changed at its first use: ./workcell user passwd {options.account}"
+        return f"{options.account} has an account ({', '.join(options.role)})." + (f"\n{change}" if by else "")
+    if options.act == "reset":
         by = users.authenticate(ask_user(options), ask_password(options))
         users.reset_password(options.account, ask_new_password(options, options.new_password_file), by, options.why)
-        print(f"{options.account} has a new password, to be changed at its first use.")
-    else:
-        by = authenticate(options, users)
-        users.change(options.account, by, options.why, enabled=options.act == "enable")
-        print(f"{options.account} is {options.act}d.")
-    return 0
+        return f"{options.account} has a new password, to be changed at its first use."
+    by = authenticate(options, users)
+    users.change(options.account, by, options.why, enabled=options.act == "enable")
+    return f"{options.account} is {options.act}d."
 
 
 def _list(users: UserRegistry, as_json: bool) -> int:
     now_s, policy = time.time(), users.roles.policy
-    rows = []
+    rows: list[dict[str, Any]] = []
     for account in users.accounts().values():
         locked = account.failures >= policy.failures_before_lock and now_s - account.failed_s < policy.lock_min * 60.0
         left_d = policy.password_valid_d - (now_s - account.changed_s) / 86400.0
@@ -137,9 +141,9 @@ def _list(users: UserRegistry, as_json: bool) -> int:
     table = Table()
     for column in ("user", "name", "roles", "state", "password, days left"):
         table.add_column(column)
-    for row in rows:
-        left = f"{row['password_days_left']:.0f}"
-        table.add_row(str(row["user"]), str(row["name"]), ", ".join(row["roles"]), str(row["state"]), left)  # type: ignore[arg-type]
+    for each in rows:
+        left = f"{each['password_days_left']:.0f}"
+        table.add_row(each["user"], each["name"], ", ".join(each["roles"]), each["state"], left)
     Console().print(table if rows else "No accounts yet; ./workcell user add --help shows how to make the first one.")
     return 0
 

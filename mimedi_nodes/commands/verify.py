@@ -25,12 +25,25 @@ TEXT = {
 }
 
 
+EXAMPLES = """\
+examples:
+  ./workcell verify runs/B2026-001
+  ./workcell verify runs/B2026-001 --json | jq .verdict
+  ./workcell verify runs/B2026-001 --head dec5c79e          the hash that the printed report bears
+  ./workcell verify /mnt/copy/B2026-001 --heads /vault/heads --key /vault/record.pub.pem
+
+exit status: 0 intact, 1 altered, 2 cannot be verified: something to compare with is missing
+"""
+
+
 def main(argv: Sequence[str]) -> int:
     """Verify the run named in `argv`; return 0 when intact, 1 when altered, 2 when it cannot be told."""
     parser = argparse.ArgumentParser(
         prog="workcell verify",
         description="Finds any edit of a batch record: changed, removed, inserted or reordered rows, a cut tail, "
-        "a recomputed chain, altered heads and attachments. Exit status: 0 intact, 1 altered, 2 cannot be verified.",
+        "a recomputed chain, altered heads and attachments.",
+        epilog=EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("run", type=Path, help="run folder, e.g. runs/B2026-001")
     parser.add_argument("--heads", type=Path, help="folder of the signed heads (default: RUN/../.heads)")
