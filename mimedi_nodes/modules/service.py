@@ -223,8 +223,8 @@ class ModuleService:
     async def line_silent(self, error: InstrumentError) -> None:
         """Hold a running phase: one of the module's instruments does not answer, whether or not the phase asks it now.
 
-        A culture looks at its vessel twice an hour; a power cut between two looks would go unnoticed. While the phase is
-        unheld the instruments are being asked anyway: a question of before, answered too late, must not hold it again.
+        A culture looks at its vessel twice an hour; a power cut between two looks would go unnoticed. While the phase
+        is unheld the instruments are asked anyway: a question from before, answered too late, must not hold it again.
         """
         if self._current is not None and self.state in _AT_WORK:
             self._safing.alarm_failure(error)
