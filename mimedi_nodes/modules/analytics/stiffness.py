@@ -96,7 +96,8 @@ def fit_force_curve(tip_m: Array, force_n: Array, radius_m: float) -> ModulusFit
 
 def _shape(z: Array, contacts_m: Array, radius_m: float) -> Array:
     """Return depth^1.5 along a curve for each contact point, shape (contacts, N)."""
-    return np.asarray(np.clip(z - contacts_m[:, None], 0.0, DEEPEST_OVER_RADIUS * radius_m) ** 1.5, dtype=np.float64)
+    depth_m = np.clip(z - contacts_m[:, None], 0.0, DEEPEST_OVER_RADIUS * radius_m)
+    return np.asarray(depth_m * np.sqrt(depth_m), dtype=np.float64)
 
 
 def _squares(z: Array, f: Array, contacts_m: Array, radius_m: float) -> Array:

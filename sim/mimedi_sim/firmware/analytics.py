@@ -32,7 +32,8 @@ _STALE = ScpiError(-230, "Data corrupt or stale")
 
 def joined(values: Iterable[float], form: str = ".6E") -> str:
     """Return numbers as SCPI writes a list."""
-    return ",".join(f"{value:{form}}" for value in values)
+    numbers = values.tolist() if isinstance(values, np.ndarray) else list(values)
+    return ",".join([f"%{form}"] * len(numbers)) % tuple(numbers)
 
 
 class Measurement(ScpiFirmware, Generic[Result]):
