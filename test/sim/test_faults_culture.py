@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from itertools import pairwise
 
 import pytest
@@ -147,11 +148,15 @@ def test_an_empty_gas_bottle_shows_in_co2_and_ph() -> None:
     culture(bench)
     before = readings(bench)
     bench.plant.inject("gas_supply_lost", VESSEL, {}, True, bench.now_s)
+    bench.wait(3.0 * 3600.0)
+    soon = readings(bench)
     bench.wait(24 * 3600.0)
     after = readings(bench)
     assert before["co2_fraction"] == pytest.approx(0.05, abs=0.003)
+    assert before["co2_fraction"] > soon["co2_fraction"] > after["co2_fraction"]
     assert after["co2_fraction"] < 0.005
-    assert after["ph"] > before["ph"] + 0.5
+    assert 9.0 > soon["ph"] > before["ph"] + 0.1
+    assert math.isnan(after["ph"]), "beyond its range the probe has no reading"
 
 
 @pytest.mark.parametrize("organism", ["escherichia_coli", "candida_albicans"])

@@ -95,7 +95,7 @@ CULTURE: Mapping[str, FaultKind] = {
         "CO2 falls to the room's, air cools, pH rises",
         "`<module>.co2_low`, later `<module>.liquid_temperature_low`"),
     "gas_supply_lost": FaultKind(
-        "reactor", "no CO2 comes", "fault bit 2 (gas supply), CO2 falls, pH rises",
+        "reactor", "no CO2 comes", "fault bit 2 (gas supply), CO2 falls, pH rises out of its probe's range (none read)",
         "`<module>.controller_fault` and `<module>.co2_low`"),
     "stirrer_stopped": FaultKind(
         "reactor", "the stirrer stands: cells sink, oxygen comes by the surface only",
