@@ -18,7 +18,11 @@ _MIN_DIAMETER_UM = 0.8
 # Outlines run where the darkening leaves the pixel noise, never below this many grey levels.
 _SHARP_SIGMAS, _SHARP_LEVEL = 3.0, 5.5
 _FAINT_SIGMAS, _FAINT_LEVEL = 3.5, 1.5
+_HAZE_SIGMA_PX, _HAZE_LEVEL = 2.0, 0.7
 _PEAK_SIGMAS = 5.0
+# A cell's outline is broken when its pieces span at least one share of the cell and fill less than another one.
+_COMPACT, _BROKEN = 0.8, 0.7
+_LEAST_BROKEN_PX2 = 50.0
 _SQUARE = np.ones((3, 3), np.uint8)
 
 
@@ -68,16 +72,45 @@ def segment_image(image: NDArray[Any], background: NDArray[Any],
     raw_noise = max(1.4826 * float(np.median(np.abs(difference - level))), 0.5)
     sharp = cv2.compare(difference, level + max(_SHARP_SIGMAS * raw_noise, _SHARP_LEVEL), cv2.CMP_GT)
     sharp = cv2.morphologyEx(sharp, cv2.MORPH_CLOSE, _SQUARE)
+    faint = cv2.compare(smooth, level + max(_FAINT_SIGMAS * noise, _FAINT_LEVEL), cv2.CMP_GT)
+    faint = cv2.morphologyEx(faint, cv2.MORPH_CLOSE, _SQUARE)
+    hazy = cv2.GaussianBlur(difference, (0, 0), _HAZE_SIGMA_PX)
+    haze = max(1.4826 * float(np.median(np.abs(hazy - level))), _HAZE_LEVEL / _FAINT_SIGMAS)
+    _fill_broken_outlines(faint, cv2.compare(hazy, level + _FAINT_SIGMAS * haze, cv2.CMP_GT))
+    _fill_broken_outlines(sharp, faint)
     labels = np.zeros(image.shape, np.uint16)
     cells: list[SegmentedCell] = []
     least = math.pi / 4.0 * (_MIN_DIAMETER_UM / um_per_px) ** 2
     _take(sharp, smooth, level + _PEAK_SIGMAS * noise, least, um_per_px, labels, cells)
     # What is too faint for a sharp outline: the smoothed image, where no cell was found yet.
-    faint = cv2.compare(smooth, level + max(_FAINT_SIGMAS * noise, _FAINT_LEVEL), cv2.CMP_GT)
     faint[cv2.dilate((labels > 0).astype(np.uint8), np.ones((7, 7), np.uint8)) > 0] = 0
     _take(cv2.morphologyEx(faint, cv2.MORPH_CLOSE, _SQUARE), smooth, level + _PEAK_SIGMAS * noise, least, um_per_px,
           labels, cells)
     return labels, cells
+
+
+def _fill_broken_outlines(sharp: NDArray[np.uint8], faint: NDArray[np.uint8]) -> None:
+    """Fill in `sharp` the cells of which it shows but pieces of the outline, though `faint` shows them whole.
+
+    Large pale cells darken at their rims most. Pieces of one cell span it without filling it; two cells in one haze
+    fill it.
+    """
+    contours, _ = cv2.findContours(faint, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    for contour in contours:
+        area = cv2.contourArea(contour)
+        if area < _LEAST_BROKEN_PX2 or area < _COMPACT * cv2.contourArea(cv2.convexHull(contour)):
+            continue
+        left, top, wide, high = cv2.boundingRect(contour)
+        whole = np.zeros((high, wide), np.uint8)
+        cv2.drawContours(whole, [contour], -1, 255, -1, offset=(-left, -top))
+        part = sharp[top:top + high, left:left + wide]
+        pieces, _ = cv2.findContours(part & whole, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        if not pieces:
+            continue
+        filled = sum(cv2.contourArea(piece) for piece in pieces)
+        spanned = cv2.contourArea(cv2.convexHull(np.concatenate(pieces)))
+        if filled < _BROKEN * area and spanned > _COMPACT * area:
+            part |= whole
 
 
 def _take(mask: NDArray[np.uint8], smooth: NDArray[Any], peak: float, least_px2: float, um_per_px: float,

@@ -59,3 +59,24 @@ def test_masks_agree_with_the_instruments(name: str, least_recall: float) -> Non
     assert np.median(np.array(overlaps)[good]) >= 0.94
     assert abs(np.median(area_errors)) <= 0.02
     assert np.median(deformation_errors) <= 0.010
+
+
+@pytest.mark.parametrize(("name", "share", "least_recall"), [
+    ("shapein_wide_2022", 0.25, 0.9), ("shapein_wide_2022", 0.1, 0.8), ("naiad_blood_2024", 0.1, 0.75)])
+def test_faded_cells_are_found_whole(name: str, share: float, least_recall: float) -> None:
+    """Large pale cells keep but pieces of their outline above the noise: a quarter as dark, one in five was found."""
+    rng = np.random.default_rng(0)
+    stored, masks, events = load(name)
+    common = background_of(stored["image"])
+    overlaps = []
+    for index, (image, mask, event) in enumerate(zip(stored["image"], masks, events, strict=True)):
+        background = (stored["image_bg"][index] if "image_bg" in stored else common).astype(float)
+        brightening = float(np.median(image - background))
+        faded = background + brightening + (image - background - brightening) * share
+        faded = np.clip(np.rint(faded + rng.normal(0.0, 1.2 * (1.0 - share), faded.shape)), 0, 255).astype(np.uint8)
+        labels, cells = segment_image(faded, background.astype(np.uint8), float(event["pixel_size_um"]))
+        overlaps.append(max([((labels == c.label) & mask).sum() / ((labels == c.label) | mask).sum() for c in cells],
+                            default=0.0))
+    good = np.array(overlaps) > 0.5
+    assert good.mean() >= least_recall
+    assert np.median(np.array(overlaps)[good]) >= 0.9
