@@ -12,8 +12,8 @@ from ..modules.registry import manifests
 from ..process.errors import WorkcellError
 from ..process.identity import check_label, make_identifier, make_label, read_label
 from ..process.labels import code_image, label_sheet, label_svg, read_one_label, read_picture
-from ..process.recipe import PromptStep
 from ..process.recipe_loader import load_recipe
+from ..process.steps import PromptStep
 from ..records.errors import RecordError
 from ..records.pdf import render_pdf
 from .batch_options import recipe_path

@@ -13,7 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from ..process.recipe import (
+from ..process.recipe import Recipe
+from ..process.recipe_approval import Standing
+from ..process.steps import (
     AwaitResultsStep,
     CallStep,
     ControlStep,
@@ -25,7 +27,6 @@ from ..process.recipe import (
     ParallelStep,
     PhaseStep,
     PromptStep,
-    Recipe,
     SetStep,
     Step,
     StopTimerStep,
@@ -33,7 +34,6 @@ from ..process.recipe import (
     WaitStep,
     WaitTimerStep,
 )
-from ..process.recipe_approval import Standing
 
 
 def show(recipe: Recipe, standing: Standing, as_json: bool) -> int:

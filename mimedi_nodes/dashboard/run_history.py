@@ -13,8 +13,9 @@ from ..modules.registry import config_folder, manifests
 from ..process.durations import expected_step_s
 from ..process.errors import WorkcellError
 from ..process.interfaces import default_interfaces
-from ..process.recipe import IfStep, LoopStep, ParallelStep, Recipe, Step
+from ..process.recipe import Recipe
 from ..process.recipe_loader import load_recipe
+from ..process.steps import IfStep, LoopStep, ParallelStep, Step
 from ..records.chain import DATABASE_FILE
 from ..records.errors import RecordError
 from ..records.specification import product_file, read_specification

@@ -10,7 +10,8 @@ from ..process.errors import WorkcellError
 from ..process.expressions import render
 from ..process.goals import Goal
 from ..process.interfaces import default_interfaces
-from ..process.recipe import PhaseStep, Recipe
+from ..process.recipe import Recipe
+from ..process.steps import PhaseStep
 from .registry import load_module
 
 UNKNOWN_S = 1800.0

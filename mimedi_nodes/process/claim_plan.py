@@ -19,7 +19,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
 from .durations import ExpectedPhase, expected_step_s
-from .recipe import (
+from .recipe import Recipe
+from .steps import (
     AwaitResultsStep,
     CallStep,
     IfStep,
@@ -28,7 +29,6 @@ from .recipe import (
     ParallelStep,
     PhaseStep,
     PromptStep,
-    Recipe,
     Step,
     WaitStep,
     WaitTimerStep,

@@ -8,9 +8,9 @@ from typing import Any
 
 from . import in_process_control as rules
 from .in_process_control import ControlError, Proposal
-from .recipe import ControlStep
 from .run_context import RunContext
 from .soft_sensor import Limits
+from .steps import ControlStep
 
 
 async def control(step: ControlStep, key: str, context: RunContext) -> Mapping[str, Any]:

@@ -28,9 +28,10 @@ from .journal import Journal
 from .procedure import Procedure
 from .procedure_control import OnHold, ProcedureControl, RunningPhase
 from .procedure_state import ProcedureState
-from .recipe import PhaseStep, Recipe
+from .recipe import Recipe
 from .run_context import RunContext
 from .sampling import SamplingBudget
+from .steps import PhaseStep
 from .timers import Timers
 from .unit_binding import UnitBinding, check_bindable
 from .unit_claims import UnitClaims

@@ -12,9 +12,9 @@ from .context import PhaseHeader
 from .gateway import ModuleUnavailable, PhaseOutcome, PhaseRecall
 from .journal import Entry
 from .procedure_control import RunningPhase
-from .recipe import PhaseStep
 from .run_context import BranchEnded, RunContext, Scope, first_of
 from .service_state import ServiceCommand
+from .steps import PhaseStep
 
 # How often [s] a phase that should end with its branch is told so again.
 END_AGAIN_S = 10.0

@@ -12,7 +12,12 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from .phase_runner import PhaseRunner
-from .recipe import (
+from .recipe import Operation
+from .room import Room
+from .run_context import BranchEnded, RunContext, Scope, first_of
+from .sampling import SamplingBudget
+from .step_runner import StepRunner
+from .steps import (
     AwaitResultsStep,
     CallStep,
     ControlStep,
@@ -21,7 +26,6 @@ from .recipe import (
     LaboratoryStep,
     LoopStep,
     NotYetStep,
-    Operation,
     ParallelStep,
     PhaseStep,
     PromptStep,
@@ -32,10 +36,6 @@ from .recipe import (
     WaitStep,
     WaitTimerStep,
 )
-from .room import Room
-from .run_context import BranchEnded, RunContext, Scope, first_of
-from .sampling import SamplingBudget
-from .step_runner import StepRunner
 from .timers import Timers
 from .unit_claims import UnitClaims
 from .watchdog import Watchdog

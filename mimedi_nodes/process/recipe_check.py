@@ -13,7 +13,10 @@ from .diagnostics import Diagnostic
 from .expressions import ExpressionError, parse, references, single_expression, template_expressions
 from .goals import check_value, describe
 from .interfaces import Action, Field, InterfaceError, Interfaces
-from .recipe import (
+from .recipe import Recipe, SubRecipe
+from .recipe_values import Parameter
+from .requirements import PLACES, undeclared
+from .steps import (
     AwaitResultsStep,
     CallStep,
     ControlStep,
@@ -22,20 +25,16 @@ from .recipe import (
     LaboratoryStep,
     LoopStep,
     ParallelStep,
-    Parameter,
     PhaseStep,
     PromptStep,
-    Recipe,
     SavedValue,
     SetStep,
     Step,
     StopTimerStep,
-    SubRecipe,
     TimerStep,
     WaitStep,
     WaitTimerStep,
 )
-from .requirements import PLACES, undeclared
 
 # What is known of the batch itself: name → unit.
 BATCH_VALUES: Mapping[str, str] = {

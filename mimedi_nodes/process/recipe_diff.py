@@ -8,7 +8,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-from .recipe import CallStep, IfStep, LoopStep, Operation, ParallelStep, PhaseStep, Recipe, Step, children
+from .recipe import Operation, Recipe
+from .steps import CallStep, IfStep, LoopStep, ParallelStep, PhaseStep, Step, children
 
 Kind = Literal["recipe", "parameter", "formula", "sample", "operation", "step", "decision"]
 Change = Literal["added", "removed", "changed", "moved", "renamed"]

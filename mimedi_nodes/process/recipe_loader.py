@@ -11,19 +11,12 @@ from pathlib import Path
 
 from .diagnostics import Diagnostic, DiagnosticError
 from .interfaces import Interfaces, default_interfaces
-from .recipe import (
-    DecideStep,
-    Formula,
-    Operation,
-    Parameter,
-    ParameterError,
-    Recipe,
-    SubRecipe,
-    UnitProcedure,
-)
+from .recipe import Operation, Recipe, SubRecipe, UnitProcedure
 from .recipe_check import check_part, check_recipe
 from .recipe_steps import ID, StepReader
+from .recipe_values import Formula, Parameter, ParameterError
 from .requirements import read_requirements
+from .steps import DecideStep
 from .yaml_tree import Reader, Tree
 
 STATUSES = ("draft", "under_qualification", "approved")

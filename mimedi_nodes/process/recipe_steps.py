@@ -9,7 +9,9 @@ from typing import Any
 
 from .control_rules import RULES
 from .interfaces import snake_to_camel
-from .recipe import (
+from .recipe import SubRecipe
+from .requirements import inheriting, read_requirements
+from .steps import (
     AnswerType,
     AwaitResultsStep,
     CallStep,
@@ -28,13 +30,11 @@ from .recipe import (
     SetStep,
     Step,
     StopTimerStep,
-    SubRecipe,
     TimerStep,
     WaitStep,
     WaitTimerStep,
     relocated,
 )
-from .requirements import inheriting, read_requirements
 from .yaml_tree import Reader, Tree, plain_mapping
 
 ID = re.compile(r"[a-z][a-z0-9_]{0,47}")

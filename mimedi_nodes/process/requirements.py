@@ -10,7 +10,8 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from .recipe import PhaseStep, Recipe, Step, rebuilt
+from .recipe import Recipe
+from .steps import PhaseStep, Step, rebuilt
 from .yaml_tree import Reader, Tree, plain_mapping
 
 ENCLOSURE = "enclosure"

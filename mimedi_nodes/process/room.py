@@ -13,9 +13,9 @@ from dataclasses import replace
 from typing import Any
 
 from .phase_runner import PhaseRunner
-from .recipe import PhaseStep
 from .requirements import ENCLOSURE
 from .run_context import BranchEnded, RunContext, Scope
+from .steps import PhaseStep
 
 GRADES = ("A", "B", "C", "D")
 VERIFIED_FOR_S = 4.0 * 3600.0

@@ -7,8 +7,9 @@ Source: PROCESS, sampling plan: hourly samples of 1 mL in the first two days wou
 from __future__ import annotations
 
 from .errors import WorkcellError
-from .recipe import PhaseStep, Recipe, SamplePlan
+from .recipe import Recipe
 from .run_context import RunContext
+from .steps import PhaseStep, SamplePlan
 
 
 class SamplingBudget:

@@ -11,8 +11,8 @@ from typing import Any
 from .errors import WorkcellError
 from .identity import IdentityError, check_label, read_label
 from .journal import Entry
-from .recipe import AwaitResultsStep, LaboratoryStep, NotYetStep, PromptStep, SetStep, WaitStep
 from .run_context import RunContext, first_of
+from .steps import AwaitResultsStep, LaboratoryStep, NotYetStep, PromptStep, SetStep, WaitStep
 
 
 class StepRunner:

@@ -13,8 +13,8 @@ from typing import Any
 from .clock import ProcessClock
 from .journal import Entry
 from .procedure_control import ProcedureControl
-from .recipe import StopTimerStep, TimerStep, WaitTimerStep
 from .run_context import RunContext
+from .steps import StopTimerStep, TimerStep, WaitTimerStep
 
 
 class Timers:

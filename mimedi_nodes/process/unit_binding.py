@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from .errors import WorkcellError
-from .recipe import PhaseStep, Recipe
+from .recipe import Recipe
+from .steps import PhaseStep
 from .units import NO_UNITS, Units
 
 

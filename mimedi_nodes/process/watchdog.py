@@ -15,7 +15,7 @@ from .batch import Recorder
 from .clock import ProcessClock
 from .procedure_control import ProcedureControl
 from .procedure_state import ProcedureState
-from .recipe import AwaitResultsStep, PhaseStep, PromptStep, Step
+from .steps import AwaitResultsStep, PhaseStep, PromptStep, Step
 
 STEP_OVERDUE = "coordinator.step_overdue"
 UNANSWERED = "coordinator.prompt_unanswered"

@@ -17,8 +17,8 @@ from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.identity import make_identifier
 from mimedi_nodes.process.operator import ScriptedOperator
-from mimedi_nodes.process.recipe import ParameterError
 from mimedi_nodes.process.recipe_loader import load_recipe
+from mimedi_nodes.process.recipe_values import ParameterError
 from mimedi_nodes.process.release import evaluate
 from mimedi_nodes.records.review import Review, review
 from mimedi_nodes.records.specification import product_file, read_specification

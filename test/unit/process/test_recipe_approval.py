@@ -20,9 +20,10 @@ from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.identity import make_identifier
-from mimedi_nodes.process.recipe import ParameterError, Recipe
+from mimedi_nodes.process.recipe import Recipe
 from mimedi_nodes.process.recipe_approval import ApprovalError, Approvals, next_status
 from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
+from mimedi_nodes.process.recipe_values import ParameterError
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 BATCH = Batch("B-1", PATIENT, PATIENT, 70.0)

@@ -15,8 +15,9 @@ from mimedi_nodes.process.batch import Batch, BatchOutcome
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.engine import Engine
 from mimedi_nodes.process.journal import Journal
-from mimedi_nodes.process.recipe import ParameterError, Recipe
+from mimedi_nodes.process.recipe import Recipe
 from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
+from mimedi_nodes.process.recipe_values import ParameterError
 
 HEAD = """\
 recipe: little

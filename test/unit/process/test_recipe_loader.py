@@ -11,8 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimedi_nodes.process.diagnostics import Diagnostic, DiagnosticError
-from mimedi_nodes.process.recipe import NotYetStep, ParallelStep, ParameterError
 from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
+from mimedi_nodes.process.recipe_values import ParameterError
+from mimedi_nodes.process.steps import NotYetStep, ParallelStep
 
 SHIPPED = Path(__file__).parents[3] / "config" / "recipes" / "car_t_cd19.yaml"
 MANIFEST = {
