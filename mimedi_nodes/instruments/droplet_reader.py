@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 from dataclasses import dataclass
 
 from .link import GarbledReply
@@ -10,6 +11,13 @@ from .measurement import MeasuringInstrument
 from .pacing import Pace
 
 _RUN_S = 120.0
+
+
+class Well(enum.Enum):
+    """What is read: the sample, or the same reagents without any DNA."""
+
+    SAMPLE = "SAMP"
+    NO_TEMPLATE = "NTC"
 
 
 @dataclass(frozen=True)
@@ -27,9 +35,10 @@ class DropletCounts:
 class DropletReader(MeasuringInstrument):
     """One reader; the reference gene has two copies a cell."""
 
-    async def count(self, pace: Pace) -> DropletCounts:
-        """Run the sample's well and return the counts. Raises GarbledReply for counts that cannot be."""
+    async def count(self, pace: Pace, well: Well = Well.SAMPLE) -> DropletCounts:
+        """Run a well and return the counts. Raises GarbledReply for counts that cannot be."""
         volume = await self.query_number("CAL:DROP:VOL?")
+        await self.command(f"SENS:WELL {well.value}")
         await self.measure(pace, _RUN_S)
         accepted, transgene, reference, both = (int(v) for v in await self.query_numbers("FETC:DROP?", 4))
         if not (0 <= both <= min(transgene, reference) and max(transgene, reference) <= accepted):

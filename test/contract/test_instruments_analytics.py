@@ -12,7 +12,7 @@ from scipy.optimize import curve_fit
 
 from mimedi_nodes.instruments.afm import REFERENCE_GEL, AtomicForceMicroscope
 from mimedi_nodes.instruments.cytometer import FlowCytometer, Tube
-from mimedi_nodes.instruments.droplet_reader import DropletReader
+from mimedi_nodes.instruments.droplet_reader import DropletReader, Well
 from mimedi_nodes.instruments.exchange import OutOfRange
 from mimedi_nodes.instruments.link import InstrumentRefused, Link, ReplyTimeout
 from mimedi_nodes.instruments.plate_reader import PlateReader
@@ -158,6 +158,9 @@ async def test_droplets_give_the_copies_back(bench: Bench) -> None:
     assert copies == pytest.approx(5e5 / 5.5e5, rel=0.15)
     again = await reader.count(bench)
     assert again != counts
+    without = await reader.count(bench, Well.NO_TEMPLATE)
+    assert without.accepted > 15_000
+    assert max(without.transgene, without.reference) <= 3
 
 
 async def test_an_empty_cell_is_refused(bench: Bench) -> None:

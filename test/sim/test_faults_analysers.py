@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from mimedi_nodes.instruments.afm import REFERENCE_GEL
-from mimedi_nodes.modules.analytics.controls import check_gel
+from mimedi_nodes.modules.analytics.controls import MOST_WITHOUT_TEMPLATE, check_gel
 from mimedi_nodes.modules.analytics.stiffness import fit_force_curve
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_sim.plant.analyser_faults import ANALYSERS
-from mimedi_sim.plant.analytics import BindingBench, ForceBench
+from mimedi_sim.plant.analytics import BindingBench, DropletBench, ForceBench
 from mimedi_sim.plant.fault_catalogue import CATALOGUE
 from mimedi_sim.plant.ledger import amounts
 
@@ -88,6 +88,7 @@ def test_what_cannot_be_measured_is_no_result(fault: str, parameters: dict[str, 
         ("spr_regeneration_weak", {"removed": 0.7}, "are left after the regeneration"),
         ("plate_standards_wrong", {"factor": 0.5}, "the control reads 1.9"),
         ("plate_standards_wrong", {"factor": 1.5}, "the control reads 0."),
+        ("pcr_carry_over", {"copies_per_droplet": 1e-3}, "droplets with the transgene in the well without template"),
         *(("cytometer_stain_missing", {"channel": name}, f"{name} is above its gate on")
           for name in ("CAR-A", "CD3-A", "CD45-A", "7-AAD-A")),
     ],
@@ -99,12 +100,20 @@ def test_a_control_that_reads_wrong_holds(fault: str, parameters: dict[str, floa
     assert words in found.words
 
 
-@pytest.mark.parametrize("target", ["spr_reader", "plate_reader", "cytometer"])
+@pytest.mark.parametrize("target", ["spr_reader", "plate_reader", "droplet_reader", "cytometer"])
 def test_controls_of_sound_instruments_pass(target: str) -> None:
     """A control that alarms for nothing would be switched off."""
     for seed in range(2, 10):
         found = measure(target, seed=seed)
         assert found.state == ServiceState.COMPLETED, (seed, found.words)
+
+
+def test_wells_without_template_stay_dark() -> None:
+    bench = DropletBench(1, lambda now_s: SAMPLE)
+    counts = [bench.no_template(run) for run in range(2000)]
+    assert np.mean([c.transgene for c in counts]) == pytest.approx(0.24, abs=0.05)
+    assert max(max(c.transgene, c.reference) for c in counts) <= 4
+    assert sum(max(c.transgene, c.reference) > MOST_WITHOUT_TEMPLATE for c in counts) <= 4
 
 
 def test_gels_under_sound_cantilevers_pass() -> None:

@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from ...instruments.droplet_reader import DropletCounts
 from ...process.errors import PhaseHold
 from .gating import CUTS
 from .immunoassay import Curve
@@ -35,6 +36,8 @@ REMAINDER = 0.10
 """Share of what the control bound that may be left after the regeneration."""
 LARGEST_JUMP_RU, VALVE_S = 2.0, 2.0
 """Of the reference channel from one second to the next, this long [s] after a valve has turned: noise makes 0.3."""
+MOST_WITHOUT_TEMPLATE = 3
+"""Positive droplets of a well without template [calibration: 0.25 of either gene come by themselves]."""
 LEAST_STAINED = 0.90
 """Share of the control beads that a stain must lift above its gate."""
 
@@ -110,6 +113,16 @@ def check_plate(curve: Curve, control: Array, certified_pg_ml: float, blank: flo
             "plate, look at the substrate, then restart",
         )
     return recovery
+
+
+def check_no_template(counts: DropletCounts) -> None:
+    """Hold when a well without DNA shows some: reagents or bench carry copies of an earlier PCR (dMIQE 2020)."""
+    for gene, positive in (("transgene", counts.transgene), ("reference gene", counts.reference)):
+        if positive > MOST_WITHOUT_TEMPLATE:
+            raise PhaseHold(
+                ALARM, f"digital PCR: {positive} droplets with the {gene} in the well without template, at most "
+                f"{MOST_WITHOUT_TEMPLATE} are expected; exchange the reagents, clean the bench, then restart",
+            )
 
 
 def check_stains(channels: Mapping[str, Array]) -> None:

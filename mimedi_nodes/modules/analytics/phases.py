@@ -14,6 +14,7 @@ import numpy as np
 
 from ...instruments.afm import REFERENCE_GEL
 from ...instruments.cytometer import Tube
+from ...instruments.droplet_reader import Well
 from ...instruments.spr_reader import Analyte, Kinetics, Valve
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError
@@ -21,7 +22,7 @@ from ...records.analysis_files import KIND, parts
 from ...records.stiffness_map import MEDIA_TYPE, SUFFIX, CellStiffness, to_csv
 from .binding import expected_response_ru, fit_sensorgram
 from .codes import AnalyticsCode
-from .controls import check_gel, check_plate, check_reference, check_stains, check_surface
+from .controls import check_gel, check_no_template, check_plate, check_reference, check_stains, check_surface
 from .copies import copy_number
 from .gating import gate, gating_data
 from .immunoassay import fit_standards, sample_concentration
@@ -207,7 +208,8 @@ async def measure_cytokine(goal: Any, instruments: AnalyticsInstruments, ctx: Ph
 
 
 async def measure_copy_number(goal: Any, instruments: AnalyticsInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
-    """Count droplets; tell copies per cell, or per cell that has any."""
+    """Count droplets without template, then the sample's; tell copies per cell, or per cell that has any."""
+    check_no_template(await instruments.droplets.count(ctx, Well.NO_TEMPLATE))
     counts = await instruments.droplets.count(ctx)
     try:
         found = copy_number(counts)

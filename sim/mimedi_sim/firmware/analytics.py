@@ -27,6 +27,7 @@ EVENTS = (500, 30_000)
 ANALYTES = ("IL2", "IFNG")
 VALVE = ("BUFFer", "SAMPle", "REGenerate", "CONTrol")
 TUBES = ("SAMPle", "CONTrol")
+WELLS = ("SAMPle", "NTC")
 _STALE = ScpiError(-230, "Data corrupt or stale")
 
 
@@ -296,10 +297,14 @@ class Droplets:
 
 
 class DropletSource(Protocol):
-    """A digital PCR well with the sample's DNA."""
+    """A digital PCR well with the sample's DNA, and one without any."""
 
     def droplets(self, run: int, now_s: float) -> Droplets:
         """Return what the reader counts."""
+        ...
+
+    def no_template(self, run: int) -> Droplets:
+        """Return what the reader counts in the well without DNA."""
         ...
 
 
@@ -310,8 +315,11 @@ class DropletReader(Measurement[Droplets]):
     DROPLET_NL = 0.85
 
     def __init__(self, source: DropletSource) -> None:
-        super().__init__()
         self._source = source
+        super().__init__()
+        self.reset()
+        self.on("SENSe:WELL", self._set_well)
+        self.on("SENSe:WELL?", lambda _, __: self._well.upper()[:4])
         self.on("CALibration:DROPlet:VOLume?", lambda _, __: f"{self.DROPLET_NL * 1e-9:.3E}")  # L
         self.on("FETCh:DROPlets?", lambda _, now_s: ",".join(str(v) for v in vars(self.result(now_s)).values()))
 
@@ -321,7 +329,14 @@ class DropletReader(Measurement[Droplets]):
 
     def measured(self, run: int, now_s: float) -> Droplets:
         """Return a well's droplets."""
-        return self._source.droplets(run, now_s)
+        return self._source.no_template(run) if self._well == WELLS[1] else self._source.droplets(run, now_s)
+
+    def reset(self) -> None:
+        """The sample's well."""
+        self._well = WELLS[0]
+
+    def _set_well(self, text: str, now_s: float) -> None:
+        self._well = choice(text, *WELLS)
 
 
 # -- flow cytometer --------------------------------------------------------------------------------------

@@ -61,6 +61,11 @@ ANALYSERS: Mapping[str, FaultKind] = {
         "droplet_reader", "droplets have run together: only `accepted` of them are", "few accepted droplets",
         "below 5,000 MeasureCopyNumber aborts with code 911, above it the interval is wider",
         {"accepted": Parameter(0.1, "1", 0.0, 1.0)}),
+    "pcr_carry_over": FaultKind(
+        "droplet_reader", "copies of an earlier PCR are in the reagents: `copies_per_droplet` more of the transgene",
+        "positive droplets without template, too many copies",
+        "MeasureCopyNumber counts a well without template first: `analytics.control_failed`, held",
+        {"copies_per_droplet": Parameter(0.01, "1", 1e-5, 1.0)}),
     "cytometer_clogged": FaultKind(
         "cytometer", "the nozzle clogs after `events` events", "the file holds fewer events than were asked for",
         "`analytics.cytometer_fault`, held",

@@ -269,10 +269,13 @@ class DropletBench:
     """DNA of some cells shared out among droplets."""
 
     DROPLETS, ACCEPTED, CELLS, REFERENCE_COPIES = 20_000, 0.8, 1500.0, 2.0
+    FALSE_POSITIVES = 1.5e-5
+    """Share of droplets that light up without any template [C]: 0.24 a well."""
 
     def __init__(self, seed: int, content: Content, faults: Faults = SOUND) -> None:
         self._content, self._faults = content, faults
-        self._draw = {name: stream(seed, "droplet_reader", name) for name in ("accepted", "trans", "ref", "both")}
+        draws = ("accepted", "trans", "ref", "both", "none")
+        self._draw = {name: stream(seed, "droplet_reader", name) for name in draws}
 
     def droplets(self, run: int, now_s: float) -> Droplets:
         """Return what the reader counts in a well."""
@@ -281,14 +284,30 @@ class DropletBench:
         if cells <= 0.0:
             raise NO_SAMPLE
         per_droplet = min(self.CELLS, cells) / self.DROPLETS
-        share = float(self._faults.get("droplets_merged", {"accepted": self.ACCEPTED})["accepted"])
-        accepted = self._draw["accepted"].binomial(run, self.DROPLETS, share)
-        with_transgene = -math.expm1(-per_droplet * sample.amount("copies") / cells)
+        accepted = self._accepted(run)
+        with_transgene = -math.expm1(-per_droplet * sample.amount("copies") / cells - self._carried_over)
         with_reference = -math.expm1(-per_droplet * self.REFERENCE_COPIES)
         transgene = self._draw["trans"].binomial(run, accepted, with_transgene)
         both = self._draw["both"].binomial(run, transgene, with_reference)
         reference = both + self._draw["ref"].binomial(run, accepted - transgene, with_reference)
         return Droplets(accepted, transgene, reference, both)
+
+
+    def no_template(self, run: int) -> Droplets:
+        """Return what the reader counts in a well of the same reagents without DNA."""
+        accepted = self._accepted(run)
+        lit = -math.expm1(-self._carried_over - self.FALSE_POSITIVES)
+        return Droplets(accepted, self._draw["trans"].binomial(run, accepted, lit),
+                        self._draw["none"].binomial(run, accepted, self.FALSE_POSITIVES), 0)
+
+    def _accepted(self, run: int) -> int:
+        share = float(self._faults.get("droplets_merged", {"accepted": self.ACCEPTED})["accepted"])
+        return self._draw["accepted"].binomial(run, self.DROPLETS, share)
+
+    @property
+    def _carried_over(self) -> float:
+        """Copies of the transgene per droplet that are in the reagents."""
+        return float(self._faults.get("pcr_carry_over", {"copies_per_droplet": 0.0})["copies_per_droplet"])
 
 
 _STAINS: dict[str, tuple[float, ...]] = {
