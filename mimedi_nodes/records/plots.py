@@ -213,7 +213,7 @@ def plot_stiffness(facts: Facts) -> str:
 
 
 def plot_timeline(facts: Facts) -> str:
-    """Which module worked when, alarms marked; empty when no step has ended."""
+    """Which module worked when, retunings and alarms marked; empty when no step has ended."""
     steps = []
     for event in facts.of_kind("phase_ended"):
         start, end = event.data.get("started_s"), event.data.get("ended_s", event.process_time_s)
@@ -232,6 +232,11 @@ def plot_timeline(facts: Facts) -> str:
             colour = RED if failed else SERIES[modules.index(module) % len(SERIES)]
             row = modules.index(module)
             axes.barh(row, width, left=start, height=0.55, color=colour, edgecolor="white", linewidth=0.4)
+        retuned = [event for event in facts.of_kind("retuned") if event.producer in modules]
+        if retuned:
+            days = [event.process_time_s / DAY_S for event in retuned]
+            axes.plot(days, [modules.index(e.producer) + 0.42 for e in retuned], "^", color="black", markersize=3.5)
+            axes.text(span * 1.01, modules.index(retuned[0].producer) + 0.1, "▲ retuned", fontsize=7.5, va="center")
         alarms = [event.process_time_s / DAY_S for event in facts.of_kind("alarm_raised")]
         if alarms:
             axes.plot(alarms, [-0.75] * len(alarms), "v", color=RED, markersize=5, clip_on=False)

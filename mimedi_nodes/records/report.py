@@ -27,6 +27,7 @@ from .report_rows import (
     identity_rows,
     laboratory_rows,
     prompt_rows,
+    retuning_rows,
     step_rows,
     tuning_rows,
 )
@@ -114,6 +115,7 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
         timeline=plots.plot_timeline(facts),
         plots=[plot for plot in drawn if plot],
         tuning=tuning_rows(facts),
+        retunings=retuning_rows(facts),
         steps=step_rows(facts),
         alarms=alarm_rows(facts),
         alarm_figures=alarm_figure_texts(facts),

@@ -155,6 +155,25 @@ def tuning_rows(facts: Facts) -> list[dict[str, str]]:
     return rows
 
 
+def retuning_rows(facts: Facts) -> list[dict[str, str]]:
+    """How the sound followed the channel's resonance during the sorts."""
+    rows = []
+    for event in facts.of_kind("retuned"):
+        after_s = event.data.get("after_s")
+        rows.append(
+            {
+                "what": event.what,
+                "day": _days(event.process_time_s),
+                "after": number_text(after_s / 60.0, 3) if is_number(after_s) else number_text(None),
+                "old": _khz(event.data.get("old_hz")),
+                "new": _khz(event.data.get("new_hz")),
+                "sd": _khz(event.data.get("channel_resonance_sd_hz")),
+                "why": event.why,
+            }
+        )
+    return rows
+
+
 def alarm_rows(facts: Facts) -> list[dict[str, str]]:
     """Alarms with when they were cleared."""
     rows: list[dict[str, str]] = []

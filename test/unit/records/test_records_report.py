@@ -281,6 +281,22 @@ def test_a_result_that_was_told_otherwise_before_is_marked() -> None:
     assert html.count(">changed<") == 1
 
 
+def test_retunings_of_a_sort_are_listed_and_marked_in_the_timeline() -> None:
+    story = Story()
+    story.phase("selection.enrich.sort", "acoustic_sorter", "SortCells", 0.0, 7200.0, {})
+    story.tell(
+        "acoustic_sorter", 180.0, "retuned", "sorter_inlet → sorted", "the chip has warmed", old_hz=2_009_370.0,
+        new_hz=2_011_590.0, channel_resonance_sd_hz=50.0, channel_q=100.0, after_s=180.0,
+    )  # fmt: skip
+    html = render_report(review(story.events, specification(), evaluate_plainly), None)
+    text = Outline(html).text
+    for part in ("Retuned while sorting", "2009.37", "2011.59", "the chip has warmed", "3.00"):
+        assert part in text, part
+    assert "retuned" in html.partition("Retuned while sorting")[0], "the timeline does not mark it"
+    without = render_report(review(story.events[:2], specification(), evaluate_plainly), None)
+    assert "etuned" not in without
+
+
 def test_report_names_the_causes_of_a_rejection() -> None:
     events = nominal_batch(final_viability=0.71, temperature_c=33.0)
     text = Outline(render_report(review(events, specification(), evaluate_plainly), None)).text
