@@ -2,8 +2,10 @@
 """Gantry with gripper behind a GRBL 1.1 motion controller.
 
 All positions are machine coordinates in mm: 0 at the home switches, -travel at the other end of each axis. GRBL has no
-checksum: moves are absolute and confirmed where they end, soft limits bound what a garbled number can do.
-Source: gnea/grbl v1.1, doc/markdown/interface.md, commands.md, settings.md; doc/csv (errors, alarms).
+checksum. What stands for one is its echo (REPORT_ECHO_LINE_RECEIVED, to be set when it is built): each line comes back
+as it was understood, before it is carried out. A move that comes back otherwise is held at once; whatever states a
+condition is said again. Moves are absolute, confirmed where they end, and bounded by soft limits.
+Source: gnea/grbl v1.1, doc/markdown/interface.md, commands.md, settings.md; doc/csv (errors, alarms); grbl/config.h.
 """
 
 from __future__ import annotations
@@ -31,12 +33,14 @@ _SETTLE_S = 0.25
 _STATUS = re.compile(rb"<([A-Z][a-z]+)(?::(\d))?\|([^<>\r\n]*)>\r\n")
 _ALARM = re.compile(rb"ALARM:(\d+)\r\n")
 _DONE = re.compile(rb"(?:^|\n)(ok|error:\d+)\r\n")
+_ECHO = re.compile(rb"\[echo: ([^\r\n]*)\]\r\n")
 _SETTING = re.compile(rb"\$(\d+)=(-?\d+(?:\.\d+)?)\r\n")
 _VERSION = re.compile(rb"\[VER:([^\]\r\n]*)\]\r\n")
 _FIELD = re.compile(r"-?\d+\.\d{3},-?\d+\.\d{3},-?\d+\.\d{3}")
 _NEEDED = {24, 25, 27, 30, 31, *range(110, 113), *range(120, 123), *range(130, 133)}
 """Settings that this driver reckons with: homing speeds and pull-off, servo range, speeds, accelerations, travels."""
 _PAIR = re.compile(r"\d+(,\d+)?")
+_MOVE = "G53G1"
 _BUSY = ("Run", "Jog", "Home")
 _MAYBE_GARBLED = (1, 2, 3, 4, 11, 20, 21, 23, 24, 25, 26, 28, 31, 36)
 """Errors that one wrong character of a good line can cause: it is said once more."""
@@ -307,7 +311,13 @@ class Gantry:
         await self._line("M8")
 
     async def close_gripper(self) -> None:
-        """Close the gripper once the gantry has come to rest; harmless when closed."""
+        """Close the gripper once the gantry has come to rest; harmless when closed.
+
+        Nothing is said to a gripper that holds: one wrong bit makes M8 of M9, and that opens it.
+        """
+        state = await self.state()
+        if state.gripped and state.state == "Idle":
+            return
         await self._line("M9")
 
     async def turn_wrist(self, angle_deg: float, pace: Pace) -> None:
@@ -324,8 +334,13 @@ class Gantry:
     # -- the line ---------------------------------------------------------------------------------------
 
     async def _line(self, text: str) -> bytes:
-        """Send one line and return everything up to its ok; all lines of this driver are harmless to repeat."""
-        said_again = False
+        """Send one line and return everything up to its ok; all lines of this driver are harmless to repeat.
+
+        Raises:
+            InstrumentRefused: GRBL's own error.
+            GarbledReply: what it understood is not what was said; a move is held where it is by then.
+        """
+        said_again, heard = False, b""
         for attempt in range(QUERY_RETRIES + 1):
             try:
                 answer = await self._link.transact(text.encode("ascii") + b"\n", _done_end, REPLY_TIMEOUT_S)
@@ -341,12 +356,23 @@ class Gantry:
             self._note_alarm(answer)
             found = _DONE.search(answer)
             if found is None or found[1] == b"ok":
-                return answer
+                # An answer that came late may stand before this one.
+                heard = echoes[-1] if (echoes := _ECHO.findall(answer)) else b""
+                if heard == text.encode("ascii"):
+                    return answer
+                if _MOVE in text:
+                    await self.hold()
+                    break
+                continue
             code = int(found[1].split(b":")[1])
             if code not in _MAYBE_GARBLED or said_again:
                 raise self._refused(text, code)
             said_again = True
-        raise GarbledReply(self.name, f"no clear answer to {text}")
+        understood = f"understood as {heard.decode('ascii', 'replace')}" if heard else "not echoed"
+        raise GarbledReply(
+            self.name, f"{text} was {understood}; look at the line's shield, and whether GRBL was built with "
+            "REPORT_ECHO_LINE_RECEIVED",
+        )
 
     async def _resynchronise(self) -> None:
         """End a line that may have arrived without its end."""

@@ -25,7 +25,7 @@ TRAVEL = (900.0, 500.0, 250.0)
 
 def controller(*, home: bool = True) -> tuple[GrblFirmware, GantryMechanics]:
     mechanics = GantryMechanics(TRAVEL)
-    grbl = GrblFirmware(mechanics)
+    grbl = GrblFirmware(mechanics, echo=False)
     grbl.take_unasked(0.0)
     if home:
         assert grbl.receive(b"$H\n", 0.0) == b""
@@ -36,7 +36,7 @@ def controller(*, home: bool = True) -> tuple[GrblFirmware, GantryMechanics]:
 
 
 def test_start_up_messages() -> None:
-    grbl = GrblFirmware(GantryMechanics(TRAVEL))
+    grbl = GrblFirmware(GantryMechanics(TRAVEL), echo=False)
     assert grbl.take_unasked(0.0) == b"\r\nGrbl 1.1h ['$' for help]\r\n[MSG:'$H'|'$X' to unlock]\r\n"
 
 
@@ -76,6 +76,19 @@ def test_start_up_messages() -> None:
 def test_lines_are_answered_by_the_page(line: str, answer: str) -> None:
     grbl, _ = controller()
     assert grbl.receive(line.encode() + b"\n", 100.0) == answer.encode() + b"\r\n"
+
+
+def test_echo_is_the_line_as_it_was_understood_before_it_is_carried_out() -> None:
+    grbl = GrblFirmware(GantryMechanics(TRAVEL))
+    grbl.take_unasked(0.0)
+    assert grbl.receive(b"$X\n", 0.0).endswith(b"[echo: $X]\r\n[MSG:Caution: Unlocked]\r\nok\r\n")
+    assert grbl.receive(b"g1 x-1(there) f500\n", 0.0) == b"[echo: G1X-1F500]\r\nok\r\n"
+    assert grbl.receive(b"G1 X-3 F-5\n", 0.0) == b"[echo: G1X-3F-5]\r\nerror:4\r\n"
+    assert grbl.receive(b"X" + b"0" * 90 + b"\n", 0.0) == b"error:11\r\n"
+    # Behind moves that fill the planner the echo comes at once, the ok when there is room; neither comes twice.
+    said = b"".join(grbl.receive(b"G1X-%dF500\n" % (2 + k % 2), 0.0) for k in range(20))
+    late = b"".join(grbl.take_unasked(float(t)) for t in range(1, 60))
+    assert (said + late).count(b"[echo: ") == (said + late).count(b"ok\r\n") == 20
 
 
 def test_every_line_end_ends_a_line() -> None:

@@ -31,10 +31,14 @@ class GrblFirmware(GrblProgram):
     spindle output (M3 S; it stays where it is without M3).
 
     What it sends unasked (an ok that had to wait, an alarm) goes out with the next answer, or by `take_unasked`.
+
+    Args:
+        echo: built with REPORT_ECHO_LINE_RECEIVED: each line comes back as it was understood, before it is carried out.
     """
 
-    def __init__(self, mechanics: Mechanics, machine: Mapping[int, float] | None = None) -> None:
+    def __init__(self, mechanics: Mechanics, machine: Mapping[int, float] | None = None, *, echo: bool = True) -> None:
         super().__init__(mechanics, machine)
+        self._echo = echo
         self._report = StatusReport(self.settings)
         self._start_up()
         if self.settings[22]:
@@ -47,6 +51,7 @@ class GrblFirmware(GrblProgram):
         self._status_owed = False
         self._lines: deque[str] = deque()
         self._partial = b""
+        self._echoed = False
 
     # -- the line ---------------------------------------------------------------------------------------
 
@@ -181,12 +186,16 @@ class GrblFirmware(GrblProgram):
 
     def _carry_out_lines(self) -> None:
         while self._lines and not self._reset_needed and self._homing is None and self._dwell_until_s == math.inf:
+            if self._echo and not self._echoed and len(self._lines[0]) <= _LONGEST_LINE:
+                self._say(f"[echo: {_stripped(self._lines[0])}]")
+            self._echoed = True  # once, though its ok may have to wait
             try:
                 answer = self._line(self._lines[0])
             except NotYet:
                 return
             except GcodeError as error:
                 answer = f"error:{error.code}"
+            self._echoed = False
             if self._lines:  # a reset in between has emptied them
                 self._lines.popleft()
             if answer:
