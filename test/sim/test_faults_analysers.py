@@ -11,6 +11,7 @@ import pytest
 
 from mimedi_nodes.instruments.afm import REFERENCE_GEL
 from mimedi_nodes.modules.analytics.controls import MOST_WITHOUT_TEMPLATE, check_gel
+from mimedi_nodes.modules.analytics.phases import GEL_POINTS
 from mimedi_nodes.modules.analytics.stiffness import fit_force_curve
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_sim.plant.analyser_faults import ANALYSERS
@@ -120,7 +121,7 @@ def test_gels_under_sound_cantilevers_pass() -> None:
     for seed in range(30):
         bench = ForceBench(seed, lambda now_s: SAMPLE)
         moduli = [
-            fit_force_curve(*bench.curve(k, REFERENCE_GEL, 300, 2.0e-6, 0.0), 2.5e-6).modulus_pa for k in range(6)
+            fit_force_curve(*bench.curve(k, REFERENCE_GEL, GEL_POINTS, 2.0e-6, 0.0), 2.5e-6).modulus_pa for k in range(6)
         ]
         before, after = np.median(moduli[:3]) / bench.gel_pa(), np.median(moduli[3:]) / bench.gel_pa()
         check_gel(float(before), float(after))
