@@ -121,7 +121,8 @@ def test_gels_under_sound_cantilevers_pass() -> None:
     for seed in range(30):
         bench = ForceBench(seed, lambda now_s: SAMPLE)
         moduli = [
-            fit_force_curve(*bench.curve(k, REFERENCE_GEL, GEL_POINTS, 2.0e-6, 0.0), 2.5e-6).modulus_pa for k in range(6)
+            fit_force_curve(*bench.curve(run, REFERENCE_GEL, GEL_POINTS, 2.0e-6, 0.0), 2.5e-6).modulus_pa
+            for run in range(6)
         ]
         before, after = np.median(moduli[:3]) / bench.gel_pa(), np.median(moduli[3:]) / bench.gel_pa()
         check_gel(float(before), float(after))
