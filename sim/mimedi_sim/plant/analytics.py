@@ -148,6 +148,8 @@ class BindingBench:
     """The control solution: a second lot of the analyte in buffer [C]."""
     REST_S = 7200.0
     """Not used for so long, the reader had rested: it zeroes its channels when it is used again [C]."""
+    LEAD_S = 600.0
+    """How long before the first use after a rest it zeroes them and lets buffer flow [C]."""
 
     def __init__(self, seed: int, start_s: float, content: Content, faults: Faults = SOUND) -> None:
         self._start_s, self._content, self._faults = start_s, content, faults
@@ -183,7 +185,8 @@ class BindingBench:
         for history in self._channels.values():
             if at_s - history[-1].time_s > self.REST_S:
                 history.append(copy.copy(history[-1]))
-                history[-1].begin_run(at_s)
+                # Buffer flows before the first injection: its readings are the baseline, and drift as the run does.
+                history[-1].begin_run(max(history[-1].time_s, at_s - self.LEAD_S))
 
     def second(self, now_s: float) -> int:
         """Return the number of the last whole second."""
