@@ -109,6 +109,7 @@ QUICK = (
     "alarms explain incubator.co2_low",
     "completion bash",
     "user --help",
+    "check-physics",
 )
 """Commands of the docs that are quick and change nothing: these really run."""
 
@@ -151,6 +152,57 @@ def test_foxgloves_layout_shows_topics_and_fields_that_exist() -> None:
         message = messages[kinds[topic.rsplit("/", 1)[-1]]]
         name = re.split(r"[.\[{]", field)[0]
         assert not name or name in message.fields, path
+
+
+RUN_BY = {
+    "alarms": ("test/node/test_commands.py", "alarms.main("),
+    "answer": ("test/node/test_commands.py", "answer.main("),
+    "chip": ("test/unit/test_chip_design.py", "import main"),
+    "completion": ("test/unit/test_docs.py", '"completion bash"'),
+    "check-physics": ("test/unit/test_docs.py", '"check-physics"'),
+    "dashboard": ("test/node/test_dashboard_ros.py", "subprocess"),
+    "export": ("test/unit/records/test_records_export.py", "import main"),
+    "lab": ("test/unit/records/test_records_signing.py", "lab.main("),
+    "label": ("test/unit/process/test_custody.py", "label_command("),
+    "maintenance": ("test/launch/by_hand.py", "maintenance.main("),
+    "produce": ("test/launch/test_bad_input.py", '"produce"'),
+    "recipe": ("test/unit/test_docs.py", "recipe.main"),
+    "release": ("test/unit/records/test_records_signing.py", '"released"'),
+    "replay": ("test/node/test_commands.py", "replay.main("),
+    "report": ("test/unit/records/test_records_report.py", "import main"),
+    "review": ("test/unit/records/test_records_signing.py", "review.main("),
+    "schedule": ("test/unit/process/test_scheduling.py", "import main"),
+    "segment": ("test/unit/vision/test_files.py", "segment_command.main("),
+    "sign": ("test/unit/records/test_records_signing.py", "sign.main("),
+    "sim": ("test/node/test_sim_commands.py", "sim.main("),
+    "simulate": ("test/unit/test_docs.py", "simulate.main"),
+    "status": ("test/node/test_commands.py", "status.main("),
+    "track": ("test/unit/vision/test_files.py", "track_command.main("),
+    "user": ("test/node/test_commands.py", "user.main("),
+    "verify": ("test/unit/records/test_records_verify.py", "import main"),
+    "view": ("test/unit/test_view.py", "subprocess"),
+    "watch": ("test/node/test_commands.py", "watch.main("),
+    **dict.fromkeys(
+        ("abort", "hold", "pause", "restart", "resume", "stop"), ("test/node/test_commands.py", "procedure.main(")
+    ),
+}
+"""Which test runs a command, and the words by which it does."""
+NOT_RUN = {
+    "demo": "a minute over the graph; the launch tests produce batches and the drill's by its own director",
+    "web": "serves until it is told to end; its server, doors and page are run by test/node/test_web.py",
+    "up": "the launch tests launch what it launches; its ending is run by test/standalone",
+    "setup": "whoever runs the tests has run it", "test": "runs these tests", "exec": "the tests run inside of it",
+    "clean": "test/unit/bootstrap runs it on a folder of its own", "lock": "asks the registry",
+}  # fmt: skip
+"""Commands that no test carries out as they stand, and why."""
+
+
+def test_every_command_in_the_docs_is_run_by_a_test_or_says_why_not() -> None:
+    named = {shlex.split(line.replace("<", "").replace(">", ""))[1] for _, line in all_commands()}
+    unknown = named - set(RUN_BY) - set(NOT_RUN) - {"COMMAND", "--help"}
+    assert unknown == set(), f"no test is named that runs {sorted(unknown)}"
+    for command, (path, words) in RUN_BY.items():
+        assert words in (ROOT / path).read_text(encoding="utf-8"), f"{path} no longer runs {command}: {words}"
 
 
 def test_the_tutorials_recipe_goes_the_way_that_the_tutorial_tells(
