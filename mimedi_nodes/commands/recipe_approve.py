@@ -13,13 +13,19 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ..modules.registry import manifests
-from ..process.recipe_approval import APPROVERS_FILE, Approval, ApprovalError, Approvals, next_status
+from ..process.recipe_approval import (
+    APPROVERS_FILE,
+    DEMONSTRATION_KEY_ID,
+    Approval,
+    ApprovalError,
+    Approvals,
+    next_status,
+)
 from ..process.recipe_loader import PARTS_FOLDER, folder_library, load_recipe, read_recipe
 from ..process.roles import read_roles
 from .batch_options import EXIT_MEETS, recipe_path
 from .people import Place, add_person_options, add_runs_option, authenticate, registry, roles_file
 
-DEMONSTRATION_KEY_ID = "demonstration-approver-1"
 _KEY_TEXT = b"mimedi workcell: key of the approver of demonstrations"
 _STATUS = re.compile(r"^status:[ \t]*\S+", re.MULTILINE)
 
@@ -107,4 +113,3 @@ def _name(approvals: Approvals, key_id: str) -> str:
     if approver is None:
         raise ApprovalError(f"{approvals.folder / APPROVERS_FILE} does not know the key {key_id!r}")
     return approver.who
-

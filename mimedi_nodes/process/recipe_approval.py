@@ -27,6 +27,8 @@ from .recipe_loader import STATUSES
 
 APPROVALS_FOLDER = "approvals"
 APPROVERS_FILE = "approvers.json"
+DEMONSTRATION_KEY_ID = "demonstration-approver-1"
+"""Key that everybody has: it signs what is shown, never what is given to a patient."""
 _TITLE = b"mimedi recipe approval 1\n"
 
 
@@ -166,8 +168,12 @@ class Approvals:
     ) -> Approval:
         """Add a signed entry; the recipe's text must already say the status.
 
+        A person's entries stay and bind a version to one approved text. An entry of demonstrations takes the place of
+        those over other texts: they prove an unchanged text and nothing else.
+
         Raises:
-            ApprovalError: the step is not allowed, the key is not an approver's, or the file cannot be written.
+            ApprovalError: the step is not allowed, a person has approved another text as this version, the key is not
+                an approver's, or the file cannot be written.
         """
         if recipe.status != status:
             raise ApprovalError(f"recipe {recipe.title} says status {recipe.status}, not {status}")
@@ -180,7 +186,16 @@ class Approvals:
         entry = Approval(
             recipe.name, recipe.version, recipe.content_hash, status, who or approver.who, when, why, key_id
         ).signed(key)
-        entries = [*self.entries(recipe), entry]
+        before = self.entries(recipe)
+        others = [e for e in before if e.status == status and e.content_sha256 != recipe.content_hash]
+        if key_id == DEMONSTRATION_KEY_ID:
+            before = [e for e in before if e.key_id != key_id or e not in others]
+        elif status == "approved" and (known := [e for e in others if e.key_id != DEMONSTRATION_KEY_ID]):
+            raise ApprovalError(
+                f"{recipe.title} was approved by {known[0].who} on {known[0].when} with another text: give this text "
+                "a version of its own"
+            )
+        entries = [*before, entry]
         content = {"recipe": recipe.name, "version": recipe.version, "entries": [asdict(e) for e in entries]}
         text = json.dumps(content, indent=1, ensure_ascii=False) + "\n"
         path = self.path(recipe)

@@ -15,13 +15,14 @@ from test_engine import PATIENT
 from test_recipe_language import BOTH, CALLS, HEAD, WASH
 
 from mimedi_nodes.commands import recipe as command
+from mimedi_nodes.commands.recipe_approve import demonstration_key
 from mimedi_nodes.modules.registry import config_folder, manifests
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.identity import make_identifier
 from mimedi_nodes.process.recipe import Recipe
-from mimedi_nodes.process.recipe_approval import ApprovalError, Approvals, next_status
+from mimedi_nodes.process.recipe_approval import DEMONSTRATION_KEY_ID, ApprovalError, Approvals, next_status
 from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
 from mimedi_nodes.process.recipe_values import ParameterError
 
@@ -104,6 +105,25 @@ def test_nobody_else_can_approve(folder: Path) -> None:
     (folder / "approvals" / "approvers.json").write_text("{}", encoding="utf-8")
     with pytest.raises(ApprovalError, match="no approver's key"):
         Approvals(folder).require(loaded(folder), BATCH)
+
+
+def test_a_version_is_approved_with_one_text_and_demonstrations_leave_no_trail(folder: Path) -> None:
+    sign(folder)
+    path = folder / "little.yaml"
+    path.write_text(path.read_text() + "# another word\n")
+    with pytest.raises(ApprovalError, match=r"was approved by Anna on .* with another text: give this text a version"):
+        sign(folder)
+    approvers = folder / "approvals" / "approvers.json"
+    public_key = demonstration_key().public_key().public_bytes_raw().hex()
+    known = json.loads(approvers.read_text())
+    known[DEMONSTRATION_KEY_ID] = {"who": "demo", "role": "none", "public_key": public_key}
+    approvers.write_text(json.dumps(known))
+    for word in ("one", "two", "three"):
+        path.write_text(path.read_text() + f"# {word}\n")
+        sign(folder, demonstration_key(), DEMONSTRATION_KEY_ID)
+    entries = Approvals(folder).entries(loaded(folder))
+    assert [entry.key_id for entry in entries] == ["qa-1", DEMONSTRATION_KEY_ID]
+    assert Approvals(folder).standing(loaded(folder)).status == "approved"
 
 
 def test_a_damaged_file_of_approvals_is_told_and_approves_nothing(folder: Path) -> None:

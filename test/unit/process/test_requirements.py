@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mimedi_nodes.commands.recipe_show import text_of
+from mimedi_nodes.commands.step_text import text_of
 from mimedi_nodes.process.diagnostics import Diagnostic, DiagnosticError
 from mimedi_nodes.process.recipe import Recipe
 from mimedi_nodes.process.recipe_loader import read_recipe
