@@ -190,9 +190,9 @@ class Approvals:
         others = [e for e in before if e.status == status and e.content_sha256 != recipe.content_hash]
         if key_id == DEMONSTRATION_KEY_ID:
             before = [e for e in before if e.key_id != key_id or e not in others]
-        elif status == "approved" and (known := [e for e in others if e.key_id != DEMONSTRATION_KEY_ID]):
+        elif status == "approved" and (bound := [e for e in others if e.key_id != DEMONSTRATION_KEY_ID]):
             raise ApprovalError(
-                f"{recipe.title} was approved by {known[0].who} on {known[0].when} with another text: give this text "
+                f"{recipe.title} was approved by {bound[0].who} on {bound[0].when} with another text: give this text "
                 "a version of its own"
             )
         entries = [*before, entry]
