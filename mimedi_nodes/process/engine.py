@@ -270,7 +270,7 @@ class Engine:
         self._context.laboratory_news.set()
 
     def _is_for_release(self, sample_id: str) -> bool:
-        orders = [entry.intent for entry in self._context.journal.entries() if entry.kind == "laboratory"]
+        orders = [entry.intent for entry in self._context.journal.entries("laboratory")]
         return any(order["sample_id"] == sample_id and order["purpose"] == "release" for order in orders)
 
     def snapshot(self) -> BatchSnapshot:

@@ -138,9 +138,10 @@ class Journal:
         row = self._run("SELECT * FROM steps WHERE path = ?", (path,)).fetchone()
         return None if row is None else _entry(row)
 
-    def entries(self) -> list[Entry]:
-        """Return all steps in the order in which they were meant."""
-        return [_entry(row) for row in self._run("SELECT * FROM steps ORDER BY rowid")]
+    def entries(self, kind: str | None = None) -> list[Entry]:
+        """Return all steps, or those of a kind, in the order in which they were meant."""
+        rows = self._run("SELECT * FROM steps WHERE ? IN (kind, '') ORDER BY rowid", (kind or "",))
+        return [_entry(row) for row in rows]
 
     def last_ended(self, action: str) -> Entry | None:
         """Return the phase of an action that was meant last of those that have ended, None when there is none."""

@@ -63,7 +63,7 @@ class UnitClaims:
         self._mark_s = context.started_s
         self._state = context.control.state
         batch_id = context.batch.batch_id
-        held = [e for e in context.journal.entries() if e.kind == "claim" and not e.has_ended] if units else []
+        held = [e for e in context.journal.entries("claim") if not e.has_ended] if units else []
         if units:
             arbiter.leave(batch_id)  # what an earlier engine of this batch held is what its journal says
         for entry in held:
