@@ -11,12 +11,12 @@ Model (times in h since activation, cells per mL, mM): viable X, dead D, glucose
 with five unknowns of the donor: m, r, lag, k0 and the cells at the start, each lognormal beforehand. They are fitted
 to log counts (maximum a posteriori, Gauss-Newton); their covariance (Laplace) is sampled for the forecast, to which a
 discrepancy of the growth rate is added, b1 a + b2 a^2/2 in the log count a days ahead: what the form itself has wrong.
-How large b1 is the sensor asks of the culture: it fits the counts up to two days ago, and looks by how much it would have
-missed those of today (rolling origin). b2, a bend that shows itself later only, no count tells: it is allowed for.
+How large b1 is the sensor asks of the culture: it fits the counts up to two days ago, and looks by how much it would
+have missed those of today (rolling origin). b2, a bend that shows itself later only, no count tells: it is allowed for.
 
 Sources: PHYSICS §5 for the form and its constants; Kennedy & O'Hagan 2001 for keeping a discrepancy; Tashman 2000 for
-the rolling origin; the approach is
-that of the published digital shadow of a perfused CAR-T culture (FIELD §B1: final count 2.5 d ahead with 13 % error).
+the rolling origin; the approach is that of the published digital shadow of a perfused CAR-T culture (FIELD §B1: final
+count 2.5 d ahead with 13 % error).
 """
 
 from __future__ import annotations
