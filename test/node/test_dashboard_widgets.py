@@ -600,6 +600,22 @@ def test_a_curve_stays_bounded_keeps_its_span_and_starts_anew_when_time_goes_bac
     assert series.times_s == [5.0]
 
 
+def test_a_record_is_laid_before_what_was_heard_once_and_again_only_for_what_was_not_heard():
+    record = [(float(second), 1.0) for second in range(0, 100, 10)]
+    series = Series()
+    series.add(95.0, 2.0)
+    assert series.precede(record, until_s=95.0)
+    assert series.times_s == [float(second) for second in range(0, 100, 10)] + [95.0]
+    for second in (100.0, 110.0):
+        series.add(second, 2.0)
+        record.append((second, 2.0))
+    assert not series.precede(record, until_s=110.0)  # it was heard
+    record.append((120.0, 3.0))
+    assert series.precede(record, until_s=120.0)  # it was not
+    assert series.latest() == 3.0
+    assert series.times_s == sorted(set(series.times_s))
+
+
 def test_the_inbox_keeps_the_newest_of_each_kind_and_calls_once():
     calls = []
     inbox = Inbox(lambda: calls.append(1))
