@@ -65,6 +65,7 @@ class Instruments:
             self.lines[name] = self._build(name, line, sensing)
         self._buses = {name: line for name, line in self.lines.items() if isinstance(line, CavroBus)}
         self._bus_events = dict.fromkeys(self._buses, 0.0)
+        self._first_event_s = 0.0 if self._buses else math.inf
         self._asked_only = {
             name for name, line in self.lines.items()
             if isinstance(line, (SicsBalance, ScpiImpedanceAnalyser, LazyLine))
@@ -120,7 +121,7 @@ class Instruments:
         if isinstance(firmware, CavroBus):
             for device in firmware.devices.values():
                 device.power_cycle()
-            self._bus_events[line] = firmware.next_event()
+            self._events_of(line)
         elif isinstance(firmware, ScpiGenerator):
             firmware.reset()
         elif isinstance(firmware, ModbusBioreactor):
@@ -139,22 +140,28 @@ class Instruments:
         """Let a pump's drive stall where its plunger is at time_s: plunger overload."""
         self.pumps[pump].advance_to(time_s)
         self.pumps[pump].fail(PLUNGER_OVERLOAD)
-        for name, line in self._buses.items():
+        for name in self._buses:
             self._adopted.pop(name, None)
-            self._bus_events[name] = line.next_event()
+        self._events_of(*self._buses)
 
     # -- what the plant reads ---------------------------------------------------------------------------
 
     def next_event(self) -> float:
         """Return the first own change of any pump or valve [s]."""
-        return min(self._bus_events.values(), default=math.inf)
+        return self._first_event_s
+
+    def _events_of(self, *names: str) -> None:
+        """Take note of when the first own change on some lines comes."""
+        for name in names:
+            self._bus_events[name] = self._buses[name].next_event()
+        self._first_event_s = min(self._bus_events.values(), default=math.inf)
 
     def advance_to(self, time_s: float) -> None:
         """Carry pumps and valves on to time_s."""
         for name, line in self._buses.items():
             self._adopted.pop(name, None)
             line.advance_to(time_s)
-            self._bus_events[name] = line.next_event()
+        self._events_of(*self._buses)
 
     def commanded(self, line: str) -> bool:
         """Tell whether what a line received may have changed what its instruments do (a query does not)."""
@@ -166,7 +173,8 @@ class Instruments:
         else:
             if bus.orders == self._orders[line]:
                 return False
-            self._orders[line], self._bus_events[line] = bus.orders, bus.next_event()
+            self._orders[line] = bus.orders
+            self._events_of(line)
             now = tuple([
                 (device.rate_ul_s, device.valve) if isinstance(device, CavroPumpFirmware) else device.port
                 for device in self._moving[line]
