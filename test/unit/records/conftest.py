@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +16,15 @@ from mimedi_nodes.records.attachments import attachment_data
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.heads import Signer
 from mimedi_nodes.records.outbox import Outbox
+
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+"""Hundreds of records are made, each with its fsyncs: the disk's speed is not tested."""
+
+
+@pytest.fixture(name="tmp_path")
+def memory_folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
+        yield Path(folder)
 
 
 @pytest.fixture(scope="session")

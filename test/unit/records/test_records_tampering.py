@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sqlite3
 import tempfile
@@ -19,6 +20,8 @@ from record_run import Run
 from mimedi_nodes.records.chain import HEAD_COLUMNS, ROW_COLUMNS, SCHEMA, first_hash, row_hash
 from mimedi_nodes.records.heads import Head, Signer
 
+MEMORY = "/dev/shm" if os.path.isdir("/dev/shm") else None
+"""Where the copies lie: the disk's speed is not tested."""
 COLUMNS = {"rows": ROW_COLUMNS, "heads": HEAD_COLUMNS}
 WHOLE = {("rows", "number"), ("rows", "sequence"), ("heads", "number"), ("heads", "count")}
 EVERYTHING = settings(max_examples=150, deadline=None)
@@ -31,7 +34,7 @@ def original(finished_runs: Path, signer: Signer) -> Run:
 
 @contextlib.contextmanager
 def copy_of(run: Run) -> Iterator[Run]:
-    with tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as folder:
         runs = Path(folder) / "runs"
         shutil.copytree(run.folder.parent, runs)
         yield Run(runs / run.folder.name, runs / ".heads", run.signer)
