@@ -88,6 +88,9 @@ class TestKills(Steps):
         self.client.wait((folder / "runs" / BATCH / "report.html").exists, 20.0, "the report is written")
         events, rehearsed = record_of(folder, BATCH), headless()
         assert len(list(of_kind(events, "batch_taken_up"))) == 3
+        # The recorder died twice: what it had recorded of the topics was mended, and it went on in further files.
+        topics = sorted(path.name for path in (folder / "runs" / BATCH).glob("topics*"))
+        assert topics == ["topics.mcap", "topics_2.mcap", "topics_3.mcap"], topics
         started = {e.data["goal_id"] for e in of_kind(events, "phase_started")}
         assert len(started) == len(list(of_kind(rehearsed.events, "phase_started")))
         again = [e.data["phase_id"] for e in of_kind(events, "phase_started") if e.data["restored"]]
