@@ -297,6 +297,7 @@ def _table(name: str, columns: tuple[str, ...]) -> QtWidgets.QTableWidget:
     made.setSelectionMode(QtWidgets.QAbstractItemView.SingleSelection)
     made.setTabKeyNavigation(False)
     made.setShowGrid(False)
+    made.setAlternatingRowColors(True)
     made.setWordWrap(False)
     header = made.horizontalHeader()
     header.setSectionResizeMode(QtWidgets.QHeaderView.ResizeToContents)

@@ -179,6 +179,7 @@ class RecordBoard(Board):
         view.setModel(model)
         view.verticalHeader().setVisible(False)
         view.setShowGrid(False)
+        view.setAlternatingRowColors(True)
         view.setWordWrap(name == "exceptions")
         view.setTabKeyNavigation(False)
         view.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectRows)

@@ -79,6 +79,7 @@ QLineEdit[missing="true"] {{ border: 3px solid {PRIORITY_COLOUR[AlarmPriority.ME
 QScrollArea {{ border: none; background: transparent; }}
 QTableView, QTreeView, QListView {{ background: #f0f0ee; alternate-background-color: {PANEL}; border: 1px solid {LINE};
   selection-background-color: #b6b6b4; selection-color: {TEXT}; }}
+QTableView::item {{ padding: 3px 2px; }}
 QTableView:focus, QTreeView:focus, QListView:focus {{ border: 2px solid {TEXT}; }}
 QHeaderView::section {{ background: {PANEL}; border: none; border-bottom: 1px solid {LINE}; padding: 3px 6px;
   font-weight: bold; color: {MUTED}; }}
