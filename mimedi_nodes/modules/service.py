@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from ..instruments.link import InstrumentError
@@ -21,6 +20,7 @@ from ..process.gateway import CommandReply, PhaseOutcome, PhaseRecall
 from ..process.goals import Goal, GoalError
 from ..process.interfaces import Interfaces
 from ..process.service_state import CommandRefused, ServiceCommand, ServiceState, ServiceStateMachine
+from .current_goal import CurrentGoal
 from .goal_store import GoalStore
 from .manual import ManualRefused
 from .manual_desk import ManualDesk
@@ -34,22 +34,6 @@ log = logging.getLogger(__name__)
 _AT_WORK = (
     ServiceState.STARTING, ServiceState.EXECUTE, ServiceState.PAUSING, ServiceState.PAUSED, ServiceState.RESUMING,
 )  # fmt: skip
-OVERDUE_FACTOR, OVERDUE_S = 1.5, 600.0
-"""A phase that takes longer than 1.5 times its expected duration plus ten minutes is overdue."""
-
-
-@dataclass
-class _Current:
-    """The goal that is being carried out."""
-
-    goal_id: str
-    phase: Phase
-    goal: Goal
-    run: PhaseRun
-    begun_s: float
-    attempt: asyncio.Task[Mapping[str, Any]] | None = None
-    wanted: ServiceCommand | None = None
-    told: asyncio.Event = field(default_factory=asyncio.Event)
 
 
 class ModuleService:
@@ -81,8 +65,8 @@ class ModuleService:
         self._interfaces = interfaces
         self._hooks = hooks
         self._machine = ServiceStateMachine()
-        self._current: _Current | None = None
-        self._last: _Current | None = None
+        self._current: CurrentGoal | None = None
+        self._last: CurrentGoal | None = None
         self._ending: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         self._interlocks: dict[str, str] = {}
@@ -161,7 +145,7 @@ class ModuleService:
             self._paused,
         )
         run.restored = restored
-        self._current = current = _Current(goal_id, phase, goal, run, self._clock.now_s())
+        self._current = current = CurrentGoal(goal_id, phase, goal, run, self._clock.now_s())
         self._machine.command(ServiceCommand.START)
         self._machine.complete()
         self._changed()
@@ -303,12 +287,12 @@ class ModuleService:
             self._ending = None
             self._changed()
 
-    async def _carry_out(self, current: _Current) -> PhaseOutcome:
+    async def _carry_out(self, current: CurrentGoal) -> PhaseOutcome:
         result: Mapping[str, Any] | None = None
         while True:
             current.wanted = None
             current.told.clear()
-            failure = await self._attempt(current) if result is None else result
+            failure = await self._attempted(current) if result is None else result
             wanted = current.wanted
             if isinstance(failure, Mapping):
                 result = failure
@@ -335,8 +319,13 @@ class ModuleService:
             self._write_end(current, outcome)
             return outcome
 
+    async def _attempted(self, current: CurrentGoal) -> Mapping[str, Any] | Exception:
+        return await current.attempted(
+            self.instruments, self._interfaces, self._clock, self._safing, self.module.name
+        )
+
     async def _end(
-        self, current: _Current, wanted: ServiceCommand | None, failure: Mapping[str, Any] | Exception
+        self, current: CurrentGoal, wanted: ServiceCommand | None, failure: Mapping[str, Any] | Exception
     ) -> PhaseOutcome:
         """Stop or abort, by command or because of a failure."""
         if wanted == ServiceCommand.STOP:
@@ -348,54 +337,16 @@ class ModuleService:
             return await self._abort(current, failure.code - self.module.error_base, str(failure))
         return await self._abort(current, ServiceCode.UNKNOWN, f"{type(failure).__name__}: {failure}")
 
-    def _write_end(self, current: _Current, outcome: PhaseOutcome) -> PhaseHold | None:
+    def _write_end(self, current: CurrentGoal, outcome: PhaseOutcome) -> PhaseHold | None:
         """Write how a goal ended, durably; return why it could not be written, which is alarmed as well."""
         ended_s = self._clock.now_s()
-        data = {
-            "action": current.phase.action,
-            "goal": current.goal.as_fields(),
-            "goal_id": current.goal_id,
-            "status": outcome.status,
-            "result": outcome.result,
-            "started_s": current.begun_s,
-            "ended_s": ended_s,
-        }
+        data = current.ended_data(outcome, ended_s)
 
         def write() -> None:
             self._event("phase_ended", current.phase.action, outcome.error_msg, **data)
             self._store.end(current.goal_id, outcome.status, outcome.result, ended_s)
 
         return self._safing.try_write(write)
-
-    async def _attempt(self, current: _Current) -> Mapping[str, Any] | Exception:
-        """Run the phase once; return its checked result, or what ended it."""
-        loop = asyncio.get_running_loop()
-        current.attempt = loop.create_task(_started(current, self.instruments))
-        watch = loop.create_task(self._watch_duration(current))
-        try:
-            result = await current.attempt
-            return self._interfaces.action(current.phase.action).check_result(result)
-        except asyncio.CancelledError:
-            if current.wanted is None:
-                raise
-            return CommandRefused(f"interrupted by {current.wanted.name}")
-        except STORAGE_ERRORS as error:
-            return PhaseHold(self._safing.storage_alarm, storage_text(error))
-        except Exception as error:  # noqa: BLE001 - whatever a phase raises ends held or aborted, with its text
-            if not isinstance(error, PhaseError | PhaseHold | InstrumentError):
-                log.exception("%s failed", current.phase.action)
-            return error
-        finally:
-            current.attempt = None
-            watch.cancel()
-
-    async def _watch_duration(self, current: _Current) -> None:
-        expected_s = current.phase.expected_s(current.goal)
-        await self._clock.sleep_until(self._clock.now_s() + OVERDUE_FACTOR * expected_s + OVERDUE_S)
-        current.run.alarm(
-            f"{self.module.name}.phase_overdue",
-            f"{current.phase.action} should have taken {expected_s / 3600.0:.2f} h and still runs: {current.run.step}",
-        )
 
     def _complete(self) -> None:
         if self.state == ServiceState.EXECUTE:
@@ -404,7 +355,7 @@ class ModuleService:
             self._machine.command(ServiceCommand.COMPLETE)
         self._machine.complete()
 
-    async def _held(self, current: _Current) -> ServiceCommand:
+    async def _held(self, current: CurrentGoal) -> ServiceCommand:
         self._changed()
         self._safing.try_write(lambda: self._store.note(current.goal_id, "held"))
         await self._safing.make_safe("held")
@@ -445,14 +396,14 @@ class ModuleService:
             return False
         return True
 
-    async def _stop(self, current: _Current) -> PhaseOutcome:
+    async def _stop(self, current: CurrentGoal) -> PhaseOutcome:
         await self._safing.make_safe("stopped")
         if current.wanted == ServiceCommand.ABORT:
             return await self._abort(current, ServiceCode.INTERRUPTED, "aborted by command")
         self._machine.complete()
         return self._outcome(current.phase.action, "canceled", ServiceCode.INTERRUPTED, "stopped by command")
 
-    async def _abort(self, current: _Current, code: int, message: str) -> PhaseOutcome:
+    async def _abort(self, current: CurrentGoal, code: int, message: str) -> PhaseOutcome:
         self._safing.last_error = message
         await self._safing.make_safe("aborted")
         self._machine.complete()
@@ -484,10 +435,6 @@ class ModuleService:
         except KeyError:
             result = {"error_code": number, "error_msg": message}
         return PhaseOutcome(status, result)
-
-
-async def _started(current: _Current, instruments: Instruments) -> Mapping[str, Any]:
-    return await current.phase.run(current.goal, instruments, current.run)
 
 
 def _started_data(action: str, goal: Goal, goal_id: str, restored: Mapping[str, Any] | None) -> dict[str, Any]:
