@@ -67,6 +67,8 @@ class _Track:
     def extend(self, before: FloatArray, after: FloatArray) -> None:
         """Add frames in which it was hidden, with the flow's steps into them."""
         a, b = len(before), len(after)
+        if not a + b:
+            return
         self.first -= a
         self.place = np.pad(self.place, ((a, b), (0, 0)), constant_values=np.nan)
         self.alone, self.cut = np.pad(self.alone, (a, b)), np.pad(self.cut, (a, b))
