@@ -63,6 +63,8 @@ that theory leaves resonance and Q of a channel that is not there to be known, a
 LOWEST = (0.05, 0.0, 0.97, 0.1, 0.01, 0.98, 0.1, 0.0)
 HIGHEST = (20.0, 20.0, 1.03, 10.0, 10.0, 1.02, 10.0, 20.0)
 """Bounds of the parameters relative to their start: C0, loss, plate (f, Q, coupling), channel (f, Q, coupling)."""
+FINEST = 1e-6
+"""Residual below which two fits explain a sweep alike: what is left is arithmetic, and a ratio of it says nothing."""
 FREE_STEPS = 40
 """Evaluations for a search without bounds; a filled channel takes about ten."""
 
@@ -106,9 +108,10 @@ def fit_transducer(
     _, _, f1, q1, _, f2, q2, k2 = solution.x * scale
     # Without the channel the sum of squares grows by (k2 / sd)² residual² (Wald): only near the limit is it fitted.
     gain = 1.0 + (k2 / sd[7]) ** 2 / (2 * len(frequency_hz))
-    if not gain > GAIN_SURE:
+    if not gain > GAIN_SURE or residual < FINEST:
         # The plate alone, from where both together put it: near its own best fit.
-        gain = _fit(frequency_hz, y, plate_scale, solution.x[:5]).cost / solution.cost
+        floor = len(frequency_hz) * FINEST**2
+        gain = (_fit(frequency_hz, y, plate_scale, solution.x[:5]).cost + floor) / (solution.cost + floor)
     if gain < GAIN_MIN:
         raise DryChannelError(
             f"no fluid channel in the impedance: the plate alone explains it (a channel makes the fit {gain:.2f} times "
