@@ -35,6 +35,7 @@ class PlantCameraTopics:
             node.create_publisher(Image, f"{name}/fluorescence_{k}/image_raw", qos.IMAGE)
             for k in ((1, 2) if fluorescence else ())
         ]
+        self._intrinsics = _intrinsics(settings) if isinstance(settings, LabelCamera) else {}
         self._info = node.create_publisher(CameraInfo, f"{name}/camera_info", qos.IMAGE)
 
     def publish(self, frame: CameraFrame) -> None:
@@ -46,8 +47,9 @@ class PlantCameraTopics:
         for publisher, pixels in zip(self._colours, frame.fluorescence or (), strict=False):
             publisher.publish(self._image(stamp, pixels))
         info = CameraInfo(
-            width=self._settings.width_px, height=self._settings.height_px, distortion_model="plumb_bob"
-        )
+            width=self._settings.width_px, height=self._settings.height_px, distortion_model="plumb_bob",
+            **self._intrinsics,
+        )  # fmt: skip
         info.header.stamp, info.header.frame_id = stamp, self._frame_id
         self._info.publish(info)
 
@@ -57,3 +59,14 @@ class PlantCameraTopics:
         image.header.stamp, image.header.frame_id = stamp, self._frame_id
         image.data = array.array("B", pixels.tobytes())
         return image
+
+
+def _intrinsics(settings: LabelCamera) -> dict[str, list[float]]:
+    """Return k, d, r and p (REP 104) of a lens without distortion; the channels' cameras are calibrated in um/px."""
+    focal, x, y = settings.focal_px, 0.5 * settings.width_px, 0.5 * settings.height_px
+    return {
+        "k": [focal, 0.0, x, 0.0, focal, y, 0.0, 0.0, 1.0],
+        "d": [0.0] * 5,
+        "r": [1.0, 0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0, 1.0],
+        "p": [focal, 0.0, x, 0.0, 0.0, focal, y, 0.0, 0.0, 0.0, 1.0, 0.0],
+    }

@@ -9,12 +9,13 @@ from typing import Any
 from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.action import ActionClient
 from run_checks import kill, restarted
-from sensor_msgs.msg import JointState
+from sensor_msgs.msg import CameraInfo, JointState
 from tf2_msgs.msg import TFMessage
 from workcell_client import UP_S, Client, Steps, _result
 
 from mimedi_msgs.action import MoveCassette
 from mimedi_msgs.srv import CommandModule
+from mimedi_nodes.modules.transfer.hand_eye import LabelOptics
 from mimedi_nodes.nodes import qos
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 
@@ -42,6 +43,11 @@ class Carrying(Steps):
         seen = (result.error_code, result.error_msg, result.label_read)
         assert seen == (0, "", CASSETTE), seen
         assert (there := self.where()) == "store", there
+        # The label was read at both docks: the camera has said what its lens is.
+        lens = LabelOptics(512, 384, 2100.0)
+        told = [list(info.k) for info in self.lenses]
+        assert told, "no camera_info of the label camera was heard"
+        assert all(k == lens.matrix.ravel().tolist() for k in told), told[0]
         # The joints that were told while it moved span the way along the row.
         along = self.joints["gantry_y"]
         assert max(along) - min(along) > 0.2, (min(along), max(along))
@@ -72,7 +78,7 @@ class Carrying(Steps):
     def hear(self):
         """Hear joint states and whereabouts from now on; be able to send cassettes."""
         cls, node = type(self), self.client.node
-        cls.joints, cls.places, cls.frames = {}, {}, {}
+        cls.joints, cls.places, cls.frames, cls.lenses = {}, {}, {}, []
 
         def joints(message: JointState) -> None:
             for name, value in zip(message.name, message.position, strict=True):
@@ -89,6 +95,7 @@ class Carrying(Steps):
                 self.client._news.notify_all()
 
         node.create_subscription(TFMessage, "tf", frames, qos.EVENT)
+        node.create_subscription(CameraInfo, "label_camera/camera_info", cls.lenses.append, qos.IMAGE)
         node.create_subscription(JointState, "joint_states", joints, qos.TELEMETRY)
         node.create_subscription(DiagnosticStatus, "transfer/cassettes", places, qos.STATE)
         cls.mover = ActionClient(node, MoveCassette, "transfer/move_cassette")
