@@ -100,6 +100,9 @@ function show(state) {
   set("left", batch ? hours(batch.expected_remaining_h) : "–");
   set("phase", batch ? [batch.phase, batch.step].filter(Boolean).join("  ·  ") : "");
   $("progress").value = batch && batch.progress !== null ? batch.progress : 0;
+  const share = batch && batch.progress !== null ? `${Math.round(100 * batch.progress)} %` : "";
+  const phases = batch && batch.phases_total ? `${batch.phases_done} ${T.of} ${batch.phases_total} ${T.phases}` : "";
+  set("done", [share, phases].filter(Boolean).join("  ·  "));
   set("hold", batch ? batch.hold_reason : "");
   $("hold").hidden = !batch || !batch.hold_reason;
   showPrompt(state.prompt);
