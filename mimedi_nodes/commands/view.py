@@ -109,8 +109,7 @@ def draw(model: WorkcellModel, path: Path, width: int, height: int, azimuth_deg:
 
     # The picture must fit into the off-screen buffer, which is part of the model.
     model.model.vis.global_.offwidth, model.model.vis.global_.offheight = width, height
-    model.model.vis.headlight.ambient[:] = 0.45
-    model.model.vis.headlight.diffuse[:] = 0.5
+    _light(model)
     try:
         renderer = mujoco.Renderer(model.model, height, width)
     except Exception as error:
@@ -126,12 +125,20 @@ def draw(model: WorkcellModel, path: Path, width: int, height: int, azimuth_deg:
         raise OSError(f"{path} could not be written; does the folder exist, does the name end in .png?")
 
 
+def _light(model: WorkcellModel) -> None:
+    """Make the light bright enough to see into the enclosure."""
+    model.model.vis.headlight.ambient[:] = 0.45
+    model.model.vis.headlight.diffuse[:] = 0.5
+
+
 def _show(model: WorkcellModel) -> None:
     if not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         raise RuntimeError("there is no display; draw off screen with --out FILE.png")
     import mujoco.viewer
 
-    with mujoco.viewer.launch_passive(model.model, model.data) as window:
+    _light(model)
+    # Its panels would cover the workcell; Tab brings them.
+    with mujoco.viewer.launch_passive(model.model, model.data, show_left_ui=False, show_right_ui=False) as window:
         window.cam.lookat[:] = (0.0, 0.55, 0.95)
         window.cam.distance, window.cam.azimuth, window.cam.elevation = 3.4, 150.0, -25.0
         while window.is_running():

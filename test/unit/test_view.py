@@ -2,8 +2,10 @@
 """Frames for TF held to MuJoCo's kinematics, and the picture that `./workcell view` draws."""
 
 import os
+import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import cv2
@@ -102,3 +104,41 @@ def test_the_picture_shows_where_the_gantry_is(tmp_path):
 def test_wrong_options_are_refused_with_what_is_allowed(arguments, said, capsys):
     assert main(["--out", "/nowhere/x.png", *arguments]) == 2
     assert said in capsys.readouterr().err
+
+
+NO_SCREEN = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
+
+
+@pytest.mark.skipif(bool(NO_SCREEN), reason=f"no virtual screen: apt-get install xvfb xdotool ({NO_SCREEN})")
+def test_the_window_shows_the_workcell_and_is_closed_by_its_key(tmp_path):
+    """On a virtual X server: the picture on its screen has many shades; Ctrl+Q ends the command with status 0."""
+    deadline_s = time.monotonic() + 60.0
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", "1", "-screen", "0", "1024x768x24", "-nolisten", "tcp", "-fbdir", str(tmp_path)],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    view = None
+    try:
+        where = {**os.environ, "DISPLAY": f":{server.stdout.readline().strip()}"}
+        view = subprocess.Popen([sys.executable, "-m", "mimedi_nodes.commands", "view"], cwd=ROOT, env=where)
+        shades = 0
+        while shades < 100:
+            assert view.poll() is None, f"it ended with {view.returncode}"
+            assert time.monotonic() < deadline_s, f"{shades} shades on the screen"
+            time.sleep(0.3)
+            shades = len(np.unique(np.fromfile(tmp_path / "Xvfb_screen0", np.uint8)[-1024 * 768 * 4 :]))
+        while view.poll() is None:
+            assert time.monotonic() < deadline_s, "it did not end"
+            # The window may be gone before xdotool has heard that its key was taken.
+            subprocess.run(
+                ["xdotool", "search", "--name", "MuJoCo", "key", "ctrl+q"], env=where, capture_output=True,
+                timeout=10.0, check=False,
+            )  # fmt: skip
+            time.sleep(0.3)
+        assert view.returncode == 0
+    finally:
+        if view is not None and view.poll() is None:
+            view.kill()
+            view.wait()
+        server.terminate()
+        server.wait()
