@@ -20,7 +20,7 @@ from typing import Any
 
 SOURCE = "\n".join(
     (Path(__file__).parent / "kernel_source" / f"{part}.c").read_text(encoding="utf-8")
-    for part in ("lanes", "tables", "images", "blobs", "fit", "overlaps", "solve", "sort", "links")
+    for part in ("lanes", "tables", "images", "blobs", "fit", "overlaps", "solve", "sort", "links", "smooth")
 )
 """One translation unit; each part uses what stands before it."""
 
@@ -48,6 +48,7 @@ _SIGNATURES: dict[str, tuple[str, Any]] = {
     "sort_by_expectation": ("pppippp" + "p", None),
     "list_detections": ("ppp" + "ip" + "ddid" + "p", ctypes.c_int),
     "typical_of": ("ipdpp", ctypes.c_int),
+    "smooth_tracks": ("i" + "pppppp" + "dd" + "pp", None),
     "one_or_two": ("pp" + "dddddd" + "p", None),
 }
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.medians import median
 
 FloatArray = NDArray[np.float64]
@@ -53,6 +54,20 @@ def smooth(place: FloatArray, variance: FloatArray, step: FloatArray, length: ND
         way_px2: variance of the wander per frame, (N,).
         step_error_px: standard deviation of the steady error of the steps, px, (N,).
     """
+    frames, count = place.shape
+    compiled = kernel.compiled("smooth_tracks")
+    if compiled is not None:
+        tables = [np.ascontiguousarray(table, np.float64) for table in (place, variance, step, way_px2, step_error_px)]
+        lengths, work, result = np.ascontiguousarray(length, np.int64), np.empty(10 * frames), np.empty((frames, count))
+        place_at, variance_at, step_at, way_at, error_at = (table.ctypes.data for table in tables)
+        compiled(count, place_at, variance_at, step_at, lengths.ctypes.data, way_at, error_at, _FAR_PX2,
+                 _STEP_ERROR_WANDER_PX2, work.ctypes.data, result.ctypes.data)
+        return result
+    return _smooth_numpy(place, variance, step, length, way_px2, step_error_px)
+
+
+def _smooth_numpy(place: FloatArray, variance: FloatArray, step: FloatArray, length: NDArray[np.int_],
+                  way_px2: FloatArray, step_error_px: FloatArray) -> FloatArray:
     frames, count = place.shape
     seen = ~np.isnan(place)
     # The prior mean: the first sighting, carried back to the beginning.

@@ -15,7 +15,7 @@ from mimedi_nodes.vision.detections import empty
 from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
 from mimedi_nodes.vision.hindsight import Sighting, revise
 from mimedi_nodes.vision.linker import TRACK
-from mimedi_nodes.vision.smoothing import smooth, wander_of
+from mimedi_nodes.vision.smoothing import _smooth_numpy, smooth, wander_of
 
 
 def exact(place: np.ndarray, variance: np.ndarray, step: np.ndarray, way: float, error: float) -> np.ndarray:
@@ -55,10 +55,11 @@ def test_smoothing_is_the_least_squares_solution_of_each_track(seed: int) -> Non
         place[rng.integers(n), k] = 7.0
     variance, step = rng.uniform(0.01, 9.0, place.shape), rng.normal(5.0, 2.0, place.shape)
     way, error = rng.uniform(0.01, 0.5, 3), rng.uniform(0.02, 1.0, 3)
-    smoothed = smooth(place, variance, step, length, way, error)
-    for k, n in enumerate(length):
-        assert smoothed[:n, k] == pytest.approx(
-            exact(place[:n, k], variance[:n, k], step[:n, k], float(way[k]), float(error[k])), abs=1e-4)
+    for smoothed in (smooth(place, variance, step, length, way, error),
+                     _smooth_numpy(place, variance, step, length, way, error)):
+        for k, n in enumerate(length):
+            assert smoothed[:n, k] == pytest.approx(
+                exact(place[:n, k], variance[:n, k], step[:n, k], float(way[k]), float(error[k])), abs=1e-4)
 
 
 def test_wander_and_measuring_error_are_told_apart() -> None:
