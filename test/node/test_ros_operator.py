@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Questions of several batches on one latched topic: each is heard to its end, and a late listener hears an open one."""
+"""Questions of several batches on one topic: each is heard to its end, and a late listener hears an open one."""
 
 import os
 import threading
