@@ -13,6 +13,8 @@ from scipy.optimize import brentq, curve_fit
 from mimedi_sim.models import afm, spr
 from mimedi_sim.models.afm import Probe
 from mimedi_sim.models.spr import Binding, SprChannel
+from mimedi_sim.plant.analytics import BindingBench
+from mimedi_sim.plant.ledger import QUANTITIES
 
 
 @given(st.floats(1.0, 1e6), st.floats(1e-7, 1e-4), st.floats(1e-8, 5.0), st.floats(0.0, 0.5))
@@ -161,3 +163,14 @@ def test_slope_quantifies_and_the_detection_limit_is_what_noise_allows():
     assert spr.theoretical_rmax_ru(1000.0, 15_500.0, 150_000.0, 1) == pytest.approx(103.33, rel=1e-4)
     with pytest.raises(ValueError, match="capacity"):
         binding.response_ru(101.0, 0.0, 1.0)
+
+
+def test_the_baseline_of_a_rested_biochip_reader_is_of_the_run_that_follows():
+    jumps = []
+    for seed in range(8):
+        bench = BindingBench(seed, 0.0, lambda now_s: np.zeros(len(QUANTITIES)))
+        bench.turn(9.0e5, "CONTrol", "IFNG")
+        readings = np.array(bench.readings("IFNG", 899_980, 40))[:, 1]  # the reference: drift and noise only
+        jumps.append(readings[20:].mean() - readings[:20].mean())
+    # 0.2 RU of noise over 20 readings and 20 s of drift; between two runs lie some 3 RU
+    assert np.abs(jumps).max() < 1.0, jumps
