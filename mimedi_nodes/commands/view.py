@@ -4,8 +4,10 @@
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
 
 EXIT_COULD_NOT = 2
 LARGEST_PX = 4096
+CLOSE_S = 10.0
+"""Longest wait for the window to be gone [s]."""
 
 
 def main(argv: Sequence[str]) -> int:
@@ -137,10 +141,25 @@ def _show(model: WorkcellModel) -> None:
     import mujoco.viewer
 
     _light(model)
+    others = set(threading.enumerate())
     # Its panels would cover the workcell; Tab brings them.
-    with mujoco.viewer.launch_passive(model.model, model.data, show_left_ui=False, show_right_ui=False) as window:
-        window.cam.lookat[:] = (0.0, 0.55, 0.95)
-        window.cam.distance, window.cam.azimuth, window.cam.elevation = 3.4, 150.0, -25.0
-        while window.is_running():
-            window.sync()
-            time.sleep(0.03)
+    window = mujoco.viewer.launch_passive(model.model, model.data, show_left_ui=False, show_right_ui=False)
+    drawing = [thread for thread in threading.enumerate() if thread not in others]
+    try:
+        with window.lock():
+            window.cam.lookat[:] = (0.0, 0.55, 0.95)
+            window.cam.distance, window.cam.azimuth, window.cam.elevation = 3.4, 150.0, -25.0
+        window.sync()  # once: nothing moves here, and a window on its way out would never answer
+        _wait(drawing, math.inf)
+    finally:
+        window.close()
+        # MuJoCo ends GLFW when the interpreter ends: under a thread that still draws, that is a segmentation fault.
+        _wait(drawing, CLOSE_S)
+
+
+def _wait(threads: Sequence[threading.Thread], limit_s: float) -> None:
+    """Wait until the threads have ended, at most limit_s [s]; a Ctrl+C is heard within a second."""
+    end_s = time.monotonic() + limit_s
+    for thread in threads:
+        while thread.is_alive() and (left_s := end_s - time.monotonic()) > 0.0:
+            thread.join(min(left_s, 1.0))

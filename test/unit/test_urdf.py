@@ -23,7 +23,7 @@ def config(path):
     return load((ROOT / "config" / path).read_text(encoding="utf-8"))
 
 
-MODULES = tuple(config("modules.yaml"))
+MODULES = tuple(name for name, entry in config("modules.yaml").items() if not isinstance(entry, dict))  # of every site
 ELSEWHERE = ("enclosure", "transfer", "analytics")
 ANALYSERS = ("analytics_link", "force_microscope_link", "spr_reader_link", "plate_reader_link", "cytometer_link")
 
