@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import launch_testing.asserts
+
 from mimedi_nodes.commands.verify import default_key
 from mimedi_nodes.modules.registry import config_folder, manifests
 from mimedi_nodes.modules.site_file import load_site
@@ -60,6 +62,18 @@ def processes() -> dict[int, str]:
                 if "/mimedi_workcell/" in command:
                     found[int(entry.name)] = command
     return found
+
+
+class InOrder:
+    """What holds after every shutdown; for a `unittest.TestCase` marked as post_shutdown_test."""
+
+    def test_exit_codes(self, proc_info: Any) -> None:
+        """Every process has ended with 0."""
+        launch_testing.asserts.assertExitCodes(proc_info)
+
+    def test_nothing_is_left(self) -> None:
+        """No node lives on."""
+        assert processes() == {}, processes()
 
 
 def process_of(node: str, namespace: str = "") -> int:

@@ -19,7 +19,7 @@ import launch_testing.actions
 import launch_testing.asserts
 import pytest
 from in_room import InRoom
-from run_checks import TESTS, new_folder, of_kind, processes, record_of
+from run_checks import TESTS, InOrder, new_folder, of_kind, record_of
 from workcell_client import PATIENT, Client, workcell
 
 from launch import LaunchDescription
@@ -205,9 +205,5 @@ class TestRefusals(InRoom):
 
 
 @launch_testing.post_shutdown_test()
-class TestShutdown(unittest.TestCase):
-    def test_exit_codes(self, proc_info):
-        launch_testing.asserts.assertExitCodes(proc_info)
-
-    def test_nothing_is_left(self):
-        assert processes() == {}
+class TestShutdown(InOrder, unittest.TestCase):
+    """All ended, in order."""

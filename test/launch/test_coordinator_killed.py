@@ -13,7 +13,7 @@ import launch_testing
 import launch_testing.actions
 import launch_testing.asserts
 import pytest
-from run_checks import headless, kill, new_folder, of_kind, phase_times, processes, record_of, restarted
+from run_checks import InOrder, headless, kill, new_folder, of_kind, phase_times, record_of, restarted
 from workcell_client import BATCH_S, NODES, Client, Steps, workcell
 
 from launch import LaunchDescription
@@ -107,9 +107,5 @@ class TestKills(Steps):
 
 
 @launch_testing.post_shutdown_test()
-class TestShutdown(unittest.TestCase):
-    def test_exit_codes(self, proc_info):
-        launch_testing.asserts.assertExitCodes(proc_info)
-
-    def test_nothing_is_left(self):
-        assert processes() == {}
+class TestShutdown(InOrder, unittest.TestCase):
+    """All ended, in order."""

@@ -12,7 +12,7 @@ import launch_testing
 import launch_testing.actions
 import launch_testing.asserts
 import pytest
-from run_checks import headless, new_folder, of_kind, processes, record_of
+from run_checks import InOrder, headless, new_folder, of_kind, record_of
 from workcell_client import BATCH_S, PATIENT, Client, Steps, workcell
 
 from launch import LaunchDescription
@@ -102,9 +102,5 @@ class TestDrill(Steps):
 
 
 @launch_testing.post_shutdown_test()
-class TestShutdown(unittest.TestCase):
-    def test_exit_codes(self, proc_info):
-        launch_testing.asserts.assertExitCodes(proc_info)
-
-    def test_nothing_is_left(self):
-        assert processes() == {}
+class TestShutdown(InOrder, unittest.TestCase):
+    """All ended, in order."""

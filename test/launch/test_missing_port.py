@@ -11,7 +11,7 @@ import launch_testing
 import launch_testing.actions
 import launch_testing.asserts
 import pytest
-from run_checks import new_folder, processes
+from run_checks import InOrder, new_folder
 from workcell_client import NODES, Client, Steps, workcell
 
 from launch import LaunchDescription
@@ -48,9 +48,5 @@ class TestMissingPort(Steps):
 
 
 @launch_testing.post_shutdown_test()
-class TestShutdown(unittest.TestCase):
-    def test_exit_codes(self, proc_info):
-        launch_testing.asserts.assertExitCodes(proc_info)
-
-    def test_nothing_is_left(self):
-        assert processes() == {}
+class TestShutdown(InOrder, unittest.TestCase):
+    """All ended, in order."""

@@ -9,7 +9,7 @@ import launch_testing
 import launch_testing.actions
 import launch_testing.asserts
 import pytest
-from run_checks import assert_same, headless, new_folder, processes, record_of
+from run_checks import InOrder, assert_same, headless, new_folder, record_of
 from workcell_client import NODES, Client, Steps, workcell
 
 from launch import LaunchDescription
@@ -65,9 +65,5 @@ class TestTwo(Steps):
 
 
 @launch_testing.post_shutdown_test()
-class TestShutdown(unittest.TestCase):
-    def test_exit_codes(self, proc_info):
-        launch_testing.asserts.assertExitCodes(proc_info)
-
-    def test_nothing_is_left(self):
-        assert processes() == {}
+class TestShutdown(InOrder, unittest.TestCase):
+    """All ended, in order."""
