@@ -53,11 +53,13 @@ class TestKills(Steps):
         self.client.wait_batch(lambda b: b.phase_id.endswith("load_cells"), 20.0, "load_cells runs")
         self.kill_and_wait("coordinator")
 
-    def test_b_killed_with_the_recorder_in_parallel_branches(self):
+    def test_b_killed_with_the_recorder_in_parallel_branches(self, folder):
         """Time stands while one branch waits and its companion mixes."""
         self.client.run_to(self.times["keep_suspended"])
         self.client.wait_batch(lambda b: b.phase_id.endswith("keep_suspended"), 20.0, "keep_suspended runs")
         self.kill_and_wait("recorder", "coordinator")
+        part = folder / "runs" / BATCH / "topics_2.mcap.part"
+        self.client.wait(lambda: part.is_file() and part.stat().st_size > 0, 60.0, "the topics are recorded again")
 
     def test_c_all_killed_while_time_passes(self):
         """The culture goes on at two minutes a second while every node dies; its controller keeps it warm."""
