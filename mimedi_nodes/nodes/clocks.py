@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import heapq
 import itertools
 import math
@@ -23,6 +24,8 @@ from .event_loop import LoopThread
 
 KEEPALIVE_S = 1.0
 """Steady time [s] between signs of life of a participant that has long work to do at one instant."""
+CATCH_UP_S = 1.0
+"""Longest steady time [s] that a message waits for the grant that came before it."""
 
 
 class NodeClock:
@@ -41,6 +44,9 @@ class NodeClock:
 
     async def ready(self) -> None:
         """Return when process time is valid."""
+
+    async def catch_up(self, time_s: float) -> None:
+        """Return when a time [s] has come that somebody else has seen already, or after a second of steady time."""
 
     def owe(self, receiver: str, what: str) -> None:
         """Tell that a message to `receiver` is under way."""
@@ -141,6 +147,13 @@ class GrantClock(NodeClock):
         future = self._loop.loop.create_future()
         heapq.heappush(self._sleepers, (time_s, next(self._order), future))
         await future
+
+    async def catch_up(self, time_s: float) -> None:
+        # A grant and a message that followed from it come by different ways: the message may be first. It may also
+        # be an order to hold, from a life of the plant that is over.
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(CATCH_UP_S):
+                await self.sleep_until(time_s)
 
     def owe(self, receiver: str, what: str) -> None:
         self._owed.append(f"{self._participant}>{receiver}:{what}")

@@ -34,7 +34,7 @@ from ..records.outbox import Outbox
 from . import qos
 from .bridge import result_in_executor
 from .clocks import NodeClock, make_clock, steady_ticks
-from .conversion import action_class, fill_message, header_from, message_fields, ros_time
+from .conversion import action_class, fill_message, header_from, message_fields, ros_time, seconds
 from .interlock_listener import InterlockListener
 from .links import make_links
 from .managed_node import ManagedNode
@@ -264,10 +264,14 @@ class ModuleNode(ManagedNode):
 
     async def _on_command(self, request: CommandModule.Request, reply: CommandModule.Response) -> Any:
         assert self.service is not None
-        task = self.service.command(request.command, request.who, request.why)
-        answer = await result_in_executor(self, self.loop, task)
+        answer = await result_in_executor(self, self.loop, self._commanded(request))
         reply.accepted, reply.state, reply.message = answer.accepted, answer.state, answer.message
         return reply
+
+    async def _commanded(self, request: CommandModule.Request) -> Any:
+        assert self.service is not None
+        await self.clock.catch_up(seconds(request.stamp))
+        return await self.service.command(request.command, request.who, request.why)
 
     def _on_recall(self, request: RecallPhase.Request, reply: RecallPhase.Response) -> Any:
         assert self.service is not None

@@ -24,7 +24,7 @@ from ..process.interfaces import Interfaces
 from ..process.service_state import ServiceCommand, ServiceState
 from . import qos
 from .clocks import NodeClock
-from .conversion import action_class, action_topic, fill_message, header_to, message_fields
+from .conversion import action_class, action_topic, fill_message, header_to, message_fields, ros_time
 from .event_loop import LoopThread
 from .ros_calls import CallFailed, call, in_executor, in_loop, ready
 
@@ -193,7 +193,8 @@ class RosModules:
 
     async def command(self, module: str, command: int, who: str, why: str) -> CommandReply:
         """Send an MTP command; raises ModuleUnavailable."""
-        request = CommandModule.Request(command=int(command), who=who, why=why)
+        stamp = ros_time(self._clock.now_s())
+        request = CommandModule.Request(command=int(command), who=who, why=why, stamp=stamp)
         reply = await self._call(module, self._commands, request)
         return CommandReply(reply.accepted, reply.state, reply.message)
 

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Simulated time in a node: a message that comes before the grant it followed from waits for it, but not for long."""
+
+import threading
+import time
+
+import pytest
+import rclpy
+from rclpy.context import Context
+from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.node import Node
+
+from mimedi_msgs.msg import TimeGrant
+from mimedi_nodes.nodes import qos
+from mimedi_nodes.nodes.clocks import CATCH_UP_S, GrantClock
+from mimedi_nodes.nodes.event_loop import LoopThread
+
+pytestmark = pytest.mark.ros
+DEADLINE_S = 20.0
+
+
+@pytest.fixture
+def module():
+    """A node with its clock, and who grants it time."""
+    context = Context()
+    rclpy.init(args=[], context=context)
+    node, loop = Node("module", context=context), LoopThread("module")
+    clock = GrantClock(node, loop, "module")
+    grants = node.create_publisher(TimeGrant, "sim/time_grant", qos.TIME)
+    executor = SingleThreadedExecutor(context=context)
+    executor.add_node(node)
+
+    def spin():
+        try:
+            executor.spin()
+        except ExternalShutdownException:
+            return  # the test has ended
+
+    thread = threading.Thread(target=spin, daemon=True)
+    thread.start()
+
+    def grant(number, time_s):
+        grants.publish(TimeGrant(number=number, time_s=time_s))
+        loop.submit(clock.ready()).result(DEADLINE_S)
+
+    grant(1, 10.0)
+    yield clock, loop, grant
+    loop.stop()
+    executor.shutdown()
+    node.destroy_node()
+    context.try_shutdown()
+    thread.join(DEADLINE_S)
+
+
+def test_what_follows_from_a_grant_waits_for_it(module):
+    clock, loop, grant = module
+    come = loop.submit(clock.catch_up(20.0))
+    grant(2, 20.0)
+    come.result(DEADLINE_S)
+    assert clock.now_s() == 20.0
+
+
+def test_what_was_seen_already_waits_for_nothing_and_a_grant_that_never_comes_holds_nobody_up(module):
+    clock, loop, _ = module
+    begun_s = time.monotonic()
+    loop.submit(clock.catch_up(10.0)).result(DEADLINE_S)
+    assert clock.now_s() == 10.0
+    loop.submit(clock.catch_up(1e9)).result(DEADLINE_S)
+    assert time.monotonic() - begun_s >= CATCH_UP_S
+    assert clock.now_s() == 10.0
