@@ -32,6 +32,9 @@ TYPED = (
 LINTED = ("mimedi_nodes", "sim", "standalone", "launch", "test", "bench", "setup.py")
 _DEADLINE_S = 1200.0
 _SIDE_BY_SIDE = 2
+_ALONE = ("short_batch", "two_workcells")
+"""Launch tests that compare records to the bit: a node that gets no processor for long counts as lost, and simulated
+time then goes on at the pace of the wall."""
 _NO_TESTS = 5  # pytest's exit status when it collected nothing
 
 NOT_OURS = "no reference images in "
@@ -93,6 +96,8 @@ def stages(layout: Layout, python: str, plugins: Sequence[str], reports: Path) -
         _pytest(path.stem.removeprefix("test_"), [str(path.relative_to(layout.root))], python, reports, plugins)
         for path in sorted((layout.root / "test" / "launch").glob("test_*.py"))
     ] or [_pytest("launch", ["test/launch"], python, reports, plugins)]
+    paired = [check for check in launched if check.name not in _ALONE]
+    alone = [[check] for check in launched if check.name in _ALONE]
     return [
         [
             Check("ruff", (python, "-m", "ruff", "check", "--quiet", *present), quiet=True),
@@ -102,7 +107,8 @@ def stages(layout: Layout, python: str, plugins: Sequence[str], reports: Path) -
         ],
         [unit],
         [node, standalone],  # both wait most of the time
-        launched,  # so does each of these: one launch leaves more than half of two cores idle
+        paired,  # so does each of these: one launch leaves more than half of two cores idle
+        *alone,
     ]  # fmt: skip
 
 
