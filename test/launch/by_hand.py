@@ -80,6 +80,7 @@ class ByHand(Steps):
 
     def test_x_maintenance_by_hand(self, folder: Path):
         """Signed at both ends, in between a jog and a calibration that outlives the node; no batch meanwhile."""
+        self.client.set_clock(speed=120.0)  # four deliveries take eleven minutes
         users = registry(Place(folder / "runs"))
         users.add("ada", "Ada Sun", ["administrator", "maintenance"], PASSWORD, None)
         jog = ("jog", "fluidics", "pump", "--set", "volume_ul=1000", *self.as_ada(folder))
