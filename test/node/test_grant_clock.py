@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Simulated time in a node: a message that comes before the grant it followed from waits for it, but not for long."""
 
-import threading
 import time
 
 import pytest
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
+from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
+from spinning import spinning
 
 from mimedi_msgs.msg import TimeGrant
 from mimedi_nodes.nodes import qos
@@ -30,26 +30,16 @@ def module():
     executor = SingleThreadedExecutor(context=context)
     executor.add_node(node)
 
-    def spin():
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return  # the test has ended
-
-    thread = threading.Thread(target=spin, daemon=True)
-    thread.start()
-
     def grant(number, time_s):
         grants.publish(TimeGrant(number=number, time_s=time_s))
         loop.submit(clock.ready()).result(DEADLINE_S)
 
-    grant(1, 10.0)
-    yield clock, loop, grant
-    loop.stop()
-    executor.shutdown()
+    with spinning(executor):
+        grant(1, 10.0)
+        yield clock, loop, grant
+        loop.stop()
     node.destroy_node()
     context.try_shutdown()
-    thread.join(DEADLINE_S)
 
 
 def test_what_follows_from_a_grant_waits_for_it(module):

@@ -8,8 +8,9 @@ import pytest
 import rclpy
 from rclpy.callback_groups import ReentrantCallbackGroup
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, MultiThreadedExecutor
+from rclpy.executors import MultiThreadedExecutor
 from rclpy.node import Node
+from spinning import spinning
 from std_srvs.srv import SetBool
 
 from mimedi_nodes.nodes.event_loop import LoopThread
@@ -38,22 +39,12 @@ def silent_first():
     client = node.create_client(SetBool, "switch/set", callback_group=group)
     executor = MultiThreadedExecutor(3, context=context)
     executor.add_node(node)
-
-    def spin():
-        try:
-            executor.spin()
-        except ExternalShutdownException:
-            return  # the test has ended
-
-    thread = threading.Thread(target=spin, daemon=True)
-    thread.start()
     loop = LoopThread("caller")
-    yield SimpleNamespace(loop=loop, client=client, asked=asked)
-    ended.set()
-    loop.stop()
-    rclpy.shutdown(context=context)
-    thread.join(10.0)
-    executor.shutdown()
+    with spinning(executor):
+        yield SimpleNamespace(loop=loop, client=client, asked=asked)
+        ended.set()
+        loop.stop()
+        rclpy.shutdown(context=context)
     node.destroy_node()
 
 
