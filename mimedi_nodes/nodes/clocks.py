@@ -128,7 +128,7 @@ class GrantClock(NodeClock):
         self._subscription = node.create_subscription(
             TimeGrant,
             "sim/time_grant",
-            lambda m: loop.call(self._on_grant, m.number, m.time_s),
+            lambda m: loop.call(self._on_grant, m.number, m.time_s, participant in m.lost),
             qos.TIME,
             # A service callback that awaits the phases must not keep time from them.
             callback_group=ReentrantCallbackGroup(),
@@ -185,7 +185,9 @@ class GrantClock(NodeClock):
         self._loop.set_on_idle(None)
         self._publish(leaving=True)
 
-    def _on_grant(self, number: int, time_s: float) -> None:
+    def _on_grant(self, number: int, time_s: float, lost: bool) -> None:
+        if lost and self._grant > 0:
+            self._answer_again()
         if number <= self._grant:
             return
         self._grant = number
@@ -197,6 +199,12 @@ class GrantClock(NodeClock):
                 future.set_result(None)
         if self._keepalive is None:
             self._keepalive = self._loop.loop.call_later(KEEPALIVE_S, self._show_life)
+
+    def _answer_again(self) -> None:
+        """The plant has not heard of this node: what it said may have gone astray while both discovered each other."""
+        self._sent = ()
+        if self._holds > 0:
+            self._publish(busy=True)
 
     def _show_life(self) -> None:
         self._keepalive = None

@@ -102,7 +102,7 @@ class PlantNode(Node):
         for line in site.instruments:
             self._ptys.plug(line)
         self._timer = self.create_timer(0.1, self._pass_time, clock=self._steady)
-        self._clock_timer = self.create_timer(0.5, lambda: self._publish_clock(force=True), clock=self._steady)
+        self._clock_timer = self.create_timer(0.5, self._show_clock, clock=self._steady)
         self._truth_timer = self.create_timer(settings["truth_period_s"], self._publish_truth, clock=self._steady)
         self._publish_grant(self._keeper.last)
         self.get_logger().info(
@@ -193,6 +193,13 @@ class PlantNode(Node):
             )
         )
         self._publish_clock()
+
+    def _show_clock(self) -> None:
+        """Show that time stands, too, and ask those for an answer who have not been heard of."""
+        with self._lock:
+            self._publish_clock(force=True)
+            if self._keeper.lost():
+                self._publish_grant(self._keeper.last)
 
     def _publish_clock(self, force: bool = False) -> None:
         now_s = time.monotonic()

@@ -13,8 +13,9 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-LOST_AFTER_S = 5.0
-"""Steady time [s] without a sign of life after a grant, from which a participant counts as lost."""
+LOST_AFTER_S = 10.0
+"""Steady time [s] without a sign of life after a grant, from which a participant counts as lost; so long is one waited
+for, too, that is expected and has never been heard of when time is first wanted."""
 
 PLANT = "plant"
 """Name of the keeper of time itself as a sender of messages (images, laboratory results)."""
@@ -87,11 +88,13 @@ class TimeKeeper:
     paused: bool = False
     run_until_s: float = math.inf
     _participants: dict[str, _Participant] = field(default_factory=dict, init=False)
+    _came: set[str] = field(default_factory=set, init=False)
     _owed: dict[str, None] = field(default_factory=dict, init=False)
     _taken: dict[str, None] = field(default_factory=dict, init=False)
     _grant: Grant = field(init=False)
     _anchor_s: float = field(default=math.nan, init=False)
     _granted_s: float = field(default=-math.inf, init=False)
+    _awaited_since_s: float = field(default=math.nan, init=False)
 
     def __post_init__(self) -> None:
         self._grant = Grant(1, self.start_s)
@@ -103,13 +106,16 @@ class TimeKeeper:
 
     def lost(self) -> list[str]:
         """Return the participants that have stopped answering, and those expected that never came."""
-        missing = [name for name in sorted(self.expected) if name not in self._participants]
-        return sorted(n for n, p in self._participants.items() if p.lost) + missing
+        return sorted(n for n, p in self._participants.items() if p.lost) + self._missing()
+
+    def _missing(self) -> list[str]:
+        return [name for name in sorted(self.expected) if name not in self._participants]
 
     def waiting_for(self) -> list[str]:
         """Return what holds time now, in words; for people who wonder why it stands."""
         number = self._grant.number
         busy = [f"{n} is busy" for n, p in self._participants.items() if not p.lost and p.grant < number]
+        busy += [f"{n} has not come yet" for n in self._missing()]
         return busy + [f"message {t} is in flight" for t in sorted(self._owed)]
 
     def request(
@@ -143,6 +149,7 @@ class TimeKeeper:
             return
         if busy:
             grant = min(grant, self._grant.number - 1)
+        self._came.add(participant)
         self._participants[participant] = _Participant(session, grant, wake_s, now_s, held=held)
         for name in owed:
             self._note_owed(name)
@@ -187,16 +194,29 @@ class TimeKeeper:
             self._anchor_s = now_s
             return None, math.inf
         patience_s = self._mark_lost(now_s)
-        busy = any(not p.lost and p.grant < self._grant.number for p in self._participants.values())
-        if busy or self._in_flight():
-            # Time that stood for work is not made up for later: at most a tenth of a second is.
-            self._anchor_s = max(self._anchor_s, now_s - 0.1)
-            return None, patience_s
-        return self._step(now_s, plant_event_s)
-
-    def _step(self, now_s: float, plant_event_s: float) -> tuple[Grant | None, float]:
         wakes_s = [p.wake_s for p in self._participants.values() if not p.lost]
         target_s = min([*wakes_s, plant_event_s], default=math.inf)
+        awaited_s = self._await_missing(now_s, wanted=bool(self._owed) or not math.isinf(min(self.speed, target_s)))
+        busy = any(not p.lost and p.grant < self._grant.number for p in self._participants.values())
+        if busy or awaited_s > 0.0 or self._in_flight():
+            # Time that stood for work is not made up for later: at most a tenth of a second is.
+            self._anchor_s = max(self._anchor_s, now_s - 0.1)
+            return None, min(patience_s, awaited_s or math.inf)
+        return self._step(now_s, target_s)
+
+    def _await_missing(self, now_s: float, *, wanted: bool) -> float:
+        """Return for how long [s] of steady time those are still waited for who are expected and never came.
+
+        Their first word may be lost while the nodes still discover each other: they are asked for it (`lost`), and
+        what is sent to them meanwhile must not see time pass.
+        """
+        if not wanted or self.expected <= self._came or any(p.held for p in self._participants.values()):
+            return 0.0
+        if math.isnan(self._awaited_since_s):
+            self._awaited_since_s = now_s
+        return max(0.0, LOST_AFTER_S - (now_s - self._awaited_since_s))
+
+    def _step(self, now_s: float, target_s: float) -> tuple[Grant | None, float]:
         slow = bool(self.lost()) and not any(p.held for p in self._participants.values())
         speed = min(self.speed, 1.0) if slow else self.speed
         target_s = min(target_s, self.run_until_s)

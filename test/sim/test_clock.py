@@ -137,11 +137,35 @@ def test_nobody_waiting_means_that_time_stands_at_full_speed_and_passes_at_a_fac
     assert 6.0 <= keeper.last.time_s <= 8.0
 
 
-def test_time_keeps_to_the_wall_clock_until_all_expected_have_come():
+def test_time_stands_for_who_is_expected_and_comes_late():
+    keeper = TimeKeeper(expected=frozenset({"a", "b"}))
+    goal = token("a", "b", "goal:1")
+    ask(keeper, "a", 3600.0, owed=[goal])
+    assert keeper.plan(0.0) == (None, LOST_AFTER_S)
+    assert keeper.lost() == ["b"]
+    assert any("b has not come" in each for each in keeper.waiting_for())
+    assert keeper.plan(LOST_AFTER_S - 1.0) == (None, 1.0)
+    ask(keeper, "b", math.inf, taken=[goal])
+    assert keeper.lost() == []
+    assert keeper.plan(LOST_AFTER_S + 1.0)[0].time_s == 3600.0
+
+
+def test_who_has_left_is_not_waited_for():
     keeper = TimeKeeper(expected=frozenset({"a", "b"}))
     ask(keeper, "a", 3600.0)
-    now_s, grants = 0.0, 0
-    while now_s < 3.0:
+    ask(keeper, "b", math.inf)
+    keeper.request("b", "b-1", keeper.last.number, math.inf, 0.0, leaving=True)
+    assert keeper.lost() == ["b"]
+    assert keeper.plan(0.0)[1] <= 1.0
+
+
+def test_time_keeps_to_the_wall_clock_when_somebody_expected_does_not_come():
+    keeper = TimeKeeper(expected=frozenset({"a", "b"}))
+    ask(keeper, "a", 3600.0)
+    assert keeper.plan(0.0)[0] is None
+    begun_s, grants = LOST_AFTER_S, 0
+    now_s = begun_s
+    while now_s < begun_s + 3.0:
         grant, delay_s = keeper.plan(now_s)
         if grant:
             grants += 1
