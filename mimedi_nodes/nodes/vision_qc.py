@@ -70,7 +70,7 @@ class TrackPublisher:
                 deformation=float(cell.deformation),
                 dye_intensity=float(cell.dye_intensity),
                 dead=-1 if cell.dead is None else int(cell.dead),
-                cell_class=int(cell.cell_class),
+                cell_class=int(cell.cell_class) if tracks.lit else -1,
             )
             for cell in tracks.tracks
         ]
@@ -97,6 +97,12 @@ class TrackPublisher:
                 diameter_counts=[int(count) for count in summary.diameter_counts],
                 velocity_mean_mm_s=summary.velocity_mean_mm_s,
                 doublet_fraction=summary.doublet_fraction,
+                transgene_fraction=summary.transgene.value,
+                transgene_fraction_low=summary.transgene.low,
+                transgene_fraction_high=summary.transgene.high,
+                other_fraction=summary.other.value,
+                other_fraction_low=summary.other.low,
+                other_fraction_high=summary.other.high,
             )
         )
 

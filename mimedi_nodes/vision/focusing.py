@@ -37,12 +37,14 @@ class Focusing:
     """Where cells flow across the channel; positions from the channel's middle, um, positive downwards.
 
     Args:
-        cells: seen. spread_um: standard deviation of the position. offset_um: mean position.
+        cells: seen. centre_cells: of them in the centre band. spread_um: standard deviation of the position.
+        offset_um: mean position.
         centre_fraction: share of the cells that flow inside the centre band, with its confidence interval.
         histogram_edges_um, histogram_counts: positions of the cells seen, (31,) and (30,).
     """
 
     cells: int
+    centre_cells: int
     spread_um: float
     offset_um: float
     centre_fraction: Interval
@@ -90,17 +92,19 @@ def focusing(y_px: FloatArray, settings: VisionSettings, centre_band_um: float, 
     position = (y - 0.5 * (settings.wall_top_px + settings.wall_bottom_px)) * settings.um_per_px
     counts = np.histogram(position, edges)[0].astype(np.int64)
     weight = speed_across(position, width, settings.channel_depth_um)
+    central = np.abs(position) <= centre_band_um / 2.0
+    inside = int(central.sum())
     if len(y) < MIN_CELLS or weight.sum() <= 0.0:
         unknown = Interval(math.nan, math.nan, math.nan)
-        return Focusing(len(y), math.nan, math.nan, unknown, edges, counts)
-    share = float(weight[np.abs(position) <= centre_band_um / 2.0].sum() / weight.sum())
+        return Focusing(len(y), inside, math.nan, math.nan, unknown, edges, counts)
+    share = float(weight[central].sum() / weight.sum())
     # Kish's effective number: cells that count for little tell little.
     effective = float(weight.sum() ** 2 / (weight**2).sum())
     bounds = wilson_interval(round(share * effective), max(1, round(effective)), confidence)
     centre = Interval(share, min(share, bounds.low), max(share, bounds.high))
     mean = float((weight * position).sum() / weight.sum())
     spread = math.sqrt(float((weight * (position - mean) ** 2).sum() / weight.sum()))
-    return Focusing(len(y), spread, mean, centre, edges, counts)
+    return Focusing(len(y), inside, spread, mean, centre, edges, counts)
 
 
 def check_sorter_view(height_px: int, settings: VisionSettings) -> None:
@@ -134,12 +138,22 @@ class FocusingEstimator:
         self._background = Background(settings.wall_top_px, settings.wall_bottom_px)
         self._detector = CellDetector(settings)
         self._rows: list[FloatArray] = []
+        self._widths: list[FloatArray] = []
         self._last = np.empty((0, 2))
 
     @property
     def cells(self) -> int:
         """Cells collected so far."""
         return sum(len(rows) for rows in self._rows)
+
+    @property
+    def focus(self) -> float:
+        """How many times as wide as its outline's rise from light to dark a cell is, as `FrameTracks.focus`.
+
+        Median of the cells measured so far; NaN without any.
+        """
+        widths = np.concatenate(self._widths) if self._widths else np.empty(0)
+        return float(np.median(widths)) if len(widths) else math.nan
 
     def prime(self, frames: Sequence[NDArray[Any]]) -> None:
         """Learn the empty channel from the first flashes (H, W), before they are measured.
@@ -173,6 +187,8 @@ class FocusingEstimator:
             self.still_frames += 1
         else:
             self._rows.append(np.asarray(centres[:, 1]))
+            large = found["diameter_px"] * self.settings.um_per_px >= self.settings.cell_diameter_min_um
+            self._widths.append(np.asarray((found["diameter_px"] * found["sharpness"])[large]))
         self._last = centres
         return centres
 

@@ -49,7 +49,7 @@ class FrameTracks:
     mean over the channel's width, px/s, NaN while unknown. `dye_noise` is the standard deviation of a cell's
     dye signal where there is no cell, grey levels. `focus` is how many times as wide as its outline's rise from light
     to dark a cell is (median of those in view, without beads and specks where there are cells; NaN without any): 6 and
-    more for sharp pictures.
+    more for sharp pictures. `lit` tells whether there were fluorescence images: without them no class is known.
     """
 
     stamp_s: float
@@ -62,6 +62,7 @@ class FrameTracks:
     flow_speed_px_s: float = float("nan")
     dye_noise: float = float("nan")
     focus: float = float("nan")
+    lit: bool = False
 
 
 @dataclass

@@ -63,6 +63,8 @@ class PopulationSummary:
     diameter_mean: Interval                 # µm
     doublets: Interval                      # the doublet fraction
     class_shares: tuple[Interval, Interval, Interval]
+    transgene: Interval                     # viable cells of class 1 over those that are not of class 2; NaN unlit
+    other: Interval                         # viable cells of class 2 over all viable cells; NaN unlit
 
 
 @dataclass(slots=True)
@@ -113,6 +115,7 @@ class PopulationEstimator:
         self._begun_s = math.nan
         self._near = PairCounter()
         self._field_px = 0.0
+        self._lit = False
 
     def add(self, frame: FrameTracks) -> None:
         """Take in one frame; frames that could not be measured are counted as dropped."""
@@ -127,6 +130,7 @@ class PopulationEstimator:
         if right <= left:
             raise VisionInputError("margin_um", self._margin_px * self.settings.um_per_px,
                                    f"less than half the image width ({frame.width_px} px)")
+        self._lit |= frame.lit
         self._used += 1
         if self._used == 1:
             self._begun_s = frame.stamp_s
@@ -282,7 +286,17 @@ class PopulationEstimator:
             flow_rate_ul_min=abs(self._flow_speed) * px_mm * section_mm2 * 60.0,
             doublet_fraction=doublets.value, class_counts=(int(classes[0]), int(classes[1]), int(classes[2])),
             diameter_mean=mean_interval(diameter, self.confidence, distinct), doublets=doublets,
-            class_shares=(shares[0], shares[1], shares[2]))
+            class_shares=(shares[0], shares[1], shares[2]),
+            **self._viable_classes(cells, limit, distinct))
+
+    def _viable_classes(self, cells: list[_Cell], dye_limit: float, distinct: float) -> dict[str, Interval]:
+        """Of the cells that are not dead: class 1 among those without class 2, and class 2 among all."""
+        counts = np.bincount([cell.cell_class for cell in cells if not cell.dye > dye_limit], minlength=3)
+        if not self._lit:
+            counts[:] = 0
+        none, first, second = counts.tolist()
+        return {"transgene": wilson_interval(first, none + first, self.confidence, distinct),
+                "other": wilson_interval(second, none + first + second, self.confidence, distinct)}
 
     def _with_hidden_cells(self, seen: Interval, cells: list[_Cell], diameter_um: NDArray[np.float64]) -> Interval:
         """The concentration with the cells that others hid, and with what is uncertain about their number."""

@@ -57,7 +57,7 @@ class StationCamera:
     def __init__(self, view: SorterStation) -> None:
         self.view, self.now_s = view, 600.0
 
-    async def set_capture(self, on: bool) -> None:
+    async def set_capture(self, on: bool, fluorescence: bool = False) -> None:
         self.view.set_capture(on, self.now_s)
 
     async def next_frame(self, timeout_s: float) -> Frame:

@@ -50,7 +50,7 @@ class StationCamera:
         self.content = content()
         self.now_s = 100.0
 
-    async def set_capture(self, on: bool) -> None:
+    async def set_capture(self, on: bool, fluorescence: bool = False) -> None:
         self.station.set_capture(on, self.now_s)
 
     async def next_frame(self, timeout_s: float) -> Frame:
@@ -94,7 +94,7 @@ class Scope:
         """Return the result of an inspection; the time between samples passes."""
         self.camera.content = sample
         self.camera.now_s += 600.0
-        usual = {"sample_id": "S1", "cells_wanted": cells_wanted, "timeout_s": 120.0, "dilution": 1.0}
+        usual = {"sample_id": "S1", "cells_wanted": cells_wanted, "timeout_s": 120.0, "dilution": 1.0, "classes": False}
         goal = SimpleNamespace(**{**usual, **changes})
         return asyncio.run(inspect_sample(goal, self.instruments, Context(self.camera)))  # type: ignore[arg-type]
 

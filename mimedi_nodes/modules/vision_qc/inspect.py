@@ -9,9 +9,13 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError, PhaseHold
 from ...vision.population import PopulationEstimator, PopulationSummary
+from ...vision.settings import VisionInputError
 from ...vision.tracker import CellTracker
 from ..camera import Frame
 from .camera_check import FRAME_TIMEOUT_S, check_camera, wrong_images_hold
@@ -42,7 +46,7 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
     stamp_s = ctx.now_s()
     waiting: list[Frame] = []
     focus: list[float] = []
-    await instruments.camera.set_capture(True)
+    await instruments.camera.set_capture(True, goal.classes)
     try:
         while True:
             await ctx.pause_point()
@@ -56,7 +60,7 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
             for frame in waiting:
                 begun = time.perf_counter()
                 with wrong_images_hold(instruments.camera.name):
-                    tracks = tracker.process(frame.bright_field, frame.stamp_s, dye=frame.dye)
+                    tracks = tracker.process(frame.bright_field, frame.stamp_s, frame.dye, colours(frame, goal.classes))
                 population.add(tracks)
                 focus.append(tracks.focus)
                 instruments.on_tracks(frame, tracks, (time.perf_counter() - begun) * 1000.0)
@@ -137,4 +141,30 @@ def _result(goal: Any, summary: PopulationSummary, ctx: PhaseContext) -> Mapping
         "diameter_sd_um": summary.diameter_sd_um,
         "diameter_edges_um": [float(edge) for edge in summary.diameter_edges_um],
         "diameter_counts": [int(count) for count in summary.diameter_counts],
+        **_classes(goal, summary, ctx),
+    }
+
+
+def colours(frame: Frame, wanted: bool) -> tuple[NDArray[np.generic], NDArray[np.generic]] | None:
+    """The fluorescence images of a frame, None when nobody asks for classes.
+
+    Raises:
+        VisionInputError: they are asked for, and the frame has none.
+    """
+    if not wanted:
+        return None
+    if frame.fluorescence is None:
+        raise VisionInputError("fluorescence", "no images", "two images of each exposure", "Look at both lamps.")
+    return frame.fluorescence
+
+
+def _classes(goal: Any, summary: PopulationSummary, ctx: PhaseContext) -> Mapping[str, float]:
+    shares = {"transgene_fraction": summary.transgene, "other_fraction": summary.other}
+    if goal.classes:
+        for name, share in shares.items():
+            ctx.measured(name, share.value, "1", share.low, share.high)
+    return {
+        f"{name}{end}": value
+        for name, share in shares.items()
+        for end, value in (("", share.value), ("_low", share.low), ("_high", share.high))
     }
