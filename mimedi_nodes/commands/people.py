@@ -101,15 +101,15 @@ def ask_password(options: argparse.Namespace, prompt: str = "Password: ") -> str
     return lines[0] if lines else ""
 
 
-def ask_new_password(options: argparse.Namespace, source: Path | None) -> str:
-    """Return a new password: from a file, or typed twice.
+def ask_new_password(account: str, source: Path | None) -> str:
+    """Return a new password of an account: from a file, or typed twice.
 
     Raises:
         UserError: the two differ, or nobody can be asked.
     """
     if source is not None:
         return ask_password(argparse.Namespace(password_file=source))
-    first = ask_password(argparse.Namespace(password_file=None), "New password: ")
+    first = ask_password(argparse.Namespace(password_file=None), f"New password of {account}: ")
     if first != ask_password(argparse.Namespace(password_file=None), "Again: "):
         raise UserError("the two passwords differ; nothing was changed")
     return first
@@ -117,7 +117,8 @@ def ask_new_password(options: argparse.Namespace, source: Path | None) -> str:
 
 def authenticate(options: argparse.Namespace, users: UserRegistry) -> Person:
     """Return the person who gives her password; raises LoginError."""
-    return users.authenticate(ask_user(options), ask_password(options))
+    user = ask_user(options)
+    return users.authenticate(user, ask_password(options, f"Password of {user}: "))
 
 
 def _prompt(text: str) -> str:

@@ -25,7 +25,6 @@ from .people import (
     add_runs_option,
     ask_new_password,
     ask_password,
-    ask_user,
     authenticate,
     registry,
 )
@@ -107,18 +106,18 @@ def _act(options: argparse.Namespace, place: Place, users: UserRegistry) -> str:
         _keep(place.session, users.open_session(authenticate(options, users)))
         return f"{options.account} is logged in for {users.roles.policy.session_h:g} h"
     if options.act == "passwd":
-        old = ask_password(options, "Old password: ")
-        users.change_password(options.account, old, ask_new_password(options, options.new_password_file))
+        old = ask_password(options, f"Old password of {options.account}: ")
+        users.change_password(options.account, old, ask_new_password(options.account, options.new_password_file))
         return "The password is changed."
     if options.act == "add":
         by = None if not users.accounts() else authenticate(options, users)
-        password = ask_new_password(options, options.new_password_file)
+        password = ask_new_password(options.account, options.new_password_file)
         users.add(options.account, options.name, options.role, password, by)
         change = f"The password has to be changed at its first use: ./workcell user passwd {options.account}"
         return f"{options.account} has an account ({', '.join(options.role)})." + (f"\n{change}" if by else "")
     if options.act == "reset":
-        by = users.authenticate(ask_user(options), ask_password(options))
-        users.reset_password(options.account, ask_new_password(options, options.new_password_file), by, options.why)
+        by = authenticate(options, users)
+        users.reset_password(options.account, ask_new_password(options.account, options.new_password_file), by, options.why)
         return f"{options.account} has a new password, to be changed at its first use."
     by = authenticate(options, users)
     users.change(options.account, by, options.why, enabled=options.act == "enable")
@@ -144,7 +143,10 @@ def _list(users: UserRegistry, as_json: bool) -> int:
     for each in rows:
         left = f"{each['password_days_left']:.0f}"
         table.add_row(each["user"], each["name"], ", ".join(each["roles"]), each["state"], left)
-    Console().print(table if rows else "No accounts yet; ./workcell user add --help shows how to make the first one.")
+    if rows:
+        Console().print(table)
+    else:
+        print("No accounts yet; ./workcell user add --help shows how to make the first one.")
     return 0
 
 
