@@ -117,7 +117,8 @@ def _act(options: argparse.Namespace, place: Place, users: UserRegistry) -> str:
         return f"{options.account} has an account ({', '.join(options.role)})." + (f"\n{change}" if by else "")
     if options.act == "reset":
         by = authenticate(options, users)
-        users.reset_password(options.account, ask_new_password(options.account, options.new_password_file), by, options.why)
+        password = ask_new_password(options.account, options.new_password_file)
+        users.reset_password(options.account, password, by, options.why)
         return f"{options.account} has a new password, to be changed at its first use."
     by = authenticate(options, users)
     users.change(options.account, by, options.why, enabled=options.act == "enable")
