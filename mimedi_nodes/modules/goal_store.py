@@ -4,19 +4,19 @@
 from __future__ import annotations
 
 import json
-import sqlite3
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from ..process.context import PhaseHeader
 from ..process.gateway import PhaseRecall, PhaseStatus
+from ..records.guarded_database import GuardedDatabase
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS goals (
     goal_id TEXT PRIMARY KEY, action TEXT NOT NULL, goal TEXT NOT NULL, header TEXT NOT NULL, status TEXT NOT NULL,
     started_s REAL NOT NULL, ended_s REAL, checkpoint TEXT, result TEXT
-)
+);
 """
 
 
@@ -25,15 +25,21 @@ class GoalStore:
 
     Args:
         path: database file, or ":memory:" for a run that nobody resumes.
+
+    Every method raises RecordError when the file cannot be opened, read or written.
     """
 
     def __init__(self, path: Path | str) -> None:
-        if isinstance(path, Path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-        self._db.execute("PRAGMA journal_mode=WAL")
-        self._db.execute("PRAGMA synchronous=FULL")
-        self._db.execute(_SCHEMA)
+        self._db = GuardedDatabase(path, _SCHEMA, "memory of goals")
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether there has never been a goal."""
+        return not self._db.read("SELECT 1 FROM goals LIMIT 1")
+
+    def check(self) -> None:
+        """Raise LostFileError when the file on disk was cut, removed or replaced; see `GuardedDatabase`."""
+        self._db.check()
 
     def close(self) -> None:
         """Close the database."""
@@ -49,7 +55,7 @@ class GoalStore:
         """
         known = self.recall(goal_id)
         if known.status == "unknown":
-            self._db.execute(
+            self._write(
                 "INSERT INTO goals VALUES (?, ?, ?, ?, 'running', ?, NULL, NULL, NULL)",
                 (goal_id, action, json.dumps(goal), json.dumps(vars(header)), now_s),
             )
@@ -63,7 +69,7 @@ class GoalStore:
 
     def checkpoint(self, goal_id: str, data: Mapping[str, Any]) -> None:
         """Store the checkpoint of a running goal."""
-        self._db.execute("UPDATE goals SET checkpoint = ? WHERE goal_id = ?", (json.dumps(data), goal_id))
+        self._write("UPDATE goals SET checkpoint = ? WHERE goal_id = ?", (json.dumps(data), goal_id))
 
     def note(self, goal_id: str, status: PhaseStatus) -> None:
         """Note that a goal is running or held."""
@@ -71,32 +77,32 @@ class GoalStore:
 
     def end(self, goal_id: str, status: PhaseStatus, result: Mapping[str, Any], now_s: float) -> None:
         """Store how a goal ended."""
-        self._db.execute(
+        self._write(
             "UPDATE goals SET status = ?, result = ?, ended_s = ? WHERE goal_id = ?",
             (status, json.dumps(result), now_s, goal_id),
         )
 
     def interrupt_running(self) -> list[str]:
         """Mark goals of an earlier life that never ended as interrupted; return their UUIDs."""
-        rows = self._db.execute("SELECT goal_id FROM goals WHERE status IN ('running', 'held')").fetchall()
+        rows = self._db.read("SELECT goal_id FROM goals WHERE status IN ('running', 'held')")
         for (goal_id,) in rows:
             self._set(goal_id, "interrupted")
         return [goal_id for (goal_id,) in rows]
 
     def batches(self) -> frozenset[str]:
         """Return the batches that have had a goal here."""
-        rows = self._db.execute("SELECT DISTINCT json_extract(header, '$.batch_id') FROM goals").fetchall()
+        rows = self._db.read("SELECT DISTINCT json_extract(header, '$.batch_id') FROM goals")
         return frozenset(str(batch_id) for (batch_id,) in rows if batch_id)
 
     def recall(self, goal_id: str) -> PhaseRecall:
         """Return what is known of a goal; status "unknown" when nothing is."""
-        row = self._db.execute(
+        rows = self._db.read(
             "SELECT status, action, goal, result, checkpoint, started_s, ended_s FROM goals WHERE goal_id = ?",
             (goal_id,),
-        ).fetchone()
-        if row is None:
+        )
+        if not rows:
             return PhaseRecall("unknown")
-        status, action, goal, result, checkpoint, started_s, ended_s = row
+        ((status, action, goal, result, checkpoint, started_s, ended_s),) = rows
         return PhaseRecall(
             status,
             action,
@@ -108,4 +114,8 @@ class GoalStore:
         )
 
     def _set(self, goal_id: str, status: str) -> None:
-        self._db.execute("UPDATE goals SET status = ? WHERE goal_id = ?", (status, goal_id))
+        self._write("UPDATE goals SET status = ? WHERE goal_id = ?", (status, goal_id))
+
+    def _write(self, statement: str, values: tuple[Any, ...]) -> None:
+        with self._db.writing() as database:
+            database.execute(statement, values)

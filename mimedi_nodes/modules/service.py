@@ -214,6 +214,16 @@ class ModuleService:
             self._safing.alarm_failure(error)
             await self.command(ServiceCommand.HOLD, self.module.name, str(error))
 
+    async def storage_lost(self, error: Exception) -> None:
+        """Alarm that a file of the module's was lost, and hold a running phase until people have seen to it."""
+        held_for = self._safing.storage_failed(error)
+        if self._current is None:
+            self._hooks.alarm(self._safing.storage_alarm, str(held_for), False)  # latched: people see it all the same
+            return
+        self._safing.alarm_failure(held_for)
+        if self.state in _AT_WORK:
+            await self.command(ServiceCommand.HOLD, self.module.name, str(held_for))
+
     async def manual(
         self, kind: str, target: str, values: Mapping[str, Any], who: str, why: str, in_maintenance: bool
     ) -> Mapping[str, Any]:
@@ -304,9 +314,11 @@ class ModuleService:
                         return outcome
                     failure = unwritten  # a result that is not on disk is none: hold until it can be written
             if wanted == ServiceCommand.RESTART:
-                self._machine.complete()
-                current.run.restored = self._store.recall(current.goal_id).checkpoint or None
-                continue
+                if self._goes_back(current):
+                    self._machine.complete()
+                    continue
+                self._machine.command(ServiceCommand.HOLD)
+                wanted = ServiceCommand.HOLD
             if wanted is None and isinstance(failure, PhaseHold | InstrumentError):
                 self._safing.alarm_failure(failure)
                 self._machine.command(ServiceCommand.HOLD)
@@ -374,11 +386,10 @@ class ModuleService:
             if wanted != ServiceCommand.UNHOLD:
                 assert wanted is not None
                 return wanted
-            if await self._reconnect() and current.wanted == ServiceCommand.UNHOLD:
+            if await self._ready_again(current) and current.wanted == ServiceCommand.UNHOLD:
                 self._machine.complete()
                 self._safing.clear_standing()
                 self._safing.try_write(lambda: self._store.note(current.goal_id, "running"))
-                current.run.restored = self._store.recall(current.goal_id).checkpoint or None
                 self._changed()
                 return wanted
             # The line does not answer, or another command has come while it was tried.
@@ -388,11 +399,21 @@ class ModuleService:
             if self.state == ServiceState.HOLDING:
                 self._machine.complete()
 
-    async def _reconnect(self) -> bool:
+    async def _ready_again(self, current: CurrentGoal) -> bool:
+        """Return whether the lines answer and the last checkpoint, from which the phase goes on, can be read."""
         try:
             await self.instruments.connect()
         except InstrumentError as error:
             self._safing.alarm_failure(error)
+            return False
+        return self._goes_back(current)
+
+    def _goes_back(self, current: CurrentGoal) -> bool:
+        try:
+            self._store.check()
+            current.run.restored = self._store.recall(current.goal_id).checkpoint or None
+        except STORAGE_ERRORS as error:
+            self._safing.alarm_failure(self._safing.storage_failed(error))
             return False
         return True
 

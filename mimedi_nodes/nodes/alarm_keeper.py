@@ -6,6 +6,7 @@ from __future__ import annotations
 import json
 import math
 import threading
+from collections import deque
 from pathlib import Path
 
 from rclpy.clock import Clock, ClockType
@@ -26,6 +27,8 @@ from .doorkeeper import Doorkeeper, NotAllowed
 
 LOOK_S = 1.0
 """Steady time [s] between two looks at whether a shelving has ended."""
+MAX_UNWRITTEN = 1000
+"""Events that wait for the disk to be writable; older ones are dropped, they stand in the log."""
 _PAST = {
     "acknowledge": "acknowledged", "reset": "reset", "shelve": "shelved", "unshelve": "unshelved",
     "remove": "removed", "restore": "restored",
@@ -66,6 +69,7 @@ class AlarmKeeper:
         self._outbox = outbox
         self._lock = threading.RLock()  # sources call from the executor's thread and from the loop
         self._batches: set[str] = set()
+        self._unwritten: deque[tuple[str, float, str, str, str, str, dict[str, object]]] = deque(maxlen=MAX_UNWRITTEN)
         self._read()
         self._list = node.create_publisher(AlarmList, "alarms", qos.STATE)
         self._subscriptions = (
@@ -151,6 +155,7 @@ class AlarmKeeper:
             for alarm in back:
                 data = {"alarm_id": alarm.alarm_id, "source": alarm.source, "old": "SHELVED", "new": alarm.state.name}
                 self._record("alarm_unshelved", "supervisor", alarm.alarm_id, "the time of shelving is over", data)
+            self._write_out()
             if back or settled:
                 self._changed()
 
@@ -180,11 +185,28 @@ class AlarmKeeper:
 
     def _record(self, kind: str, who: str, what: str, why: str, data: dict[str, object]) -> None:
         for batch_id in sorted(self._batches) or [""]:
-            self._outbox.append(batch_id, self._now_s(), kind, who, what, why, data)
+            self._unwritten.append((batch_id, self._now_s(), kind, who, what, why, data))
+        self._write_out()
+
+    def _write_out(self) -> None:
+        """Put on disk what is to go into the record; what a full disk refuses is tried again at every look."""
+        while self._unwritten:
+            try:
+                self._outbox.append(*self._unwritten[0])
+            except RecordError as error:
+                self._tell_of_disk(error)
+                return
+            self._unwritten.popleft()
 
     def _changed(self) -> None:
-        write_durably(self._path, json.dumps(self._board.as_fields()))
         self._publish()
+        try:
+            write_durably(self._path, json.dumps(self._board.as_fields()))
+        except OSError as error:  # they are shown all the same, and raised again by their sources after a crash
+            self._tell_of_disk(error)
+
+    def _tell_of_disk(self, error: Exception) -> None:
+        self._node.get_logger().error(f"alarms cannot be written to disk: {error}", throttle_duration_sec=10.0)
 
     def _publish(self) -> None:
         shown = {alarm.alarm_id for alarm in self._board}

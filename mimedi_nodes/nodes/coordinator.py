@@ -52,6 +52,7 @@ from .ros_laboratory import RosLaboratory
 from .ros_modules import RosModules
 from .ros_operator import RosOperator
 from .running import run_node
+from .storage_watch import StorageWatch
 
 PARAMETERS = (
     Parameter("site", "", "path of the site file"),
@@ -97,6 +98,7 @@ class CoordinatorNode(ManagedNode):
         self._outbox = Outbox(self._state_dir / "coordinator.outbox.sqlite", "coordinator")
         self._closers.append(self._outbox.close)
         self._closers.append(OutboxSender(self, self._outbox).close)
+        self._closers.append(StorageWatch(self, (self._outbox,), self._storage_lost).close)
         self._modules = RosModules(
             self, self.loop, self.clock, modules_of(site), default_interfaces(), self._on_module_held
         )
@@ -304,6 +306,12 @@ class CoordinatorNode(ManagedNode):
         """Hold what could not be put on record; a person restarts it when the cause has gone."""
         if causes:
             self._hold_all("interlock", f"interlocked by {'; '.join(causes.values())}")
+
+    def _storage_lost(self, error: RecordError) -> None:
+        """Hold what could not be put on record; latched alarm: it stays until it is reset."""
+        for active in (True, False):
+            self._alarm("coordinator.storage_failed", str(error), active)
+        self._hold_all("coordinator", str(error))
 
     def _hold_all(self, who: str, why: str) -> None:
         for production in self._batches.going:

@@ -18,7 +18,7 @@ from mimedi_msgs.msg import Alarm, Measurement, ModuleState, Telemetry
 from mimedi_msgs.srv import CommandModule, RecallPhase
 
 from ..instruments.link import InstrumentError, LinkLost, ReplyTimeout
-from ..modules.goal_store import GoalStore
+from ..modules.memory import open_memory
 from ..modules.module import Module
 from ..modules.registry import load_module
 from ..modules.service import ModuleService
@@ -27,10 +27,10 @@ from ..modules.site_file import load_site
 from ..process.calibrations import CalibrationBook, book_file
 from ..process.context import PhaseHeader
 from ..process.errors import WorkcellError
-from ..process.gateway import PhaseOutcome
+from ..process.gateway import PhaseOutcome, PhaseRecall
 from ..process.interfaces import default_interfaces
 from ..records.canonical import canonical_json
-from ..records.outbox import Outbox
+from ..records.errors import RecordError
 from . import qos
 from .bridge import result_in_executor
 from .clocks import NodeClock, make_clock, steady_ticks
@@ -42,6 +42,7 @@ from .module_maintenance import ModuleMaintenance
 from .outbox_sender import OutboxSender
 from .parameters import COMMON, ParameterError, declare
 from .running import run_node
+from .storage_watch import StorageWatch
 
 RESULT_TIMEOUT_S = 1_000_000_000
 """Results expire in ROS time, of which a simulated batch spends days in seconds: keep them for good."""
@@ -87,10 +88,8 @@ class ModuleNode(ManagedNode):
         links = make_links(site, self.module.name, Path(self.settings["port_dir"]), self.clock, capture_dir)
         calibrations = CalibrationBook(book_file(state_dir, self.module.name))
         instruments = self.module.build(site, links, {**self._extras, "calibrations": calibrations})
-        store = GoalStore(state_dir / f"{self.module.name}.goals.sqlite")
-        self._closers.append(store.close)
-        self.outbox = Outbox(state_dir / f"{self.module.name}.outbox.sqlite", self.module.name)
-        self._closers.append(self.outbox.close)
+        store, self.outbox = open_memory(state_dir, self.module.name)
+        self._closers += [store.close, self.outbox.close]
         self._closers.append(OutboxSender(self, self.outbox).close)
 
         async def open_all() -> ModuleService:
@@ -108,6 +107,7 @@ class ModuleNode(ManagedNode):
 
         self._closers.append(lambda: self.loop.submit(close_all()).result(10.0))
         self.service = self.loop.submit(open_all()).result(30.0)
+        self._closers.append(StorageWatch(self, (store, self.outbox), self._storage_lost).close)
         self._offer()
         users_dir = self.settings["users_dir"]
         self._maintenance = ModuleMaintenance(
@@ -273,14 +273,24 @@ class ModuleNode(ManagedNode):
         await self.clock.catch_up(seconds(request.stamp))
         return await self.service.command(request.command, request.who, request.why)
 
-    def _on_recall(self, request: RecallPhase.Request, reply: RecallPhase.Response) -> Any:
+    async def _on_recall(self, request: RecallPhase.Request, reply: RecallPhase.Response) -> Any:
         assert self.service is not None
-        known = self.service.recall(request.goal_id)
+        known: PhaseRecall | None = None
+        while known is None:
+            try:
+                known = self.service.recall(request.goal_id)
+            except RecordError as error:  # no answer until it can be read: "unknown" would start the goal again
+                self.get_logger().error(f"nothing can be told of goal {request.goal_id}: {error}")
+                await result_in_executor(self, self.loop, asyncio.sleep(1.0))
         reply.status, reply.action = known.status, known.action
         reply.goal_json, reply.result_json = canonical_json(known.goal), canonical_json(known.result)
         reply.checkpoint_json = canonical_json(known.checkpoint)
         reply.started_s, reply.ended_s = known.started_s, known.ended_s
         return reply
+
+    def _storage_lost(self, error: RecordError) -> None:
+        if self.service is not None:
+            self.loop.submit(self.service.storage_lost(error))
 
     def _repeat(self, coroutine: Any) -> Callable[[], object]:
         future = self.loop.submit(coroutine)

@@ -10,6 +10,7 @@ from rclpy.task import Future
 from mimedi_msgs.msg import RecordEvent as RecordEventMsg
 from mimedi_msgs.srv import AppendEvents
 
+from ..records.errors import RecordError
 from ..records.outbox import Outbox
 from .conversion import fill_message
 
@@ -41,9 +42,15 @@ class OutboxSender:
                 return
             self._client.remove_pending_request(self._waiting)
             self._waiting = None
-        if not self._outbox.pending_count or not self._client.service_is_ready():
+        if not self._client.service_is_ready():
             return
-        events = self._outbox.pending(BATCH)
+        try:
+            events = self._outbox.pending(BATCH)
+        except RecordError as error:  # whoever watches the file alarms it
+            self._node.get_logger().error(f"no events can be sent: {error}", throttle_duration_sec=RETRY_S)
+            return
+        if not events:
+            return
         request = AppendEvents.Request(events=[fill_message(RecordEventMsg(), e.as_fields()) for e in events])
         self._sent_at_s = self._now_s()
         self._waiting = self._client.call_async(request)
@@ -56,11 +63,15 @@ class OutboxSender:
         reply = future.result()
         if reply is None:
             return
-        if reply.acknowledged:
-            self._outbox.acknowledge(reply.acknowledged)
+        try:
+            if reply.acknowledged:
+                self._outbox.acknowledge(reply.acknowledged)
+        except RecordError as error:  # they are sent again, which does no harm
+            self._node.get_logger().error(f"what was sent cannot be forgotten: {error}")
+            return
         if reply.error_msg:
             self._node.get_logger().error(f"the recorder did not take all events: {reply.error_msg}")
-        elif self._outbox.pending_count:
+        else:
             self._send()
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from ..modules.registry import config_folder, known_modules, module_table
 from ..process.alarm_table import read_alarm_table
 from ..process.alarms import AlarmBoard
 from ..process.maintenance import FOLDER as MAINTENANCE
+from ..records.errors import RecordError
 from ..records.outbox import Outbox
 from . import qos
 from .alarm_keeper import AlarmKeeper
@@ -32,6 +33,7 @@ from .outbox_sender import OutboxSender
 from .parameters import Parameter, ParameterError, declare
 from .ros_calls import CallFailed, ready
 from .running import run_node
+from .storage_watch import StorageWatch
 from .supervisor_status import SupervisorStatus
 from .watch import Watch
 
@@ -111,6 +113,7 @@ class SupervisorNode(ManagedNode):
         outbox = Outbox(state_dir / "supervisor.outbox.sqlite", "supervisor")
         self._closers.append(outbox.close)
         self._closers.append(OutboxSender(self, outbox).close)
+        self._closers.append(StorageWatch(self, (outbox,), self._storage_lost).close)
         users_dir = self.settings["users_dir"]
         doorkeeper = Doorkeeper(Path(users_dir) if users_dir else None)
         maintenance = Path(users_dir).parent / MAINTENANCE if users_dir else None
@@ -118,6 +121,10 @@ class SupervisorNode(ManagedNode):
             self, AlarmBoard(table), state_dir / "alarms.json", outbox, doorkeeper, maintenance
         )
         self._closers.append(self._alarms.close)
+
+    def _storage_lost(self, error: RecordError) -> None:
+        for active in (True, False):  # latched: it stays until it is reset
+            self._alarms.report("supervisor.storage_failed", "supervisor", str(error), active)
 
     def activate(self) -> None:
         """Begin to bring the workcell up."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from .errors import RecordError
 from .events import RecordEvent, wall_time
-from .sqlite import open_database, storage_error
+from .guarded_database import GuardedDatabase
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS producer(one INTEGER PRIMARY KEY CHECK (one = 1), name TEXT NOT NULL);
@@ -48,15 +48,13 @@ class Outbox:
         self._groups = 0
         self._flush_scheduled = False
         self._buffer: list[RecordEvent] = []
-        self._database = open_database(path)
+        self._database = GuardedDatabase(path, _SCHEMA, "outbox")
         try:
-            with storage_error(f"outbox {self._path}"):
-                self._database.executescript(_SCHEMA)
-                self._database.execute("INSERT OR IGNORE INTO producer VALUES (1, ?)", (producer,))
-                (owner,) = self._database.execute("SELECT name FROM producer").fetchone()
-                row = self._database.execute(
-                    "SELECT seq FROM sqlite_sequence WHERE name = 'events'"
-                ).fetchone()
+            if not self._database.read("SELECT name FROM producer"):
+                with self._database.writing() as database:  # only once: that it was touched tells the desk of news
+                    database.execute("INSERT OR IGNORE INTO producer VALUES (1, ?)", (producer,))
+            ((owner,),) = self._database.read("SELECT name FROM producer")
+            rows = self._database.read("SELECT seq FROM sqlite_sequence WHERE name = 'events'")
             if owner != producer:
                 raise RecordError(
                     f"outbox {self._path} belongs to {owner!r}, not to {producer!r}; "
@@ -65,7 +63,9 @@ class Outbox:
         except RecordError:
             self._database.close()
             raise
-        self._last_sequence = int(row[0]) if row else 0
+        self._last_sequence = int(rows[0][0]) if rows else 0
+        ((oldest,),) = self._database.read("SELECT MIN(sequence) FROM events")
+        self._acknowledged = self._last_sequence if oldest is None else int(oldest) - 1
 
     @property
     def last_sequence(self) -> int:
@@ -163,17 +163,13 @@ class Outbox:
         with self._lock:
             if self._groups or not self._buffer:
                 return
-            database = self._database
-            with storage_error(f"outbox {self._path}"):
-                database.execute("BEGIN IMMEDIATE")
-                try:
-                    database.executemany(_INSERT, [_row(event) for event in self._buffer])
-                    database.execute("COMMIT")
-                except BaseException:
-                    if database.in_transaction:
-                        database.execute("ROLLBACK")
-                    raise
+            with self._database.writing() as database:
+                database.executemany(_INSERT, [_row(event) for event in self._buffer])
             self._buffer.clear()
+
+    def check(self) -> None:
+        """Raise LostFileError when the file on disk was cut, removed or replaced; see `GuardedDatabase`."""
+        self._database.check()
 
     def pending(self, limit: int = 256, max_bytes: int = 1 << 20) -> list[RecordEvent]:
         """Return the oldest durable events that the recorder has not acknowledged, in order.
@@ -189,8 +185,7 @@ class Outbox:
         size = 0
         with self._lock:
             self.flush()
-            with storage_error(f"outbox {self._path}"):
-                rows = self._database.execute(_SELECT, (limit,)).fetchall()
+            rows = self._database.read(_SELECT, (limit,))
         for row in rows:
             fields = dict(zip(_COLUMNS, row, strict=True))
             size += len(fields["data_json"])
@@ -212,15 +207,14 @@ class Outbox:
                     f"outbox {self._path}: the recorder acknowledged event {sequence} of {self.producer}, "
                     f"the last one here is {self._last_sequence}; an older file took its place: restore it"
                 )
-            with storage_error(f"outbox {self._path}"):
-                self._database.execute("DELETE FROM events WHERE sequence <= ?", (sequence,))
+            with self._database.writing() as database:
+                database.execute("DELETE FROM events WHERE sequence <= ?", (sequence,))
+            self._acknowledged = max(self._acknowledged, sequence)
 
     @property
     def pending_count(self) -> int:
         """Number of events that the recorder has not acknowledged, those not yet durable included."""
-        with self._lock, storage_error(f"outbox {self._path}"):
-            (count,) = self._database.execute("SELECT COUNT(*) FROM events").fetchone()
-            return int(count) + len(self._buffer)
+        return self._last_sequence - self._acknowledged
 
     def close(self) -> None:
         """Make everything durable and close the file."""

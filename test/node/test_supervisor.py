@@ -249,6 +249,13 @@ def test_a_killed_node_is_alarmed_and_brought_up_alone_when_its_process_is_back(
     assert (gap.priority, gap.message) == (Alarm.HIGH, "gap")
     assert "kinked tubing" in gap.response
 
+    # What it wrote for the record is removed under it: it says so, and has lost nothing of it.
+    for file in (workcell.folder / "state").glob("supervisor.outbox.sqlite*"):
+        file.unlink()
+    gone = ("supervisor.storage_failed", "supervisor")
+    workcell.wait(lambda: workcell.alarm_state(*gone) == Alarm.LATCHED_UNACKNOWLEDGED, "alarm of the lost outbox")
+    assert "No such file" in workcell.alarms[gone].message, workcell.alarms[gone].message
+
     assert workcell.end()["supervisor"] == 0
     outbox = Outbox(workcell.folder / "state" / "supervisor.outbox.sqlite", "supervisor")
     events = [(event.kind, event.who, event.data.get("new", "")) for event in outbox.pending()]
@@ -258,6 +265,8 @@ def test_a_killed_node_is_alarmed_and_brought_up_alone_when_its_process_is_back(
         ("alarm_cleared", "supervisor", ""),
         ("alarm_acknowledged", "operator:anna", "LATCHED_ACKNOWLEDGED"),
         ("alarm_reset", "operator:anna", "NORMAL"),
+        ("alarm_raised", "supervisor", ""),
+        ("alarm_cleared", "supervisor", ""),
     ]
 
 

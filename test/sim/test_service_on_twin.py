@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from mimedi_nodes.instruments.link import InstrumentError
 from mimedi_nodes.modules.goal_store import GoalStore
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
+from mimedi_nodes.records.errors import LostFileError
 from mimedi_sim.firmware.cavro_pump import CavroPumpFirmware
 from mimedi_sim.headless.virtual_loop import run_virtual
 
@@ -338,11 +339,51 @@ def test_a_full_disk_holds_and_loses_nothing(tmp_path):
     run_virtual(run())
 
 
+@pytest.mark.parametrize("watched", [False, True])
+def test_a_memory_of_goals_that_is_replaced_under_a_phase_holds_and_loses_nothing(tmp_path, watched):
+    async def run():
+        bench = Workbench()
+        path = tmp_path / "goals.sqlite"
+        store = GoalStore(path)
+        service = await bench.service("fluidics", store)
+        goal = {"source": "buffer", "destination": "waste", "volume_ul": 3000.0, "repeats": 10}
+        task = asyncio.ensure_future(service.run("RinseLines", goal, HEADER, "a" * 32))
+        await asyncio.sleep(30.0)
+        for file in tmp_path.glob("goals.sqlite*"):
+            file.unlink()
+        GoalStore(path).close()  # an empty one in its place
+        if watched:  # the node looks at its files all the time
+            with pytest.raises(LostFileError) as lost:
+                store.check()
+            await service.storage_lost(lost.value)
+        await asyncio.wait_for(held(service), 3600.0)
+        assert await service.instruments.pump.is_off()
+        (text,) = {text for alarm_id, text, active in bench.alarms if alarm_id == "fluidics.storage_failed" and active}
+        assert "took its place while it was in use" in text
+        assert service.last_error == text
+        await service.command(ServiceCommand.UNHOLD, "test", "put back")
+        outcome = await task
+        assert outcome.status == "succeeded", outcome.error_msg
+        assert bench.volume_ul("waste") == pytest.approx(30_000.0, rel=STROKE_ACCURACY)
+        assert service.recall("a" * 32).status == "succeeded"
+        assert ("fluidics.storage_failed", False) in [(alarm_id, active) for alarm_id, _, active in bench.alarms]
+        # Idle as well: nothing is held, people see it.
+        told = len(bench.alarms)
+        await service.storage_lost(lost.value if watched else LostFileError("gone"))
+        assert [active for _, _, active in bench.alarms[told:]] == [True, False]
+        store.close()
+        again = GoalStore(path)
+        assert again.recall("a" * 32).status == "succeeded"
+        again.close()
+
+    run_virtual(run())
+
+
 def limit_disk(store: GoalStore, *, full: bool) -> None:
-    """Let SQLite meet a full disk: no page may be added, and the log is folded in so that each write needs one."""
-    database = store._db
+    """Let SQLite meet a full disk: no page may be added, and each write needs one."""
+    database = store._db._database
+    assert database is not None
     if full:
-        database.execute("PRAGMA journal_mode=DELETE")
         database.execute("CREATE TABLE filler (data BLOB)")
         database.execute(f"PRAGMA max_page_count={database.execute('PRAGMA page_count').fetchone()[0]}")
         database.execute(

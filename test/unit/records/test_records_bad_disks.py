@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 from record_run import Run
 
+from mimedi_nodes.modules.memory import open_memory
 from mimedi_nodes.nodes.record_keeper import RecordKeeper
-from mimedi_nodes.records.errors import RecordError, StorageError
+from mimedi_nodes.process.context import PhaseHeader
+from mimedi_nodes.records.errors import LostFileError, RecordError, StorageError
 from mimedi_nodes.records.heads import Signer
 from mimedi_nodes.records.outbox import Outbox
 from mimedi_nodes.records.summary import read_events
@@ -124,6 +126,97 @@ def test_a_record_that_is_damaged_under_the_running_recorder_is_written_on_only_
     keeper.close()
     assert [event.sequence for event in read_events(path.parent)] == list(range(1, 32))
     assert verdict(tmp_path) == "intact"
+
+
+def harmed(path: Path, harm: str) -> None:
+    """Do to a database file under a running program what hands and failing disks do."""
+    if harm == "cut":
+        os.truncate(path, path.stat().st_size // 2)
+    elif harm == "log cut":
+        os.truncate(f"{path}-wal", 0)
+    elif harm == "gone":
+        path.unlink()
+    elif harm == "all gone":
+        for file in path.parent.glob(f"{path.name}*"):
+            file.unlink()
+    else:
+        older = path.with_suffix(".older")
+        shutil.copy(path, older)
+        os.replace(older, path)
+
+
+HARMS = ("cut", "log cut", "gone", "all gone", "replaced")
+
+
+@pytest.mark.parametrize("harm", HARMS)
+def test_an_outbox_that_is_lost_under_its_producer_is_told_and_nothing_of_it_is_lost(
+    keeper: RecordKeeper, tmp_path: Path, harm: str
+) -> None:
+    path = tmp_path / "fluidics.sqlite"
+    outbox = Outbox(path, "fluidics")
+    for _ in range(30):
+        tell(outbox)
+    assert hand_over(keeper, outbox) == 30
+    for _ in range(5):
+        tell(outbox)
+    harmed(path, harm)
+    with pytest.raises(LostFileError, match=r"was cut|took its place|No such file"):
+        tell(outbox)
+    assert outbox.pending_count == 5  # what was refused has no number
+    # The next use finds the file whole, or puts back what was open.
+    outbox.check()
+    tell(outbox)
+    outbox.close()
+    outbox = Outbox(path, "fluidics")
+    assert outbox.pending_count == 6
+    assert hand_over(keeper, outbox) == 36
+    outbox.close()
+    keeper.close()
+    assert [event.sequence for event in read_events(tmp_path / "runs" / "B1")] == list(range(1, 37))
+    assert verdict(tmp_path) == "intact"
+    assert not Path(f"{path}.saved").exists()
+
+
+def test_an_outbox_whose_saved_copy_is_gone_too_is_not_begun_anew_by_itself(tmp_path: Path) -> None:
+    path = tmp_path / "fluidics.sqlite"
+    outbox = Outbox(path, "fluidics")
+    tell(outbox)
+    older = path.read_bytes()
+    tell(outbox)
+    harmed(path, "all gone")
+    with pytest.raises(LostFileError, match="No such file"):
+        outbox.check()
+    copy = Path(f"{path}.saved").read_bytes()
+    Path(f"{path}.saved").unlink()
+    for there in (None, b"no database", older):  # nothing, something else, an older one
+        if there is not None:
+            path.write_bytes(there)
+        with pytest.raises(LostFileError, match="put a copy of this very file in its place"):
+            tell(outbox)
+    path.write_bytes(copy)
+    tell(outbox)
+    assert [event.sequence for event in outbox.pending()] == [1, 2, 3]
+    outbox.close()
+
+
+@pytest.mark.parametrize("gone", ["goals", "outbox"])
+def test_a_module_that_has_lost_half_of_its_memory_is_not_brought_up(tmp_path: Path, gone: str) -> None:
+    store, outbox = open_memory(tmp_path, "fluidics")
+    store.begin("a" * 32, "RinseLines", {}, PhaseHeader(batch_id="B1"), 0.0)
+    tell(outbox)
+    store.close()
+    outbox.close()
+    path = tmp_path / f"fluidics.{gone}.sqlite"
+    away = path.rename(tmp_path / "away")
+    for _ in range(2):  # the supervisor tries again
+        with pytest.raises(StorageError, match=rf"fluidics.{gone}.sqlite is gone"):
+            open_memory(tmp_path, "fluidics")
+        assert not path.exists()
+    away.rename(path)
+    store, outbox = open_memory(tmp_path, "fluidics")
+    assert (store.recall("a" * 32).status, outbox.last_sequence) == ("running", 1)
+    store.close()
+    outbox.close()
 
 
 def test_a_damaged_old_record_does_not_stop_todays_batch(tmp_path: Path) -> None:

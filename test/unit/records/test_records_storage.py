@@ -58,10 +58,17 @@ def test_outbox_refuses_an_acknowledgement_of_what_it_never_sent() -> None:
         Outbox(":memory:", "fluidics").acknowledge(1)
 
 
+def traced(outbox: Outbox, commits: list[str]) -> None:
+    """Let `commits` have one entry for each commit of an outbox from now on."""
+    database = outbox._database._database
+    assert database is not None
+    database.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+
+
 def test_group_is_all_or_nothing_and_one_commit(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox.sqlite", "fluidics")
     commits: list[str] = []
-    outbox._database.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    traced(outbox, commits)
     with outbox.group():
         for _ in range(5):
             outbox.append("B1", 1.0, "measurement", "fluidics", "a")
@@ -81,7 +88,7 @@ def test_group_is_all_or_nothing_and_one_commit(tmp_path: Path) -> None:
 async def test_events_of_one_tick_share_one_commit(tmp_path: Path) -> None:
     outbox = Outbox(tmp_path / "outbox.sqlite", "fluidics")
     commits: list[str] = []
-    outbox._database.set_trace_callback(lambda sql: commits.append(sql) if sql == "COMMIT" else None)
+    traced(outbox, commits)
     for _ in range(4):
         outbox.append_soon("B1", 1.0, "measurement", "fluidics", "a")
     assert commits == []
