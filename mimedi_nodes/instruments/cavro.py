@@ -166,6 +166,16 @@ class CavroPump(DtDevice):
         """
         return await self.empty_to(await self.plunger_ul() - volume_ul, rate_ul_min)
 
+    async def mix(self, volume_ul: float, flow_rate_ul_min: float) -> float:
+        """Start drawing `volume_ul` from `I` into the empty syringe and delivering it to `O`, in one command string.
+
+        Repeating is harmless where both valves lead to one vessel. Returns the expected duration [s].
+        """
+        target = self.steps(check_range(self.name, "volume_ul", volume_ul, 0.0, self.syringe_ul, "uL"))
+        speed = self.speed_steps_s(flow_rate_ul_min)
+        await self._start(f"IV{speed}A{target}OA0")
+        return 2.0 * (target / speed + VALVE_TURN_S)
+
     async def start_transfer(
         self, volume_ul: float, flow_rate_ul_min: float, aspirate_rate_ul_min: float
     ) -> TransferPlan:
@@ -204,15 +214,17 @@ class CavroPump(DtDevice):
         await self._start(commands, begun)
         return plan
 
-    async def transferred(self, plan: TransferPlan) -> TransferProgress:
+    async def transferred(self, plan: TransferPlan, *, at_rest: bool = False) -> TransferProgress:
         """Tell exactly how far a transfer is: running, stopped or done, also after a restart of this program.
+
+        `at_rest` tells that the pump was seen ready: nothing moves between the answers then.
 
         Raises:
             InstrumentError: the pump has made other moves since the transfer was started.
         """
         moves = await self._moves() - plan.moves_before
         position = await self.plunger_steps()
-        if moves != await self._moves() - plan.moves_before:  # a stroke ended between the two answers
+        if not at_rest and moves != await self._moves() - plan.moves_before:  # a stroke ended between the two answers
             moves, position = await self._moves() - plan.moves_before, await self.plunger_steps()
         delivered = _delivered_steps(plan, moves, position)
         if delivered is None:

@@ -121,6 +121,43 @@ async def test_transfer_is_never_doubled_by_a_bad_line(bench: Bench, fault: Line
     assert bench.out_ul(firmware) == pytest.approx(30_000.0, abs=0.3)
 
 
+async def test_a_mixing_stroke_is_one_string_and_returns_what_it_drew(bench: Bench) -> None:
+    pump, firmware = await ready_pump(bench)
+    heard, start_s = bench.lines["pumps"].requests, bench.now_s()
+    duration_s = await pump.mix(5000.0, 20_000.0)
+    await settle(pump, bench, expected_s=duration_s)
+    assert bench.lines["pumps"].requests == heard + 2  # the string and one look at its end
+    assert bench.now_s() - start_s == pytest.approx(duration_s, abs=0.01)
+    assert bench.out_ul(firmware) == pytest.approx(5000.0, abs=0.3)
+    assert bench.out_ul(firmware, "I") == pytest.approx(-5000.0, abs=0.3)
+    assert await pump.plunger_steps() == 0
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.495, 0.7, 0.95])
+async def test_a_mixing_stroke_that_was_stopped_is_given_back(bench: Bench, share: float) -> None:
+    pump, firmware = await ready_pump(bench)
+    await bench.sleep(share * await pump.mix(5000.0, 20_000.0))
+    await pump.stop()
+    await bench.sleep(0.3)  # a valve ends its turn
+    drawn_ul = -bench.out_ul(firmware, "I")
+    assert await pump.plunger_ul() == pytest.approx(drawn_ul - bench.out_ul(firmware), abs=0.3)
+    await settle(pump, bench, expected_s=await pump.empty_to(0.0, 20_000.0))
+    assert bench.out_ul(firmware) == pytest.approx(drawn_ul, abs=0.3)
+
+
+async def test_a_blocked_mixing_stroke_ends_there_and_says_why(bench: Bench) -> None:
+    pump, firmware = await ready_pump(bench)
+    duration_s = await pump.mix(5000.0, 20_000.0)
+    await bench.sleep(0.75 * duration_s)
+    firmware.fail(9)
+    with pytest.raises(InstrumentRefused, match="plunger overload; look for a blocked line"):
+        await settle(pump, bench, expected_s=0.25 * duration_s)
+    assert firmware.plunger_ul == pytest.approx(2500.0, abs=100.0)  # it stands where it was: half is delivered
+    assert await pump.initialize()
+    await settle(pump, bench, expected_s=5.0)
+    assert await pump.plunger_steps() == 0
+
+
 @pytest.mark.parametrize("fault", list(LineFault))
 async def test_queries_survive_a_bad_line(bench: Bench, fault: LineFault) -> None:
     pump, _ = await ready_pump(bench)

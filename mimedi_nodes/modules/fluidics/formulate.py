@@ -14,10 +14,11 @@ from ..keeping import keeping
 from .codes import FluidicsCode
 from .instruments import FluidicsInstruments
 from .leftover import discard_leftover
-from .mix import mix_stroke
+from .mix import give_back, mix_stroke
 from .moving import Move, carry_out, close_balance
 
 FLOW_UL_MIN = 10_000.0
+MIX_STROKE_UL, MIX_FLOW_UL_MIN = 5000.0, 20_000.0
 TOLERANCE_UL = 500.0
 RESIDUE_UL = 200.0
 """Left in the source so that no air is drawn into a bag."""
@@ -63,7 +64,8 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
         share = (number / len(plan), (number + 1) / len(plan))
         if not move.done and (volume_ul >= 100.0 or label in checkpoint):
             if label in ("cells", "retain") and label not in checkpoint:
-                await mix_stroke(source, 5000.0, 20_000.0, instruments, ctx)
+                await give_back(source, MIX_FLOW_UL_MIN, instruments, ctx)
+                await mix_stroke(MIX_STROKE_UL, MIX_FLOW_UL_MIN, instruments, ctx)
             whole = keeping(ctx, **checkpoint)
             moved = await carry_out(move, instruments, whole, label, share)
             close_balance(moved, move, TOLERANCE_UL)

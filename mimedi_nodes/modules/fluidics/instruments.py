@@ -86,8 +86,11 @@ class FluidicsInstruments:
         await self.source_valve.ensure_port(from_port, ctx)
         await self.destination_valve.ensure_port(to_port, ctx)
 
-    async def check_room(self, destination: str, volume_ul: float, ctx: Pace) -> None:
-        """Raise PhaseError when a weighed destination cannot take `volume_ul` more."""
+    async def check_room(self, destination: str, volume_ul: float, ctx: Pace) -> float:
+        """Return what a destination holds by weight [uL], NaN when it is not weighed here.
+
+        Raises PhaseError when a weighed one cannot take `volume_ul` more.
+        """
         held_ul = await self.scales.volume_ul(destination, ctx)
         room_ul = self.site.vessels[destination].capacity_ul - (0.0 if math.isnan(held_ul) else held_ul)
         if volume_ul > room_ul:
@@ -95,6 +98,7 @@ class FluidicsInstruments:
                 FluidicsCode.NO_ROOM,
                 f"{destination} has room for {room_ul:.0f} uL, not for {volume_ul:.0f} uL; empty or change it",
             )
+        return held_ul
 
 
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> FluidicsInstruments:

@@ -43,7 +43,7 @@ async def label_cells(goal: Any, instruments: FluidicsInstruments, ctx: PhaseCon
     await give_back(goal.container, MIX_FLOW_UL_MIN, instruments, ctx)
     end_s = float(contact_from_s) + goal.duration_s
     while (left_s := end_s - ctx.now_s()) > 0.0:
-        await mix_stroke(goal.container, MIX_STROKE_UL, MIX_FLOW_UL_MIN, instruments, ctx)
+        await mix_stroke(MIX_STROKE_UL, MIX_FLOW_UL_MIN, instruments, ctx)
         ctx.feedback(1.0 - 0.9 * left_s / goal.duration_s, f"beads bind, {left_s / 60.0:.0f} min left")
         await ctx.sleep(min(MIX_EVERY_S, max(0.0, end_s - ctx.now_s())))
     beads = move.moved_ul / 1000.0 * goal.bead_concentration_per_ml

@@ -7,7 +7,6 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ...instruments.cavro_line import VALVE_TURN_S
 from ...instruments.pacing import settle
 from ...process.context import PhaseContext
 from .instruments import FluidicsInstruments
@@ -18,13 +17,10 @@ KEPT_STROKES = 1.5
 
 
 async def mix_stroke(
-    container: str, volume_ul: float, flow_rate_ul_min: float, instruments: FluidicsInstruments, ctx: PhaseContext
+    volume_ul: float, flow_rate_ul_min: float, instruments: FluidicsInstruments, ctx: PhaseContext
 ) -> None:
-    """Draw `volume_ul` from a vessel and return it; what a broken stroke left in the syringe is returned first."""
-    pump = instruments.pump
-    await give_back(container, flow_rate_ul_min, instruments, ctx)
-    await settle(pump, ctx, expected_s=await pump.fill_to(volume_ul, flow_rate_ul_min) + VALVE_TURN_S)
-    await settle(pump, ctx, expected_s=await pump.empty_to(0.0, flow_rate_ul_min) + VALVE_TURN_S)
+    """Draw `volume_ul` from the vessel that both valves stand on, after `give_back`, and return it."""
+    await settle(instruments.pump, ctx, expected_s=await instruments.pump.mix(volume_ul, flow_rate_ul_min))
 
 
 async def give_back(
@@ -58,7 +54,7 @@ async def mix_container(goal: Any, instruments: FluidicsInstruments, ctx: PhaseC
         if begun_ul and held_ul < 0.9 * begun_ul and held_ul < KEPT_STROKES * goal.stroke_volume_ul:
             stroke_ul = 0.0
         if stroke_ul >= 100.0:
-            await mix_stroke(goal.container, stroke_ul, goal.flow_rate_ul_min, instruments, ctx)
+            await mix_stroke(stroke_ul, goal.flow_rate_ul_min, instruments, ctx)
             strokes += 1
             await ctx.checkpoint(begun_s=begun_s, strokes=strokes, begun_ul=begun_ul)
         ctx.feedback(1.0 - left_s / goal.duration_s, f"{goal.container}: {strokes} mixing strokes")

@@ -74,31 +74,39 @@ def _known(value_ul: float) -> float | None:
 
 
 async def carry_out(
-    move: Move, instruments: FluidicsInstruments, ctx: PhaseContext, label: str, share: tuple[float, float] = (0.0, 1.0)
+    move: Move,
+    instruments: FluidicsInstruments,
+    ctx: PhaseContext,
+    label: str,
+    share: tuple[float, float] = (0.0, 1.0),
+    *,
+    follows: bool = False,
 ) -> Moved:
     """Carry a move to its end from wherever it is; the caller's checkpoint must hold `move` under `label`.
 
     Args:
         share: start and end of this move in the phase's progress.
+        follows: this run of the phase has just ended a move between the same vessels: the pump is at rest and empty,
+            the valves stand where they have to, and a pump that has lost its power since refuses to move.
 
     Raises:
         PhaseError: a vessel is out of reach or has no room.
         PhaseHold: it cannot be known how much an interrupted move has moved.
     """
-    if await instruments.ready_pump(ctx) and move.plan is not None:
+    if not follows and await instruments.ready_pump(ctx) and move.plan is not None:
         # It has lost its power: its plunger tells nothing of the strokes any more, only the weights do.
         move.plan, move.starting = None, True
         await ctx.checkpoint(**{label: asdict(move)})
     scales = instruments.scales
     if move.source_before_ul is None and move.destination_before_ul is None and move.plan is None and not move.starting:
-        await instruments.check_room(move.destination, move.volume_ul, ctx)
-        if move.moved_ul == 0.0:
+        if move.moved_ul == 0.0 and not follows:
             await discard_leftover(instruments, ctx)
+        move.destination_before_ul = _known(await instruments.check_room(move.destination, move.volume_ul, ctx))
         move.source_before_ul = _known(await scales.volume_ul(move.source, ctx))
-        move.destination_before_ul = _known(await scales.volume_ul(move.destination, ctx))
     elif not move.done:
         await _account(move, instruments, ctx)
-    await instruments.open_path(move.source, move.destination, ctx)
+    if not follows:
+        await instruments.open_path(move.source, move.destination, ctx)
     while not move.done and move.volume_ul - move.moved_ul > instruments.pump.volume_ul(1):
         move.starting, move.plan = True, None
         await ctx.checkpoint(**{label: asdict(move)})
@@ -137,9 +145,9 @@ async def _wait(
 
 
 async def _account(move: Move, instruments: FluidicsInstruments, ctx: PhaseContext) -> None:
-    """Book what the strokes under way have delivered; by weight when a crash fell between start and plan."""
+    """Book what strokes that have come to rest delivered; by weight when a crash fell between start and plan."""
     if move.plan is not None:
-        progress = await instruments.pump.transferred(TransferPlan(**move.plan))
+        progress = await instruments.pump.transferred(TransferPlan(**move.plan), at_rest=True)
         move.moved_ul += progress.delivered_ul
         move.plan = None
     elif move.starting:

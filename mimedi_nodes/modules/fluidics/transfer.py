@@ -107,16 +107,17 @@ async def deplete_beads(goal: Any, instruments: FluidicsInstruments, ctx: PhaseC
     moved_ul = float(checkpoint.get("moved_ul", 0.0))
     stroke_ul = instruments.pump.syringe_ul
     move = Move.restored(checkpoint["move"]) if checkpoint.get("move") else None
+    follows = False
     while True:
         move = move or Move(goal.source, goal.destination, stroke_ul, goal.flow_rate_ul_min)
         totals = keeping(ctx, begun_s=begun_s, before_ul=before_ul, moved_ul=moved_ul)
-        stroke = await carry_out(move, instruments, totals, "move", (0.1, 0.9))
+        stroke = await carry_out(move, instruments, totals, "move", (0.1, 0.9), follows=follows)
         moved_ul += stroke.destination_ul
         await ctx.checkpoint(begun_s=begun_s, before_ul=before_ul, moved_ul=moved_ul, move=None)
         ctx.feedback(min(0.95, 0.1 + moved_ul / 1.2e6), f"{moved_ul / 1000.0:.0f} mL past the magnet")
         if stroke.destination_ul < 0.5 * stroke_ul:
             break
-        move = None
+        move, follows = None, True
     arrived_ul = await instruments.scales.volume_ul(goal.destination, ctx) - before_ul
     ctx.record(
         "material",
