@@ -10,7 +10,7 @@ from itertools import pairwise
 import pytest
 
 from mimedi_nodes.instruments.bioreactor_map import BioreactorFault
-from mimedi_nodes.process.service_state import ServiceState
+from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 from mimedi_sim.headless.virtual_loop import run_virtual
 from mimedi_sim.models.bacteria import DOUBLING_TIME_H
 from mimedi_sim.plant.contaminant import Contaminant, growth_per_h
@@ -69,7 +69,39 @@ def test_every_fault_of_a_bioreactor_raises_its_alarm(fault: str, alarm: str, bi
     if bit is not None:
         text = next(message for name, message, _ in reversed(found.bench.alarms) if name.endswith(alarm) and message)
         assert bit.name is not None
-        assert bit.name in text
+        assert bit.name.replace("_", " ") in text
+
+
+@pytest.mark.parametrize(("mended", "ends"), [(False, ServiceState.HELD), (True, ServiceState.COMPLETED)])
+def test_a_culture_that_ends_with_a_fault_is_held_and_names_it(mended: bool, ends: ServiceState) -> None:
+    """What comes after it would take the fault's harm for the cells' weakness; who restarts it goes on with it."""
+
+    async def run() -> tuple[ServiceState, str, str]:
+        bench = Workbench(1)
+        service = await bench.service("incubator")
+        put_culture(bench)
+        task = asyncio.ensure_future(service.run("ExpandCulture", {"duration_h": 6.0}, HEADER, "a" * 32))
+        await asyncio.sleep(2 * 3600.0)
+        bench.plant.inject("stirrer_stopped", VESSEL, {}, True, bench.clock.now_s())
+        await asyncio.sleep(2 * 3600.0)
+        if mended:
+            bench.plant.inject("stirrer_stopped", VESSEL, {}, False, bench.clock.now_s())
+        await asyncio.sleep(2 * 3600.0 + 60.0)
+        state, words = service.state, service.last_error
+        if state == ServiceState.HELD:
+            await service.command(ServiceCommand.UNHOLD, "operator", "counted")
+        return state, words, (await task).status
+
+    state, words, status = run_virtual(run())
+    assert state == ends, words
+    assert ("the controller reports STIRRER (for 4.0 h)" in words) is not mended, words
+    assert status == "succeeded"
+
+
+def test_a_chamber_that_stays_cold_names_the_fault_of_its_controller() -> None:
+    found = drill("incubator", "ConditionChamber", {"timeout_h": 2.0}, "heater_failure", VESSEL, prepare=put_culture)
+    assert found.code == 410
+    assert "the controller reports HEATER" in found.words
 
 
 def test_a_stirrer_that_stands_starves_a_dense_culture_of_oxygen() -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from ...instruments.bioreactor import BioreactorState
@@ -13,6 +14,7 @@ from ...process.context import PhaseContext
 from ...process.errors import PhaseHold
 from ...process.limits import Limits
 from .instruments import BioreactorInstruments
+from .standing_faults import Standing, fault_words, unmended, watch
 from .weight_watch import CONFIRM_EVERY_S, CONFIRM_LOOKS, GAP_LIMIT_UL, REST_BLOCKS, REST_UL, gap_ul
 
 POLL_S = 1800.0
@@ -64,6 +66,9 @@ class Log:
     """Process time [s] and volume [uL] of the last looks, for the balance."""
     exceeded: list[str] = field(default_factory=list)
     """Limits that are exceeded now, with their deadbands."""
+    standing: Standing = field(default_factory=dict)
+    told: list[str] = field(default_factory=list)
+    """Faults that have held the end of this culture once."""
 
     def take(self, temperature_c: float) -> None:
         """Add a liquid temperature to the statistics."""
@@ -128,7 +133,8 @@ async def keep(
     Raises the alarms `<module>.liquid_temperature_low`, `…_high`, `.co2_low`, `.glucose_low`, `.reading_unknown`,
     `.perfusion_stopped` and `.controller_fault`; the culture goes on, since switching anything off would harm it more.
     What a controller no longer holds, after a power cut say, it is told again. A volume that changed though nobody
-    moved liquid holds the phase with `.balance_gap`: a closed system may be open.
+    moved liquid holds the phase with `.balance_gap`: a closed system may be open. A fault that still stands at the end
+    holds it there, once.
     """
     restored = (ctx.restored or {}).get("log")
     log = Log(**restored) if restored else Log(ctx.now_s())
@@ -141,9 +147,9 @@ async def keep(
         _look(state, wanted, elapsed_s, log, ctx, module)
         stands = perfusion.stands(ctx.now_s(), state.perfused_ul)
         if stands or log.exceeded:
-            await _order_again(wanted, perfusion_ul_min, instruments, ctx, module, stands)
+            await _order_again(wanted, perfusion_ul_min, instruments, ctx, module, log, stands)
         elif perfusion_ul_min > 0.0:
-            ctx.clear_alarm(f"{module}.perfusion_stopped")
+            watch(ctx, module, log.standing, "perfusion_stopped", False, "")
         gap = gap_ul(log.volumes, ctx.now_s(), state.volume_ul)
         if abs(gap) > GAP_LIMIT_UL:
             await _confirm_gap(gap - state.volume_ul, log, instruments, ctx, module)
@@ -151,7 +157,11 @@ async def keep(
         share = elapsed_s / duration_s
         ctx.feedback(share, f"{state.liquid_temperature_c:.2f} °C, {viable_cells(state):.2e} viable cells")
         if elapsed_s >= duration_s or (enough is not None and await enough(state, elapsed_s)):
-            return log, state
+            hold = unmended(module, log.standing, log.told, ctx.now_s())
+            if hold is None:
+                return log, state
+            await ctx.checkpoint(log=log.kept())
+            raise hold
         await ctx.sleep(min(poll_s, duration_s - elapsed_s))
 
 
@@ -161,6 +171,7 @@ async def _order_again(
     instruments: BioreactorInstruments,
     ctx: PhaseContext,
     module: str,
+    log: Log,
     perfusion_stands: bool,
 ) -> None:
     """Have the controller hold what it was to hold; alarm when medium does not come, with what it held instead."""
@@ -173,7 +184,7 @@ async def _order_again(
             why = "the controller holds the rate; look at pump, line and medium"
         else:
             why = f"the controller held {held.perfusion_ul_min:.1f} uL/min; it has the rate again; look at its power"
-        ctx.alarm(f"{module}.perfusion_stopped", f"{was}: {why}")
+        watch(ctx, module, log.standing, "perfusion_stopped", True, f"{was}: {why}")
 
 
 async def _confirm_gap(
@@ -223,7 +234,8 @@ def _look(
     unknown = [
         n for n in ("liquid_temperature_c", "viable_cells_per_ml", "glucose_mm") if math.isnan(getattr(state, n))
     ]
-    _watch(ctx, f"{module}.reading_unknown", bool(unknown), f"the controller does not know {', '.join(unknown)}")
+    says = partial(watch, ctx, module, log.standing)
+    says("reading_unknown", bool(unknown), f"the controller does not know {', '.join(unknown)}")
     if not math.isnan(temperature_c):
         deviation_c = temperature_c - wanted.temperature_c
         log.warm = log.warm or abs(deviation_c) <= TEMPERATURE_BAND_C or elapsed_s >= WARM_UP_S
@@ -232,22 +244,20 @@ def _look(
             log.take(temperature_c)
             cold = limits.low("cold", deviation_c, -TEMPERATURE_BAND_C, TEMPERATURE_DEADBAND_C)
             hot = limits.high("hot", deviation_c, TEMPERATURE_BAND_C, TEMPERATURE_DEADBAND_C)
-            _watch(ctx, f"{module}.liquid_temperature_low", cold, text)
-            _watch(ctx, f"{module}.liquid_temperature_high", hot, text)
+            says("liquid_temperature_low", cold, text)
+            says("liquid_temperature_high", hot, text)
     if log.warm:
-        _watch(
-            ctx,
-            f"{module}.co2_low",
+        says(
+            "co2_low",
             limits.low("co2", state.co2_fraction, wanted.co2_fraction - CO2_BAND, CO2_DEADBAND),
             f"CO2 at {state.co2_fraction:.1%} of dry gas, set {wanted.co2_fraction:.1%}; look at supply and door",
         )
-    _watch(
-        ctx,
-        f"{module}.glucose_low",
+    says(
+        "glucose_low",
         limits.low("glucose", state.glucose_mm, GLUCOSE_MIN_MM, GLUCOSE_DEADBAND_MM),
         f"glucose {state.glucose_mm:.1f} mmol/L, limit {GLUCOSE_MIN_MM:g}; raise the perfusion or feed",
     )
-    _watch(ctx, f"{module}.controller_fault", bool(state.faults), f"the controller reports {state.faults!r}")
+    says("controller_fault", bool(state.faults), f"the controller reports {fault_words(state.faults)}")
 
 
 def _measure(state: BioreactorState, ctx: PhaseContext) -> None:
@@ -263,10 +273,3 @@ def _measure(state: BioreactorState, ctx: PhaseContext) -> None:
         ("volume_ul", "uL"),
     ):
         ctx.measured(name, getattr(state, name), unit)
-
-
-def _watch(ctx: PhaseContext, alarm_id: str, active: bool, message: str) -> None:
-    if active:
-        ctx.alarm(alarm_id, message)
-    else:
-        ctx.clear_alarm(alarm_id)

@@ -13,6 +13,7 @@ from ...process.context import PhaseContext
 from ...process.errors import PhaseError
 from ..bioreactor.culture import Conditions, Log, hold_conditions, keep, viable_cells
 from ..bioreactor.instruments import BioreactorInstruments
+from ..bioreactor.standing_faults import Standing, fault_words, watch
 from ..keeping import keeping
 
 
@@ -48,18 +49,22 @@ async def condition_chamber(goal: Any, instruments: BioreactorInstruments, ctx: 
     begun_s = float((ctx.restored or {}).get("begun_s", ctx.now_s()))
     await ctx.checkpoint(begun_s=begun_s)
     await hold_conditions(instruments, Conditions.of(goal))
+    standing: Standing = {}
 
     async def warm() -> bool:
         state = await instruments.controller.state()
+        reports = f"the controller reports {fault_words(state.faults)}"
+        watch(ctx, instruments.module, standing, "controller_fault", bool(state.faults), reports)
         ctx.feedback(math.nan, f"liquid at {state.liquid_temperature_c:.2f} °C")
         return abs(state.liquid_temperature_c - goal.temperature_c) <= goal.tolerance_c
 
     if not await ctx.until(warm, 300.0, begun_s + goal.timeout_h * 3600.0 - ctx.now_s()):
         state = await instruments.controller.state()
+        look = "; ".join(words for _, words in standing.values()) or "look at heater, sensor and door"
         raise PhaseError(
             IncubatorCode.NOT_WARM,
             f"liquid at {state.liquid_temperature_c:.2f} °C after {goal.timeout_h:g} h, not {goal.temperature_c:g} ± "
-            f"{goal.tolerance_c:g}; look at heater and sensor",
+            f"{goal.tolerance_c:g}; {look}",
         )
     state = await instruments.controller.state()
     return {

@@ -14,6 +14,7 @@ from mimedi_sim.plant.faults import FaultKind, Parameter
 from mimedi_sim.plant.gantry_faults import GANTRY
 
 _RETRIED = "asked again twice; when that fails `<module>.<instrument>_fault` and a hold"
+_HELD_AT_END = "; the culture goes on, and is held with the fault's name where its phase ends while it stands"
 _HOLDS = "`<module>.<instrument>_fault`, held; life support keeps its set points"
 
 LIQUID: Mapping[str, FaultKind] = {
@@ -57,17 +58,18 @@ SORTER: Mapping[str, FaultKind] = {
     "generator_detuned": FaultKind(
         "generator", "the output is off by `offset_hz` from what is shown",
         "the analyser finds the right resonance, the sort recovers less than half",
-        "the recipe compares the sort's recovery by count and cytometry: held, cause acoustic_sorter",
+        "the recipe looks at the sorter's channel six minutes into the sort, later at the recovery: held",
         {"offset_hz": Parameter(-10_000.0, "Hz", -1e6, 1e6)}),
     "generator_off": FaultKind(
         "generator", "the amplifier gives nothing", "settings read back as set; hardly a cell in the centre outlet",
-        "the recipe counts after the sort: held, cause acoustic_sorter"),
+        "the recipe looks at the sorter's channel six minutes into the sort: held"),
     "channel_dry": FaultKind(
         "chip", "no liquid in the channel", "the channel's branch is missing in the sweep",
         "TuneTransducer aborts with code 210 (dry channel)"),
     "channel_bubble": FaultKind(
         "chip", "a bubble in the channel: Q/5, hardly any sound", "the channel's branch is five times as wide",
-        "TuneTransducer reports channel_q 20 (a sound one: 100); the recipe counts after the sort: held"),
+        "`acoustic_sorter.q_low` (Q 20, a sound channel's 100), or code 210 where it cannot be told from the plate; the "
+        "sort tunes again, and the recipe looks at the channel: held"),
     "transducer_debonded": FaultKind(
         "chip", "the plate has come off: its Q doubles, no sound reaches the channel",
         "the plate's Q doubles, the channel's branch is missing", "TuneTransducer aborts with code 210 (dry channel)"),
@@ -80,11 +82,11 @@ CULTURE: Mapping[str, FaultKind] = {
         {"power_w": Parameter(16.5, "W", 0.0, 120.0)}),
     "heater_failure": FaultKind(
         "reactor", "the heating element is open", "fault bit 1 (heater), heater at 0 %, air and liquid cool",
-        "`<module>.controller_fault` at the next look, later `<module>.liquid_temperature_low`"),
+        "`<module>.controller_fault` at the next look, later `<module>.liquid_temperature_low`" + _HELD_AT_END),
     "heater_stuck": FaultKind(
         "reactor", "the heater's relay sticks at `power_w` until the cut-out at 38.5 degC opens and stays open",
         "air to 38.5 degC, then fault bit 1 (heater), heater at 0 %, air and liquid cool",
-        "`<module>.controller_fault` at the next look, later `<module>.liquid_temperature_low`",
+        "`<module>.controller_fault` at the next look, later `<module>.liquid_temperature_low`" + _HELD_AT_END,
         {"power_w": Parameter(60.0, "W", 0.0, 120.0)}),
     "temperature_bias": FaultKind(
         "reactor", "the control sensor reads `offset_k` too high",
@@ -93,16 +95,18 @@ CULTURE: Mapping[str, FaultKind] = {
     "door_open": FaultKind(
         "reactor", "the chamber exchanges its gas with the room in 10 s and loses 15 W/K",
         "CO2 falls to the room's, air cools, pH rises",
-        "`<module>.co2_low`, later `<module>.liquid_temperature_low`"),
+        "`<module>.co2_low`, later `<module>.liquid_temperature_low`" + _HELD_AT_END),
     "gas_supply_lost": FaultKind(
         "reactor", "no CO2 comes", "fault bit 2 (gas supply), CO2 falls, pH rises out of its probe's range (none read)",
-        "`<module>.controller_fault` and `<module>.co2_low`"),
+        "`<module>.controller_fault` and `<module>.co2_low`" + _HELD_AT_END),
     "stirrer_stopped": FaultKind(
         "reactor", "the stirrer stands: cells sink, oxygen comes by the surface only",
-        "fault bit 4 (stirrer), stirring reads 0, dissolved oxygen falls", "`<module>.controller_fault`"),
+        "fault bit 4 (stirrer), stirring reads 0, dissolved oxygen falls",
+        "`<module>.controller_fault`" + _HELD_AT_END),
     "perfusion_stopped": FaultKind(
         "reactor", "the perfusion pumps are blocked",
-        "fault bit 5 (perfusion), the perfused volume stands still, lactate rises", "`<module>.controller_fault`"),
+        "fault bit 5 (perfusion), the perfused volume stands still, lactate rises",
+        "`<module>.controller_fault` and, while it should perfuse, `<module>.perfusion_stopped`" + _HELD_AT_END),
     "contamination": FaultKind(
         "vessel", "cells of an organism enter; they divide one by one, feed on glucose, sour the medium and kill",
         "nothing for hours; from about 1e8 CFU/mL glucose falls, lactate rises, pH and viable cells fall",
