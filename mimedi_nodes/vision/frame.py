@@ -18,7 +18,7 @@ class TrackedCell(NamedTuple):
 
     `confirmed`: linked often enough to be a cell (three frames), or carried too fast to be seen so often.
     `measured`: seen in this frame, not only predicted. `dead`: None without a dye image. `cell_class`: 0 none, 1 or 2
-    the fluorescence image it lights up.
+    the fluorescence image it lights up. `lights`: light in both above background, grey levels; NaN without them.
     """
 
     track_id: int
@@ -38,6 +38,7 @@ class TrackedCell(NamedTuple):
     edge: bool                  # cut by the frame's edge
     confirmed: bool = True
     measured: bool = True
+    lights: tuple[float, float] = (float("nan"), float("nan"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -270,7 +270,7 @@ def _smooth(tracks: list[_Track], diameter_px: float) -> None:
         cell = next(iter(track.cells.values()))
         for at, ((x, y), measured) in enumerate(zip(smoothed[:length[k], k].tolist(), seen, strict=True), track.first):
             cell = track.cells.get(at, cell)
-            cells[at] = TrackedCell._make((track.track_id, x, y, *cell[3:-1], measured))
+            cells[at] = TrackedCell._make((track.track_id, x, y, *cell[3:-2], measured, cell.lights))
         track.cells = cells
 
 

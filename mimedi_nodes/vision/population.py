@@ -10,6 +10,7 @@ from statistics import NormalDist
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision.classes import class_share, classify
 from mimedi_nodes.vision.coincidence import PairCounter
 from mimedi_nodes.vision.frame import FrameTracks
 from mimedi_nodes.vision.intervals import (
@@ -75,6 +76,7 @@ class _Cell:
     diameter_um: float = math.nan
     dye: float = math.nan
     cell_class: int = 0
+    lights: tuple[float, float] = (math.nan, math.nan)
     speed_px_s: float = 0.0
     confirmed: bool = False
 
@@ -115,7 +117,6 @@ class PopulationEstimator:
         self._begun_s = math.nan
         self._near = PairCounter()
         self._field_px = 0.0
-        self._lit = False
 
     def add(self, frame: FrameTracks) -> None:
         """Take in one frame; frames that could not be measured are counted as dropped."""
@@ -130,7 +131,6 @@ class PopulationEstimator:
         if right <= left:
             raise VisionInputError("margin_um", self._margin_px * self.settings.um_per_px,
                                    f"less than half the image width ({frame.width_px} px)")
-        self._lit |= frame.lit
         self._used += 1
         if self._used == 1:
             self._begun_s = frame.stamp_s
@@ -162,6 +162,7 @@ class PopulationEstimator:
             cell.last = self._used
             cell.confirmed |= seen.confirmed
             cell.diameter_um, cell.dye, cell.cell_class = seen.diameter_um, seen.dye_intensity, seen.cell_class
+            cell.lights = seen.lights
             cell.speed_px_s = math.hypot(seen.vx_px_s, seen.vy_px_s)
             inside.append((seen.track_id, seen.x_px, seen.y_px, seen.diameter_um))
         self._look_for_pairs(inside)
@@ -250,7 +251,7 @@ class PopulationEstimator:
             counts, self._used, self._volume_ml, self.confidence,
             None if steps is None else repeated_sightings(steps, self._used))
         diameter = np.array([cell.diameter_um for cell in cells if math.isfinite(cell.diameter_um)])
-        concentration = self._with_hidden_cells(concentration, cells, diameter)
+        concentration = self._with_hidden_cells(concentration, cells)
         told = [cell for cell in cells if math.isfinite(cell.dye)]
         if self._cell_share(list(self._counted().values()), limit) < _MOSTLY_BEADS:
             # Beads hide the large living cells more often than the small dead ones: size and stain of the same cells.
@@ -291,22 +292,27 @@ class PopulationEstimator:
 
     def _viable_classes(self, cells: list[_Cell], dye_limit: float, distinct: float) -> dict[str, Interval]:
         """Of the cells that are not dead: class 1 among those without class 2, and class 2 among all."""
-        counts = np.bincount([cell.cell_class for cell in cells if not cell.dye > dye_limit], minlength=3)
-        if not self._lit:
-            counts[:] = 0
-        none, first, second = counts.tolist()
-        return {"transgene": wilson_interval(first, none + first, self.confidence, distinct),
-                "other": wilson_interval(second, none + first + second, self.confidence, distinct)}
+        lights = np.array([cell.lights for cell in cells if not cell.dye > dye_limit]).reshape(-1, 2)
+        kinds = classify(lights[np.isfinite(lights).all(axis=1)], self.settings.fluorescence_lit_level)
+        none, first, second = np.bincount(kinds, minlength=3).tolist()
+        hidden = self._hidden(cells)
+        return {"transgene": class_share(first, none + first, self.confidence, distinct, hidden),
+                "other": class_share(second, none + first + second, self.confidence, distinct, hidden)}
 
-    def _with_hidden_cells(self, seen: Interval, cells: list[_Cell], diameter_um: NDArray[np.float64]) -> Interval:
-        """The concentration with the cells that others hid, and with what is uncertain about their number."""
+    def _hidden(self, cells: list[_Cell]) -> tuple[float, float]:
+        """Cells that others hid, per cell counted, and the standard deviation of that."""
+        diameter_um = np.array([cell.diameter_um for cell in cells if math.isfinite(cell.diameter_um)])
         if not len(diameter_um):
-            return seen
+            return 0.0, 0.0
         stays = sum(cell.stay for cell in cells)
         mean_px = float(diameter_um.mean()) / self.settings.um_per_px
         across_px = self.settings.wall_bottom_px - self.settings.wall_top_px - mean_px
-        lost, deviation = self._near.missing(mean_px, self._field_px, max(across_px, 1.0), stays / len(cells),
-                                             stays - sum(cell.hits for cell in cells))
+        return self._near.missing(mean_px, self._field_px, max(across_px, 1.0), stays / len(cells),
+                                  stays - sum(cell.hits for cell in cells))
+
+    def _with_hidden_cells(self, seen: Interval, cells: list[_Cell]) -> Interval:
+        """The concentration with the cells that others hid, and with what is uncertain about their number."""
+        lost, deviation = self._hidden(cells)
         more = 1.0 + lost
         apart = NormalDist().inv_cdf(0.5 + self.confidence / 2.0) * deviation * seen.value
         return Interval(seen.value * more, seen.value * more - math.hypot((seen.value - seen.low) * more, apart),

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -270,21 +270,25 @@ class CellTracker:
                 self._lit_levels[k] += 0.05 * (median(lit) - self._lit_levels[k]) \
                     if self._lit_levels[k] > 0.0 else median(lit)
 
-    def _classes(self, tracks: Tracks, channels: int) -> NDArray[np.int_]:
-        if channels == 0:
-            return np.zeros(len(tracks), int)
-        light = tracks["fluorescence"][:, :channels]
+    def _lights(self, tracks: Tracks, channels: int) -> NDArray[np.float64]:
+        """Light of each cell above the background, grey levels (N, channels); NaN before any was seen."""
+        seen = tracks["fluorescence_frames"][:, None] > 0
+        light = np.where(seen, tracks["fluorescence"][:, :channels], math.nan)
         if self._appearances is not None and self._appearances.channels == channels + 1:
             # What the cell itself gives, without what its neighbours add.
             own = self._appearances.lights(tracks["id"], self._side_px())
             light = np.where(np.isnan(own), light, own)
+        return np.asarray(light)
+
+    def _classes(self, light: NDArray[np.float64]) -> NDArray[np.int_]:
+        channels = light.shape[1]
         noise = np.array([channel.noise_of_mean(self._side_px()) for channel in self._channels[:channels]])
         # Lit: well above noise, and not only the tail of what a bright neighbour or another dye adds.
         limit = np.maximum(_LIT * noise, 0.2 * self._lit_levels[:channels])
         limit = np.maximum(limit, self.settings.fluorescence_lit_level)
         relative = light / limit
         best = relative.argmax(axis=1)
-        return np.where(relative[np.arange(len(tracks)), best] > 1.0, best + 1, 0)
+        return np.where(relative[np.arange(len(light)), best] > 1.0, best + 1, 0)
 
     def _report(self, tracks: Tracks, stamp_s: float, with_dye: bool, channels: int) -> FrameTracks:
         assert self._shape is not None
@@ -305,8 +309,12 @@ class CellTracker:
         dead: list[bool | None] = [None] * count
         if with_dye:
             dead = [None if math.isnan(value) else value > self._dye_limit for value in dyes]
-        classes = self._classes(tracks, channels).tolist() if channels else [0] * count
-        cells = map(TrackedCell, tracks["id"].tolist(), *columns, dead, classes, *flags)
+        rest: list[Iterable[Any]] = [[0] * count, *flags]
+        if channels:
+            light = self._lights(tracks, channels)
+            pairs = np.pad(light, ((0, 0), (0, 2 - channels)), constant_values=math.nan)
+            rest = [self._classes(light).tolist(), *flags, map(tuple, pairs.tolist())]
+        cells = map(TrackedCell, tracks["id"].tolist(), *columns, dead, *rest)
         return FrameTracks(stamp_s, self._index, list(cells), self._shape[1], self._shape[0],
                            flow_known=self.flow.known,
                            flow_speed_px_s=self.flow.mean_speed_px_s() if self.flow.known else math.nan,

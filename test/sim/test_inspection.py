@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
@@ -51,12 +52,13 @@ class StationCamera:
         self.now_s = 100.0
 
     async def set_capture(self, on: bool, fluorescence: bool = False) -> None:
+        self.station.fluorescing = on and fluorescence
         self.station.set_capture(on, self.now_s)
 
     async def next_frame(self, timeout_s: float) -> Frame:
         self.now_s = self.station.next_frame_s()
         frame = self.station.frame(self.now_s, self.content)
-        return Frame(frame.stamp_s, frame.bright_field, frame.dye)
+        return Frame(frame.stamp_s, frame.bright_field, frame.dye, frame.fluorescence)
 
 
 class Context:
@@ -108,8 +110,8 @@ def truth(sample: FloatArray) -> tuple[float, float]:
 
 SAMPLES = {
     "early culture": (content(t_act_neg=0.8e6, t_act_pos=0.2e6, dead=1.2e5, bead_free=1e5), 150),
-    "final, diluted": (content(t_act_neg=2.6e6, t_act_pos=1.6e6, dead=4e5), 300),
-    "late culture": (content(t_act_neg=5.0e6, t_act_pos=2.2e6, dead=8e5), 300),
+    "final, diluted": (content(t_act_neg=2.6e6, t_act_pos=1.6e6, car_expressed=1.6e6, monocyte=4e5, dead=4e5), 300),
+    "late culture": (content(t_act_neg=5.0e6, t_act_pos=2.2e6, car_expressed=2.2e6, monocyte=2e5, dead=8e5), 300),
 }
 
 
@@ -123,15 +125,30 @@ def test_free_beads_are_neither_cells_nor_alive(cells: str) -> None:
     assert result["viability"] == pytest.approx(viability, abs=0.04)
 
 
+def class_truth(sample: FloatArray) -> dict[str, float]:
+    """Return what both colours should tell: of the viable T cells, and of all viable cells."""
+    activated, other = (sample[INDEX["t_act_neg"]] + sample[INDEX["t_act_pos"]], sample[INDEX["monocyte"]])
+    return {"transgene_fraction": sample[INDEX["car_expressed"]] / activated,
+            "other_fraction": other / (activated + other)}
+
+
 def test_reported_intervals_hold_the_truth_as_often_as_they_promise() -> None:
+    """Every other look is lit in both colours, which must not harm the counts."""
     held = {"concentration": 0, "viability": 0}
+    classes: dict[str, list[tuple[bool, float]]] = {"transgene_fraction": [], "other_fraction": []}
     ratios: dict[str, list[float]] = {name: [] for name in SAMPLES}
     widths: dict[str, list[float]] = {name: [] for name in SAMPLES}
     for seed in SEEDS:
         scope = Scope(seed)
         for name, (sample, wanted) in SAMPLES.items():
-            result = scope.inspect(sample, wanted)
+            lit = seed % 2 == 1
+            result = scope.inspect(sample, wanted, classes=lit)
             per_ml, viability = truth(sample)
+            for quantity, true in class_truth(sample).items():
+                value, low, high = (result[f"{quantity}{end}"] for end in ("", "_low", "_high"))
+                assert math.isnan(value) != lit, (quantity, value)
+                if lit:
+                    classes[quantity].append((low <= true <= high, value - true))
             held["concentration"] += (
                 result["concentration_low_per_ml"] <= per_ml <= result["concentration_high_per_ml"]
             )
@@ -143,10 +160,26 @@ def test_reported_intervals_hold_the_truth_as_often_as_they_promise() -> None:
     for quantity, count in held.items():
         # Fewer would happen to a right 95 % interval in one of a thousand runs of this test.
         assert count >= binom.ppf(0.001, trials, 0.95), (quantity, count)
+    for quantity, told in classes.items():
+        inside, errors = zip(*told, strict=True)
+        assert sum(inside) >= binom.ppf(0.001, len(told), 0.95), (quantity, sum(inside), len(told))
+        assert np.mean(errors) == pytest.approx(0.0, abs=0.02), (quantity, np.mean(errors))
     for name, ratio in ratios.items():
         assert np.mean(ratio) == pytest.approx(1.0, abs=0.06), name
         # Narrow enough to decide with: for so many cells Poisson's own 95 % interval is 2 x 1.96 / sqrt(cells) wide.
         assert np.mean(widths[name]) < 1.2 * 2.0 * 1.96, name
+
+
+class DarkLamps(StationCamera):
+    """A camera whose fluorescence lamps do not come on."""
+
+    async def next_frame(self, timeout_s: float) -> Frame:
+        return replace(await super().next_frame(timeout_s), fluorescence=None)
+
+
+def test_a_look_that_needs_the_colours_holds_without_their_images() -> None:
+    with pytest.raises(InstrumentError, match="fluorescence"):
+        Scope(5, DarkLamps(5)).inspect(SAMPLES["final, diluted"][0], classes=True)
 
 
 def test_beads_and_red_cells_are_not_counted_but_shrunken_dead_cells_are() -> None:
