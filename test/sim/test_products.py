@@ -108,6 +108,10 @@ def test_the_selection_makes_marked_cells_of_a_mixture(icasp9: tuple[HeadlessRes
     assert after > 0.90
     passed = result.truth["vessels"]["unselected"]["amounts"]
     assert passed["t_act_neg"] > 10.0 * passed["car_expressed"]
+    # The last look's own sample: the cup in which it was thinned had held other cells.
+    looked_at = result.truth["vessels"]["imaging_cell"]["cells"]
+    seen = [e.data for e in result.events if e.kind == "measurement" and e.data["name"] == "microscope_marker_fraction"]
+    assert seen[-1]["low"] < looked_at["car_fraction"] < seen[-1]["high"], (seen, looked_at)
 
 
 def test_a_retroviral_vector_needs_dividing_cells(icasp9: tuple[HeadlessResult, Review]) -> None:
