@@ -7,10 +7,12 @@ import pytest
 
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_sim.plant.fault_catalogue import CATALOGUE
+from mimedi_sim.plant.ledger import amounts
 from mimedi_sim.plant.occlusion import STALL_PRESSURE_PA, Occlusions, stall_time_s
 
 from .fault_drill import Drill, drill
 from .plant_bench import Bench
+from .workbench import Workbench
 
 MOVE = {"source": "buffer", "destination": "harvest", "volume_ul": 60_000.0}
 WASTE_PORT = 11
@@ -44,6 +46,43 @@ def test_liquid_that_does_not_go_where_the_strokes_say_is_held_by_weight(
         assert found.truth("harvest") == pytest.approx(arrived_ul, rel=0.01)
     if fault == "valve_stuck":
         assert found.truth("waste") > 40_000.0
+
+
+SORT = {
+    "source": "sorter_inlet", "buffer": "buffer", "destination": "sorted", "waste": "sorter_waste",
+    "target": "bead_bound_t_cell", "frequency_hz": 2.0093e6,
+}
+
+
+def sort(fault: str, target: str, **parameters: float) -> Drill:
+    """Sort 20 mL while a fault comes after ten minutes."""
+
+    def fill(bench: Workbench) -> None:
+        bench.plant.ledger.put("sorter_inlet", amounts(volume_ul=20_000.0))
+
+    return drill("acoustic_sorter", "SortCells", SORT, fault, target, after_s=600.0, prepare=fill, **parameters)
+
+
+@pytest.mark.parametrize(
+    ("fault", "target", "parameters", "words"),
+    [
+        ("leak", "sorted", {}, "came out of the chip by weight"),
+        ("empty_bag", "buffer", {}, "came out of the chip by weight"),
+        ("pump_stall", "sample_b", {}, "left the source by weight"),
+        ("valve_stuck", "centre_valve", {"port": 3.0}, "came out of the chip by weight"),
+    ],
+)
+def test_a_run_through_the_chip_is_closed_on_weights(
+    fault: str, target: str, parameters: dict[str, float], words: str
+) -> None:
+    found = sort(fault, target, **parameters)
+    assert (found.state, found.alarms) == (ServiceState.HELD, {"acoustic_sorter.balance_gap"}), found.words
+    assert words in found.words
+
+
+def test_a_sound_run_through_the_chip_closes_its_balance() -> None:
+    found = sort("", "")
+    assert (found.state, found.alarms) == (ServiceState.COMPLETED, frozenset()), found.words
 
 
 def test_a_slipping_pump_counts_its_steps_all_the_same() -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 from ...instruments.pump_pair import PairState, PumpPair
 from ...process.context import PhaseContext
-from ...process.errors import PhaseError
+from ...process.errors import PhaseError, PhaseHold
+from .balance import BALANCE_GAP, gaps
 from .codes import SorterCode
 from .instruments import SorterInstruments
 from .tune import find_resonance, watch_quality
@@ -44,6 +45,8 @@ class ChipPlan:
     buffer_flow_ul_min: float
     frequency_hz: float
     amplitude_vpp: float
+    into_centre: bool = False
+    """Whether as much leaves by the centre outlet as buffer comes in (concentrating); a sort takes more there."""
 
     @property
     def duration_s(self) -> float:
@@ -84,7 +87,11 @@ async def source_volume(goal: Any, instruments: SorterInstruments, ctx: PhaseCon
 
 
 async def run_chip(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseContext) -> ChipResult:
-    """Send both liquids through the chip with the sound on, from wherever an earlier run stopped."""
+    """Send both liquids through the chip with the sound on, from wherever an earlier run stopped.
+
+    Raises:
+        PhaseHold: once, when the weights do not confirm what the syringes moved.
+    """
     kept: dict[str, Any] = dict(ctx.restored or {})
     pairs = (("sample", instruments.sample), ("buffer", instruments.buffer))
     for name, pair in pairs:
@@ -149,6 +156,15 @@ async def run_chip(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseCon
         sample_ul = source_ul if math.isfinite(source_ul) else sample_ul
         # What came out is what went in.
         buffer_ul = centre_ul + waste_ul - sample_ul if math.isfinite(centre_ul + waste_ul) else buffer_ul
+    wrong = tuple(gaps(sample_ul, buffer_ul, source_ul, centre_ul, waste_ul, into_centre=plan.into_centre))
+    if wrong and "gap_told" not in kept:
+        kept["gap_told"] = True  # whoever restarts has looked and goes on with what there is
+        await ctx.checkpoint(**kept)
+        raise PhaseHold(
+            BALANCE_GAP,
+            f"{plan.source} → {plan.centre}: {'; '.join(wrong)}; look for a leak, air, a stuck valve or a pump that "
+            "does not move",
+        )
     return ChipResult(
         sample_ul,
         buffer_ul,

@@ -50,6 +50,7 @@ async def concentrate_cells(goal: Any, instruments: SorterInstruments, ctx: Phas
         buffer_flow_ul_min,
         goal.frequency_hz,
         goal.amplitude_vpp,
+        into_centre=True,
     )
     result = await run_chip(plan, instruments, ctx)
     record_material(plan, result, ctx)

@@ -149,7 +149,7 @@ async def keep(
         if stands or log.exceeded:
             await _order_again(wanted, perfusion_ul_min, instruments, ctx, module, log, stands)
         elif perfusion_ul_min > 0.0:
-            watch(ctx, module, log.standing, "perfusion_stopped", False, "")
+            watch(ctx, log.standing, f"{module}.perfusion_stopped", False, "")
         gap = gap_ul(log.volumes, ctx.now_s(), state.volume_ul)
         if abs(gap) > GAP_LIMIT_UL:
             await _confirm_gap(gap - state.volume_ul, log, instruments, ctx, module)
@@ -157,7 +157,7 @@ async def keep(
         share = elapsed_s / duration_s
         ctx.feedback(share, f"{state.liquid_temperature_c:.2f} °C, {viable_cells(state):.2e} viable cells")
         if elapsed_s >= duration_s or (enough is not None and await enough(state, elapsed_s)):
-            hold = unmended(module, log.standing, log.told, ctx.now_s())
+            hold = unmended(log.standing, log.told, ctx.now_s())
             if hold is None:
                 return log, state
             await ctx.checkpoint(log=log.kept())
@@ -179,12 +179,13 @@ async def _order_again(
     await hold_conditions(instruments, wanted)
     await instruments.controller.ensure_perfusion(perfusion_ul_min)
     if perfusion_stands:
+        _watch = partial(watch, ctx, log.standing)
         was = f"less than {PERFUSED_SHARE:.0%} of {perfusion_ul_min:.1f} uL/min came since the last look"
         if math.isclose(held.perfusion_ul_min, perfusion_ul_min, rel_tol=1e-3):
             why = "the controller holds the rate; look at pump, line and medium"
         else:
             why = f"the controller held {held.perfusion_ul_min:.1f} uL/min; it has the rate again; look at its power"
-        watch(ctx, module, log.standing, "perfusion_stopped", True, f"{was}: {why}")
+        _watch(f"{module}.perfusion_stopped", True, f"{was}: {why}")
 
 
 async def _confirm_gap(
@@ -234,8 +235,8 @@ def _look(
     unknown = [
         n for n in ("liquid_temperature_c", "viable_cells_per_ml", "glucose_mm") if math.isnan(getattr(state, n))
     ]
-    says = partial(watch, ctx, module, log.standing)
-    says("reading_unknown", bool(unknown), f"the controller does not know {', '.join(unknown)}")
+    _watch = partial(watch, ctx, log.standing)
+    _watch(f"{module}.reading_unknown", bool(unknown), f"the controller does not know {', '.join(unknown)}")
     if not math.isnan(temperature_c):
         deviation_c = temperature_c - wanted.temperature_c
         log.warm = log.warm or abs(deviation_c) <= TEMPERATURE_BAND_C or elapsed_s >= WARM_UP_S
@@ -244,20 +245,20 @@ def _look(
             log.take(temperature_c)
             cold = limits.low("cold", deviation_c, -TEMPERATURE_BAND_C, TEMPERATURE_DEADBAND_C)
             hot = limits.high("hot", deviation_c, TEMPERATURE_BAND_C, TEMPERATURE_DEADBAND_C)
-            says("liquid_temperature_low", cold, text)
-            says("liquid_temperature_high", hot, text)
+            _watch(f"{module}.liquid_temperature_low", cold, text)
+            _watch(f"{module}.liquid_temperature_high", hot, text)
     if log.warm:
-        says(
-            "co2_low",
+        _watch(
+            f"{module}.co2_low",
             limits.low("co2", state.co2_fraction, wanted.co2_fraction - CO2_BAND, CO2_DEADBAND),
             f"CO2 at {state.co2_fraction:.1%} of dry gas, set {wanted.co2_fraction:.1%}; look at supply and door",
         )
-    says(
-        "glucose_low",
+    _watch(
+        f"{module}.glucose_low",
         limits.low("glucose", state.glucose_mm, GLUCOSE_MIN_MM, GLUCOSE_DEADBAND_MM),
         f"glucose {state.glucose_mm:.1f} mmol/L, limit {GLUCOSE_MIN_MM:g}; raise the perfusion or feed",
     )
-    says("controller_fault", bool(state.faults), f"the controller reports {fault_words(state.faults)}")
+    _watch(f"{module}.controller_fault", bool(state.faults), f"the controller reports {fault_words(state.faults)}")
 
 
 def _measure(state: BioreactorState, ctx: PhaseContext) -> None:

@@ -9,11 +9,11 @@ from ...process.errors import PhaseHold
 
 STANDING_S = 3600.0
 """A fault that has stood for so long [s] at the end of a culture is nobody's blink: cells suffer within the hour."""
-HOLDING = ("controller_fault", "co2_low", "perfusion_stopped")
+HOLDING = (".controller_fault", ".co2_low", ".perfusion_stopped")
 """Faults that must not be taken over into the next step; a wrong temperature the recipe judges by its mean."""
 
 Standing = dict[str, tuple[float, str]]
-"""Alarm without its module → process time [s] since when it has stood, and its words now."""
+"""Alarm → process time [s] since when it has stood, and its words now."""
 
 
 def fault_words(faults: BioreactorFault) -> str:
@@ -21,28 +21,28 @@ def fault_words(faults: BioreactorFault) -> str:
     return ", ".join(str(fault.name).replace("_", " ") for fault in BioreactorFault if fault in faults)
 
 
-def watch(ctx: PhaseContext, module: str, standing: Standing, name: str, active: bool, words: str) -> None:
+def watch(ctx: PhaseContext, standing: Standing, alarm_id: str, active: bool, words: str) -> None:
     """Raise or clear an alarm and note since when it stands."""
     if active:
-        since_s = standing[name][0] if name in standing else ctx.now_s()
-        standing[name] = (since_s, words)
-        ctx.alarm(f"{module}.{name}", words)
+        since_s = standing[alarm_id][0] if alarm_id in standing else ctx.now_s()
+        standing[alarm_id] = (since_s, words)
+        ctx.alarm(alarm_id, words)
     else:
-        standing.pop(name, None)
-        ctx.clear_alarm(f"{module}.{name}")
+        standing.pop(alarm_id, None)
+        ctx.clear_alarm(alarm_id)
 
 
-def unmended(module: str, standing: Standing, told: list[str], now_s: float) -> PhaseHold | None:
+def unmended(standing: Standing, told: list[str], now_s: float) -> PhaseHold | None:
     """Return why a culture whose fault still stands at its end is held there, once; None when it may go on.
 
     The culture itself goes on under a fault, since switching anything off would harm it more. What comes after it (a
     sample, a wash, the vector) would take its harm for the cells' own weakness. Whoever restarts has been told and goes
     on with what there is: what holds is added to `told`.
     """
-    untold = [name for name in HOLDING if name in standing and name not in told]
-    if not any(now_s - standing[name][0] >= STANDING_S for name in untold):
+    untold = [alarm_id for alarm_id in standing if alarm_id.endswith(HOLDING) and alarm_id not in told]
+    if not any(now_s - standing[alarm_id][0] >= STANDING_S for alarm_id in untold):
         return None
     told.extend(untold)
-    causes_first = sorted(standing, key=lambda name: name not in HOLDING)
-    listed = [f"{standing[name][1]} (for {(now_s - standing[name][0]) / 3600.0:.1f} h)" for name in causes_first]
-    return PhaseHold(f"{module}.{untold[0]}", f"{'; '.join(listed)}; mend it, and count the cells before they are used")
+    causes_first = sorted(standing.items(), key=lambda item: not item[0].endswith(HOLDING))
+    listed = [f"{words} (for {(now_s - since_s) / 3600.0:.1f} h)" for _, (since_s, words) in causes_first]
+    return PhaseHold(untold[0], f"{'; '.join(listed)}; mend it, and count the cells before they are used")

@@ -54,7 +54,7 @@ async def condition_chamber(goal: Any, instruments: BioreactorInstruments, ctx: 
     async def warm() -> bool:
         state = await instruments.controller.state()
         reports = f"the controller reports {fault_words(state.faults)}"
-        watch(ctx, instruments.module, standing, "controller_fault", bool(state.faults), reports)
+        watch(ctx, standing, f"{instruments.module}.controller_fault", bool(state.faults), reports)
         ctx.feedback(math.nan, f"liquid at {state.liquid_temperature_c:.2f} °C")
         return abs(state.liquid_temperature_c - goal.temperature_c) <= goal.tolerance_c
 

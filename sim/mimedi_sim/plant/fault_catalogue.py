@@ -21,14 +21,15 @@ LIQUID: Mapping[str, FaultKind] = {
     "leak": FaultKind(
         "vessel", "liquid leaves the vessel to nowhere (account `lost`)", "weight falls though nothing was moved",
         "a culture: `<module>.balance_gap` with the volume lost, held; a vessel that is being filled or emptied: "
-        "`fluidics.balance_gap`, held",
+        "`fluidics.balance_gap`, the sorter's inlet and outlets `acoustic_sorter.balance_gap`, held",
         {"volume_ul": Parameter(5000.0, "uL", 1.0, 1e6), "flow_rate_ul_min": Parameter(500.0, "uL/min", 0.1, 1e5)}),
     "empty_bag": FaultKind(
         "vessel", "the vessel runs dry at once", "the pump moves, the weights do not: it draws air",
         "an order is refused when the scale shows too little; during a move `fluidics.balance_gap`, held", once=True),
     "pump_stall": FaultKind(
         "pump", "the plunger's nut slips: the drive counts its steps, the plunger stands",
-        "position and counters as usual, weights unchanged", "`fluidics.balance_gap`, held"),
+        "position and counters as usual, weights unchanged",
+        "`fluidics.balance_gap`, or the sorter's at the end of its run, held"),
     "pump_scale": FaultKind(
         "pump", "the stroke volume is wrong by a factor", "all volumes of this pump are wrong by the factor",
         "`fluidics.balance_gap`, held, from a volume where the error exceeds the tolerance",
@@ -45,7 +46,8 @@ LIQUID: Mapping[str, FaultKind] = {
         {"volume_ul": Parameter(3000.0, "uL", 1.0, 25_000.0)}, once=True),
     "valve_stuck": FaultKind(
         "valve", "the rotor stands at a port while its encoder follows the commands",
-        "liquid goes to, or comes from, the vessel at that port", "`fluidics.balance_gap`, held",
+        "liquid goes to, or comes from, the vessel at that port",
+        "`fluidics.balance_gap`, or the sorter's at the end of its run, held",
         {"port": Parameter(None, "-", 1.0, 16.0)}),
     "scale_offset": FaultKind(
         "vessel", "the load cell is wrong by a constant", "the weight jumps by the offset",
@@ -68,8 +70,8 @@ SORTER: Mapping[str, FaultKind] = {
         "TuneTransducer aborts with code 210 (dry channel)"),
     "channel_bubble": FaultKind(
         "chip", "a bubble in the channel: Q/5, hardly any sound", "the channel's branch is five times as wide",
-        "`acoustic_sorter.q_low` (Q 20, a sound channel's 100), or code 210 where it cannot be told from the plate; the "
-        "sort tunes again, and the recipe looks at the channel: held"),
+        "`acoustic_sorter.q_low` (Q 20, a sound channel's 100), or code 210 where it cannot be told from the plate; "
+        "the sort tunes again, and the recipe looks at the channel: held"),
     "transducer_debonded": FaultKind(
         "chip", "the plate has come off: its Q doubles, no sound reaches the channel",
         "the plate's Q doubles, the channel's branch is missing", "TuneTransducer aborts with code 210 (dry channel)"),
@@ -129,7 +131,8 @@ CAMERA: Mapping[str, FaultKind] = {
     "camera_defocus": FaultKind(
         "camera", "the objective stands `defocus_um` off focus: PSF sqrt(1 + (z/z_R)^2) wider",
         "edges and rings of the cells are blurred",
-        "`vision_qc.out_of_focus`, held, from about 30 um on, before dead cells fade; nearer the inspection goes on",
+        "`vision_qc.out_of_focus` (`vision_qc.sorter_out_of_focus` of the sorter's camera), held, from about 30 um on, "
+        "before dead cells fade; nearer the inspection goes on",
         {"defocus_um": Parameter(20.0, "um", 0.0, 500.0)}),
     "camera_frame_loss": FaultKind(
         "camera", "a share of the exposures never arrives", "gaps in the stamps, on the grid of the frame rate",
