@@ -20,7 +20,8 @@ from typing import Any
 
 SOURCE = "\n".join(
     (Path(__file__).parent / "kernel_source" / f"{part}.c").read_text(encoding="utf-8")
-    for part in ("lanes", "tables", "images", "blobs", "fit", "overlaps", "solve", "sort", "links", "smooth")
+    for part in ("lanes", "tables", "images", "blobs", "fit", "overlaps", "cells", "pairs", "solve", "sort", "links",
+                 "smooth")
 )
 """One translation unit; each part uses what stands before it."""
 
@@ -44,12 +45,12 @@ _SIGNATURES: dict[str, tuple[str, Any]] = {
     "sizes_of_tracks": ("ipdpp", ctypes.c_int),
     "report_tracks": ("ipddiid" + "ddpid" + "pp", None),
     "flow_learn": ("ippddipddppp", ctypes.c_double),
-    "solve_overlaps": ("pi" + "pppp" + "ii" + "ppppppppp" + "p", ctypes.c_int),
+    "solve_overlaps": ("ppi" + "pppp" + "ii" + "ppppppppp" + "p", ctypes.c_int),
     "sort_by_expectation": ("pppippp" + "p", None),
     "list_detections": ("ppp" + "ip" + "ddid" + "p", ctypes.c_int),
     "typical_of": ("ipdpp", ctypes.c_int),
     "smooth_tracks": ("i" + "pppppp" + "dd" + "pp", None),
-    "one_or_two": ("pp" + "dddddd" + "p", None),
+    "one_or_two": ("pp" + "dddddddd" + "p", None),
 }
 
 SLACK = 64

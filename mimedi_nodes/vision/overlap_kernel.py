@@ -21,18 +21,19 @@ _CHANNELS = 3
 
 
 class _Frame(ctypes.Structure):
-    """`frame` of kernel_source/solve.c."""
+    """`frame` of kernel_source/cells.c."""
 
     _fields_ = [
         *((name, ctypes.c_int) for name in ("channels", "h", "w", "size", "stride", "room", "most")),
         ("image", ctypes.c_void_p * _CHANNELS), ("weight", ctypes.c_double * _CHANNELS),
         ("lit", ctypes.c_double * _CHANNELS),
         *((name, ctypes.c_void_p) for name in (
-            "pool", "reach", "labels", "residual", "work", "plane_a", "plane_b", "bytes_a", "bytes_b", "stack")),
+            "pool", "reach", "labels", "residual", "crop", "work", "plane_a", "plane_b", "bytes_a", "bytes_b",
+            "stack")),
         *((name, ctypes.c_double) for name in (
             "diameter", "contrast", "level", "limit", "blur", "tolerated", "seed_spread", "known_spread",
-            "unknown_spread", "least_remains", "unexplained", "learnt_spread", "learn_rate", "twins", "twin_mass",
-            "twin_slope", "max_step", "still", "hardly_lit")),
+            "unknown_spread", "aspect", "merge_reach", "one_is_better", "least_remains", "unexplained",
+            "learnt_spread", "learn_rate", "twins", "twin_mass", "twin_slope", "max_step", "still", "hardly_lit")),
         ("sweeps", ctypes.c_int)]
 
 
@@ -96,7 +97,7 @@ class OverlapKernel:
         frame = self._frame
         self._hand_over(expected, expected.images, level)
         frame.labels = blobs.labels.ctypes.data
-        frame.limit, frame.diameter, frame.contrast = limit, diameter_px, contrast
+        frame.limit, frame.diameter, frame.contrast, frame.aspect = limit, diameter_px, contrast, aspect
         count, most = len(expected.ids), len(blobs) + len(expected.ids) + 1
         if most > self._most:
             self._make_tables(2 * most)
@@ -114,9 +115,9 @@ class OverlapKernel:
             slots, known = expected.appearances.learning_slots(expected.ids[owners], expected.hits[owners])
             frame.pool, frame.reach, _ = expected.appearances.addresses
             self._parts = self._solve(
-                self._address, found.overlaps, found.box, found.label, found.area, found.seeded, found.owners,
-                found.seeds, found.blob, found.x, found.y, found.spread, slots.ctypes.data, known.ctypes.data,
-                found.hits, found.apart, found.diameter, self._out_at)
+                self._address, frame.reach, found.overlaps, found.box, found.label, found.area, found.seeded,
+                found.owners, found.seeds, found.blob, found.x, found.y, found.spread, slots.ctypes.data,
+                known.ctypes.data, found.hits, found.apart, found.diameter, self._out_at)
         return self._tables["wanted"][:found.wanted_count], found.lone_count + self._parts
 
     def list_detections(self, blobs: BlobTable, sizes: NDArray[np.float64], most: int, least_amplitude: float,
@@ -148,7 +149,7 @@ class OverlapKernel:
             # What lies behind the last image is read, too: it must be finite.
             self._residual = np.zeros(len(images) * height * width + kernel.SLACK, np.float32)
             self._crop = np.zeros_like(self._residual)
-            self._frame.residual = self._residual.ctypes.data
+            self._frame.residual, self._frame.crop = self._residual.ctypes.data, self._crop.ctypes.data
 
     def _make_room(self, room: int) -> None:
         if room <= self._frame.room:

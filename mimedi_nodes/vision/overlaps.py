@@ -26,6 +26,8 @@ _TOLERATED = 0.3
 _UNEXPLAINED = 0.7
 _TWINS, _TWIN_MASS, _TWIN_SLOPE = 0.45, 2.35, 3.0
 _PAIR_IS_BETTER, _TWO_ARE_WORSE = 0.75, 1.2
+# How near two unknown cells are that may be one large one, of a diameter; what one may leave over what two leave.
+_MERGE_REACH, _ONE_IS_BETTER = 0.75, 1.0
 _OPEN = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
 
 
@@ -46,7 +48,7 @@ class OverlapSolver:
                 {**limits, "pair_is_better": _PAIR_IS_BETTER, "two_are_worse": _TWO_ARE_WORSE},
                 blur=BLUR_SIGMA_PX, tolerated=_TOLERATED,
                 seed_spread=_SEED_SPREAD_PX, least_remains=_LEAST_REMAINS, unexplained=_UNEXPLAINED, twins=_TWINS,
-                twin_mass=_TWIN_MASS, twin_slope=_TWIN_SLOPE)
+                twin_mass=_TWIN_MASS, twin_slope=_TWIN_SLOPE, merge_reach=_MERGE_REACH, one_is_better=_ONE_IS_BETTER)
 
     def is_pair(self, blob: Blob, expected: Expected, level: float) -> bool:
         """Compare one stretched mean cell with two mean cells along the blob's long axis; keep the two's places."""

@@ -40,9 +40,9 @@ static int is_pair(const frame *f, int *reach, const expectation *e, const doubl
     double root = sqrt(e->aspect), usual_wide = f->diameter * root, usual_high = f->diameter / root;
     double ax = cos(t[11]), ay = sin(t[11]), extent = fabs(ax) * wide + fabs(ay) * high;
     double usual = sqrt(ax * usual_wide * ax * usual_wide + ay * usual_high * ay * usual_high);
-    double half = 0.5 * (extent - usual), o[8];
+    double half = 0.5 * (extent - usual), o[11];
     if (half < 0.18 * usual) half = 0.18 * usual;
-    one_or_two(&part, reach, t[9] - x0, t[10] - y0, half * ax, half * ay, wide / usual_wide, high / usual_high, o);
+    one_or_two(&part, reach, t[9] - x0, t[10] - y0, half * ax, half * ay, usual_wide, usual_high, wide, high, o);
     *worse = o[7] / o[6];
     double less = o[2] < o[5] ? o[2] : o[5], more = o[2] < o[5] ? o[5] : o[2];
     if (!(less > 0.5 && more < 1.8) || o[7] > e->pair_is_better * o[6]) return 0;

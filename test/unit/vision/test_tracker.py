@@ -127,6 +127,27 @@ def test_identity_survives_an_overtaking() -> None:
     assert np.sqrt(np.mean(np.square(errors))) < 0.6
 
 
+def test_a_large_cell_that_touches_another_from_the_first_is_one_and_a_pair_is_two() -> None:
+    """They come into view in touch and stay so: nobody ever sees the large cell alone."""
+    frames, rng = 64, np.random.default_rng(9)
+    others = 26
+    rows = rng.choice(np.array([20.0, 36.0, 92.0, 106.0]), others) + rng.uniform(-2, 2, others)
+    y = np.concatenate([[56.0, 75.0, 60.0, 68.5], rows])
+    start = np.concatenate([[-40.0, -32.0, -230.0, -218.0], np.linspace(-420, 480, others)])
+    speed = np.concatenate([[9.0, 9.0, 9.0, 9.0], 10.0 * (1.0 - ((2.0 * rows - WALL_TOP - WALL_BOTTOM)
+                                                                 / (WALL_BOTTOM - WALL_TOP)) ** 2)])
+    x = start + np.arange(frames)[:, None] * speed
+    radius = np.concatenate([[13.0, 7.5, 8.0, 8.0], np.full(others, 8.0)])
+    movie, _ = render(x, np.broadcast_to(y, x.shape), radius, np.zeros(len(y), bool))
+    found = run(movie, warm=20)
+    for t in range(12, frames):
+        cells = [c for c in found[t].tracks if c.confirmed and c.measured]
+        for k, count in ((0, 1), (2, 2)):
+            if 40 < x[t, k] < WIDTH - 40:
+                near = [c for c in cells if abs(c.x_px - x[t, k]) < 18 and 48 < c.y_px < (70 if k == 0 else 82)]
+                assert len(near) == count, f"frame {t}, cell {k}: {near}"
+
+
 def test_mirrored_flow_gives_mirrored_tracks(truth: Truth) -> None:
     forward = run(truth.movie[:40])
     mirrored = run(np.ascontiguousarray(truth.movie[:40, :, ::-1]))
