@@ -147,6 +147,11 @@ class FocusingEstimator:
         return sum(len(rows) for rows in self._rows)
 
     @property
+    def focused(self) -> int:
+        """Cells of which `focus` is known so far."""
+        return sum(len(widths) for widths in self._widths)
+
+    @property
     def focus(self) -> float:
         """How many times as wide as its outline's rise from light to dark a cell is, as `FrameTracks.focus`.
 

@@ -12,15 +12,17 @@ import numpy as np
 import pytest
 
 from mimedi_nodes.modules.camera import Frame
+from mimedi_nodes.modules.vision_qc.camera_check import LEAST_FOCUS
 from mimedi_nodes.modules.vision_qc.codes import VisionCode
 from mimedi_nodes.modules.vision_qc.instruments import build
 from mimedi_nodes.modules.vision_qc.verify_focusing import verify_focusing
-from mimedi_nodes.process.errors import PhaseError
+from mimedi_nodes.process.errors import PhaseError, PhaseHold
 from mimedi_nodes.process.service_state import ServiceCommand
 from mimedi_nodes.vision.focusing import FocusingEstimator
 from mimedi_sim.headless.virtual_loop import run_virtual
 from mimedi_sim.plant import chip
 from mimedi_sim.plant.chip import ChipRun
+from mimedi_sim.plant.fault_effects import CameraFaults
 from mimedi_sim.plant.ledger import INDEX, FloatArray, amounts
 from mimedi_sim.plant.sorter_view import BEAD_CLASSES, SorterStation
 
@@ -151,6 +153,29 @@ def test_cells_that_stand_still_pass_for_dirt_and_are_refused() -> None:
     view.adopt(600.0, None)
     with pytest.raises(PhaseError, match="0 cells flowed"):
         verify(view)
+
+
+@pytest.mark.parametrize("content", [LABELLED, sample(t_free=6e6, lymphocyte=3e6)], ids=["labelled", "resting"])
+@pytest.mark.parametrize("defocus_um", [0.0, 10.0, 40.0, 120.0])
+def test_a_soft_picture_says_nothing_about_the_sort(content: FloatArray, defocus_um: float) -> None:
+    view = station(content=content)
+    view.set_faults(CameraFaults(defocus_um=defocus_um), 600.0)
+    if defocus_um <= 10.0:
+        result = verify(view, cells_wanted=100)
+        assert result["focus"] >= LEAST_FOCUS
+        assert result["centre_cells"] + result["side_cells"] == result["cells"]
+        return
+    with pytest.raises(PhaseHold, match="focus the sorter's camera") as caught:
+        verify(view, cells_wanted=100)
+    assert caught.value.alarm_id == "vision_qc.sorter_out_of_focus"
+
+
+def test_a_picture_so_soft_that_cells_are_lost_is_called_soft_and_not_empty() -> None:
+    """A thin sample far out of focus: 23 cells in a minute would have been blamed on the sort."""
+    view = station(content=sample(t_bead=1e6, bead_bound=3e6, lymphocyte=5e5))
+    view.set_faults(CameraFaults(defocus_um=80.0), 600.0)
+    with pytest.raises(PhaseHold, match="times as wide as their outlines"):
+        verify(view, timeout_s=60.0)
 
 
 def test_cells_that_stop_are_counted_once() -> None:

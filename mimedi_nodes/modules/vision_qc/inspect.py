@@ -13,22 +13,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ...process.context import PhaseContext
-from ...process.errors import PhaseError, PhaseHold
+from ...process.errors import PhaseError
 from ...vision.population import PopulationEstimator, PopulationSummary
 from ...vision.settings import VisionInputError
 from ...vision.tracker import CellTracker
 from ..camera import Frame
-from .camera_check import FRAME_TIMEOUT_S, check_camera, wrong_images_hold
+from .camera_check import FRAME_TIMEOUT_S, check_camera, check_focus, wrong_images_hold
 from .codes import VisionCode
 from .instruments import VisionInstruments
 
 REPORT_EVERY = 5
 SHOW_EVERY = 25
+OUT_OF_FOCUS = "vision_qc.out_of_focus"
 LEAST_CELLS = 50
 """Cells below which nothing is said about a sample."""
-LEAST_FOCUS = 2.9
-"""Least width of a cell over that of its outline. Lymphocytes in focus have 6; at 2.7 (a focus 40 um away) dead ones
-are no longer told from living ones, since the small dead cells fade first."""
 FIRST_FRAMES = 9
 """Frames from which the empty channel is learnt before any is measured, so that dust never counts as cells."""
 
@@ -73,7 +71,7 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
                 ctx.feedback(min(1.0, cells / goal.cells_wanted), f"{cells} of {goal.cells_wanted} cells")
                 if frames % SHOW_EVERY == 0:
                     if cells >= LEAST_CELLS:
-                        check_focus(focus)
+                        _focus(focus)
                     _show(goal, instruments, population, stamp_s)
                 if cells >= goal.cells_wanted:
                     break
@@ -89,28 +87,15 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
             f"{summary.cells_counted} cells in {frames} frames, at least {least} are needed; "
             "take the sample again and look for air in the imaging channel",
         )
-    ctx.measured("focus", check_focus(focus), "1")
+    ctx.measured("focus", _focus(focus), "1")
     return _result(goal, summary, ctx)
 
 
-def check_focus(focus: Sequence[float]) -> float:
-    """Hold when the cells' outlines are too soft to be measured; returns how sharp they are.
-
-    Args:
-        focus: of each frame, see `FrameTracks`; NaN where no cell's outline was seen.
-
-    Raises:
-        PhaseHold: with the alarm `vision_qc.out_of_focus`.
-    """
-    seen = [value for value in focus if not math.isnan(value)]
-    typical = statistics.median(seen) if seen else 0.0
-    if typical < LEAST_FOCUS:
-        raise PhaseHold(
-            "vision_qc.out_of_focus",
-            f"the cells are {typical:.1f} times as wide as their outlines; allowed: {LEAST_FOCUS:g} and more; focus "
-            "the microscope, or let CalibrateCamera look at chip, lamp and focus",
-        )
-    return typical
+def _focus(seen: Sequence[float]) -> float:
+    """How sharp the cells are: hold when too soft to be measured; `seen` of each frame, NaN where no outline was."""
+    known = [value for value in seen if not math.isnan(value)]
+    return check_focus(statistics.median(known) if known else 0.0, OUT_OF_FOCUS,
+                       "focus the microscope, or let CalibrateCamera look at chip, lamp and focus")
 
 
 def _show(

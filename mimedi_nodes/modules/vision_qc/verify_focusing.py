@@ -10,14 +10,17 @@ from ...process.context import PhaseContext
 from ...process.errors import PhaseError
 from ...vision.focusing import FocusingEstimator
 from ..camera import Frame
-from .camera_check import FRAME_TIMEOUT_S, check_camera, wrong_images_hold
+from .camera_check import FRAME_TIMEOUT_S, check_camera, check_focus, wrong_images_hold
 from .codes import VisionCode
 from .instruments import VisionInstruments
 
+OUT_OF_FOCUS = "vision_qc.sorter_out_of_focus"
 FIRST_FRAMES = 9
 """Flashes from which the empty channel is learnt before any is measured."""
 LEAST_CELLS = 50
 """Cells below which nothing is said about the focusing."""
+TELL_FOCUS = 10
+"""Measured cells from which on their focus is believed, though they are too few for anything else."""
 LOOK_AGAIN_S = 10.0
 """Process time [s] between two looks while no cells flow: a syringe fills, or the sort has not begun."""
 
@@ -38,6 +41,10 @@ async def verify_focusing(goal: Any, instruments: VisionInstruments, ctx: PhaseC
         if estimator.cells == seen_before or estimator.still_frames > still_before:
             await ctx.sleep(min(LOOK_AGAIN_S, end_s - ctx.now_s()))
     least = min(LEAST_CELLS, goal.cells_wanted)
+    told = estimator.focused >= TELL_FOCUS
+    if told or estimator.cells >= least:
+        # A picture that is out of focus loses cells: this comes before their number.
+        check_focus(estimator.focus if told else 0.0, OUT_OF_FOCUS, "focus the sorter's camera on the channel")
     if estimator.cells < least:
         raise PhaseError(
             VisionCode.TOO_FEW,
@@ -81,6 +88,7 @@ async def _look(
 def _result(estimator: FocusingEstimator, ctx: PhaseContext) -> Mapping[str, Any]:
     seen = estimator.result()
     centre = seen.centre_fraction
+    ctx.measured("sorter_focus", estimator.focus, "1")
     ctx.measured("centre_fraction", centre.value, "1", centre.low, centre.high)
     ctx.measured("focus_spread_um", seen.spread_um, "um")
     return {

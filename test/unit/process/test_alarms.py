@@ -230,6 +230,7 @@ def raised_in_source() -> set[str]:
     )
     sources = (
         "recorder|coordinator|supervisor|fluidics|acoustic_sorter|enclosure|contamination_watch|transfer|analytics"
+        "|vision_qc"
     )
     constant = re.compile(rf"^[A-Z_]+ = \"((?:{sources})\.[a-z0-9_]+)\"$", re.M)
     found: set[str] = set()
