@@ -37,7 +37,8 @@ def check_focus(focus: float, alarm: str, response: str) -> float:
     """Hold when the cells' outlines are too soft to be measured; returns how sharp they are.
 
     Args:
-        focus: how many times as wide as its outline a cell is, 0 when no outline was seen. alarm: to raise. response: what a person does about it.
+        focus: how many times as wide as its outline a cell is, 0 when no outline was seen.
+        alarm: to raise. response: what a person does about it.
 
     Raises:
         PhaseHold: below `LEAST_FOCUS`.
