@@ -19,6 +19,12 @@ def verify(fault: str, **parameters: float | str) -> Drill:
     return drill("enclosure", "VerifyGrade", GRADE, fault, "enclosure", start_s=3600.0, after_s=60.0, **parameters)
 
 
+def test_no_step_begins_while_the_emergency_stop_is_pressed() -> None:
+    found = drill("enclosure", "VerifyGrade", GRADE, "emergency_stop", "enclosure", start_s=3600.0)
+    assert (found.state, found.alarms) == (ServiceState.HELD, {"enclosure.emergency_stop"}), found.words
+    assert "the button is pressed" in found.words
+
+
 def calibrate(fault: str, **parameters: float | str) -> Drill:
     """Count dark and blank under a fault."""
     return drill("contamination_watch", "CalibrateBackground", {}, fault, "photon_counter", start_s=3600.0,

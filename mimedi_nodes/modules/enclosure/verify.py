@@ -10,6 +10,7 @@ from typing import Any
 from ...instruments.enclosure import ParticleState
 from ...process.context import PhaseContext
 from ...process.errors import PhaseHold
+from .emergency_stop import look
 from .grades import LIMITS, EarlyWarning, grade_not_exceeded, grade_of, interval_per_m3, suffices, surely_exceeds
 from .instruments import EnclosureInstruments
 from .recovery import SAMPLE_S, follow_recovery, why_not_restarted
@@ -36,9 +37,12 @@ async def verify_grade(goal: Any, instruments: EnclosureInstruments, ctx: PhaseC
     `duration_s`; the verdict is on the rolling volume (one cubic metre in 2118 s at 28.3 L/min).
 
     Air that surely exceeds the wanted grade, in the last minute or in the rolling volume, an open door or a lost
-    pressure cascade hold the phase at once. The counter goes on while it is held; the time until the air, doors and
-    pressures are back is the recovery time, and before that nobody can restart.
+    pressure cascade hold the phase at once, an open emergency stop chain before it begins. The counter goes on while it
+    is held; the time until the air, doors and pressures are back is the recovery time, and before that nobody can
+    restart.
     """
+    for alarm_id, words in (await look(instruments)).items():
+        raise PhaseHold(alarm_id, words)  # what is to begin here would move without power
     wanted = str(goal.grade)
     samples = max(1, math.ceil(goal.duration_s / SAMPLE_S - 1e-9))
     rolling = min(samples, MOST_SAMPLES)
