@@ -69,6 +69,17 @@ def test_switchable_t_cells_reach_their_provisional_certificate(icasp9: tuple[He
     assert unbalanced(result, "icasp9_dcd19") == {}
 
 
+def test_both_colours_tell_what_the_sort_was_worth_before_activation(icasp9: tuple[HeadlessResult, Review]) -> None:
+    """PHYSICS 12: purity .967 (.918 to .992) and recovery .80 (.68 to .88) nominally."""
+    result, _ = icasp9
+    found = {e.data["name"]: e.data for e in result.events if e.kind == "measurement"}
+    assert found["sort_purity"]["value"] == pytest.approx(0.967, abs=0.03), found["sort_purity"]
+    assert found["sort_recovery"]["value"] == pytest.approx(0.80, abs=0.15), found["sort_recovery"]
+    assert found["sort_recovery"]["low"] < 0.80 < found["sort_recovery"]["high"], found["sort_recovery"]
+    ended = [e.what for e in result.events if e.kind == "phase_started"]
+    assert ended.index("SortCells") < ended.index("ActivateCells")
+
+
 def test_the_dose_is_frozen_in_a_tenth_of_dmso_and_its_vial_thawed(icasp9: tuple[HeadlessResult, Review]) -> None:
     result, reviewed = icasp9
     dose = result.truth["vessels"]["dose_bag"]
@@ -107,7 +118,7 @@ def test_the_selection_makes_marked_cells_of_a_mixture(icasp9: tuple[HeadlessRes
     assert 0.30 < before < 0.60, "FIELD C3: 30 to 60 % before selection"
     assert after > 0.90
     passed = result.truth["vessels"]["unselected"]["amounts"]
-    assert passed["t_act_neg"] > 10.0 * passed["car_expressed"]
+    assert passed["t_act_neg"] > 8.0 * passed["car_expressed"]
     # The last look's own sample: the cup in which it was thinned had held other cells.
     looked_at = result.truth["vessels"]["imaging_cell"]["cells"]
     seen = [e.data for e in result.events if e.kind == "measurement" and e.data["name"] == "microscope_marker_fraction"]
