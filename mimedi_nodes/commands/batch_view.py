@@ -62,9 +62,12 @@ class BatchView:
         self._progress.update(self._task, completed=completed, phase=phase[:44], day=day, cells=cells, left=left)
         if not self._console.is_terminal and phase != self._phase:
             self._console.print(
-                f"day {day:>6} · {phase} · {cells} viable cells · {left} left", highlight=False, markup=False
-            )
+                f"day {day:>6} · {phase} · {cells} viable cells · {left} left",
+                highlight=False, markup=False, soft_wrap=True,
+            )  # fmt: skip
         self._phase = phase
         if status.hold_reason and status.hold_reason != self._hold:
-            self._console.print(f"HELD: {status.hold_reason}", style="bold red", highlight=False, markup=False)
+            self._console.print(
+                f"HELD: {status.hold_reason}", style="bold red", highlight=False, markup=False, soft_wrap=True
+            )
         self._hold = status.hold_reason

@@ -63,7 +63,10 @@ def parameters_of(options: argparse.Namespace) -> dict[str, Any]:
 
 
 def produce(
-    options: argparse.Namespace, console: Console, still_running: Callable[[], bool], runs_dir: Path | None = None,
+    options: argparse.Namespace,
+    console: Console,
+    still_running: Callable[[], bool],
+    runs_dir: Path | None = None,
     silent_s: float = math.inf,
 ) -> int:
     """Order the batch of the options, follow it, print its release table; return the exit status."""
@@ -102,6 +105,7 @@ def show(summary: dict[str, Any], options: argparse.Namespace, console: Console,
     ended = summary.get("ended") or {}
     if ended.get("reason"):
         console.print(f"Ended {ended.get('state')}: {ended['reason']}", highlight=False, markup=False)
-    folder = (runs_dir / summary["folder"]) if runs_dir is not None else Path(summary["folder"])
+    # Where a workcell that somebody else has started keeps its runs is not known here.
+    folder = str(runs_dir / summary["folder"]) if runs_dir is not None else f"{summary['folder']} in its runs folder"
     console.print(f"Files: {folder}  (report.html, summary.json, record, topics.mcap)", highlight=False, soft_wrap=True)
     write_json(summary, options.json)

@@ -37,6 +37,7 @@ class Questions:
                 f"QUESTION: {prompt.question}  (answer it: ./workcell answer, or in the dashboard)",
                 highlight=False,
                 markup=False,
+                soft_wrap=True,
             )
             return
         with self._view.suspended():
@@ -52,7 +53,8 @@ class Questions:
     def _ask(self, prompt: Any) -> None:
         allowed = f" [{' / '.join(prompt.answers)}]" if prompt.answers else ""
         while True:
-            answer = self._console.input(f"{prompt.question}{allowed} ", markup=False).strip()
+            self._console.print(f"{prompt.question}{allowed}", end=" ", highlight=False, markup=False)
+            answer = self._console.input().strip()
             outcome = self._client.answer(prompt.prompt_id, answer, self._who())
             if outcome.accepted:
                 return

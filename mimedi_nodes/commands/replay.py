@@ -16,6 +16,9 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from .who import EXIT_COULD_NOT_RUN, EXIT_TAKEN
 
+LOOK_S = 1.0
+"""How long a living workcell is looked for where a recording is to be played [s of steady time]."""
+
 EXAMPLES = """\
 examples:
   ./workcell replay runs/BATCH/topics.mcap             as fast as it was recorded; look with ./workcell dashboard
@@ -26,7 +29,7 @@ examples:
   ./workcell replay runs/BATCH --info --json           topics and counts; plays nothing
   ./workcell replay runs/BATCH/topics.mcap.part --mend           make a torn recording whole
 
-exit status: 0 played, 2 could not (no recording, nobody listened)
+exit status: 0 played, 2 could not (no recording, nobody listened, a workcell is up there)
 """
 
 
@@ -112,6 +115,14 @@ def _play(path: Path, options: argparse.Namespace) -> int:
     with Replay(path, options.namespace) as replay:
         for name, why in replay.unknown.items():
             console.print(f"{name} is not known here and left out: {why}", style="yellow", markup=False)
+        if replay.is_live(LOOK_S):
+            where = f"namespace {options.namespace}" if options.namespace else "this ROS domain without a namespace"
+            print(
+                f"workcell replay: a workcell is up in {where}, and its displays would show both; "
+                "give another one: --namespace replayed",
+                file=sys.stderr,
+            )
+            return EXIT_COULD_NOT_RUN
         if options.wait and not replay.wait_for_listener(options.wait):
             print(f"workcell replay: nobody listened within {options.wait:g} s", file=sys.stderr)
             return EXIT_COULD_NOT_RUN

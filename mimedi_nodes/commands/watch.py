@@ -73,7 +73,9 @@ def main(argv: Sequence[str]) -> int:
     client.start()
     try:
         if not client.wait_seen(lambda seen: bool(seen.modules) or seen.batch is not None, options.timeout):
-            print("workcell watch: nobody answers; is a workcell up in this ROS domain?", file=sys.stderr)
+            print(
+                "workcell watch: nobody answers; is a workcell up (./workcell up) in this ROS domain?", file=sys.stderr
+            )
             return EXIT_COULD_NOT_RUN
         if options.batch and not client.wait_seen(lambda seen: options.batch in seen.batches, options.timeout):
             found = as_json(client.seen, names)

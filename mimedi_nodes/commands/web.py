@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import errno
 import ipaddress
 import sys
 from collections.abc import Sequence
@@ -56,7 +57,8 @@ def main(argv: Sequence[str]) -> int:
             parser.error(reason)
         return _serve(options, users)
     except (WorkcellError, OSError, RuntimeError) as error:
-        print(f"workcell web: {error}", file=sys.stderr)
+        taken = isinstance(error, OSError) and error.errno == errno.EADDRINUSE
+        print(f"workcell web: {error}{'; give a free one: --port 8081' if taken else ''}", file=sys.stderr)
         return 2
 
 
@@ -100,7 +102,7 @@ def _serve(options: argparse.Namespace, users: object) -> int:
             pair = (options.cert, options.key) if options.cert else None
             endpoint = stack.enter_context(FoxgloveEndpoint(options.namespace, options.host, options.foxglove, pair))
             print(f"Foxglove: {'wss' if pair else 'ws'}://{options.host}:{endpoint.port}", flush=True)
-        page = PageServer(client, names, Logins(users), secure=tls is not None)  # type: ignore[arg-type]
+        page = PageServer(client, Logins(users), secure=tls is not None)  # type: ignore[arg-type]
         web.run_app(
             page.application(),
             host=options.host,

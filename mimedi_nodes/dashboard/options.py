@@ -17,7 +17,7 @@ examples:
   ./workcell dashboard alarms --namespace cell_2 --full-screen
   QT_QPA_PLATFORM=offscreen ./workcell dashboard trends --screenshot trends.png --after 20
 
-exit status: 0 closed, 2 the picture could not be written
+exit status: 0 closed, 2 there is no display, or the picture could not be written
 """
 
 

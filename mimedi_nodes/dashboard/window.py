@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 import threading
@@ -70,6 +71,14 @@ def main(argv: Sequence[str] | None = None) -> None:
     sys.setswitchinterval(SWITCH_S)
     arguments = list(sys.argv if argv is None else ["dashboard", *argv])
     given = parse(remove_ros_args(arguments)[1:])
+    if not _has_display():
+        print(
+            "workcell dashboard: there is no display. Open it at a desktop or by `ssh -X`; without one: "
+            "./workcell watch, ./workcell web, or a picture by "
+            "QT_QPA_PLATFORM=offscreen ./workcell dashboard --screenshot FILE.png",
+            file=sys.stderr,
+        )
+        sys.exit(2)
     application = QtWidgets.QApplication(arguments[:1])
     application.setApplicationName("Workcell")
     _end_on_signals(application)
@@ -88,6 +97,11 @@ def main(argv: Sequence[str] | None = None) -> None:
         print(f"dashboard: cannot write {given.screenshot}; its folder must exist, .png or .jpg", file=sys.stderr)
         status = 2
     sys.exit(status)
+
+
+def _has_display() -> bool:
+    """Whether Qt finds a screen: without one it ends the process by a signal, and tells of plugins."""
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
 
 
 def _names(name: str) -> Sequence[str]:

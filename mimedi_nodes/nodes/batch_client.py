@@ -104,7 +104,7 @@ class BatchClient(WorkcellClient):
         ended_s = math.inf
         while not done.wait(0.2):
             status = self.seen.batches.get(batch.batch_id)
-            follow(replace(self.seen, batch=status) if status is not None else self.seen)
+            follow(replace(self.seen, batch=status))  # None until it is told of: another batch is not shown instead
             if status is not None and status.state in FINAL_STATES:
                 ended_s = min(ended_s, time.monotonic())
             if time.monotonic() - ended_s > SETTLE_S:

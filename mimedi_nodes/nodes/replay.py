@@ -170,6 +170,19 @@ class Replay:
             time.sleep(0.05)
         return True
 
+    def is_live(self, timeout_s: float) -> bool:
+        """Return whether somebody else tells of a batch where this would be played, found within `timeout_s` [s].
+
+        A display cannot tell what was recorded from what is now: where a workcell lives nothing may be played.
+        """
+        publisher = next((p for t, p in self._publishers.items() if t.endswith(BATCH_TOPIC)), None)
+        deadline_s = time.monotonic() + timeout_s
+        while publisher is not None and time.monotonic() < deadline_s:
+            if len(self.node.get_publishers_info_by_topic(publisher.topic_name)) > 1:
+                return True
+            time.sleep(0.05)
+        return False
+
     def play(
         self,
         speed: float,

@@ -30,7 +30,7 @@ from mimedi_nodes.nodes.alarm_keeper import AlarmKeeper
 from mimedi_nodes.nodes.doorkeeper import Doorkeeper
 from mimedi_nodes.nodes.mcap_writer import McapRecording, is_whole, mend
 from mimedi_nodes.nodes.message_schemas import schema_text
-from mimedi_nodes.nodes.replay import RecordingError, read_recording, recorded_namespace
+from mimedi_nodes.nodes.replay import RecordingError, Replay, read_recording, recorded_namespace
 from mimedi_nodes.nodes.workcell_client import WorkcellClient
 from mimedi_nodes.process.alarm_table import read_alarm_table
 from mimedi_nodes.process.alarms import AlarmBoard
@@ -323,10 +323,25 @@ def test_a_recording_plays_into_another_namespace_at_the_pace_asked_for(recordin
     assert client.seen.modules["incubator"].state == 64
 
 
+def test_nothing_is_played_where_a_workcell_lives(recording, capsys):
+    with Replay(recording, "cell_w"):  # tells of a batch there, as a coordinator does
+        assert replay.main([str(recording), "--namespace", "cell_w", "--speed", "1e6"]) == 2
+    assert "a workcell is up in namespace cell_w" in capsys.readouterr().err
+
+
+def test_a_window_without_a_display_says_what_there_is_instead(monkeypatch, capsys):
+    from mimedi_nodes.dashboard import window
+
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(SystemExit) as ended:
+        window.main(["batch"])
+    assert ended.value.code == 2
+    assert "there is no display" in capsys.readouterr().err
+
+
 def test_the_clock_may_be_the_process(recording):
     pauses = []
-    from mimedi_nodes.nodes.replay import Replay
-
     with Replay(recording, "cell_y") as played:
         assert played.play(DAY_S * 1000.0, by_process_time=True, pause=pauses.append) == 300
     # 9.9 d at a thousand days a second; the pauses were only noted, so the last one is nearly the whole of it.
