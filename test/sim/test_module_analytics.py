@@ -104,6 +104,35 @@ def test_the_interval_of_a_median_covers_it():
     assert 0.93 < covered / 400 < 0.99
 
 
+@pytest.mark.parametrize("count", [6, 7, 8, 12])
+def test_the_interval_of_a_median_of_few_covers_it_too(count):
+    random = np.random.default_rng(count)
+    covered = sum(low <= 1.0 <= high for _, low, high in (
+        median_interval(np.exp(random.normal(0.0, 0.5, count))) for _ in range(600)
+    ))  # fmt: skip
+    assert covered / 600 > 0.93
+
+
+def test_five_values_have_no_such_interval():
+    with pytest.raises(ValueError, match="needs 6 at least"):
+        median_interval([1.0, 2.0, 3.0, 4.0, 5.0])
+
+
+def test_a_stiffness_of_too_few_cells_is_refused_at_the_door_and_one_of_six_has_its_interval():
+    async def run():
+        analysers = await ready()
+        refused = await analysers.bench.run("MeasureStiffness", sample_id="S", cells_wanted=5)
+        assert refused.status != "succeeded"
+        assert "cells_wanted" in refused.error_msg
+        assert "[6, 500]" in refused.error_msg, refused.error_msg
+        outcome = await analysers.bench.run("MeasureStiffness", sample_id="S", cells_wanted=6)
+        assert outcome.status == "succeeded", outcome.error_msg
+        result = outcome.result
+        assert 0.0 < result["modulus_low_pa"] < result["modulus_median_pa"] < result["modulus_high_pa"] < 5e4
+
+    run_virtual(run())
+
+
 def test_moduli_of_many_batches_lie_in_their_intervals():
     """Each with a cantilever of its own, whose spring constant the reference gel takes out."""
     covered = 0

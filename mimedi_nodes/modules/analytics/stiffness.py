@@ -22,6 +22,8 @@ DEEPEST_OVER_RADIUS = 0.2
 """Beyond this Hertz' parabola leaves the sphere (4 % at 0.4)."""
 LEAST_R_SQUARED = 0.95
 LEAST_CELLS = 20
+LEAST_FOR_INTERVAL = 6
+"""The median of five lies beyond all of them in 2 of 32: they have no 95 % interval. `MeasureStiffness` asks for six."""
 CANTILEVER_RELATIVE_SD = 0.105
 """Of a batch's moduli together: spring constant 10 %, sensitivity 3 % (PHYSICS §9), the same for all its cells."""
 GEL_RELATIVE_SD = 0.045
@@ -110,13 +112,17 @@ def _squares(z: Array, f: Array, contacts_m: Array, radius_m: float) -> Array:
 
 
 def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
-    """Return a median with the ends of its 95 % interval, by order statistics (binomial); free of any distribution."""
+    """Return a median with the ends of its 95 % interval, by order statistics (binomial); free of any distribution.
+
+    Raises:
+        ValueError: fewer than `LEAST_FOR_INTERVAL` values.
+    """
     from scipy.special import bdtrik
 
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     n = len(ordered)
-    if n < 6:
-        return float(np.median(ordered)) if n else math.nan, -math.inf, math.inf
+    if n < LEAST_FOR_INTERVAL:
+        raise ValueError(f"{n} values; the 95 % interval of a median needs {LEAST_FOR_INTERVAL} at least")
     k = max(1, math.ceil(float(bdtrik(0.025, n, 0.5))))
     return float(np.median(ordered)), float(ordered[k - 1]), float(ordered[n - k])
 
@@ -124,10 +130,10 @@ def median_interval(values: Sequence[float]) -> tuple[float, float, float]:
 def with_gel(median: float, low: float, high: float) -> tuple[float, float]:
     """Return the 95 % interval of a median with the reference gel's uncertainty, which no number of cells takes away.
 
-    Both are combined on the logarithm; an end that is not finite stays so. For a ratio between cells of the same batch
-    the gel cancels: there the first interval counts.
+    Both are combined on the logarithm. For a ratio between cells of the same batch the gel cancels: there the first
+    interval counts.
     """
     own = 1.96 * GEL_RELATIVE_SD
-    below = median * math.exp(-math.hypot(math.log(median / low), own)) if low > 0.0 else low
-    above = median * math.exp(math.hypot(math.log(high / median), own)) if math.isfinite(high) else high
+    below = median * math.exp(-math.hypot(math.log(median / low), own))
+    above = median * math.exp(math.hypot(math.log(high / median), own))
     return below, above
