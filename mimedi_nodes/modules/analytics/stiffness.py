@@ -23,7 +23,7 @@ DEEPEST_OVER_RADIUS = 0.2
 LEAST_R_SQUARED = 0.95
 LEAST_CELLS = 20
 LEAST_FOR_INTERVAL = 6
-"""The median of five lies beyond all of them in 2 of 32: they have no 95 % interval. `MeasureStiffness` asks for six."""
+"""A median of five lies beyond all of them in 2 of 32: they have no 95 % interval; `MeasureStiffness` asks for six."""
 CANTILEVER_RELATIVE_SD = 0.105
 """Of a batch's moduli together: spring constant 10 %, sensitivity 3 % (PHYSICS §9), the same for all its cells."""
 GEL_RELATIVE_SD = 0.045
