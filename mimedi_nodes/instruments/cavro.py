@@ -125,28 +125,35 @@ class CavroPump(DtDevice):
         await self._start(valve)
 
     async def fill_to(
-        self, volume_ul: float, aspirate_rate_ul_min: float, then_valve: PumpValve | None = None
+        self,
+        volume_ul: float,
+        aspirate_rate_ul_min: float,
+        then_valve: PumpValve | None = None,
+        *,
+        held_steps: int | None = None,
     ) -> float:
         """Start drawing from `I` until the syringe holds `volume_ul`; optionally turn the valve afterwards.
 
-        Repeating is harmless (absolute move). Returns the expected duration [s].
+        Repeating is harmless (absolute move). `held_steps` is where the plunger stands, for whoever has just asked.
+        Returns the expected duration [s].
         """
         target = self.steps(check_range(self.name, "volume_ul", volume_ul, 0.0, self.syringe_ul, "uL"))
         speed = self.speed_steps_s(aspirate_rate_ul_min, "aspirate_rate_ul_min")
-        missing = target - await self.plunger_steps()
+        missing = target - (await self.plunger_steps() if held_steps is None else held_steps)
         if missing < 0:
             raise InstrumentError(self.name, f"holds more than the {volume_ul:g} uL to fill to; empty it first")
         await self._start(f"IV{speed}A{target}{then_valve or ''}")
         return missing / speed + VALVE_TURN_S * (2 if then_valve else 1)
 
-    async def empty_to(self, volume_ul: float, flow_rate_ul_min: float) -> float:
+    async def empty_to(self, volume_ul: float, flow_rate_ul_min: float, *, held_steps: int | None = None) -> float:
         """Start delivering to `O` until the syringe holds `volume_ul`.
 
-        Repeating is harmless. Returns the expected duration [s].
+        Repeating is harmless. `held_steps` is where the plunger stands, for whoever has just asked. Returns the
+        expected duration [s].
         """
         target = self.steps(check_range(self.name, "volume_ul", volume_ul, 0.0, self.syringe_ul, "uL"))
         speed = self.speed_steps_s(flow_rate_ul_min)
-        surplus = await self.plunger_steps() - target
+        surplus = (await self.plunger_steps() if held_steps is None else held_steps) - target
         if surplus < 0:
             raise InstrumentError(self.name, f"holds less than the {volume_ul:g} uL to empty to; fill it first")
         await self._start(f"OV{speed}A{target}")

@@ -107,7 +107,7 @@ class PumpPair:
         held = [await pump.plunger_steps() for pump in self.pumps]
         active = self._choose(held)
         if held[active] == 0 and missing > 0:
-            expected_s = await self._fill(active, min(missing, STROKE_STEPS), aspirate_rate_ul_min)
+            expected_s = await self._fill(active, 0, min(missing, STROKE_STEPS), aspirate_rate_ul_min)
             await settle(self.pumps[active], pace, every_s=_LOOK_S, expected_s=expected_s)
 
     async def deliver(
@@ -146,7 +146,7 @@ class PumpPair:
             missing = total - done
             if held[active] == 0:
                 held[active] = min(missing, STROKE_STEPS)
-                expected_s = await self._fill(active, held[active], aspirate_rate_ul_min)
+                expected_s = await self._fill(active, 0, held[active], aspirate_rate_ul_min)
                 await settle(self.pumps[active], pace, every_s=_LOOK_S, expected_s=expected_s)
             amount = min(held[active], missing)
             other = 1 - active
@@ -155,9 +155,9 @@ class PumpPair:
             if on_stroke is not None:
                 await on_stroke(self.state)
             end = held[active] - amount
-            await self.pumps[active].empty_to(first.volume_ul(end), flow_rate_ul_min)
+            await self.pumps[active].empty_to(first.volume_ul(end), flow_rate_ul_min, held_steps=held[active])
             if refill > held[other]:
-                await self._fill(other, refill, aspirate_rate_ul_min)
+                await self._fill(other, held[other], refill, aspirate_rate_ul_min)
                 held[other] = refill
             await settle(self.pumps[active], pace, every_s=_LOOK_S, expected_s=amount / out)
             await self._confirm(active, end)
@@ -184,10 +184,10 @@ class PumpPair:
         active = self.state.active
         return 1 - active if held[active] == 0 and held[1 - active] > 0 else active
 
-    async def _fill(self, index: int, steps: int, rate_ul_min: float) -> float:
-        """Start filling a syringe with its valve to `O` afterwards; returns the expected duration [s]."""
+    async def _fill(self, index: int, held: int, steps: int, rate_ul_min: float) -> float:
+        """Start filling a syringe that holds `held`, its valve to `O` afterwards; returns the expected duration [s]."""
         pump = self.pumps[index]
-        return await pump.fill_to(pump.volume_ul(steps), rate_ul_min, then_valve="O")
+        return await pump.fill_to(pump.volume_ul(steps), rate_ul_min, "O", held_steps=held)
 
     async def _settle_both(self, pace: Pace) -> None:
         """Stop what an interrupted run left moving, so that positions can be relied on."""
