@@ -176,7 +176,7 @@ def test_a_misspelt_goal_field_never_starts(name: str, which: int) -> None:
     old = fields[which % len(fields)]
     allowed = {
         "source", "destination", "volume_ul", "flow_rate_ul_min", "tolerance_ul", "start_hz", "stop_hz", "points",
-        "sample_id", "cells_wanted", "timeout_s", "dilution",
+        "sample_id", "cells_wanted", "timeout_s", "dilution", "classes",
     }  # fmt: skip
     if name not in allowed:
         assert any(f"no goal field '{name}'" in str(d) for d in mistakes(GOOD.replace(f"{old}:", f"{name}:", 1)))
