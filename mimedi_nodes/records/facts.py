@@ -65,6 +65,14 @@ class Facts:
                 points.append((event.process_time_s, float(value)))
         return points
 
+    def unended(self) -> list[RecordEvent]:
+        """Return the starts of the phases that had not ended when the record did; a phase's first start only."""
+        ended = {_goal(event) for event in self.of_kind("phase_ended")}
+        begun: dict[str, RecordEvent] = {}
+        for event in self.of_kind("phase_started"):
+            begun.setdefault(_goal(event), event)
+        return [event for goal, event in begun.items() if goal not in ended]
+
 
 def gather_facts(events: Iterable[RecordEvent]) -> Facts:
     """Return the facts of a batch from its events, in the order of the record."""
@@ -112,6 +120,11 @@ def standing_alarms(events: Iterable[RecordEvent]) -> dict[str, RecordEvent]:
         elif event.kind == "alarm_cleared":
             standing.pop(key, None)
     return standing
+
+
+def _goal(event: RecordEvent) -> str:
+    """Return what a phase's start and end have in common."""
+    return str(event.data.get("goal_id") or event.data.get("phase_id") or event.what)
 
 
 def _batch_started(facts: Facts, event: RecordEvent) -> None:

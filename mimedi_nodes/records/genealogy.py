@@ -60,12 +60,17 @@ class Balance:
 
     @property
     def gap_ul(self) -> float | None:
-        """What arrived less what left, by weight where there is a scale, else by strokes; None without any scale."""
+        """What arrived less what left, by weight where there is a scale, else by strokes; None without two of them."""
         if self.left_ul is None and self.arrived_ul is None:
             return None
         left = self.left_ul if self.left_ul is not None else self.volume_ul
         arrived = self.arrived_ul if self.arrived_ul is not None else self.volume_ul
         return None if left is None or arrived is None else arrived - left
+
+    @property
+    def lacking(self) -> str:
+        """Why there is no gap to tell."""
+        return "not weighed" if self.left_ul is None and self.arrived_ul is None else "weighed on one side"
 
     @property
     def is_closed(self) -> bool | None:

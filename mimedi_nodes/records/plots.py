@@ -22,6 +22,7 @@ from .stiffness_map import SUFFIX, from_csv
 DAY_S = 86400.0
 BLUE, ORANGE, GREEN, RED, GREY, LIGHT = "#20639b", "#d1711f", "#2f8f5b", "#b3261e", "#6b7280", "#e5e7eb"
 SERIES = (BLUE, ORANGE, GREEN, "#7b5ea7", "#8a6d3b", GREY)
+UNENDED = "not ended"
 MAX_POINTS = 800
 """Points drawn of one line: more cannot be told apart on paper."""
 
@@ -208,30 +209,36 @@ def plot_stiffness(facts: Facts) -> str:
         right.xaxis.set_minor_formatter(NullFormatter())
         for axes in (left, right):
             axes.set_axisbelow(True)
-        right.legend()
+        if right.get_legend_handles_labels()[0]:  # a measurement that was broken off has a map and no result
+            right.legend()
         return _svg(figure)
 
 
 def plot_timeline(facts: Facts) -> str:
-    """Which module worked when, retunings and alarms marked; empty when no step has ended."""
+    """Which module worked when, retunings and alarms marked; empty when no step has begun."""
     steps = []
+    last_s = max((e.process_time_s for e in facts.events if is_number(e.process_time_s)), default=0.0)
     for event in facts.of_kind("phase_ended"):
         start, end = event.data.get("started_s"), event.data.get("ended_s", event.process_time_s)
         if is_number(start) and is_number(end):
-            steps.append((str(event.data.get("module", "")), start / DAY_S, end / DAY_S, event))
+            failed = event.data.get("status") not in ("succeeded", None, "")
+            steps.append((str(event.data.get("module", "")), start / DAY_S, end / DAY_S, RED if failed else ""))
+    for event in facts.unended():
+        steps.append((str(event.data.get("module", "")), event.process_time_s / DAY_S, last_s / DAY_S, UNENDED))
     if not steps:
         return ""
     modules = list(dict.fromkeys(module for module, *_ in steps))
-    span = max(end for _, _, end, _ in steps) or 1.0
+    span = last_s / DAY_S or 1.0
     with matplotlib.rc_context(_STYLE):
         figure, axes = _figure("Timeline", "process day [d]", "", height=0.8 + 0.28 * len(modules), width=9.4)
-        for module, start, end, event in steps:
-            failed = event.data.get("status") not in ("succeeded", None, "")
+        for module, start, end, colour in steps:
             # A step of minutes would vanish beside days: it keeps a visible width.
-            width = max(end - start, 0.003 * span)
-            colour = RED if failed else SERIES[modules.index(module) % len(SERIES)]
-            row = modules.index(module)
-            axes.barh(row, width, left=start, height=0.55, color=colour, edgecolor="white", linewidth=0.4)
+            width, row = max(end - start, 0.003 * span), modules.index(module)
+            own = SERIES[row % len(SERIES)]
+            if colour == UNENDED:
+                axes.barh(row, width, left=start, height=0.55, color="white", edgecolor=own, hatch="////", lw=0.6)
+            else:
+                axes.barh(row, width, left=start, height=0.55, color=colour or own, edgecolor="white", linewidth=0.4)
         retuned = [event for event in facts.of_kind("retuned") if event.producer in modules]
         if retuned:
             days = [event.process_time_s / DAY_S for event in retuned]
@@ -241,6 +248,8 @@ def plot_timeline(facts: Facts) -> str:
         if alarms:
             axes.plot(alarms, [-0.75] * len(alarms), "v", color=RED, markersize=5, clip_on=False)
             axes.text(span * 1.01, -0.75, "alarms", color=RED, fontsize=7.5, va="center")
+        if any(colour == UNENDED for *_, colour in steps):
+            axes.text(span * 1.01, len(modules) - 0.7, "hatched: not ended", fontsize=7.5, va="center")
         axes.set_yticks(range(len(modules)), modules)
         axes.set_ylim(len(modules) - 0.5, -1.0 if alarms else -0.5)
         axes.set_xlim(0.0, 1.005 * span)

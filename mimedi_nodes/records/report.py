@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
@@ -52,6 +53,8 @@ from .review import Review, number_text, unit_text
 from .summary import summarize
 
 REPORT_FILE = "report.html"
+MANY = 2
+"""From more tests without a result on, the first page counts them."""
 _TONES = {"meets": "good", "meets_provisionally": "good", "rejected": "bad"}
 
 
@@ -70,6 +73,7 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
     environment = jinja2.Environment(autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True)
     environment.filters["number"] = number_text
     environment.filters["unit"] = unit_text
+    environment.filters["path"] = _breakable
     here = resources.files(__package__)
     template = environment.from_string(here.joinpath("report.html.j2").read_text(encoding="utf-8"))
     drawn = [
@@ -81,7 +85,6 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
         plots.plot_viability(facts, _limit(review, "measured.final_viability")),
         plots.plot_diameters(facts),
         plots.plot_volumes(facts),
-        plots.plot_stiffness(facts),
     ]
     return template.render(
         css=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),
@@ -95,6 +98,7 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
         figures=figure_rows(review, summary),
         causes=cause_rows(review),
         release=[row for row in review.rows if row.group != "in_process"],
+        early=_early(review),
         controls=[row for row in review.rows if row.group == "in_process"],
         specification={name: review.specification.get(name, "") for name in ("product", "version", "status")},
         decided=decision(facts).text,
@@ -114,6 +118,7 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
         calibrations=calibration_rows(facts),
         timeline=plots.plot_timeline(facts),
         plots=[plot for plot in drawn if plot],
+        stiffness=plots.plot_stiffness(facts),
         tuning=tuning_rows(facts),
         retunings=retuning_rows(facts),
         steps=step_rows(facts),
@@ -144,6 +149,17 @@ def write_report(folder: Path, content: str | bytes, name: str = REPORT_FILE) ->
     except OSError as error:
         raise RecordError(f"{path}: {error.strerror}; free space, then ask for the report again") from error
     return path
+
+
+def _early(review: Review) -> int:
+    """How many release tests a batch that ended early has no result of; 0 where each is worth a line of its own."""
+    unknown = sum(row.group != "in_process" and row.verdict == "unknown" for row in review.rows)
+    return unknown if unknown > MANY and review.facts.of_kind("batch_ended") else 0
+
+
+def _breakable(path: str) -> Markup:
+    """Let a long path break after its dots and underscores, not within a word."""
+    return Markup(re.sub(r"([._])", r"\1<wbr>", str(Markup.escape(path))))
 
 
 def _limit(review: Review, source: str) -> float | None:

@@ -6,16 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from .events import RecordEvent
 from .facts import Facts, is_number, standing_alarms, step_name
-from .review import Review, number_text, unit_text
+from .field_text import days_text, quantity, results_text, took_text
+from .review import ReleaseRow, Review, number_text, unit_text
 
-DAY_S = 86400.0
-MAX_RESULTS = 5
-"""Results of a step that the table of steps prints; all of them are in the record."""
-
-_HIDDEN = ("error_code", "error_msg", "duration_s", "duration_h", "diameter_edges_um", "diameter_counts", "frames")
-_SCALED = {"ul": (1000.0, 1000.0, "mL"), "hz": (1e5, 1e6, "MHz"), "s": (600.0, 60.0, "min")}
-"""Unit of a field: from which value on, divided by what, and called how it is printed."""
 _DECISIVE = (
     "decision",
     "command",
@@ -30,9 +25,6 @@ _DECISIVE = (
 )
 _PROGRAMS = ("coordinator", "supervisor", "recorder")
 _UNUSUAL = ("held", "holding", "stop", "abort")
-_UNITS = {
-    "ul": "µL", "um": "µm", "c": "°C", "hz": "Hz", "mm": "mmol/L", "s": "s", "h": "h", "tu": "TU", "vpp": "V",
-}  # fmt: skip
 
 
 def identity_rows(summary: Mapping[str, Any], started: Mapping[str, Any]) -> list[tuple[str, str]]:
@@ -61,14 +53,11 @@ def figure_rows(review: Review, summary: Mapping[str, Any]) -> list[tuple[str, s
     """The four figures that a reader wants first, as value and name."""
     values = {row.id: row for row in review.rows}
     figures = []
-    for test, name, percent in (
-        ("dose", "viable CAR+ cells in the dose", False),
-        ("viability", "viability", True),
-        ("car", "CAR+ cells", True),
-    ):
+    for test, percent in (("dose", False), ("viability", True), ("car", True)):
         row = values.get(test)
         if row is not None:
-            value = row.value
+            kind, _, of = row.title.partition(", ")
+            value, name = row.value, f"{of} in the {kind.lower()}" if of else row.title
             figures.append((f"{100 * value:.1f} %" if percent and is_number(value) else number_text(value), name))
     peak = review.facts.values["extremes"].get("viable_cells", {}).get("max")
     figures.append((number_text(peak), "viable cells at most in culture"))
@@ -79,23 +68,28 @@ def cause_rows(review: Review) -> list[str]:
     """Why a batch is not found to meet its specification, most telling first; empty when it is."""
     if review.verdict in ("meets", "meets_provisionally"):
         return []
-    causes = [
-        f"{row.title}: {number_text(row.value)} {unit_text(row.unit)}, specified {row.criterion}"
-        + (f" ({row.reason})" if row.reason else "")
-        for row in review.rows
-        if row.verdict in ("fail", "unknown")
-    ]
-    for event in standing_alarms(review.facts.events).values():
-        causes.append(f"Alarm {event.what}: {event.data.get('message') or event.why}")
-    for event in review.facts.of_kind("phase_ended"):
-        result = event.data.get("result")
-        if isinstance(result, Mapping) and result.get("error_msg"):
-            causes.append(f"Step {event.data.get('phase_id') or event.what}: {result['error_msg']}")
+    causes = [_test_text(row) for row in review.rows if row.verdict == "fail"]
     for event in review.facts.of_kind("batch_ended"):
         reason = event.why or event.data.get("reason")
         if reason:
             causes.append(f"End of the procedure: {reason}")
+    for event in review.facts.of_kind("phase_ended"):
+        result = event.data.get("result")
+        if isinstance(result, Mapping) and result.get("error_msg"):
+            causes.append(f"Step {event.data.get('phase_id') or event.what}: {result['error_msg']}")
+    for event in standing_alarms(review.facts.events).values():
+        causes.append(f"Alarm {event.what}: {event.data.get('message') or event.why}")
+    unknown = [row for row in review.rows if row.verdict == "unknown"]
+    if len(unknown) > 2:  # a batch that ended early: that is one cause, not ten
+        causes.append(f"{len(unknown)} tests without a result: {', '.join(row.title for row in unknown)}")
+    else:
+        causes += [_test_text(row) for row in unknown]
     return list(dict.fromkeys(causes))
+
+
+def _test_text(row: ReleaseRow) -> str:
+    text = f"{row.title}: {number_text(row.value)} {unit_text(row.unit)}, specified {row.criterion}"
+    return f"{text} ({row.reason})" if row.reason else text
 
 
 def exception_texts(review: Review) -> list[str]:
@@ -114,26 +108,30 @@ def exception_texts(review: Review) -> list[str]:
 
 
 def step_rows(facts: Facts) -> list[dict[str, str]]:
-    """Steps in the order of their ends."""
+    """Steps in the order of their ends; then those that had not ended when the record did."""
     rows = []
     for event in facts.of_kind("phase_ended"):
         data = event.data
         start, end = data.get("started_s"), data.get("ended_s", event.process_time_s)
-        path = str(data.get("phase_id") or event.what)
         result = data.get("result") if isinstance(data.get("result"), Mapping) else {}
-        rows.append(
-            {
-                "day": _days(start if is_number(start) else event.process_time_s),
-                "name": step_name(path).replace("_", " "),
-                "path": path,
-                "module": str(data.get("module", "")),
-                "action": str(data.get("action", "")),
-                "took": _took(end - start) if is_number(start) and is_number(end) else "–",
-                "results": _results(result or {}),
-                "status": str(data.get("status", "")),
-            }
-        )
+        row = _step_row(event, start if is_number(start) else event.process_time_s)
+        row["took"] = took_text(end - start) if is_number(start) and is_number(end) else "–"
+        rows.append({**row, "results": results_text(result or {}), "status": str(data.get("status", ""))})
+    for event in facts.unended():
+        row = _step_row(event, event.process_time_s)
+        rows.append({**row, "took": "–", "results": "", "status": "not ended"})
     return rows
+
+
+def _step_row(event: RecordEvent, begun_s: float) -> dict[str, str]:
+    path = str(event.data.get("phase_id") or event.what)
+    return {
+        "day": days_text(begun_s),
+        "name": step_name(path).replace("_", " "),
+        "path": path,
+        "module": str(event.data.get("module", "")),
+        "action": str(event.data.get("action", "")),
+    }
 
 
 def tuning_rows(facts: Facts) -> list[dict[str, str]]:
@@ -145,7 +143,7 @@ def tuning_rows(facts: Facts) -> list[dict[str, str]]:
             rows.append(
                 {
                     "step": step_name(str(event.data.get("phase_id", ""))),
-                    "day": _days(event.process_time_s),
+                    "day": days_text(event.process_time_s),
                     "channel": _khz(result.get("channel_resonance_hz")),
                     "sd": _khz(result.get("channel_resonance_sd_hz")),
                     "q": number_text(result.get("channel_q"), 3),
@@ -163,7 +161,7 @@ def retuning_rows(facts: Facts) -> list[dict[str, str]]:
         rows.append(
             {
                 "what": event.what,
-                "day": _days(event.process_time_s),
+                "day": days_text(event.process_time_s),
                 "after": number_text(after_s / 60.0, 3) if is_number(after_s) else number_text(None),
                 "old": _khz(event.data.get("old_hz")),
                 "new": _khz(event.data.get("new_hz")),
@@ -182,10 +180,10 @@ def alarm_rows(facts: Facts) -> list[dict[str, str]]:
         key = f"{event.producer}/{event.data.get('alarm_id', event.what)}"
         if event.kind == "alarm_cleared":
             if key in open_rows:
-                open_rows.pop(key)["cleared"] = f"day {_days(event.process_time_s)}"
+                open_rows.pop(key)["cleared"] = f"day {days_text(event.process_time_s)}"
         else:
             row = {
-                "day": _days(event.process_time_s),
+                "day": days_text(event.process_time_s),
                 "id": str(event.data.get("alarm_id", event.what)),
                 "source": event.producer,
                 "message": str(event.data.get("message") or event.why),
@@ -211,7 +209,7 @@ def decision_rows(facts: Facts) -> list[dict[str, str]]:
             continue
         rows.append(
             {
-                "day": _days(event.process_time_s),
+                "day": days_text(event.process_time_s),
                 "what": event.what,
                 "kind": event.kind.replace("_", " "),
                 "why": event.why or str(event.data.get("expression", "")),
@@ -230,7 +228,7 @@ def prompt_rows(facts: Facts) -> list[dict[str, Any]]:
         row = rows.setdefault(
             key, {"day": "", "question": event.what, "answer": None, "who": "", "simulated": False}
         )
-        row["day"] = row["day"] or _days(event.process_time_s)
+        row["day"] = row["day"] or days_text(event.process_time_s)
         row["question"] = event.data.get("question") or row["question"]
         if event.kind == "prompt_answered":
             row["answer"] = str(event.data.get("answer", ""))
@@ -251,8 +249,8 @@ def laboratory_rows(facts: Facts) -> list[dict[str, Any]]:
         low, high = data.get("low"), data.get("high")
         rows.append(
             {
-                "day": _days(event.process_time_s),
-                "test": str(data.get("test", event.what)).replace("_", " "),
+                "day": days_text(event.process_time_s),
+                "test": quantity(str(data.get("test", event.what)))[0],
                 "sample": str(data.get("sample_id", "")),
                 "value": number_text(data.get("value")),
                 "interval": f"{number_text(low)} to {number_text(high)}" if is_number(low) and is_number(high) else "",
@@ -265,41 +263,5 @@ def laboratory_rows(facts: Facts) -> list[dict[str, Any]]:
     return rows
 
 
-def _results(result: Mapping[str, Any]) -> str:
-    if result.get("error_msg"):
-        return str(result["error_msg"])
-    texts = []
-    for name, value in result.items():
-        if name in _HIDDEN or name.endswith(("_low", "_high", "_sd_hz", "_low_per_ml", "_high_per_ml")):
-            continue
-        if is_number(value) or (isinstance(value, str) and value):
-            texts.append(_named(name, value))
-    return ", ".join(texts[:MAX_RESULTS])
-
-
-def _named(name: str, value: Any) -> str:
-    if name == "expires_s" and is_number(value):
-        return f"expires on day {value / DAY_S:.2f}"
-    if name.endswith("_per_ml"):
-        return f"{name[:-7].replace('_', ' ')} {number_text(value)} /mL"
-    stem, _, unit = name.rpartition("_")
-    if is_number(value) and stem and unit in _SCALED and abs(value) >= _SCALED[unit][0]:
-        _, factor, scaled_unit = _SCALED[unit]
-        return f"{stem.replace('_', ' ')} {number_text(value / factor)} {scaled_unit}"
-    if stem and unit in _UNITS:
-        return f"{stem.replace('_', ' ')} {number_text(value)} {_UNITS[unit]}"
-    return f"{name.replace('_', ' ')} {number_text(value)}"
-
-
-def _days(time_s: Any) -> str:
-    return f"{time_s / DAY_S:.2f}" if is_number(time_s) else "–"
-
-
 def _khz(value_hz: Any) -> str:
     return f"{value_hz / 1000.0:.2f}" if is_number(value_hz) else "–"
-
-
-def _took(seconds: float) -> str:
-    if seconds < 5400.0:
-        return f"{seconds / 60.0:.0f} min"
-    return f"{seconds / 3600.0:.1f} h" if seconds < 2 * DAY_S else f"{seconds / DAY_S:.1f} d"

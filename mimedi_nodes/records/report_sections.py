@@ -17,6 +17,7 @@ from .disposition import Disposition, disposition
 from .errors import RecordError
 from .exceptions import ExceptionItem
 from .facts import Facts, is_number, step_name
+from .field_text import quantity
 from .genealogy import PRODUCT, trace
 from .review import Review, number_text
 from .signatures import MEANINGS, signatures
@@ -137,7 +138,8 @@ def alarm_figure_texts(facts: Facts) -> list[str]:
 def lot_rows(facts: Facts) -> list[dict[str, Any]]:
     """Lots with where each one has gone, and whether it is in the dose."""
     found = trace(facts.events)
-    in_dose = {id(lot) for lot in found.lots_in(PRODUCT)}
+    # A bag that nothing was filled into is no dose.
+    in_dose = {id(lot) for lot in found.lots_in(PRODUCT)} if found.made_of(PRODUCT) else set()
     samples = {event.what for event in facts.of_kind("sample_taken")}
     rows = []
     for lot in found.lots:
@@ -174,7 +176,7 @@ def move_rows(facts: Facts) -> list[dict[str, Any]]:
                 "volume": _ml(move.volume_ul),
                 "left": _ml(move.left_ul),
                 "arrived": _ml(move.arrived_ul),
-                "gap": "not weighed" if move.gap_ul is None else f"{move.gap_ul / 1000.0:+.2f}",
+                "gap": move.lacking if move.gap_ul is None else f"{move.gap_ul / 1000.0:+.2f}",
                 "closed": move.is_closed,
             }
         )
@@ -227,7 +229,7 @@ def environment_rows(facts: Facts) -> list[dict[str, str]]:
                 series.setdefault((name, str(event.data.get("unit") or "")), []).append(float(value))
     return [
         {
-            "name": name.replace("_", " "),
+            "name": quantity(name)[0],
             "unit": unit,
             "count": str(len(values)),
             "low": number_text(min(values)),

@@ -124,7 +124,7 @@ def number_text(value: Any, digits: int = 4) -> str:
 
 def unit_text(unit: str) -> str:
     """Return a unit of an interface or specification as people write it."""
-    return {"1": "", "degC": "°C", "uL": "µL", "um": "µm", "mm": "mmol/L"}.get(unit, unit)
+    return {"1": "", "1/m3": "/m³", "degC": "°C", "uL": "µL", "um": "µm", "mm": "mmol/L"}.get(unit, unit)
 
 
 def _superscript(exponent: int) -> str:

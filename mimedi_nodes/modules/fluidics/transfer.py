@@ -124,7 +124,8 @@ async def deplete_beads(goal: Any, instruments: FluidicsInstruments, ctx: PhaseC
         f"{goal.source} → {goal.destination}",
         source=goal.source,
         destination=goal.destination,
-        volume_ul=arrived_ul,
+        # No volume by strokes: the last one draws air, and the weight that arrives ends the depletion.
+        weighed_destination_ul=arrived_ul,
         through="magnet column",
     )
     return {"volume_moved_ul": arrived_ul, "volume_source_ul": math.nan, "duration_s": ctx.now_s() - begun_s}
