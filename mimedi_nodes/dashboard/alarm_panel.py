@@ -7,12 +7,15 @@ from functools import partial
 
 from . import theme, wording
 from .language import later, tr
-from .parts import Panel, label, set_mark, set_text
+from .parts import ElidedLabel, Panel, label, set_mark, set_text
 from .qt import QtWidgets, Signal
 from .views import ACKNOWLEDGEABLE, AlarmPriority, AlarmState, AlarmsView, AlarmView, Reply, Request, RequestKind
 
 MESSAGE_LETTERS = 110
 """A message's length in the list; the whole is its tool tip."""
+
+WHOLE_ALARMS = 4
+"""With more than so many alarms each has one line: in a flood it is the list that must be seen."""
 
 _WORD = {
     AlarmState.UNACKNOWLEDGED: "",
@@ -71,15 +74,21 @@ class AlarmRow(QtWidgets.QWidget):
         message = alarm.message or alarm.alarm_id
         first = label("alarm", wording.shortened(message, MESSAGE_LETTERS))
         first.setToolTip(message)
-        first.setProperty("unacknowledged", alarm.state in ACKNOWLEDGEABLE)
         first.setWordWrap(True)
-        column.addWidget(first)
+        line = ElidedLabel("alarm")
+        for each in (first, line):
+            each.setProperty("unacknowledged", alarm.state in ACKNOWLEDGEABLE)
+            column.addWidget(each)
         word = _WORD.get(alarm.state, "")
         second = "  ·  ".join(filter(None, (tr(word) if word else "", alarm.response, alarm.alarm_id)))
         response = label("small", second)
         response.setWordWrap(True)
         column.addWidget(response)
         row.addLayout(column, 1)
+        line.set_whole(message)
+        line.setToolTip(f"{message}\n{second}")
+        line.hide()
+        self._whole, self._line = (first, response), line
         self.button: QtWidgets.QPushButton | None = None
         act = _act(alarm.state)
         if act:
@@ -87,6 +96,12 @@ class AlarmRow(QtWidgets.QWidget):
             self.button.setToolTip(f"{act} {alarm.alarm_id}")
             self.button.clicked.connect(partial(self._ask, act))
             row.addWidget(self.button)
+
+    def compact(self, compact: bool) -> None:
+        """Show one line, where many alarms must be seen at once; the tool tip has the rest."""
+        for each in self._whole:
+            each.setVisible(not compact)
+        self._line.setVisible(compact)
 
     def _ask(self, act: str, *_: object) -> None:
         self.acted.emit(Request(RequestKind.ALARM, self.alarm.alarm_id, act, ""))
@@ -140,12 +155,14 @@ class AlarmPanel(Panel):
         for alarm_id, row in self.rows.items():
             if alarm_id not in kept:
                 self._column.removeWidget(row)
+                row.hide()  # at once: it goes when Qt comes to it
                 row.deleteLater()
         self.rows = {}
         for place, alarm in enumerate(wanted):
             row = self.rows[alarm.alarm_id] = kept.get(alarm.alarm_id) or self._make(alarm)
             if self._column.indexOf(row) != place:
                 self._column.insertWidget(place, row)
+            row.compact(len(wanted) > WHOLE_ALARMS)
         self._headline()
 
     def show_presence(self, present: bool) -> None:

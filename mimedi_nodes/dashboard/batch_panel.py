@@ -61,6 +61,7 @@ class BatchPanel(Panel):
         which.setSpacing(10)
         self.choice = QtWidgets.QComboBox()
         self.choice.setObjectName("batch_choice")
+        self.choice.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToContents)
         self.choice.setToolTip(tr("Several batches are in production: choose which one is shown"))
         self.choice.activated.connect(lambda row: self.chosen.emit(str(self.choice.itemData(row))))
         self.choice.hide()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -21,25 +22,28 @@ SIX = ("workcell", "batch", "vision", "alarms", "trends", "record")
 """The six boards in the order of their tabs."""
 
 
-def make(name: str, modules: Sequence[str], runs_dir: Path) -> Board:
+def make(
+    name: str, modules: Sequence[str], runs_dir: Path, now_s: Callable[[], float] = time.monotonic
+) -> Board:
     """Return a new board.
 
     Args:
         name: one of SIX, or overview.
         modules: names of the workcell's modules.
         runs_dir: folder of the runs.
+        now_s: steady clock [s].
 
     Raises:
         KeyError: there is no such board.
         DiagnosticError: the alarm table cannot be read.
     """
     makers: Mapping[str, Callable[[], Board]] = {
-        "overview": lambda: Overview(modules),
-        "workcell": WorkcellBoard,
-        "batch": BatchBoard,
-        "vision": VisionBoard,
-        "alarms": lambda: AlarmBoard(read_alarm_table(config_folder() / "alarms.yaml")),
-        "trends": TrendBoard,
+        "overview": lambda: Overview(modules, now_s=now_s),
+        "workcell": lambda: WorkcellBoard(now_s),
+        "batch": lambda: BatchBoard(now_s=now_s),
+        "vision": lambda: VisionBoard(now_s=now_s),
+        "alarms": lambda: AlarmBoard(read_alarm_table(config_folder() / "alarms.yaml"), now_s),
+        "trends": lambda: TrendBoard(now_s),
         "record": lambda: RecordBoard(runs_dir),
     }
     return makers[name]()

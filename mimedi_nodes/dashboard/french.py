@@ -125,7 +125,7 @@ FRENCH: dict[str, str] = {
     "Gantry: not part of this workcell": "Portique : absent de cette cellule",
     "Enclosure: grade not measured here": "Enceinte : classe non mesurée ici",
     "DOOR OPEN  ·  {text}": "PORTE OUVERTE  ·  {text}",
-    "{small} particles ≥ 0.5 µm, {large} ≥ 5 µm a m³": "{small} particules ≥ 0,5 µm, {large} ≥ 5 µm par m³",
+    "{small} particles ≥ 0.5 µm, {large} ≥ 5 µm a m³": "{small} particules ≥ 0.5 µm, {large} ≥ 5 µm par m³",
     "last: {action}": "dernière : {action}",
     "no sign of life for {time}": "aucun signe de vie depuis {time}",
     "your name": "votre nom",

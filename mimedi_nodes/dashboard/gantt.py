@@ -180,7 +180,8 @@ class GanttChart(QtWidgets.QWidget):
             x = x_of(line.now_s - line.start_s)
             painter.setPen(QtGui.QPen(QtGui.QColor("#1f4e79"), 2))
             painter.drawLine(QtCore.QPointF(x, 0), QtCore.QPointF(x, top))
-            painter.drawText(QtCore.QPointF(max(x - 40 * self._scale, 0), top - 4), tr("now"))
+            before = painter.fontMetrics().horizontalAdvance(tr("now")) + 6
+            painter.drawText(QtCore.QPointF(max(x - before, 0), top - 4), tr("now"))
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
         """Tell the name of the phase under the pointer."""

@@ -32,6 +32,9 @@ from .views import (
 )
 from .vision_panel import VisionPanel
 
+CULTURE = "incubator"
+"""Module whose culture is drawn."""
+
 
 class Overview(Board):
     """The whole window's content; takes plain values by `show_items`, gives requests by `requested`.
@@ -117,6 +120,8 @@ class Overview(Board):
         self.modules.refresh()
         self.vision.refresh()
         self.trend.refresh()
+        culture = self.modules.tiles.get(CULTURE)
+        self.trend.mark_stale(culture is not None and culture.stale)
 
     def _take_measured(self, item: MeasurementView) -> None:
         self._measured.append(item)

@@ -36,6 +36,7 @@ from mimedi_msgs.msg import (
 )
 from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
 
+from ..modules.registry import known_modules
 from ..nodes import qos
 from . import ros_views
 from .inbox import Inbox
@@ -73,7 +74,7 @@ class RosBridge(QtCore.QObject):
 
     Args:
         namespace: the workcell's namespace, empty for none.
-        modules: names of the modules to listen to.
+        modules: names of the modules to listen to, beside all that a site may have.
         arguments: ROS arguments (remappings), as after `--ros-args`; None for the process' own.
         vision: name of the module with the microscope.
     """
@@ -178,7 +179,8 @@ class RosBridge(QtCore.QObject):
         self._context.destroy()
 
     def _subscribe(self, modules: Sequence[str], vision: str) -> None:
-        for module in modules:
+        # Also those that only some sites have: they are shown once they are heard.
+        for module in dict.fromkeys((*modules, *known_modules())):
             self._listen(ModuleState, f"{module}/state", qos.STATE, ("module", module), ros_views.module_view)
             self._hear(Telemetry, f"{module}/telemetry", qos.TELEMETRY, self._on_telemetry)
         self._listen(BatchStatus, BATCH_TOPIC, qos.STATE, "batch", ros_views.batch_view)

@@ -83,7 +83,7 @@ QTableView::item {{ padding: 3px 2px; }}
 QTableView:focus, QTreeView:focus, QListView:focus {{ border: 2px solid {TEXT}; }}
 QHeaderView::section {{ background: {PANEL}; border: none; border-bottom: 1px solid {LINE}; padding: 3px 6px;
   font-weight: bold; color: {MUTED}; }}
-QComboBox {{ background: #f4f4f2; border: 1px solid #777; border-radius: 3px; padding: 2px 24px 2px 8px;
+QComboBox {{ background: #f4f4f2; border: 1px solid #777; border-radius: 3px; padding: 2px 8px 2px 8px;
   min-height: {px(26)}; }}
 QComboBox QAbstractItemView {{ background: #f4f4f2; selection-background-color: #b6b6b4; selection-color: {TEXT}; }}
 QTabWidget[boards="true"] {{ background: {BACKGROUND}; }}

@@ -13,12 +13,13 @@ from . import theme, wording
 from .analyses import SWEEP
 from .board import Board
 from .language import tr
+from .module_panel import SILENT_S
 from .parts import Panel, label
 from .qt import QtCore, QtGui, QtWidgets, pyqtgraph
 from .series import Series
 from .sweep_plot import SweepPlot
 from .trend_panel import DecadeAxis
-from .views import AnalysisView, BatchSnapshot, HistoryView, MeasurementView, PlanView
+from .views import AnalysisView, BatchSnapshot, HistoryView, MeasurementView, ModuleView, PlanView
 
 DAY_S = 86400.0
 PENS = (
@@ -53,6 +54,8 @@ class TrendBoard(Board):
         self._to_lay = False
         self._start_s = self._now_s = math.nan
         self._batch_id = ""
+        self._heard_s: dict[str, float] = {}
+        self._silent: set[str] = set()
         self.series: dict[str, Series] = {}
         self.units: dict[str, str] = {}
         self._changed: set[str] = set()
@@ -85,6 +88,7 @@ class TrendBoard(Board):
         self.rescale()
         self.handlers = {
             MeasurementView: self._measured,
+            ModuleView: self._module,
             BatchSnapshot: self._batch,
             HistoryView: self._history,
             PlanView: self._plan,
@@ -139,10 +143,15 @@ class TrendBoard(Board):
 
     def age(self) -> None:
         """Draw what has been added: a plot takes 10 ms, so not at every value."""
-        for key in self._changed & self._items.keys():
-            self._items[key].setText(1, f"{_short(self.series[key].latest())} {self.units[key]}")
+        now_s = self.now_s()
+        silent = {module for module, heard_s in self._heard_s.items() if now_s - heard_s > SILENT_S}
+        altered = {key for key in self.series if key.split("/", 1)[0] in silent ^ self._silent} | self._changed
+        self._silent = silent
+        for key in altered & self._items.keys():
+            self._items[key].setText(1, self._latest(key))
         for key in self._changed & self._curves.keys():
             self._draw(key)
+        for key in altered & self._curves.keys():
             self._head(key)
         self._changed.clear()
 
@@ -164,6 +173,9 @@ class TrendBoard(Board):
         key = self._key(item.module, item.name, item.unit)
         if self.series[key].add(item.time_s, item.value):
             self._changed.add(key)
+
+    def _module(self, view: ModuleView) -> None:
+        self._heard_s[view.module] = self.now_s()
 
     def _plan(self, plan: PlanView) -> None:
         """Take the limits of the batch's product."""
@@ -287,15 +299,21 @@ class TrendBoard(Board):
         last = key == [name for name in self.chosen() if name not in self.sweeps][-1]
         plot.setLabel("bottom", tr("process day") if last else None, **{"font-size": size, "color": theme.TEXT})
 
+    def _latest(self, key: str) -> str:
+        """Return the last value of a quantity; with a question mark once its module is silent."""
+        doubt = "?" if key.split("/", 1)[0] in self._silent else ""
+        return f"{_short(self.series[key].latest())} {self.units[key]}".strip() + doubt
+
     def _head(self, key: str) -> None:
         """Write the quantity and its last value over its plot, large enough to be read from where one stands."""
         module, name = key.split("/", 1)
-        value = f"{_short(self.series[key].latest())} {self.units[key]}".strip()
+        value = self._latest(key)
+        colour = theme.STALE if module in self._silent else theme.TEXT
         small, large = (round(theme.LETTERS_PX[role] * self._scale) for role in ("small", "mid"))
         self.plots[key].setTitle(
             f'<span style="font-size: {small}px">{html.escape(wording.humane(module))}: {html.escape(name)}</span>'
             f'&nbsp;&nbsp;&nbsp;<b style="font-size: {large}px">{html.escape(value)}</b>',
-            color=theme.TEXT,
+            color=colour,
         )
 
     def _redraw(self, *_: object) -> None:
@@ -324,6 +342,6 @@ class TrendBoard(Board):
 def _short(value: float) -> str:
     if not math.isfinite(value):
         return wording.UNKNOWN
-    if value == 0.0 or 1e-3 <= abs(value) < 1e5:
-        return f"{value:.0f}" if abs(value) >= 1e3 else f"{value:.4g}"
+    if value == 0.0 or 1e-3 <= abs(value) < 1e7:
+        return wording.number(value, 0) if abs(value) >= 1e3 else f"{value:.4g}"
     return wording.powers(value)

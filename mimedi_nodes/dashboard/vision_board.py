@@ -133,9 +133,9 @@ class VisionBoard(Board):
         column = QtWidgets.QVBoxLayout()
         for line in self.camera_lines.values():
             column.addWidget(line)
-        row.addLayout(column, 6)
+        row.addLayout(column, 7)
         row.addWidget(self.counted, 3)
-        row.addWidget(self.calibration, 5)
+        row.addWidget(self.calibration, 4)
         health.body.addLayout(row)
         grid.addWidget(health, 2, 0, 1, 4)
         grid.setRowStretch(0, 4)

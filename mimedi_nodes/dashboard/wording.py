@@ -29,7 +29,10 @@ def percent(value: float) -> str:
 
 def number(value: float, digits: int) -> str:
     """Return a number with a fixed count of decimals; a dash when it is unknown."""
-    return f"{value:.{digits}f}" if math.isfinite(value) else UNKNOWN
+    if not math.isfinite(value):
+        return UNKNOWN
+    # Groups of three by a narrow space that does not break, from five figures on (ISO 80000-1, 7.3.1).
+    return f"{value:,.{digits}f}".replace(",", "\u202f") if abs(value) >= 1e4 else f"{value:.{digits}f}"
 
 
 def hours(value_h: float) -> str:

@@ -15,8 +15,10 @@ from typing import Any
 import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
+from rclpy.event_handler import SubscriptionEventCallbacks
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
+from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
@@ -114,14 +116,14 @@ class WorkcellClient:
         rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self.node = Node(name, namespace=namespace or None, context=self._context)
         node = self.node
-        node.create_subscription(BatchStatus, "coordinator/batch_status", self._take("batch"), qos.STATE)
-        node.create_subscription(BatchStatus, "coordinator/batches", self._take_batches, qos.EVENT)
-        node.create_subscription(AlarmList, "alarms", self._take("alarms"), qos.STATE)
-        node.create_subscription(DiagnosticArray, "supervisor/status", self._take("supervisor"), qos.STATE)
-        node.create_subscription(Prompt, "coordinator/prompt", self._take_prompt, qos.QUESTION)
+        self._hear(BatchStatus, "coordinator/batch_status", self._take("batch"), qos.STATE)
+        self._hear(BatchStatus, "coordinator/batches", self._take_batches, qos.EVENT)
+        self._hear(AlarmList, "alarms", self._take("alarms"), qos.STATE)
+        self._hear(DiagnosticArray, "supervisor/status", self._take("supervisor"), qos.STATE)
+        self._hear(Prompt, "coordinator/prompt", self._take_prompt, qos.QUESTION)
         # Also those that only some sites have: they are shown once they are heard.
         for module in dict.fromkeys((*modules, *known_modules())):
-            node.create_subscription(ModuleState, f"{module}/state", self._take_module, qos.STATE)
+            self._hear(ModuleState, f"{module}/state", self._take_module, qos.STATE)
         self._command = node.create_client(CommandBatch, "coordinator/command_batch")
         self._answer = node.create_client(AnswerPrompt, "coordinator/answer_prompt")
         self._alarm = node.create_client(AcknowledgeAlarm, "supervisor/acknowledge_alarm")
@@ -131,8 +133,8 @@ class WorkcellClient:
 
     @property
     def modules(self) -> tuple[str, ...]:
-        """Modules that should be there: those of every site, and the others that this one has."""
-        more = [name for name in known_modules() if self.node.count_publishers(f"{name}/state")]
+        """Modules that should be there: those of every site, and the others that this one has or has had."""
+        more = [n for n in known_modules() if n in self.seen.modules or self.node.count_publishers(f"{n}/state")]
         return tuple(dict.fromkeys((*self._modules, *more)))
 
     def start(self) -> None:
@@ -143,10 +145,14 @@ class WorkcellClient:
     def listen_to_values(self, vision: str = "vision_qc") -> None:
         """Hear measurements too; before `start`."""
         for module in dict.fromkeys((*self._modules, *known_modules())):
-            self.node.create_subscription(Telemetry, f"{module}/telemetry", self._take_telemetry, qos.TELEMETRY)
-        self.node.create_subscription(
-            PopulationSummary, f"{vision}/population", self._take("population"), qos.TELEMETRY
-        )
+            self._hear(Telemetry, f"{module}/telemetry", self._take_telemetry, qos.TELEMETRY)
+        self._hear(PopulationSummary, f"{vision}/population", self._take("population"), qos.TELEMETRY)
+
+    def _hear(self, kind: type, topic: str, callback: Callable[[Any], None], profile: QoSProfile) -> None:
+        # Without rclpy's own events of a subscription: two more things to wait for each, rebuilt at every message.
+        # All profiles are of one file, which a test compares.
+        silent = SubscriptionEventCallbacks(use_default_callbacks=False)
+        self.node.create_subscription(kind, topic, callback, profile, event_callbacks=silent)
 
     def close(self) -> None:
         """Leave the graph."""

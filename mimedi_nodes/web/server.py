@@ -69,14 +69,13 @@ class PageServer:
 
     Args:
         client: the workcell; started by the caller.
-        modules: names of its modules.
         logins: who may look and act.
         secure: whether it is reached by TLS, so that cookies never go without.
     """
 
-    def __init__(self, client: WorkcellClient, modules: tuple[str, ...], logins: Logins, secure: bool) -> None:
+    def __init__(self, client: WorkcellClient, logins: Logins, secure: bool) -> None:
         self._client, self._logins, self._secure = client, logins, secure
-        self._state = PageState(client, modules)
+        self._state = PageState(client)
         self._sockets: set[web.WebSocketResponse] = set()
 
     def application(self) -> web.Application:

@@ -30,12 +30,10 @@ class PageState:
 
     Args:
         client: the workcell.
-        modules: names of the modules that should be there.
     """
 
-    def __init__(self, client: WorkcellClient, modules: tuple[str, ...]) -> None:
+    def __init__(self, client: WorkcellClient) -> None:
         self._client = client
-        self._modules = modules
         self._curves = {(module, name): Series(POINTS) for module, name, _ in CURVES}
         self._counts: dict[tuple[str, str], int] = dict.fromkeys(self._curves, 0)
 
@@ -50,6 +48,7 @@ class PageState:
     def snapshot(self, batch_id: str = "") -> dict[str, Any]:
         """Return the state of the workcell now, with the batch of this name, or the oldest in production."""
         coordinator, supervisor = self._client.sources()
+        modules = self._client.modules
         with self._client.heard:
             seen = self._client.seen
             now_s = time.monotonic()
@@ -63,7 +62,7 @@ class PageState:
                 "allowed": allowed(batch) if coordinator else [],
                 "modules": [
                     _module(name, seen.modules.get(name), now_s - seen.heard_s.get(name, -math.inf))
-                    for name in self._modules
+                    for name in modules
                 ],
                 "alarms": [{**row, "time_s": _known(row["time_s"])} for row in as_rows(seen.alarms)],
                 "prompt": _prompt(seen.question(batch_id)),

@@ -2,6 +2,7 @@
 """A workcell's afternoon for the dashboard: what it would hear, made from the models and the vision code.
 """
 
+import dataclasses
 import functools
 import math
 
@@ -15,6 +16,7 @@ from mimedi_nodes.dashboard.views import (
     AlarmState,
     AlarmsView,
     AlarmView,
+    BatchesView,
     BatchSnapshot,
     CassettesView,
     HistogramView,
@@ -268,6 +270,39 @@ def everything():
         CassettesView((("store", "CASSETTE-1"), ("incubator", "CASSETTE-2"))),
         alarms(), question(),
     ]  # fmt: skip
+
+
+def flood():
+    """Thirty alarms at once, of all priorities and states."""
+    states = [state for state in AlarmState if state is not AlarmState.NORMAL]
+    kinds = ("pressure_high", "scale_fault", "phase_overdue", "storage_failed", "line_lost", "temperature_low")
+    words = ("Fluidics line pressure 312 kPa, limit 250 kPa: occlusion between pump and destination valve", "No reply")
+    return AlarmsView(
+        tuple(
+            AlarmView(
+                f"{module}.{what}", states[number % 2 * number % len(states)], AlarmPriority(number % 3 + 1), module,
+                words[number % 2], "Look at the line that it names; clamp it, then acknowledge", 6.4 * DAY_S + number,
+            )
+            for number, (module, what) in enumerate(
+                (module, what) for module in ("fluidics", "acoustic_sorter", "incubator", "transduction", "enclosure")
+                for what in kinds
+            )
+        )
+    )  # fmt: skip
+
+
+def two_vessels():
+    """A workcell with two culture vessels, two patients' batches, and a module that the plan does not know."""
+    second = {v.name: v for v in values() if v.module == "incubator"}
+    return [
+        *everything(),
+        ModuleView("incubator_2", S.EXECUTE, "ExpandCulture", "expansion.grow.expand", "day 2 of 8", 0.2),
+        *(dataclasses.replace(value, module="incubator_2") for value in second.values()),
+        MeasurementView("incubator_2", "liquid_temperature_c", 37.02, "degC", NOW_DAY * DAY_S),
+        MeasurementView("incubator_2", "viable_cells", 3.1e8, "cells", NOW_DAY * DAY_S),
+        ModuleView("cell_counter", S.EXECUTE, "CountCells", "expansion.grow.count", "", 0.5),
+        BatchesView({"B2026-0117": "running", "B2026-0118": "held"}, "B2026-0117", ("B2026-0118",)),
+    ]
 
 
 def trouble():

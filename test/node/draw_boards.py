@@ -14,8 +14,18 @@ from mimedi_nodes.dashboard import boards, language
 from mimedi_nodes.dashboard.options import size
 from mimedi_nodes.dashboard.qt import QtWidgets
 from mimedi_nodes.dashboard.record_board import RecordBoard
+from mimedi_nodes.dashboard.views import PresenceView
 
 DEADLINE_S = 20.0
+STATES = {
+    "running": scene.everything,
+    "held": scene.trouble,
+    "flood": lambda: [*scene.trouble(), scene.flood()],
+    "stale": lambda: [*scene.everything(), PresenceView(frozenset())],
+    "two_vessels": scene.two_vessels,
+    "empty": lambda: [scene.everybody()],
+}
+"""What a workcell may tell; `stale` is looked at 20 s after its last word."""
 
 
 def main():
@@ -25,12 +35,13 @@ def main():
     parser.add_argument("names", nargs="*", default=["overview", *boards.SIX])
     parser.add_argument("--runs", type=Path, default=Path("runs"))
     parser.add_argument("--language", default="en")
-    parser.add_argument("--trouble", action="store_true")
+    parser.add_argument("--state", choices=STATES, default="running")
     given = parser.parse_args()
     application = QtWidgets.QApplication([])
     language.choose(given.language)
+    now_s = [0.0]
     for name in given.names:
-        board = boards.make(name, scene.MODULES, given.runs)
+        board = boards.make(name, scene.MODULES, given.runs, lambda: now_s[0])
         board.resize(*given.size)
         board.operator.setText("A. Martin")
         board.show()
@@ -39,11 +50,13 @@ def main():
             while board.record is None and time.monotonic() < end_s:
                 application.processEvents()
         else:
-            board.show_items(scene.trouble() if given.trouble else scene.everything())
+            board.show_items(STATES[given.state]())
+            now_s[0] += 20.0 if given.state == "stale" else 0.0
         for _ in range(5):
             board.refresh()
             application.processEvents()
         suffix = "" if given.size == (1280, 800) else f"_{given.size[1]}"
+        suffix += "" if given.state == "running" else f"_{given.state}"
         suffix += "" if given.language == "en" else f"_{given.language}"
         board.grab().save(str(given.folder / f"{name}{suffix}.png"))
         if isinstance(board, RecordBoard):

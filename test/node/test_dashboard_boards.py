@@ -25,7 +25,7 @@ from mimedi_nodes.dashboard.french import FRENCH
 from mimedi_nodes.dashboard.gantt import Timeline
 from mimedi_nodes.dashboard.inbox import Inbox
 from mimedi_nodes.dashboard.limits import limits_of
-from mimedi_nodes.dashboard.mimic import DOCKS_MM
+from mimedi_nodes.dashboard.mimic_plan import DOCKS_MM
 from mimedi_nodes.dashboard.overview import Overview
 from mimedi_nodes.dashboard.qt import QtCore, QtWidgets, Signal, pyqtgraph
 from mimedi_nodes.dashboard.run_history import RunHistory, plan_of

@@ -86,7 +86,7 @@ class Served:
     """The page, served on a port of its own."""
 
     def __init__(self, client, users, tls=None):
-        self._page = PageServer(client, MODULES, Logins(users), secure=tls is not None)
+        self._page = PageServer(client, Logins(users), secure=tls is not None)
         self._tls = tls
 
     async def __aenter__(self):
