@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -54,6 +55,13 @@ class Flows:
     def still(self) -> bool:
         """Whether nothing moves."""
         return not self.pumps and not self.leaks
+
+    @cached_property
+    def touched(self) -> frozenset[str]:
+        """Names of the vessels into or out of which liquid moves."""
+        if self.still:
+            return frozenset()
+        return frozenset((*self.leaks, self.centre, *(flow.vessel for flow in self.pumps.values())))
 
 
 class Network:

@@ -212,7 +212,8 @@ class Plant:
             wanted[vessel] == reactor.set_points for vessel, reactor in self._reactors.items()
         ):
             return
-        self._store(time_s)
+        if time_s > self._stored_s:  # a stroke that ended by itself was stored up to here
+            self._store(time_s)
         self._own_event_s = None
         self._flows, self._drive = flows, drive
         self._chip.commit(time_s, drive)
@@ -255,7 +256,7 @@ class Plant:
         flows = self._flows
         self._own_event_s = None
         for vessel, reactor in self._reactors.items():
-            if reactor.next_event(self.ledger) <= time_s or self._touches(flows, vessel):
+            if vessel in flows.touched or reactor.next_event(self.ledger) <= time_s:
                 reactor.commit(time_s, self.ledger)
         if duration_s > 0.0:
             self._network.sink(duration_s)
@@ -263,24 +264,15 @@ class Plant:
             if not flows.still:
                 self._network.step(flows, self._stored_s, duration_s)
                 self._tell_reactors(flows, time_s)
-                if self._touches(flows, ASSAY_CELL):
+                if ASSAY_CELL in flows.touched:
                     self.stations.aliquot_changed(time_s, self.ledger.row(ASSAY_CELL))
         if self._chip.next_event() <= time_s or duration_s > 0.0:
             self._chip.commit(time_s, self._drive)
         self._stored_s = time_s
 
-    @staticmethod
-    def _touches(flows: Flows, vessel: str) -> bool:
-        if flows.still:
-            return False
-        return (
-            vessel in flows.leaks or flows.centre == vessel
-            or any(flow.vessel == vessel for flow in flows.pumps.values())
-        )
-
     def _tell_reactors(self, flows: Flows, time_s: float) -> None:
         for vessel, reactor in self._reactors.items():
-            if self._touches(flows, vessel):
+            if vessel in flows.touched:
                 arrived = self._network.arrivals_ul.get(vessel, 0.0)
                 if arrived > 0.0 and self._at_hand and vessel not in self._cultures:
                     self._cultures[vessel] = self._at_hand
@@ -456,7 +448,7 @@ class Plant:
         return self._scales[vessel].reading_g(true_g, now_s - self._start_s) + self._faults.scale_offset_g(vessel)
 
     def _at_rest(self, vessel: str, now_s: float) -> bool:
-        return not self._touches(self._flows, vessel)
+        return vessel not in self._flows.touched
 
     def _impedance(self, frequency_hz: npt.NDArray[np.float64], now_s: float) -> npt.NDArray[np.complex128]:
         return self._analyser.reading_ohm(self._chip.impedance_ohm(frequency_hz, now_s), now_s - self._start_s)
