@@ -168,6 +168,8 @@ class RosCamera:
                 ) from error
         images = self._frames.popleft()
         bright, dye = images["bright"], images.get("dye")
+        # Images come by another thread than grants of time: what follows from one must not bear an earlier time.
+        await self._clock.catch_up(seconds(bright.header.stamp))
         self._taken(bright)
         colours = tuple(self._straight(images[name]) for name in COLOURS if name in images)
         return Frame(

@@ -74,6 +74,10 @@ class RosLaboratory:
     async def _take(self, request: SubmitLabRecord.Request) -> str:
         try:
             record = verify_record(request.record_json, request.signature_hex, request.key_id, self._keys)
+            # A result may be here before the grant of the time at which it was reported.
+            reported_s = record.get("reported_s")
+            if isinstance(reported_s, int | float):
+                await self._clock.catch_up(reported_s)
             self._submit(record)
         except (LaboratoryRecordError, WorkcellError) as error:
             return str(error)

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import time
 import uuid
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
@@ -24,7 +26,7 @@ from ..process.interfaces import Interfaces
 from ..process.service_state import ServiceCommand, ServiceState
 from . import qos
 from .clocks import NodeClock
-from .conversion import action_class, action_topic, fill_message, header_to, message_fields, ros_time
+from .conversion import action_class, action_topic, fill_message, header_to, message_fields, ros_time, seconds
 from .event_loop import LoopThread
 from .ros_calls import CallFailed, call, in_executor, in_loop, ready
 
@@ -36,6 +38,9 @@ CALL_TIMEOUT_S = 10.0
 RECALL_ATTEMPTS = 4
 """How often a module is asked within CALL_TIMEOUT_S: the first reply of a service just discovered may be lost."""
 POLL_S = 1.0
+SETTLE_S = 1.0
+"""Longest steady time [s] to wait, when a result is here, for the module's own word that it has ended."""
+_ENDED = (ServiceState.COMPLETED, ServiceState.STOPPED, ServiceState.ABORTED, ServiceState.IDLE)
 
 _STATUS = {
     GoalStatus.STATUS_SUCCEEDED: "succeeded",
@@ -66,6 +71,7 @@ class RosModules:
         self._interfaces = interfaces
         self._on_held = on_held
         self._states: dict[str, tuple[float, ModuleState]] = {}
+        self._heard: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
         self._actions: dict[tuple[str, str], ActionClient] = {}
         self._commands = {}
         self._recalls = {}
@@ -79,6 +85,7 @@ class RosModules:
     def _take_state(self, message: ModuleState) -> None:
         known = self._states.get(message.module)
         self._states[message.module] = (time.monotonic(), message)
+        self._heard[message.module].set()
         was_held = known is not None and known[1].state == ServiceState.HELD
         if message.state == ServiceState.HELD and not was_held:
             self._on_held(message.module, message.last_error)
@@ -123,11 +130,28 @@ class RosModules:
             raise ModuleUnavailable(f"{module} did not accept {action}: its node is not configured")
         ending = await in_executor(self._node, self._loop, handle.get_result_async)
         answer = await self._or_lost(module, goal_id, ending)
+        await self._catch_up_with(module, goal_id)
         self._clock.take(module, f"end:{goal_id}")
         status = _STATUS.get(answer.status)
         if status is None:
             return self._outcome(await self.recall_phase(module, goal_id))
         return PhaseOutcome(status, message_fields(answer.result))  # type: ignore[arg-type]
+
+    async def _catch_up_with(self, module: str, goal_id: str) -> None:
+        """Return when the clock shows the time at which a module ended a goal, of which the module's state tells.
+
+        A result may be here before the grant of that time: what follows from it must not bear an earlier one.
+        """
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_S):
+                while not self._says_ended(module, goal_id):
+                    self._heard[module].clear()
+                    await self._heard[module].wait()
+                await self._clock.catch_up(seconds(self._states[module][1].stamp))
+
+    def _says_ended(self, module: str, goal_id: str) -> bool:
+        known = self._states.get(module)
+        return known is not None and known[1].goal_id == goal_id and known[1].state in _ENDED
 
     async def _send(
         self,
