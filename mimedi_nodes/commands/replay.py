@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
 from .who import EXIT_COULD_NOT_RUN, EXIT_TAKEN
 
-LOOK_S = 1.0
+LOOK_S = 3.0
 """How long a living workcell is looked for where a recording is to be played [s of steady time]."""
 
 EXAMPLES = """\

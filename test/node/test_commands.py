@@ -305,7 +305,8 @@ def recording(tmp_path):
     return path
 
 
-def test_a_recording_plays_into_another_namespace_at_the_pace_asked_for(recording, capsys):
+def test_a_recording_plays_into_another_namespace_at_the_pace_asked_for(recording, capsys, monkeypatch):
+    monkeypatch.setattr(replay, "LOOK_S", 0.1)  # nobody else is in this domain
     client = WorkcellClient("cell_z", ("incubator",))
     client.listen_to_values()
     client.start()
