@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -19,12 +20,14 @@ class Frame:
         bright_field: (H, W) uint8 or uint16.
         dye: (H, W) of the same type, or None.
         fluorescence: two images (H, W) of the same type, in which cells of class 1 and of class 2 are lit, or None.
+        received_s: steady time [s] (`time.monotonic`) at which it came, NaN where nothing is received.
     """
 
     stamp_s: float
     bright_field: NDArray[np.generic]
     dye: NDArray[np.generic] | None = None
     fluorescence: tuple[NDArray[np.generic], NDArray[np.generic]] | None = None
+    received_s: float = math.nan
 
 
 class Camera(Protocol):

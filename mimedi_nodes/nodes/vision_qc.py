@@ -4,19 +4,24 @@
 from __future__ import annotations
 
 import array
+import math
 import sys
 import time
+from collections import deque
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import cv2
+import numpy as np
+from diagnostic_msgs.msg import DiagnosticStatus
 from sensor_msgs.msg import Image
 
 from mimedi_msgs.msg import CellTrack, CellTrackArray
 from mimedi_msgs.msg import PopulationSummary as PopulationSummaryMsg
 
-from ..modules.camera import Frame
+from ..modules.camera import Camera, Frame
+from ..modules.vision_qc.inspect import FIRST_FRAMES
 from ..vision.annotate import annotate
 from ..vision.population import PopulationSummary
 from ..vision.tracker import FrameTracks
@@ -29,22 +34,52 @@ from .ros_camera import COLOURS, RosCamera
 DISPLAY_PERIOD_S = 0.2
 PARAMETERS = (
     Parameter("tracks_period_s", 0.1, "steady time between two track messages [s], 0 for every frame", 0.0, 10.0),
+    Parameter("dye", True, "the microscope has a dead-dye image; without one no viability is told"),
 )
+DIAGNOSTICS_PERIOD_S = 1.0
+LATENCIES_KEPT = 1000
+
+
+class LatencyMeter:
+    """From the arrival of a microscope's image to its tracks, and how many images were lost, as diagnostics."""
+
+    def __init__(self, node: ModuleNode) -> None:
+        self._node = node
+        self._latencies_ms: deque[float] = deque(maxlen=LATENCIES_KEPT)
+        self._told_s = 0.0
+
+    def note(self, latency_ms: float, tracks: FrameTracks, dropped: int) -> None:
+        """Take in one frame; the first ones of a look, which wait until the empty channel is known, tell nothing."""
+        if tracks.frame_index >= FIRST_FRAMES and math.isfinite(latency_ms):
+            self._latencies_ms.append(latency_ms)
+        now_s = time.monotonic()
+        if not self._latencies_ms or now_s - self._told_s < DIAGNOSTICS_PERIOD_S:
+            return
+        self._told_s = now_s
+        p50, p99 = np.percentile(self._latencies_ms, (50.0, 99.0))
+        level = DiagnosticStatus.WARN if dropped else DiagnosticStatus.OK
+        self._node.publish_diagnostics("microscope", level, f"{dropped} frames lost" if dropped else "tracking", {
+            "latency_p50_ms": f"{p50:.2f}", "latency_p99_ms": f"{p99:.2f}", "frames": str(len(self._latencies_ms)),
+            "frames_dropped": str(dropped),
+        })
 
 
 class TrackPublisher:
     """Publishes tracks at telemetry rate, population summaries, and an annotated image at display rate on demand."""
 
-    def __init__(self, node: ModuleNode) -> None:
+    def __init__(self, node: ModuleNode, period_s: float, camera: Camera) -> None:
+        self._camera, self._latency = camera, LatencyMeter(node)
         self._tracks = node.create_publisher(CellTrackArray, "~/tracks", qos.TELEMETRY)
         self._image = node.create_publisher(Image, "~/annotated", qos.IMAGE)
         self._population = node.create_publisher(PopulationSummaryMsg, "~/population", qos.STATE)
         self._shown_s = 0.0
         self._sent_s = 0.0
-        self._period_s = declare(node, PARAMETERS)["tracks_period_s"]
+        self._period_s = period_s
 
-    def __call__(self, frame: Frame, tracks: FrameTracks, latency_ms: float) -> None:
+    def __call__(self, frame: Frame, tracks: FrameTracks) -> None:
         now_s = time.monotonic()
+        latency_ms = (now_s - frame.received_s) * 1e3
+        self._latency.note(latency_ms, tracks, self._camera.dropped)
         show = now_s - self._shown_s >= DISPLAY_PERIOD_S
         if show and self._image.get_subscription_count():
             self._publish_image(frame, tracks)
@@ -117,8 +152,10 @@ class TrackPublisher:
 
 def _extras(node: ModuleNode) -> Mapping[str, Any]:
     cv2.setNumThreads(1)
-    publisher = TrackPublisher(node)
-    microscope = RosCamera(node, node.loop, node.clock, "microscope", ("bright", "dye", *COLOURS))
+    given = declare(node, PARAMETERS)
+    channels = ("bright", "dye", *COLOURS) if given["dye"] else ("bright", *COLOURS)
+    microscope = RosCamera(node, node.loop, node.clock, "microscope", channels)
+    publisher = TrackPublisher(node, given["tracks_period_s"], microscope)
     sorter_camera = RosCamera(node, node.loop, node.clock, "sorter_camera")
     return {
         "microscope": microscope,

@@ -291,8 +291,8 @@ class PopulationEstimator:
             **self._viable_classes(cells, limit, distinct))
 
     def _viable_classes(self, cells: list[_Cell], dye_limit: float, distinct: float) -> dict[str, Interval]:
-        """Of the cells that are not dead: class 1 among those without class 2, and class 2 among all."""
-        lights = np.array([cell.lights for cell in cells if not cell.dye > dye_limit]).reshape(-1, 2)
+        """Of the cells whose dye tells that they live: class 1 among those without class 2, and class 2 among all."""
+        lights = np.array([cell.lights for cell in cells if cell.dye <= dye_limit]).reshape(-1, 2)
         kinds = classify(lights[np.isfinite(lights).all(axis=1)], self.settings.fluorescence_lit_level)
         none, first, second = np.bincount(kinds, minlength=3).tolist()
         hidden = self._hidden(cells)

@@ -88,7 +88,7 @@ class Scope:
         extras = {"microscope": self.camera, "sorter_camera": self.camera, "on_tracks": self.count}
         self.instruments: VisionInstruments = build(SITE, {}, extras)
 
-    def count(self, frame: Frame, tracks: FrameTracks, latency_ms: float) -> None:
+    def count(self, frame: Frame, tracks: FrameTracks) -> None:
         """Keep how many cells a frame showed."""
         self.seen.append(len(tracks.tracks))
 
@@ -168,6 +168,21 @@ def test_reported_intervals_hold_the_truth_as_often_as_they_promise() -> None:
         assert np.mean(ratio) == pytest.approx(1.0, abs=0.06), name
         # Narrow enough to decide with: for so many cells Poisson's own 95 % interval is 2 x 1.96 / sqrt(cells) wide.
         assert np.mean(widths[name]) < 1.2 * 2.0 * 1.96, name
+
+
+class NoDye(StationCamera):
+    """A microscope without a lamp for the dye of dead cells."""
+
+    async def next_frame(self, timeout_s: float) -> Frame:
+        return replace(await super().next_frame(timeout_s), dye=None)
+
+
+def test_without_the_dye_cells_are_counted_and_nothing_is_said_of_the_living() -> None:
+    sample = SAMPLES["final, diluted"][0]
+    result = Scope(5, NoDye(5)).inspect(sample, classes=True)
+    assert result["concentration_per_ml"] == pytest.approx(truth(sample)[0], rel=0.2)
+    for name in ("viability", "viable_per_ml", "transgene_fraction", "other_fraction"):
+        assert math.isnan(result[name]), (name, result[name])
 
 
 class DarkLamps(StationCamera):

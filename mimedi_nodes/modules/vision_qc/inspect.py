@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 import statistics
-import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -56,12 +55,11 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
                 with wrong_images_hold(instruments.camera.name):
                     tracker.prime([frame.bright_field for frame in waiting])
             for frame in waiting:
-                begun = time.perf_counter()
                 with wrong_images_hold(instruments.camera.name):
                     tracks = tracker.process(frame.bright_field, frame.stamp_s, frame.dye, colours(frame, goal.classes))
                 population.add(tracks)
                 focus.append(tracks.focus)
-                instruments.on_tracks(frame, tracks, (time.perf_counter() - begun) * 1000.0)
+                instruments.on_tracks(frame, tracks)
                 frames += 1
                 stamp_s = frame.stamp_s
                 check_camera(tracker.health, "microscope", frames)

@@ -25,8 +25,8 @@ STAINED_DIAMETER_MIN_UM = 3.3
 """Smallest dead cell [um]: resting lymphocytes shrink to 5.8 um (spread 18 %) when they die, below the 5 um that tell
 living cells from 4.5 um beads."""
 
-OnTracks = Callable[[Frame, FrameTracks, float], None]
-"""Shows one tracked frame: frame, tracks, latency [ms]."""
+OnTracks = Callable[[Frame, FrameTracks], None]
+"""Shows one tracked frame."""
 
 OnSummary = Callable[[str, float, PopulationSummary, int], None]
 """Shows what the cells seen so far say: sample label, stamp of the last frame [s], summary, frames lost."""
@@ -119,7 +119,7 @@ def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> V
         extras["sorter_camera"],
         _settings(site.sorter_camera),
         site.sorter_camera.centre_band_um,
-        extras.get("on_tracks", lambda frame, tracks, latency_ms: None),
+        extras.get("on_tracks", lambda frame, tracks: None),
         extras.get("on_summary", lambda sample_id, stamp_s, summary, dropped: None),
         _drawing(site.microscope),
         extras.get("microscope_lens"),
