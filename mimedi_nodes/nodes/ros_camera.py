@@ -5,10 +5,13 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections import OrderedDict, deque
 from contextlib import suppress
+from dataclasses import dataclass
 
 import numpy as np
+from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.client import Client
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -29,6 +32,7 @@ from .ros_calls import CallFailed, call
 
 QUEUE_LENGTH = 8
 PARTIAL_LENGTH = 4
+_LOST_KEPT = 64
 SERVICE_TIMEOUT_S = 10.0
 REPEAT_S = 2.0
 """Steady time [s] after which a switch is asked for again; asking twice is harmless."""
@@ -66,14 +70,27 @@ def pixels(image: Image, camera: str) -> NDArray[np.generic]:
     return rows[:, : image.width * kind.itemsize].view(kind)
 
 
+@dataclass
+class _Exposure:
+    """The images of one stamp that have come, and the steady time [s] at which the first of them did."""
+
+    images: dict[str, Image]
+    received_s: float
+
+    @property
+    def stamp(self) -> Time:
+        """Of the exposure."""
+        return next(iter(self.images.values())).header.stamp
+
+
 class RosCamera:
     """A Camera that subscribes `<name>/image_raw`, and the image topics of its other channels, while it captures.
 
-    Frames wait in a queue of `QUEUE_LENGTH`; when it is full the oldest is dropped and counted. Capture is switched by
-    the driver's `set_capture` service (std_srvs/SetBool, as usb_cam has it), the lamps of the fluorescence images by
-    `set_fluorescence`; a frame is complete when every channel that is on has come. Where `<name>/camera_info` describes
-    a lens, frames come without its distortion. It has a node and a thread of its own: the module's executor is busy
-    while one of its transitions waits for the driver's answer.
+    Frames wait in a queue of `QUEUE_LENGTH`, images before it in one as long; from a full one the oldest is dropped and
+    counted. Capture is switched by the driver's `set_capture` service (std_srvs/SetBool, as usb_cam has it), the lamps
+    of the fluorescence images by `set_fluorescence`; a frame is complete when every channel that is on has come. Where
+    `<name>/camera_info` describes a lens, frames come without its distortion. It has a node and a thread of its own:
+    the module's executor is busy while one of its transitions waits for the driver's answer.
     """
 
     def __init__(
@@ -96,9 +113,14 @@ class RosCamera:
         self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
         self._loop = loop
         self._clock = clock
-        self._frames: deque[dict[str, Image]] = deque()
+        self._frames: deque[_Exposure] = deque()
         self._arrived = asyncio.Event()
-        self._partial: OrderedDict[tuple[int, int], dict[str, Image]] = OrderedDict()
+        self._partial: OrderedDict[tuple[int, int], _Exposure] = OrderedDict()
+        self._inbox: deque[tuple[str, Image, float]] = deque()
+        self._inbox_length = QUEUE_LENGTH * len(channels)
+        self._called = False
+        self._lock = threading.Lock()
+        self._lost: deque[tuple[int, int]] = deque(maxlen=_LOST_KEPT)
         self._capturing = False
         self._client = self._node.create_client(SetBool, f"{name}/set_capture")
         self._lamps = self._node.create_client(SetBool, f"{name}/set_fluorescence")
@@ -107,7 +129,7 @@ class RosCamera:
             self._node.create_subscription(
                 Image,
                 f"{name}/{TOPICS[channel]}",
-                lambda image, channel=channel: loop.call(self._take, channel, image),
+                lambda image, channel=channel: self._arrive(channel, image),
                 qos.IMAGE,
             )
         self._info: CameraInfo | None = None
@@ -166,17 +188,19 @@ class RosCamera:
                 raise ReplyTimeout(
                     self.name, f"no image for {timeout_s:g} s; look at the camera and its driver"
                 ) from error
-        images = self._frames.popleft()
+        exposure = self._frames.popleft()
+        images = exposure.images
         bright, dye = images["bright"], images.get("dye")
         # Images come by another thread than grants of time: what follows from one must not bear an earlier time.
         await self._clock.catch_up(seconds(bright.header.stamp))
-        self._taken(bright)
+        self._taken(bright.header.stamp)
         colours = tuple(self._straight(images[name]) for name in COLOURS if name in images)
         return Frame(
             seconds(bright.header.stamp),
             self._straight(bright),
             None if dye is None else self._straight(dye),
             (colours[0], colours[1]) if len(colours) == len(COLOURS) else None,
+            exposure.received_s,
         )
 
     def _describe(self, info: CameraInfo) -> None:
@@ -197,34 +221,57 @@ class RosCamera:
         except VisionInputError as error:
             raise ImageError(self.name, str(error)) from error
 
-    def _take(self, channel: str, image: Image) -> None:
-        if not self._capturing or channel not in self._wanted:
-            self._taken(image)
-            return
+    def _arrive(self, channel: str, image: Image) -> None:
+        """Hand an image to the loop, from the subscriptions' thread; while it is too busy, the newest ones wait."""
+        late = None
+        with self._lock:
+            self._inbox.append((channel, image, time.monotonic()))
+            if len(self._inbox) > self._inbox_length:
+                late = self._inbox.popleft()[1].header.stamp
+            called, self._called = self._called, True
+        if late is not None:
+            self._loop.call(self._drop, late)
+        if not called:
+            self._loop.call(self._empty_inbox)
+
+    def _empty_inbox(self) -> None:
+        with self._lock:
+            waiting, self._called = list(self._inbox), False
+            self._inbox.clear()
+        for channel, image, received_s in waiting:
+            self._take(channel, image, received_s)
+
+    def _take(self, channel: str, image: Image, received_s: float) -> None:
         stamp = image.header.stamp
-        images = self._partial.setdefault((stamp.sec, stamp.nanosec), {})
-        images[channel] = image
-        if len(images) == len(self._wanted):
-            del self._partial[(stamp.sec, stamp.nanosec)]
+        if not self._capturing or channel not in self._wanted:
+            self._taken(stamp)
+            return
+        key = (stamp.sec, stamp.nanosec)
+        exposure = self._partial.setdefault(key, _Exposure({}, received_s))
+        exposure.images[channel] = image
+        if len(exposure.images) == len(self._wanted):
+            del self._partial[key]
             if len(self._frames) >= QUEUE_LENGTH:
-                self._drop(self._frames.popleft()["bright"])
-            self._frames.append(images)
+                self._drop(self._frames.popleft().stamp)
+            self._frames.append(exposure)
             self._arrived.set()
         while len(self._partial) > PARTIAL_LENGTH:
             _, lost = self._partial.popitem(last=False)
-            self._drop(next(iter(lost.values())))
+            self._drop(lost.stamp)
 
     def _drop_all(self) -> None:
         while self._frames:
-            self._taken(self._frames.popleft()["bright"])
+            self._taken(self._frames.popleft().stamp)
         while self._partial:
-            _, images = self._partial.popitem()
-            self._taken(next(iter(images.values())))
+            self._taken(self._partial.popitem()[1].stamp)
 
-    def _drop(self, image: Image) -> None:
-        self.dropped += 1
-        self._taken(image)
+    def _drop(self, stamp: Time) -> None:
+        """Count an exposure as lost while anybody wants it, once though several of its images are."""
+        key = (stamp.sec, stamp.nanosec)
+        if self._capturing and key not in self._lost:
+            self._lost.append(key)
+            self.dropped += 1
+        self._taken(stamp)
 
-    def _taken(self, image: Image) -> None:
-        stamp = image.header.stamp
+    def _taken(self, stamp: Time) -> None:
         self._clock.take("plant", f"frame:{self.name}:{stamp.sec}.{stamp.nanosec:09d}")

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The camera node: pictures of a folder on the topics, without the lens's distortion once they are taken."""
 
+import threading
 import time
 from types import SimpleNamespace
 
@@ -8,17 +9,23 @@ import cv2
 import numpy as np
 import pytest
 import rclpy
+from diagnostic_msgs.msg import DiagnosticStatus
 from rclpy.context import Context
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
+from sensor_msgs.msg import Image
+from spinning import spinning
+from std_srvs.srv import SetBool
 
 from mimedi_nodes.instruments.link import ReplyTimeout
+from mimedi_nodes.modules.vision_qc.inspect import FIRST_FRAMES
 from mimedi_nodes.nodes.camera import CameraNode
 from mimedi_nodes.nodes.camera_info_file import read_camera_info
 from mimedi_nodes.nodes.clocks import NodeClock
 from mimedi_nodes.nodes.event_loop import LoopThread
-from mimedi_nodes.nodes.ros_camera import RosCamera
+from mimedi_nodes.nodes.ros_camera import QUEUE_LENGTH, RosCamera
+from mimedi_nodes.nodes.vision_qc import LatencyMeter
 from mimedi_nodes.vision.lens import LensModel
 from mimedi_nodes.vision.settings import VisionInputError
 
@@ -78,6 +85,65 @@ def test_pictures_of_a_folder_are_taken_without_distortion(tmp_path):
     stamps = [frame.stamp_s for frame in seen]
     assert seen[-1].bright_field.dtype == np.uint16
     assert stamps == sorted(set(stamps))
+
+
+def image_of(number):
+    """A picture whose pixels are its number."""
+    image = Image(height=16, width=32, encoding="mono8", step=32, data=bytes([number]) * 512)
+    image.header.stamp.sec = number
+    return image
+
+
+def test_images_that_nobody_has_time_for_are_dropped_oldest_first_and_counted():
+    """A hundred images while the loop is busy: the newest eight are kept, and the time since they came is told."""
+    context = Context()
+    rclpy.init(args=[], context=context)
+    driver, looker = Node("driver", context=context), Node("looker", context=context)
+
+    def switch(request, response):
+        response.success = True
+        return response
+
+    driver.create_service(SetBool, "microscope/set_capture", switch)
+    loop = LoopThread("looker")
+    camera = RosCamera(looker, loop, NodeClock(), "microscope")
+    busy, free = threading.Event(), threading.Event()
+    try:
+        executor = SingleThreadedExecutor(context=context)
+        executor.add_node(driver)
+        with spinning(executor):
+            loop.submit(camera.set_capture(True)).result(DEADLINE_S)
+            loop.call(lambda: (busy.set(), free.wait(DEADLINE_S)))
+            assert busy.wait(DEADLINE_S)
+            begun_s = time.monotonic()
+            for number in range(100):
+                camera._arrive("bright", image_of(number))
+            free.set()
+            seen = [loop.submit(camera.next_frame(DEADLINE_S)).result(DEADLINE_S) for _ in range(QUEUE_LENGTH)]
+            assert [frame.stamp_s for frame in seen] == list(range(100 - QUEUE_LENGTH, 100))
+            assert [int(frame.bright_field[0, 0]) for frame in seen] == list(range(100 - QUEUE_LENGTH, 100))
+            assert camera.dropped == 100 - QUEUE_LENGTH, camera.dropped
+            assert all(begun_s <= frame.received_s <= time.monotonic() for frame in seen)
+            loop.submit(camera.set_capture(False)).result(DEADLINE_S)
+    finally:
+        free.set()
+        camera.close()
+        loop.stop()
+        driver.destroy_node()
+        looker.destroy_node()
+        rclpy.shutdown(context=context)
+
+
+def test_latency_is_told_as_diagnostics_without_the_frames_that_waited_for_the_empty_channel():
+    told = []
+    meter = LatencyMeter(SimpleNamespace(publish_diagnostics=lambda *status: told.append(status)))
+    for index in range(FIRST_FRAMES):
+        meter.note(500.0, SimpleNamespace(frame_index=index), 0)
+    assert not told
+    meter.note(2.0, SimpleNamespace(frame_index=FIRST_FRAMES), 3)
+    component, level, message, values = told[0]
+    assert (component, level, message) == ("microscope", DiagnosticStatus.WARN, "3 frames lost")
+    assert values == {"latency_p50_ms": "2.00", "latency_p99_ms": "2.00", "frames": "1", "frames_dropped": "3"}
 
 
 @pytest.mark.parametrize("source", ["/nowhere", "movie.txt", "77"])
