@@ -19,7 +19,7 @@ from .image_recorder import ImageRecorder
 from .mcap_writer import McapRecording, is_whole, mend
 from .message_schemas import schema_text
 from .record_keeper import RecordKeeper
-from .topic_recorder import TopicRecorder
+from .topic_recorder import IsOwn, TopicRecorder
 
 TOPICS_FILE = "topics.mcap"
 
@@ -36,6 +36,7 @@ class BatchRecording:
         reserve_bytes: free space of the disk below which recording ends: it belongs to the record.
         least_period_s: see `TopicRecorder`.
         pictures_period_s: shortest steady time between two recorded pictures of a camera [s]; 0 records none.
+        is_own: see `TopicRecorder`.
         on_error: called once when recording has ended early, with the reason; in the executor's thread.
 
     Raises:
@@ -50,6 +51,7 @@ class BatchRecording:
         reserve_bytes: int,
         least_period_s: Mapping[str, float],
         pictures_period_s: float,
+        is_own: IsOwn,
         on_error: Callable[[str], None],
     ) -> None:
         self.batch_id = folder.name
@@ -62,9 +64,11 @@ class BatchRecording:
         if (folder / TOPICS_FILE).exists() or part.exists():
             part = run_files.part_of(folder, run_files.free_name(folder, TOPICS_FILE))
         self._recording = McapRecording(part, schema_text, flush_s)
-        self._topics = TopicRecorder(node, self._recording, least_period_s, self._stop)
+        self._topics = TopicRecorder(node, self._recording, least_period_s, self._stop, is_own)
         self._images = (
-            ImageRecorder(node, self._recording, pictures_period_s, self._stop) if pictures_period_s > 0.0 else None
+            ImageRecorder(node, self._recording, pictures_period_s, is_own, self._stop)
+            if pictures_period_s > 0.0
+            else None
         )
         self.look_for_topics()
 

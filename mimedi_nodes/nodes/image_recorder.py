@@ -23,9 +23,10 @@ from sensor_msgs.msg import CompressedImage, Image
 from . import qos
 from .mcap_writer import McapRecording
 from .message_schemas import SchemaError
+from .topic_recorder import IsOwn
 
-TOPICS = ("vision_qc/annotated", "sorter_camera/image_raw")
-"""Images that the boards show: the microscope's with its tracks, and the sorter's channel."""
+TOPICS = {"vision_qc/annotated": "vision_qc", "sorter_camera/image_raw": "acoustic_sorter"}
+"""Images that the boards show: the microscope's with its tracks, and the sorter's channel; whose cells they show."""
 SUFFIX = "/compressed"
 TYPE = "sensor_msgs/msg/CompressedImage"
 JPEG_QUALITY = 85
@@ -88,12 +89,19 @@ class ImageRecorder:
         node: whose subscriptions they are.
         recording: takes the pictures.
         period_s: shortest steady time between two recorded pictures of a camera [s].
+        is_own: see `TopicRecorder`.
         on_error: called once with what stopped the recording (a full disk, say).
     """
 
     def __init__(
-        self, node: Node, recording: McapRecording, period_s: float, on_error: Callable[[Exception], None]
+        self,
+        node: Node,
+        recording: McapRecording,
+        period_s: float,
+        is_own: IsOwn,
+        on_error: Callable[[Exception], None],
     ) -> None:
+        self._is_own = is_own
         self._node, self._recording = node, recording
         self._period_s, self._on_error = period_s, on_error
         self._taken_s = dict.fromkeys(TOPICS, -float("inf"))
@@ -114,7 +122,7 @@ class ImageRecorder:
 
     def _take(self, topic: str, data: bytes, info: Mapping[str, Any]) -> None:
         now_s = time.monotonic()
-        if self._over or now_s - self._taken_s[topic] < self._period_s:
+        if self._over or now_s - self._taken_s[topic] < self._period_s or not self._is_own(TOPICS[topic], b"", None):
             return
         self._taken_s[topic] = now_s
         try:

@@ -15,6 +15,7 @@ from ..records.events import RecordEvent
 from ..records.heads import Head, Signer
 from ..records.outbox import Outbox
 from ..records.store import RecordStore
+from ..records.summary import SUMMARY_FILE
 from . import desk, run_files
 
 PRODUCER = "recorder"
@@ -183,6 +184,14 @@ class RecordKeeper:
                     state = _MILESTONES.get(event.kind, state)
                 self._in_production[batch_id] = state
             return self._in_production.get(batch_id, False)
+
+    def unfinished(self) -> list[str]:
+        """Return the batches in production; of those that were reviewed, only the ones whose events came since."""
+        with self._lock:
+            names = [path.parent.name for path in sorted(self.runs_dir.glob("*/record.sqlite"))]
+            reviewed = {name for name in names if (self.runs_dir / name / SUMMARY_FILE).exists()}
+            known = set(self._in_production)
+            return [n for n in names if n[0] != "." and (n in known or n not in reviewed) and self.in_production(n)]
 
     def time_s(self, batch_id: str) -> float:
         """Return the latest process time [s] in a batch's record; NaN when there is none."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from rclpy.node import Node
 from rclpy.qos import DurabilityPolicy, QoSProfile, ReliabilityPolicy
+from rclpy.serialization import deserialize_message
 from rclpy.subscription import Subscription
 
 from . import qos
@@ -21,6 +22,8 @@ PACKAGES = ("mimedi_msgs", "diagnostic_msgs")
 """Packages whose messages are recorded as they are; pictures are compressed, see `image_recorder`."""
 SIMULATION = "sim/"
 """Ground truth and time of a simulated plant are not production's to see."""
+
+IsOwn = Callable[[str, bytes, str | None], bool]
 
 _MESSAGE_TYPE = re.compile(r"([a-z][a-z0-9_]*)/msg/([A-Z][A-Za-z0-9]*)\Z")
 
@@ -42,6 +45,7 @@ class TopicRecorder:
         recording: takes the messages.
         least_period_s: shortest steady time between two recorded messages of a type [s]; others are recorded all.
         on_error: called once with what stopped the recording (a full disk, say).
+        is_own: tells by topic within the workcell, message and the batch that it names whether it is to be recorded.
     """
 
     def __init__(
@@ -50,8 +54,10 @@ class TopicRecorder:
         recording: McapRecording,
         least_period_s: Mapping[str, float],
         on_error: Callable[[Exception], None],
+        is_own: IsOwn = lambda topic, data, said: True,
     ) -> None:
         self._node = node
+        self._is_own = is_own
         self._recording = recording
         self._least_period_s = least_period_s
         self._on_error = on_error
@@ -92,12 +98,16 @@ class TopicRecorder:
             self._unknown.add(type_name)
             self._node.get_logger().warning(f"topic {topic} is not recorded: {error}")
             return
-        self._subscriptions[(topic, type_name)] = self._node.create_subscription(
-            kind, topic, self._callback(channel, self._least_period_s.get(type_name, 0.0)), profile, raw=True
-        )
+        take = self._callback(topic, kind, channel, self._least_period_s.get(type_name, 0.0))
+        subscription = self._node.create_subscription(kind, topic, take, profile, raw=True)
+        self._subscriptions[(topic, type_name)] = subscription
 
-    def _callback(self, channel: int, least_period_s: float) -> Callable[[bytes, Mapping[str, Any]], None]:
+    def _callback(
+        self, topic: str, kind: type, channel: int, least_period_s: float
+    ) -> Callable[[bytes, Mapping[str, Any]], None]:
         last_s = -float("inf")
+        name = topic[len(self._node.get_namespace().rstrip("/")) + 1 :]
+        names_batch = "batch_id" in kind.get_fields_and_field_types()  # type: ignore[attr-defined]
 
         def take(data: bytes, info: Mapping[str, Any]) -> None:
             nonlocal last_s
@@ -108,6 +118,8 @@ class TopicRecorder:
                 if now_s - last_s < least_period_s:
                     return
                 last_s = now_s
+            if not self._is_own(name, data, deserialize_message(data, kind).batch_id if names_batch else None):
+                return
             received_ns = info["received_timestamp"] or time.time_ns()
             try:
                 self._recording.write(channel, data, received_ns, info["source_timestamp"] or received_ns)

@@ -25,7 +25,7 @@ from mcap_ros2.decoder import DecoderFactory
 from recorder_bench import NAMESPACE, Bench, RecorderProcess, event
 from sensor_msgs.msg import Image
 
-from mimedi_msgs.msg import Alarm, CellTrack, CellTrackArray, GroundTruth, Measurement, Telemetry
+from mimedi_msgs.msg import Alarm, BatchStatus, CellTrack, CellTrackArray, GroundTruth, Measurement, Telemetry
 from mimedi_msgs.msg import RecordEvent as RecordEventMsg
 from mimedi_nodes.commands.report import main as report_command
 from mimedi_nodes.commands.verify import main as verify_command
@@ -257,6 +257,7 @@ class Publishers:
         self.tracks = node.create_publisher(CellTrackArray, "vision_qc/tracks", qos.TELEMETRY)
         self.picture = node.create_publisher(Image, "vision_qc/annotated", qos.IMAGE)
         self.truth = node.create_publisher(GroundTruth, "sim/truth", qos.TELEMETRY)
+        self.batch = node.create_publisher(BatchStatus, "coordinator/batches", qos.EVENT)
         self.foreign = node.create_publisher(Telemetry, "/other_cell/incubator/telemetry", qos.TELEMETRY)
 
     def wait_for_recorder(self) -> None:
@@ -315,6 +316,11 @@ def test_topics_of_a_batch_are_recorded_and_registered(bench: Bench, recorder: R
     # A second batch beside it has a recording of its own, from its beginning to its end.
     bench.append([start(batch_id="B2")])
     bench.until(lambda: publishers.telemetry.get_subscription_count() == 2, "the second batch's recording")
+    bench.until(lambda: publishers.batch.get_subscription_count() == 2, "both recordings of the batches' status")
+    # The incubator has the first one's cells: what it tells is not of the second, nor one's status the other's.
+    bench.append([event(2, "engine", kind="phase_intended", module="incubator", goal_id="g")])
+    for batch_id in ("B1", "B2"):
+        publishers.batch.publish(BatchStatus(batch_id=batch_id))
     publishers.tell(9.0)
     bench.append([event(1)])  # one request and its reply later what was told has been heard
     bench.append([event(2, "coordinator", kind="batch_ended", state="completed")])
@@ -325,13 +331,16 @@ def test_topics_of_a_batch_are_recorded_and_registered(bench: Bench, recorder: R
     beside = recorder.runs / "B2" / "topics.mcap"
     bench.until(beside.exists, "the second recording")
     second = [m.values[0].value for m in recorded(beside)[f"{NAMESPACE}/incubator/telemetry"]]
-    assert second == [9.0, 8.5], second
+    assert second == [8.5], second
+    of = {m.batch_id for m in recorded(beside)[f"{NAMESPACE}/coordinator/batches"]}
+    assert of == {"B2"}, of
     topics = recorder.runs / "B1" / "topics.mcap"
     bench.until(topics.exists, "the finished recording")
     messages = recorded(topics)
     telemetry = messages[f"{NAMESPACE}/incubator/telemetry"]
     assert [m.values[0].value for m in telemetry] == [11.0, 10.5, 10.0, 9.5, 9.0]
     assert telemetry[0].values[0].unit == "mmol/L"
+    assert {m.batch_id for m in messages[f"{NAMESPACE}/coordinator/batches"]} == {"B1"}
     assert len(messages[f"{NAMESPACE}/vision_qc/tracks"]) == 1  # at telemetry rate, not at that of the frames
     (seen,) = messages[f"{NAMESPACE}/vision_qc/annotated/compressed"]  # one a second, not those in between
     assert (seen.format, seen.header.stamp.sec, len(seen.data) < 4000) == ("jpeg", 100, True)
