@@ -22,9 +22,7 @@ SIX = ("workcell", "batch", "vision", "alarms", "trends", "record")
 """The six boards in the order of their tabs."""
 
 
-def make(
-    name: str, modules: Sequence[str], runs_dir: Path, now_s: Callable[[], float] = time.monotonic
-) -> Board:
+def make(name: str, modules: Sequence[str], runs_dir: Path, now_s: Callable[[], float] = time.monotonic) -> Board:
     """Return a new board.
 
     Args:

@@ -28,8 +28,9 @@ FRENCH: dict[str, str] = {
     "What to do": "Que faire",
     "History of the batch": "Historique du lot",
     "taken": "accepté",
-    "Several batches are in production: choose which one is shown":
-        "Plusieurs lots sont en production : choisir celui qui est affiché",
+    "Several batches are in production: choose which one is shown": (
+        "Plusieurs lots sont en production : choisir celui qui est affiché"
+    ),
     "{batches} waits": "{batches} attend",
     "refused: {message}": "refusé : {message}",
     "priority": "priorité",
@@ -84,19 +85,16 @@ FRENCH: dict[str, str] = {
     ),
     "The batch goes on from where it was paused.": "Le lot reprend là où il était en pause.",
     "Pumps and sound go off now; heat, gas and stirring of the culture are kept.": (
-        "Pompes et ultrasons s’arrêtent maintenant ; chauffage, gaz et agitation de la culture sont "
-        "maintenus."
+        "Pompes et ultrasons s’arrêtent maintenant ; chauffage, gaz et agitation de la culture sont maintenus."
     ),
     "The held phases start again from their last checkpoint.": (
         "Les phases suspendues repartent de leur dernier point de reprise."
     ),
     "The procedure ends in order and cannot be taken up again. The cells stay where they are.": (
-        "La procédure se termine en ordre et ne peut être reprise. Les cellules restent où elles "
-        "sont."
+        "La procédure se termine en ordre et ne peut être reprise. Les cellules restent où elles sont."
     ),
     "The procedure ends at once and cannot be taken up again. The cells stay where they are.": (
-        "La procédure se termine aussitôt et ne peut être reprise. Les cellules restent où elles "
-        "sont."
+        "La procédure se termine aussitôt et ne peut être reprise. Les cellules restent où elles sont."
     ),
     "&Pause…": "&Pause…",
     "&Resume…": "&Reprendre…",

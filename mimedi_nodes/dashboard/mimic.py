@@ -19,7 +19,7 @@ from .views import CassettesView, MeasurementView, ModuleView
 GRADES = {1: "A", 2: "B", 3: "C", 4: "D", 5: "none"}
 """Codes of the quantity `enclosure/grade` (EU GMP Annex 1)."""
 LETTERS = {"room": 24, "state": 34, "module": 18, "value": 18, "action": 16, "vessel": 18, "name": 16, "dock": 15}
-"""Heights of letters in the plan; a window of 800 rows draws them nearly as large. See theme for what is read from where."""
+"""Heights of letters in the plan; a window of 800 rows draws them nearly as large."""
 SMALLEST = 12
 """A text that is too long is drawn smaller, down to this, and then cut."""
 

@@ -1,6 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A workcell's afternoon for the dashboard: what it would hear, made from the models and the vision code.
-"""
+"""A workcell's afternoon for the dashboard: what it would hear, made from the models and the vision code."""
 
 import dataclasses
 import functools

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Draws the pictures of the documentation from the scene of the tests, off-screen.
 
-    QT_QPA_PLATFORM=offscreen ./workcell exec python test/node/draw_boards.py docs/images 1280x800
+QT_QPA_PLATFORM=offscreen ./workcell exec python test/node/draw_boards.py docs/images 1280x800
 """
 
 import argparse

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every board, off-screen: it fits, is grey when all is well, remembers, and speaks both languages."""
+
+import ast
+import string
+from pathlib import Path
+
+import dashboard_scene as scene
+import pytest
+from dashboard_hand import NAME
+
+from mimedi_nodes.dashboard import boards, language
+from mimedi_nodes.dashboard.french import FRENCH
+from mimedi_nodes.dashboard.qt import QtWidgets
+
+SOURCES = Path(boards.__file__).parent
+
+
+@pytest.mark.parametrize("name", ["overview", *boards.SIX])
+@pytest.mark.parametrize("tongue", language.LANGUAGES)
+def test_every_board_fits_takes_everything_and_keeps_its_settings(show, name, tongue):
+    language.choose(tongue)
+    try:
+        board = show(name)
+        board.show_items(scene.everything())
+        board.refresh()
+        QtWidgets.QApplication.processEvents()
+        hint = board.minimumSizeHint()
+        assert (hint.width() <= 1280, hint.height() <= 800) == (True, True), hint
+        assert not board.grab().isNull()
+        board.operator.setText(NAME)
+        kept = board.settings()
+        other = show(name)
+        other.restore(kept)
+        assert other.settings() == kept
+        other.restore({"zoom": "nonsense", "quantities": "{", "span": "x", "target": "99"})  # of another version
+    finally:
+        language.choose("en")
+
+
+@pytest.mark.parametrize("name", ["workcell", "batch", "trends", "vision"])
+def test_what_is_normal_is_grey(show, name):
+    board = show(name)
+    items = [scene.everybody(), *scene.modules(), scene.plan(), scene.batch(), *scene.culture(), *scene.values()]
+    board.show_items(items)
+    board.refresh()
+    QtWidgets.QApplication.processEvents()
+    image = board.grab().toImage()
+    pixels = [image.pixelColor(x, y) for x in range(0, 1280, 3) for y in range(0, 800, 3)]
+    # Dark strokes of curves and of the now-line are no alarm: those are bright and strong.
+    loud = [c.name() for c in pixels if c.saturation() > 150 and c.value() > 160]
+    assert loud == []
+
+
+def texts_of_the_code():
+    """Every text that the code gives to tr() or later()."""
+    found = {}
+    for path in sorted(SOURCES.glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            named = isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", ""))
+            if named in ("tr", "later") and node.args and isinstance(node.args[0], ast.Constant):
+                found[node.args[0].value] = path.name
+    return found
+
+
+def test_every_text_is_there_in_french_with_the_same_values_and_none_too_many():
+    said = texts_of_the_code()
+    assert set(said) == set(FRENCH)
+
+    def places(text):
+        return {field for _, field, _, _ in string.Formatter().parse(text) if field is not None}
+
+    assert {k: places(k) for k in FRENCH} == {k: places(v) for k, v in FRENCH.items()}
+    assert all(k.count("&") == v.count("&") for k, v in FRENCH.items())  # each button keeps a key
+
+
+def test_the_language_is_that_of_the_session_and_others_are_refused(monkeypatch):
+    monkeypatch.setenv("LC_ALL", "fr_FR.UTF-8")
+    assert language.preferred() == "fr"
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert language.preferred() == "en"
+    with pytest.raises(ValueError, match="not one of en, fr"):
+        language.choose("de")
