@@ -4,6 +4,7 @@
 The supervisor brings the nodes up in order and takes them down in reverse; when it ends, all end.
 """
 
+import math
 from pathlib import Path
 
 from launch.actions import DeclareLaunchArgument, IncludeLaunchDescription, OpaqueFunction, Shutdown
@@ -14,6 +15,7 @@ from launch_ros.actions import Node
 from launch import LaunchDescription
 from mimedi_nodes.modules.registry import known_modules, modules_of
 from mimedi_nodes.modules.site_file import load_site
+from mimedi_nodes.modules.state_lock import lock_state
 
 PACKAGE = "mimedi_workcell"
 # The source tree, or share/mimedi_workcell of an installation: both have config/ beside launch/.
@@ -27,6 +29,9 @@ REMAPPINGS = [("/clock", "clock"), ("/diagnostics", "diagnostics")]
 ORDERLY_END_S = "15"
 KILL_S = "5"
 RESPAWN_DELAY_S = 1.0
+
+# Held as long as this process lives: nobody else works in the state folder meanwhile.
+LOCKS = []
 
 BOOLEAN = ["true", "false"]
 ARGUMENTS = (
@@ -81,6 +86,7 @@ def start_nodes(context):
     run_dir = Path(given["run_dir"]).absolute()
     users_dir = str(run_dir.parent / ".workcell" / "users")
     state_dir = run_dir / ".state" / (given["namespace"].strip("/") or "workcell")
+    LOCKS.append(lock_state(state_dir))
     common = {"use_sim_time": simulated}
     ports = {"port_dir": str(state_dir / "ports")} if simulated else {}
     respawn = {"respawn": given["respawn"] == "true", "respawn_delay": RESPAWN_DELAY_S}
@@ -107,9 +113,9 @@ def start_nodes(context):
             "seed": whole_number("seed", given["seed"]),
             "donor": given["donor"],
             "kit": given["kit"],
-            "scenario": given["scenario"],
+            "scenario": scenario(given["scenario"], config / "scenarios"),
             "scenario_dir": str(config / "scenarios"),
-            "speed": given["speed"],
+            "speed": speed(given["speed"]),
             "participants": [*modules, "coordinator"],
             "use_sim_time": False,  # it owns the time
         }
@@ -177,6 +183,25 @@ def operator(text):
     if kind != "scripted" or not path:
         raise RuntimeError(f"operator:={text!r}: allowed: ask, scripted:FILE")
     return f"scripted:{existing_file('operator', path)}"
+
+
+def scenario(text, folder):
+    """Return a scenario's name or file; raises RuntimeError naming those that there are."""
+    if not (folder / f"{text}.yaml").is_file() and not (text.endswith(".yaml") and Path(text).is_file()):
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.yaml")))
+        raise RuntimeError(f"scenario:={text!r}: allowed: {known}, or a file, FILE.yaml")
+    return text
+
+
+def speed(text):
+    """Return how fast simulated time passes; raises RuntimeError saying what is allowed."""
+    try:
+        allowed = text == "max" or 0.0 < float(text) < math.inf
+    except ValueError:
+        allowed = False
+    if not allowed:
+        raise RuntimeError(f"speed:={text!r}: allowed: max, or a factor above 0 such as 1 or 3600")
+    return text
 
 
 def whole_number(argument, text):

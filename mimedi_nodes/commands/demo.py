@@ -6,7 +6,6 @@ from __future__ import annotations
 import argparse
 import contextlib
 import ctypes
-import fcntl
 import os
 import signal
 import subprocess
@@ -22,6 +21,7 @@ from mimedi_sim.plant.kits import kit_of
 from mimedi_sim.scenarios import find_scenario
 
 from ..modules.registry import config_folder, manifests
+from ..modules.state_lock import lock_state
 from ..process.errors import WorkcellError
 from ..process.recipe_loader import load_recipe
 from ..records.errors import RecordError
@@ -112,8 +112,6 @@ class Launched:
         self._log = runs / ".launch" / f"{options.batch_id}.log"
         self._log.parent.mkdir(exist_ok=True)
         self._state = runs / ".state" / "workcell"
-        self._state.mkdir(parents=True, exist_ok=True)
-        self._lock = (self._state / "lock").open("w")
         arguments = {
             "hardware": "sim",
             "run_dir": str(runs),
@@ -130,12 +128,9 @@ class Launched:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Launched:
-        try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise WorkcellError(f"another workcell works in {self._state}; wait for it, or give --runs") from error
-        # A batch that an interrupted demonstration left unfinished has lost its simulated cells with its plant.
-        (self._state / "active_batch.json").unlink(missing_ok=True)
+        with lock_state(self._state):  # the launch takes it next
+            # A batch that an interrupted demonstration left unfinished has lost its simulated cells with its plant.
+            (self._state / "active_batch.json").unlink(missing_ok=True)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -158,7 +153,6 @@ class Launched:
             print(f"  {line}", file=sys.stderr)
 
     def __exit__(self, *error: object) -> None:
-        self._lock.close()
         if self._process is None or self._process.poll() is not None:
             return
         self._process.send_signal(signal.SIGINT)

@@ -120,8 +120,9 @@ def _dispatch(layout: Layout, command: str, arguments: list[str], env: Mapping[s
     if command == "up":
         from . import up
 
+        command_line = up.launch_command(arguments, layout.launch_file)
         provisioner.ensure()
-        return up.supervise(up.launch_command(arguments), environment.compute(layout, distribution, env))
+        return up.supervise(command_line, environment.compute(layout, distribution, env))
     if command == "test":
         from . import checks
 

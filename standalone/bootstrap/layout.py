@@ -57,6 +57,10 @@ class Layout:
         return self.root / "standalone" / "bootstrap" / "requirements.in"
 
     @property
+    def launch_file(self) -> Path:
+        return self.root / "launch" / "workcell.launch.py"
+
+    @property
     def interfaces(self) -> Path:
         return self.root / INTERFACES
 

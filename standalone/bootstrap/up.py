@@ -8,6 +8,7 @@ every signal that asks us to end reaches it as the one that it answers: SIGINT.
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import ctypes
 import os
@@ -15,15 +16,35 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from types import FrameType
+
+from .errors import SetupError
 
 _ASK_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LEFTOVERS_S = 5.0
 
 
-def launch_command(arguments: Sequence[str]) -> list[str]:
-    """The `ros2 launch` command line for the workcell; `-h` shows the launch file's arguments."""
+def launch_arguments(launch_file: Path) -> frozenset[str]:
+    """Names of a launch file's arguments, read from its `ARGUMENTS` without running it."""
+    for node in ast.walk(ast.parse(launch_file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "ARGUMENTS":
+            rows = node.value.elts if isinstance(node.value, ast.Tuple) else []
+            return frozenset(ast.literal_eval(row.elts[0]) for row in rows if isinstance(row, ast.Tuple))
+    raise SetupError(f"{launch_file} has no ARGUMENTS")
+
+
+def launch_command(arguments: Sequence[str], launch_file: Path) -> list[str]:
+    """The `ros2 launch` command line for the workcell; `-h` shows the launch file's arguments.
+
+    Raises:
+        SetupError: an argument that the launch file does not have; `ros2 launch` would drop it without a word.
+    """
+    known = launch_arguments(launch_file)
+    for argument in arguments:
+        if not argument.startswith("-") and argument.partition(":=")[0] not in known:
+            raise SetupError(f"up does not know '{argument}'; give NAME:=VALUE, with {', '.join(sorted(known))}")
     shown = ["--show-args" if argument in ("-h", "--help") else argument for argument in arguments]
     return ["ros2", "launch", "mimedi_workcell", "workcell.launch.py", *shown]
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """`up` ends a launcher in order whatever it is asked with, and leaves no process behind."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -11,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from standalone.bootstrap import up
+from standalone.bootstrap.errors import SetupError
 
 ROOT = Path(__file__).resolve().parents[3]
+LAUNCH_FILE = ROOT / "launch" / "workcell.launch.py"
 
 # A launcher with one node: ends with status 7 on SIGINT, after the node; dies of SIGTERM like upstream's.
 LAUNCHER = """
@@ -80,6 +81,12 @@ def test_the_system_ends_when_up_is_killed():
 
 
 def test_help_shows_the_arguments_of_the_launch_file():
-    assert up.launch_command(["--help"])[-1] == "--show-args"
-    assert up.launch_command(["hardware:=sim"])[:4] == ["ros2", "launch", "mimedi_workcell", "workcell.launch.py"]
-    assert os.path.exists(ROOT / "launch" / "workcell.launch.py")
+    assert up.launch_command(["--help"], LAUNCH_FILE)[-1] == "--show-args"
+    command = up.launch_command(["hardware:=sim"], LAUNCH_FILE)
+    assert command == ["ros2", "launch", "mimedi_workcell", "workcell.launch.py", "hardware:=sim"]
+
+
+@pytest.mark.parametrize("wrong", ["opertor:=ask", "sim", "hardware=sim"])
+def test_an_argument_that_the_launch_file_does_not_have_is_refused_with_those_that_it_has(wrong):
+    with pytest.raises(SetupError, match=f"does not know '{wrong}'.*hardware.*operator"):
+        up.launch_command(["speed:=60", wrong], LAUNCH_FILE)
