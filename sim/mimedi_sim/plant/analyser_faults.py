@@ -7,13 +7,9 @@ exhausted chip); the others [calibration].
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, MutableMapping
 
 from mimedi_sim.plant.faults import FaultKind, Parameter, Values
-
-if TYPE_CHECKING:
-    from mimedi_sim.plant.stations import Stations
 
 CHANNELS = ("CAR-A", "CD3-A", "CD45-A", "7-AAD-A")
 BUBBLE_S = 20.0
@@ -77,9 +73,9 @@ ANALYSERS: Mapping[str, FaultKind] = {
 }
 
 
-def change(fault: str, stations: Stations, now_s: float, values: Values, active: bool) -> None:
-    """Put a fault into the analysers' table, with the time of its coming, or take it out."""
+def change(fault: str, table: MutableMapping[str, Values], now_s: float, values: Values, active: bool) -> None:
+    """Put a fault into the table of the analysers' faults, with the time of its coming, or take it out."""
     if active:
-        stations.analyser_faults[fault] = {**values, SINCE: now_s}
+        table[fault] = {**values, SINCE: now_s}
     elif not ANALYSERS[fault].once:
-        stations.analyser_faults.pop(fault, None)
+        table.pop(fault, None)

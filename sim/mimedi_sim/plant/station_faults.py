@@ -74,11 +74,15 @@ def _dark(stations: Stations, now_s: float, values: Values, active: bool) -> Non
     stations.screening.dark_counts(now_s, _number(values, "dark_per_s") if active else SOUND_DARK_PER_S)
 
 
+def _analyser(fault: str, stations: Stations, now_s: float, values: Values, active: bool) -> None:
+    change_analyser(fault, stations.analyser_faults, now_s, values, active)
+
+
 SOUND_DARK_PER_S = 200.0
 CHANGES: Mapping[str, Change] = {
     "particle_burst": _burst, "hepa_leak": _filter, "fan_stopped": _fan, "seal_leak": _seal, "enclosure_door": _door,
     "emergency_stop": _emergency_stop,
-    **GANTRY_CHANGES, **{fault: partial(change_analyser, fault) for fault in ANALYSERS},
+    **GANTRY_CHANGES, **{fault: partial(_analyser, fault) for fault in ANALYSERS},
     "photon_saturated": _light, "photon_dead": _dead, "photon_dark_high": _dark,
 }
 """What every fault of a station does."""
