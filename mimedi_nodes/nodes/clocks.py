@@ -26,6 +26,8 @@ KEEPALIVE_S = 1.0
 """Steady time [s] between signs of life of a participant that has long work to do at one instant."""
 CATCH_UP_S = 1.0
 """Longest steady time [s] that a message waits for the grant that came before it."""
+STAMP_S = 1e-6
+"""Process time [s] by which a stamp may lie after the time it was made of: it counts nanoseconds, and is rounded."""
 
 
 class NodeClock:
@@ -153,7 +155,7 @@ class GrantClock(NodeClock):
         # be an order to hold, from a life of the plant that is over.
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(CATCH_UP_S):
-                await self.sleep_until(time_s)
+                await self.sleep_until(time_s - STAMP_S)
 
     def owe(self, receiver: str, what: str) -> None:
         self._owed.append(f"{self._participant}>{receiver}:{what}")

@@ -11,6 +11,7 @@ import math
 import sys
 import threading
 import time
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,6 +28,7 @@ from mimedi_msgs.srv import ExchangeSet, InjectFault, OrderTests, SetClock, Subm
 from mimedi_sim.clock import PLANT, Grant, TimeKeeper, parse_speed, token
 from mimedi_sim.laboratory import LaboratoryError, SignedRecord
 from mimedi_sim.models.donors import donor
+from mimedi_sim.plant.camera_station import CameraFrame
 from mimedi_sim.plant.faults import FaultError
 from mimedi_sim.plant.kits import kit_of
 from mimedi_sim.plant.set_exchange import ExchangeError
@@ -64,9 +66,21 @@ CLOCK_PERIOD_S = 0.02
 """Shortest steady time between two messages on /clock [s]."""
 CAMERA_USERS = {"microscope": "vision_qc", "sorter_camera": "vision_qc", "label_camera": "transfer"}
 """Node that takes the images of each camera."""
-FRAME_PATIENCE_S = 1.0
+FRAME_PATIENCE_S = 5.0
 """Steady time [s] after which an image that nobody took counts as lost on the way."""
+FRAME_REPEAT_S = 1.0
+"""Steady time [s] after which an image that nobody took is sent again: image topics promise no delivery."""
 RESEND_S = 1.0
+
+
+@dataclass
+class _FrameUnderWay:
+    """A frame on its topics, since when [s] of steady time, and when to send it again."""
+
+    frame: CameraFrame
+    topics: PlantCameraTopics
+    sent_s: float
+    repeat_s: float
 
 
 class PlantNode(Node):
@@ -91,7 +105,7 @@ class PlantNode(Node):
         expected = frozenset(name for name in settings["participants"] if name)
         self._keeper = TimeKeeper(speed=parse_speed(settings["speed"]), expected=expected)
         self._steady = Clock(clock_type=ClockType.STEADY_TIME)
-        self._frames: dict[str, float] = {}
+        self._frames: dict[str, _FrameUnderWay] = {}
         self._undelivered: list[SignedRecord] = []
         self._submitting: Future | None = None
         self._clock_sent_s = -math.inf
@@ -166,7 +180,7 @@ class PlantNode(Node):
         with self._lock:
             while True:
                 now_s = time.monotonic()
-                self._forget_lost_frames(now_s)
+                self._see_to_frames(now_s)
                 event_s = min(self._plant.next_frame_s(), self._plant.laboratory.next_event())
                 grant, delay_s = self._keeper.plan(now_s, event_s)
                 if grant is None:
@@ -181,7 +195,7 @@ class PlantNode(Node):
                     self._undelivered.append(signed)
                 self._deliver_results()
         if self._frames:
-            delay_s = min(delay_s, FRAME_PATIENCE_S)
+            delay_s = min(delay_s, FRAME_REPEAT_S)
         self._timer.timer_period_ns = round(min(max(delay_s, 0.001), 3600.0) * 1e9)
         self._timer.reset()
 
@@ -250,14 +264,20 @@ class PlantNode(Node):
                 stamp = ros_time(frame.stamp_s)
                 name = token(PLANT, CAMERA_USERS[camera], f"frame:{camera}:{stamp.sec}.{stamp.nanosec:09d}")
                 if self._keeper.owe(name):
-                    self._frames[name] = time.monotonic()
+                    sent_s = time.monotonic()
+                    self._frames[name] = _FrameUnderWay(frame, topics, sent_s, sent_s + FRAME_REPEAT_S)
                 topics.publish(frame)
 
-    def _forget_lost_frames(self, now_s: float) -> None:
-        for name in [n for n, sent_s in self._frames.items() if now_s - sent_s > FRAME_PATIENCE_S]:
-            del self._frames[name]
-            self._keeper.settle(name)
-            self.get_logger().warning(f"image {name} was lost on the way")
+    def _see_to_frames(self, now_s: float) -> None:
+        """Send images again that were not taken, and wait no more for those that never are."""
+        for name, under_way in list(self._frames.items()):
+            if now_s - under_way.sent_s > FRAME_PATIENCE_S:
+                del self._frames[name]
+                self._keeper.settle(name)
+                self.get_logger().warning(f"image {name} was lost on the way")
+            elif now_s >= under_way.repeat_s:
+                under_way.repeat_s = now_s + FRAME_REPEAT_S
+                under_way.topics.publish(under_way.frame)
 
     # -- laboratory -------------------------------------------------------------------------------------
 

@@ -121,6 +121,7 @@ class RosCamera:
         self._called = False
         self._lock = threading.Lock()
         self._lost: deque[tuple[int, int]] = deque(maxlen=_LOST_KEPT)
+        self._complete: deque[tuple[int, int]] = deque(maxlen=2 * QUEUE_LENGTH)
         self._capturing = False
         self._client = self._node.create_client(SetBool, f"{name}/set_capture")
         self._lamps = self._node.create_client(SetBool, f"{name}/set_fluorescence")
@@ -247,10 +248,13 @@ class RosCamera:
             self._taken(stamp)
             return
         key = (stamp.sec, stamp.nanosec)
+        if key in self._complete:  # sent again though it had come
+            return
         exposure = self._partial.setdefault(key, _Exposure({}, received_s))
         exposure.images[channel] = image
         if len(exposure.images) == len(self._wanted):
             del self._partial[key]
+            self._complete.append(key)
             if len(self._frames) >= QUEUE_LENGTH:
                 self._drop(self._frames.popleft().stamp)
             self._frames.append(exposure)
