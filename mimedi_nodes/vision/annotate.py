@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from mimedi_nodes.vision.frame import FrameTracks, check_image
 from mimedi_nodes.vision.opencv import cv2
 
-# BGR. Living, dead, not stained or no dye image; a cell that is only predicted is drawn grey.
+# BGR. Living, dead, not stained or no dye image; a cell that is only predicted is drawn grey. Where both colours are
+# lit, the living are drawn by their class instead.
 _ALIVE, _DEAD, _PLAIN, _PREDICTED = (80, 220, 80), (60, 60, 255), (255, 200, 60), (160, 160, 160)
 _CLASS = {1: (80, 220, 80), 2: (60, 140, 255)}
 
@@ -35,10 +36,12 @@ def annotate(bright_field: NDArray[Any], frame: FrameTracks, um_per_px: float | 
             continue
         if not cell.measured:
             colour = _PREDICTED
-        elif cell.dead is not None:
-            colour = _DEAD if cell.dead else _ALIVE
-        else:
+        elif cell.dead:
+            colour = _DEAD
+        elif frame.lit:
             colour = _CLASS.get(cell.cell_class, _PLAIN)
+        else:
+            colour = _PLAIN if cell.dead is None else _ALIVE
         known = um_per_px is not None and np.isfinite(cell.diameter_um)
         radius = round(0.5 * cell.diameter_um / um_per_px) if known and um_per_px is not None else 8
         centre = (round(cell.x_px), round(cell.y_px))

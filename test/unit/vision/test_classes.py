@@ -10,7 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from mimedi_nodes.vision.annotate import annotate
 from mimedi_nodes.vision.classes import class_share, classify
+from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
 
 CONTROL = 8.0
 
@@ -76,3 +78,20 @@ def test_the_interval_covers_though_cells_hide_each_other(share: float, missing:
 
 def test_of_no_cells_nothing_is_said() -> None:
     assert math.isnan(class_share(0, 0, 0.95).value)
+
+
+def test_the_picture_shows_the_dead_and_the_classes_of_the_living() -> None:
+    kinds = {30: (0, False), 90: (1, False), 150: (2, False), 210: (1, True)}
+    cells = [
+        TrackedCell(x, float(x), 32.0, 0.0, 0.0, 10.0, 0.0, 80.0, 1.0, 1.0, 0.8, 0.0, dead, kind, False)
+        for x, (kind, dead) in kinds.items()
+    ]
+
+    def colours(lit: bool) -> list[tuple[int, ...]]:
+        drawn = annotate(np.zeros((64, 256), np.uint8), FrameTracks(0.0, 0, cells, 256, 64, lit=lit))
+        return [tuple(drawn[32, x].tolist()) for x in kinds]
+
+    none, first, second, dead = colours(lit=True)
+    assert len({none, first, second, dead}) == 4
+    assert dead[2] > 2 * max(dead[:2]), "red"
+    assert len(set(colours(lit=False)[:3])) == 1
