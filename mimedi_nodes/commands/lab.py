@@ -45,6 +45,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--simulate", metavar="TEST=VALUE", help="a final result of the simulated laboratory")
     parser.add_argument("--site", type=Path, default=config_folder() / "site" / "demo.yaml", help="site file with keys")
     parser.add_argument("--products", type=Path, default=config_folder() / "products")
+    parser.add_argument("--json", action="store_true", help="print what is on record now as JSON")
     add_runs_option(parser)
     options = parser.parse_args(list(argv))
     if (options.file is None) == (options.simulate is None):
@@ -67,6 +68,9 @@ def main(argv: Sequence[str]) -> int:
     except (RecordError, OSError) as error:
         print(f"workcell lab: {error}", file=sys.stderr)
         return 2
+    if options.json:
+        print(json.dumps({"run": run.name, **result}, indent=2, ensure_ascii=False))
+        return 0
     print(f"{result['test']}: {result['value']} {result['unit']} ({result['status']}) is on record of {run.name}")
     print(f"The verdict may change: ./workcell review {run.name}")
     return 0

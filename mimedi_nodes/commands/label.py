@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from ..modules.registry import manifests
 from ..process.errors import WorkcellError
@@ -17,6 +19,7 @@ from ..process.steps import PromptStep
 from ..records.errors import RecordError
 from ..records.pdf import render_pdf
 from .batch_options import recipe_path
+from .teaching import teach
 
 EXAMPLES = """\
 examples:
@@ -59,9 +62,13 @@ def main(argv: Sequence[str]) -> int:
     read = acts.add_parser("read", help="read the label in a picture")
     read.add_argument("picture", type=Path)
     read.add_argument("--expect", help="what it must say, such as =F123426000001J/dose_bag")
+    for act in acts.choices.values():
+        act.add_argument("--json", action="store_true", help="print as JSON")
+    teach(parser)
     options = parser.parse_args(list(argv))
     try:
-        print(_act(options))
+        text, found = _act(options)
+        print(json.dumps(found, ensure_ascii=False) if options.json else text)
     except WorkcellError as error:
         print(f"workcell label: {error}", file=sys.stderr)
         return 1
@@ -71,9 +78,11 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _act(options: argparse.Namespace) -> str:
+def _act(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
+    """Do it; return what it says to people, and to programs."""
     if options.act == "identifier":
-        return make_identifier(options.facility, options.year, options.serial)
+        chain = make_identifier(options.facility, options.year, options.serial)
+        return chain, {"chain_of_identity": chain}
     if options.act == "make":
         label = make_label(options.chain, options.product)
         svg = label_svg(label, options.line)
@@ -85,17 +94,18 @@ def _act(options: argparse.Namespace) -> str:
             options.out.write_bytes(render_pdf(f'<style>@page{{size:60mm 25mm;margin:0}}body{{margin:0}}</style>{svg}'))
         else:
             options.out.write_text(svg, encoding="utf-8")
-        return f"{label.text} → {options.out}"
+        return f"{label.text} → {options.out}", {"label": label.text, "file": str(options.out)}
     if options.act == "sheet":
         return _sheet(options)
     label = read_one_label(read_picture(options.picture))
     if options.expect:
         expected = read_label(options.expect)
         check_label(label.text, expected.chain_of_identity, expected.product)
-    return label.text
+    found = {"label": label.text, "chain_of_identity": label.chain_of_identity, "product": label.product}
+    return label.text, found
 
 
-def _sheet(options: argparse.Namespace) -> str:
+def _sheet(options: argparse.Namespace) -> tuple[str, dict[str, Any]]:
     recipe = load_recipe(recipe_path(options.recipe), manifests())
     people = {"patient": options.patient, "donor": options.donor or options.patient}
     labels = {}
@@ -110,7 +120,7 @@ def _sheet(options: argparse.Namespace) -> str:
         options.out.write_text(html, encoding="utf-8")
     else:
         options.out.write_bytes(render_pdf(html))
-    return f"{len(labels)} labels → {options.out}"
+    return f"{len(labels)} labels → {options.out}", {"labels": list(labels), "file": str(options.out)}
 
 
 if __name__ == "__main__":

@@ -18,6 +18,7 @@ from ..records.errors import RecordError
 from ..records.heads import Signer
 from ..records.signatures import Signature
 from .people import Place, add_person_options, add_runs_option, authenticate, registry
+from .teaching import teach
 from .who import who_acts
 
 EXAMPLES = """\
@@ -37,6 +38,13 @@ and calibrations need a running workcell and touch supplies and waste only; a mo
 exit status: 0 done, 1 refused, 2 could not run
 """
 MANUAL = ("jog", "calibrate", "reset")
+_ABOUT = {
+    "begin": "take a module out of production",
+    "end": "give it back",
+    "jog": "move an actuator by hand",
+    "calibrate": "calibrate an instrument or a vessel's scale",
+    "reset": "reset a safety chain, in production too",
+}
 
 
 def main(argv: Sequence[str]) -> int:
@@ -63,7 +71,10 @@ def main(argv: Sequence[str]) -> int:
             _say(options, book.acted(options.module, title, person, options.why, _values(options), found))
             return _tell(options, reply)
         act = book.begin if options.act == "begin" else book.end
-        _say(options, act(options.module, person, options.why))
+        signature = act(options.module, person, options.why)
+        _say(options, signature)
+        if options.json:
+            print(json.dumps(vars(signature.statement), indent=2, ensure_ascii=False))
     except WorkcellError as error:
         print(f"workcell maintenance: {error}", file=sys.stderr)
         return 1
@@ -82,24 +93,26 @@ def _parser() -> argparse.ArgumentParser:
     )
     acts = parser.add_subparsers(dest="act", required=True, metavar="begin|end|acts|jog|calibrate|reset|list")
     for name in ("begin", "end", *MANUAL):
-        act = acts.add_parser(name)
+        act = acts.add_parser(name, help=_ABOUT[name])
         act.add_argument("module", help=", ".join(known_modules()))
         if name in MANUAL:
             act.add_argument("target", help="actuator, instrument or vessel: see `acts`")
             act.add_argument("--set", action="append", default=[], metavar="NAME=VALUE", help="a value of the act")
             act.add_argument("--namespace", default="", help="namespace of the workcell")
             act.add_argument("--timeout", type=float, default=600.0, metavar="S", help="longest wait [s] (default 600)")
-            act.add_argument("--json", action="store_true", help="print what was found as JSON")
         if name == "reset":
             act.add_argument("--who", help="name of who acts, where the workcell has no accounts")
+        act.add_argument("--json", action="store_true", help="print what was found, or signed, as JSON")
         act.add_argument("--why", required=True, help="what is done, or what was done and checked")
         add_person_options(act)
-    known = acts.add_parser("acts")
+    known = acts.add_parser("acts", help="what can be done by hand, with ranges")
     known.add_argument("module", help=", ".join(known_modules()))
     known.add_argument("--json", action="store_true")
-    acts.add_parser("list").add_argument("--json", action="store_true")
+    known = acts.add_parser("list", help="modules in maintenance, since when and by whom")
+    known.add_argument("--json", action="store_true")
     for act in acts.choices.values():
         add_runs_option(act)
+    teach(parser)
     return parser
 
 

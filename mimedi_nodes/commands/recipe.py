@@ -21,6 +21,7 @@ from ..process.recipe_approval import Approvals, Standing
 from ..process.recipe_diff import Difference, differences
 from ..process.recipe_loader import load_recipe
 from .batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS, EXIT_REJECTED, recipe_path
+from .teaching import teach
 
 EPILOG = """\
 Examples:
@@ -57,6 +58,7 @@ def main(argv: Sequence[str]) -> int:
     part.add_argument("--json", action="store_true", help="as JSON on the screen")
     recipe_estimate.add_options(acts.add_parser("estimate", help="duration, supplies, touch time and cost per dose"))
     recipe_approve.add_options(acts.add_parser("approve", help="sign the next status of a recipe"))
+    teach(parser)
     options = parser.parse_args(list(argv))
     runs = {
         "list": lambda: list_recipes(options.json),

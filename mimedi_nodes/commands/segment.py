@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -34,6 +35,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--labels", type=Path, required=True, metavar="NPZ", help="label images to write")
     parser.add_argument("--um-per-px", type=float, default=USUAL_UM_PER_PX, metavar="UM",
                         help="size of a pixel when the file has no px_um, um (default: %(default)s)")  # fmt: skip
+    parser.add_argument("--json", action="store_true", help="print the count and the files as JSON")
     options = parser.parse_args(list(argv))
     try:
         with Progress(TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
@@ -45,7 +47,10 @@ def main(argv: Sequence[str]) -> int:
     except (VisionInputError, OSError, ValueError) as error:
         print(f"workcell segment: {error}", file=sys.stderr)
         return COULD_NOT_RUN
-    print(f"{count} cells: {options.out}, {options.labels}")
+    if options.json:
+        print(json.dumps({"cells": count, "table": str(options.out), "labels": str(options.labels)}))
+    else:
+        print(f"{count} cells: {options.out}, {options.labels}")
     return 0
 
 

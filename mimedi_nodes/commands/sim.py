@@ -21,6 +21,7 @@ from .sim_words import (
     parameters_of,
     speed_of,
 )
+from .teaching import teach
 
 EXAMPLES = """\
 examples:
@@ -31,7 +32,8 @@ examples:
   ./workcell sim clear leak culture_vessel                     or: sim clear --all
   ./workcell sim time                                          process time, speed, who is lost
   ./workcell sim speed 3600                                    an hour a second; max: as fast as everybody can follow
-  ./workcell sim pause                                         and: sim resume
+  ./workcell sim pause                                         let time stand
+  ./workcell sim resume                                        let it pass again
   ./workcell sim step 2h                                       let two hours pass, then stand (s, min, h, d)
   ./workcell sim run-until 5d                                  stand on day 5; sim resume goes on
   ./workcell sim truth                                         what is really in the vessels
@@ -87,6 +89,7 @@ def _parser() -> argparse.ArgumentParser:
         acts.choices[name].add_argument("--patience", type=float, default=600.0, metavar="S",
                                         help="longest wall-clock wait [s] (default 600)")
     act("truth", "what is really in the plant").add_argument("path", nargs="?", help="part of it, with dots")
+    teach(parser)
     return parser
 
 

@@ -28,6 +28,7 @@ from .people import (
     authenticate,
     registry,
 )
+from .teaching import teach
 
 EXAMPLES = """\
 examples:
@@ -36,8 +37,10 @@ examples:
   ./workcell user passwd ben                                              ben changes his own password
   ./workcell user reset ben --user anna --why "forgotten"                 anna gives him a new one
   ./workcell user disable ben --user anna --why "has left"
+  ./workcell user enable ben --user anna --why "is back"
   ./workcell user list --json
   ./workcell user login ben     a session for this host: its token stands for ben, the password is sent nowhere
+  ./workcell user logout        ends the session of this host
 
 exit status: 0 done, 1 refused (wrong password, locked, not allowed), 2 could not run
 """
@@ -76,6 +79,7 @@ def main(argv: Sequence[str]) -> int:
         act.add_argument("--json", action="store_true", help="print as JSON")
         add_runs_option(act)
         add_person_options(act)
+    teach(parser)
     options = parser.parse_args(list(argv))
     place = Place(options.runs)
     try:

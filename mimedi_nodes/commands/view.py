@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import math
 import os
 import sys
@@ -37,6 +38,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--joints", default="", metavar="NAME=VALUE,…", help="joint positions [m or rad]")
     parser.add_argument("--azimuth", type=float, default=150.0, help="of the eye [deg] (default %(default)s)")
     parser.add_argument("--elevation", type=float, default=-25.0, help="of the eye [deg] (default %(default)s)")
+    parser.add_argument("--json", action="store_true", help="with --out: print the file and its size as JSON")
     options = parser.parse_args(list(argv))
     if options.out:
         os.environ.setdefault("MUJOCO_GL", "egl")  # must be set before MuJoCo is imported
@@ -45,7 +47,8 @@ def main(argv: Sequence[str]) -> int:
         model = _model(options.cassettes, options.joints)
         if options.out:
             draw(model, Path(options.out), width, height, options.azimuth, options.elevation)
-            print(options.out)
+            told = {"file": options.out, "width_px": width, "height_px": height}
+            print(json.dumps(told, ensure_ascii=False) if options.json else options.out)
         else:
             _show(model)
     except (ValueError, OSError, RuntimeError, ImportError) as error:

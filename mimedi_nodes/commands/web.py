@@ -18,7 +18,7 @@ from .people import Place, add_runs_option, registry
 EXAMPLES = """\
 examples:
   ./workcell web                                               http://127.0.0.1:8080, this machine only
-  ./workcell web --host 0.0.0.0 --cert cell.pem --key cell.key https for tablets in the room
+  ./workcell web --host 0.0.0.0 --cert cell.pem --key cell.key  https for tablets in the room
   ./workcell web --foxglove 8765                               also ws://127.0.0.1:8765 for Foxglove or Lichtblick
   ./workcell web --namespace cell_2 --port 8082
 make a certificate for a trial:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Frames for TF held to MuJoCo's kinematics, and the picture that `./workcell view` draws."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -79,12 +80,13 @@ def test_the_picture_shows_where_the_gantry_is(tmp_path):
         # A process of its own: MuJoCo chooses its OpenGL when it is imported first.
         done = subprocess.run(
             [sys.executable, "-m", "mimedi_nodes.commands", "view", "--out", str(path), "--size", "320x200",
-             "--joints", f"gantry_y={y}"],
+             "--joints", f"gantry_y={y}", "--json"],
             cwd=ROOT, env={**os.environ, "MUJOCO_GL": "egl"}, capture_output=True, text=True, timeout=60,
         )  # fmt: skip
         if "no off-screen OpenGL" in done.stderr:
             pytest.skip(done.stderr)
         assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout) == {"file": str(path), "width_px": 320, "height_px": 200}
         pictures.append(cv2.imread(str(path)))
         assert pictures[-1].shape == (200, 320, 3)
     assert np.abs(pictures[0].astype(int) - pictures[1]).max() > 50

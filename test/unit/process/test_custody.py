@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import random
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -219,6 +220,9 @@ def test_labels_are_made_and_read_at_the_terminal(tmp_path: Path, capsys: pytest
     assert read_one_label(read_picture(tmp_path / "label.png")).chain_of_identity == patient
     assert label_command(["read", str(tmp_path / "label.png")]) == 0
     assert f"={patient}/dose_bag" in capsys.readouterr().out
+    assert label_command(["read", str(tmp_path / "label.png"), "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["chain_of_identity"], found["product"]) == (patient, "dose_bag")
     assert label_command(["read", str(tmp_path / "label.png"), "--expect", f"={patient}/vector"]) == 1
     assert "wrong container" in capsys.readouterr().err
     assert label_command(["make", patient[:-1] + "*", "dose_bag"]) == 1

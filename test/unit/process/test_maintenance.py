@@ -4,10 +4,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 
 import pytest
 
+from mimedi_nodes.commands import maintenance
+from mimedi_nodes.commands.people import Place, registry
 from mimedi_nodes.process.accounts import Account, signer_keys
 from mimedi_nodes.process.credentials import Person, seal, unseal
 from mimedi_nodes.process.maintenance import MaintenanceBook, MaintenanceError, under_maintenance
@@ -69,3 +72,22 @@ def test_what_must_not_be_signed_is_refused(
     with pytest.raises(MaintenanceError, match=message):
         book.begin(module, somebody("olga", role)[0], why)
     assert under_maintenance(book.folder) == {}
+
+
+def test_maintenance_at_the_terminal_tells_programs_who_signed(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    place = Place(tmp_path / "runs")
+    registry(place).add("ada", "Ada Sun", ["administrator", "maintenance"], PASSWORD, None)
+    file = tmp_path / "password"
+    file.touch(0o600)
+    file.write_text(PASSWORD)
+    ada = ("--user", "ada", "--password-file", str(file), "--runs", str(place.runs), "--json", "--why")
+    assert maintenance.main(["begin", "incubator", *ada, "new stirrer"]) == 0
+    assert json.loads(capsys.readouterr().out)["comment"].endswith("new stirrer")
+    assert maintenance.main(["list", "--runs", str(place.runs), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["incubator"]["name"] == "Ada Sun"
+    assert maintenance.main(["end", "incubator", *ada, "it turns"]) == 0
+    assert json.loads(capsys.readouterr().out)["name"] == "Ada Sun"
+    assert maintenance.main(["end", "incubator", *ada, "twice"]) == 1
+    assert capsys.readouterr().out == ""

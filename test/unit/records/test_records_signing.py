@@ -283,10 +283,10 @@ def laboratory(office: Office, **changes: Any) -> dict[str, str]:
     return {"record_json": text, "signature_hex": signing_key().sign(text.encode()).hex(), "key_id": KEY_ID}
 
 
-def take(office: Office, signed: dict[str, Any]) -> int:
+def take(office: Office, signed: dict[str, Any], *more: str) -> int:
     file = office.root / "result.json"
     file.write_text(json.dumps(signed))
-    return lab.main([str(office.run), str(file)])
+    return lab.main([str(office.run), str(file), *more])
 
 
 @pytest.mark.parametrize(
@@ -325,7 +325,10 @@ def test_a_late_result_makes_the_final_certificate_and_the_report_shows_who_rele
     office: Office, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert office.chain(*TO_APPROVAL, ("eva", "released")) == [0, 0, 0, 0]
-    assert take(office, laboratory(office)) == 0
+    capsys.readouterr()
+    assert take(office, laboratory(office), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (told["run"], told["test"], told["status"]) == (office.run.name, "sterility", "final")
     assert office.sign("dora", "approved") == 0
     monkeypatch.undo()
     monkeypatch.setattr(people, "read_roles", lambda path: office.roles)

@@ -161,4 +161,6 @@ def test_the_segment_command_counts_cells(tmp_path: Path, capsys: pytest.Capture
     assert capsys.readouterr().out.startswith("9 cells")
     with np.load(tmp_path / "l.npz") as stored:
         assert (stored["labels"].max(axis=(1, 2)) == 1).all()
+    assert segment_command.main([*arguments, "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"cells": 9, "table": arguments[2], "labels": arguments[4]}
     assert segment_command.main([str(tmp_path), *arguments[1:]]) == 2
