@@ -40,14 +40,14 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
         raise PhaseError(
             FluidicsCode.NOT_ENOUGH,
             f"the dose needs {cells_ul:.0f} uL and the retain {goal.retain_volume_ul:.0f} uL, {goal.source} holds "
-            f"{held_ul:.0f} uL: too few CAR+ cells; a smaller dose, or supply out of specification at the physician's "
-            "request",
+            f"{held_ul:.0f} uL: too few CAR+ cells ({_density(goal)}); a smaller dose, or supply out of specification "
+            "at the physician's request",
         )
     if cells_ul > goal.dose_volume_ul:
         raise PhaseError(
             FluidicsCode.NO_ROOM,
-            f"the dose's cells take {cells_ul:.0f} uL, more than dose_volume_ul = {goal.dose_volume_ul:.0f} uL; "
-            "concentrate more or give a larger dose volume",
+            f"the dose's cells take {cells_ul:.0f} uL, more than dose_volume_ul = {goal.dose_volume_ul:.0f} uL "
+            f"({_density(goal)}); concentrate more or give a larger dose volume",
         )
     surplus_ul = held_ul - cells_ul - goal.retain_volume_ul - RESIDUE_UL
     plan = (
@@ -90,3 +90,7 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
         "retain_volume_ul": moved_ul["retain"],
         "expires_s": ctx.now_s() + goal.expiry_h * 3600.0,
     }
+
+
+def _density(goal: Any) -> str:
+    return f"{goal.viable_per_ml:.1e} viable cells/mL, {goal.car_fraction:.1%} of them CAR+"

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimedi_nodes.process.diagnostics import Diagnostic, DiagnosticError
+from mimedi_nodes.process.expressions import render
 from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
 from mimedi_nodes.process.recipe_values import ParameterError
 from mimedi_nodes.process.steps import NotYetStep, ParallelStep
@@ -237,21 +238,27 @@ def test_the_shipped_recipe_is_right_and_carries_out_every_step_of_the_process()
     assert all(phase.requires for phase in recipe.phases() if phase.action in ("SortCells", "FormulateDose"))
 
 
-def test_no_sample_takes_more_than_a_twentieth_of_its_vessel() -> None:
-    """PROCESS, sampling plan: at most 5 % of the cells per operation."""
+@pytest.mark.parametrize(("harvest_ul", "cells_per_ml"), [(27_000.0, 7e7), (95_000.0, 4.5e7)])
+def test_no_sample_takes_more_than_a_twentieth_of_its_vessel(harvest_ul: float, cells_per_ml: float) -> None:
+    """PROCESS, sampling plan: at most 5 % of the cells per operation, of a small patient's harvest too."""
+    known = {
+        "wash_harvest": {"volume_destination_ul": harvest_ul},
+        "count_final": {"concentration_per_ml": cells_per_ml},
+    }
     recipe = load_recipe(SHIPPED)
     vessel_ul = {
         "sorter_inlet": 40_000,
         "sorted": 110_000,
         "activation_vessel": 190_000,
         "culture_vessel": 955_000,
-        "harvest": 95_000,
+        "harvest": harvest_ul,
     }
     for operation in recipe.operations():
         taken: dict[str, float] = {}
         for step in operation.steps:
             fields = getattr(step, "fields", {})
-            if getattr(step, "action", "") == "TakeSample" and "cup" not in str(step.path):
-                taken[fields["container"]] = taken.get(fields["container"], 0.0) + fields["volume_ul"]
+            if getattr(step, "action", "") == "TakeSample" and step.id != "final_to_microscope":
+                volume_ul = render(fields["volume_ul"], known)
+                taken[fields["container"]] = taken.get(fields["container"], 0.0) + volume_ul
         for vessel, volume_ul in taken.items():
             assert volume_ul <= 0.05 * vessel_ul[vessel], f"{operation.path}: {volume_ul} uL of {vessel}"
