@@ -57,7 +57,7 @@ def test_the_count_in_view_is_the_concentration_of_the_sample() -> None:
     held = bench.amounts("imaging_cell")
     nucleated = sum(held[name] for name in ("t_free", "lymphocyte", "monocyte", "dead"))
     per_ml = nucleated / (held["volume_ul"] * 1e-3)
-    station = bench.plant._imaging
+    station = bench.plant.views.microscope
     row = bench.plant.ledger.row("imaging_cell")
     counts = [len(station.truth(bench.now_s + 4.0 * k, row).id) for k in range(150)]
     volume_ml = station.field(row).channel.view_volume_ml
@@ -116,7 +116,7 @@ def test_a_cell_keeps_its_stain_and_a_frame_its_pixels() -> None:
     bench = Bench()
     bench.plant.ledger.put("imaging_cell", amounts(volume_ul=500.0, t_act_pos=1e6, car_expressed=0.5e6, t_act_neg=1e6))
     bench.plant.set_fluorescence("microscope", True)
-    station, row = bench.plant._imaging, bench.plant.ledger.row("imaging_cell")
+    station, row = bench.plant.views.microscope, bench.plant.ledger.row("imaging_cell")
     seen: dict[int, int] = {}
     for k in range(40):
         cells = station.field(row).at(100.0 + 0.02 * k)

@@ -11,38 +11,32 @@ computed from the last event without storing anything. So nothing depends on how
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from mimedi_nodes.modules.site import Site, SiteError
 from mimedi_nodes.process.units import Unit
 from mimedi_sim.firmware.base import Firmware
 from mimedi_sim.firmware.faulty_line import FaultyLine
-from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings
 from mimedi_sim.laboratory import Laboratory
 from mimedi_sim.models.donors import Donor
 from mimedi_sim.plant import biology, dmso, selection
-from mimedi_sim.plant.camera_station import CameraFrame, FrameGrid
+from mimedi_sim.plant.camera_station import CameraFrame
+from mimedi_sim.plant.cameras import Cameras
 from mimedi_sim.plant.chip import Chip
 from mimedi_sim.plant.climate import ROOM_C
 from mimedi_sim.plant.fault_board import Act, FaultBoard
-from mimedi_sim.plant.imaging import ImagingStation
 from mimedi_sim.plant.instruments import REACTOR_VESSELS, Instruments, Sensing
 from mimedi_sim.plant.kits import CAR_T, RETROVIRAL_KITS, kit
-from mimedi_sim.plant.label_camera import LabelStation
-from mimedi_sim.plant.ledger import INDEX, QUANTITIES, FloatArray, Ledger
-from mimedi_sim.plant.liquid_sensors import LineFlow, line_of
+from mimedi_sim.plant.ledger import INDEX, FloatArray, Ledger
 from mimedi_sim.plant.network import ASSAY_CELL, CHIP, IMAGING_CELL, MAGNET_COLUMN, WASTE, Flows, Network
 from mimedi_sim.plant.occlusion import Occlusions
 from mimedi_sim.plant.reactor import Reactor
-from mimedi_sim.plant.sensors import AnalyserSensor, ReactorSensors, ScaleSensor
+from mimedi_sim.plant.readings import Readings, Sensed
 from mimedi_sim.plant.set_exchange import Sets
 from mimedi_sim.plant.settling import Settling
-from mimedi_sim.plant.sorter_view import SorterStation
 from mimedi_sim.plant.station_faults import CHANGES as STATION_CHANGES
 from mimedi_sim.plant.stations import Stations
 from mimedi_sim.plant.truth import truth_of
@@ -80,10 +74,18 @@ class Plant:
     ) -> None:
         self.site, self.donor, self.seed = site, donor, seed
         self._start_s = self._now_s = self._stored_s = float(start_s)
-        self.stations = Stations(site, seed, self._start_s, self._content, self._line_flow)
-        self._instruments = Instruments(
-            site, Sensing(self._mass_g, self._at_rest, self._impedance, self._reactor_readings), self.stations
+        # What the instruments sense is made further down, of what they are.
+        self.stations = Stations(
+            site, seed, self._start_s,
+            lambda vessel, now_s: self._readings.content(vessel, now_s),
+            lambda line, now_s: self._readings.line_flow(line, now_s),
         )
+        self._instruments = Instruments(site, Sensing(
+            lambda vessel, now_s: self._readings.mass_g(vessel, now_s),
+            lambda vessel, now_s: self._readings.at_rest(vessel, now_s),
+            lambda frequency_hz, now_s: self._readings.impedance_ohm(frequency_hz, now_s),
+            lambda vessel, now_s: self._readings.reactor(vessel, now_s),
+        ), self.stations)
         self.stations.on_chain(self._emergency_chain)
         syringes = {pump: f"syringe {pump}" for pump in self._instruments.pumps}
         self.ledger = Ledger((*site.vessels, *syringes.values(), CHIP, MAGNET_COLUMN, selection.COLUMN, LABORATORY))
@@ -107,15 +109,8 @@ class Plant:
         self._at_hand = ""
         """Batch whose cassette is in, once a set was exchanged."""
         self._retroviral: dict[str, bool] = {"": kit_name in RETROVIRAL_KITS}
-        self._scales = {vessel: ScaleSensor(seed, vessel) for vessel in self._instruments.weighed.values()}
-        self._probes = {vessel: ReactorSensors(seed, vessel) for vessel in self._reactors}
-        self._analyser = AnalyserSensor(seed)
-        self._imaging = ImagingStation(seed, site.microscope)
-        self._sorter_view = SorterStation(seed, site.sorter_camera, self._chip)
-        self._labels = LabelStation(self.stations, seed, site.label_camera)
-        self.cameras: Mapping[str, FrameGrid] = {
-            station.name: station for station in (self._imaging, self._sorter_view, self._labels)
-        }
+        self.views = Cameras(site, seed, self._chip, self.stations)
+        self.cameras = self.views.by_name
         self.laboratory = Laboratory(seed, self._collect_sample)
         reactor_lines = {vessel: line for line, vessel in REACTOR_VESSELS.items() if vessel in self._reactors}
         self._faults = FaultBoard(site, tuple(self._instruments.pumps), tuple(self._instruments.valves),
@@ -132,6 +127,10 @@ class Plant:
         self._own_event_s: float | None = None  # cached until the state is stored
         self._flows = Flows()
         self._drive = self._chip.drive
+        self._readings = Readings(
+            site, seed, self._start_s, self._instruments.weighed.values(),
+            Sensed(self._network, self._reactors, self._chip, self._faults, lambda: (self._flows, self._stored_s)),
+        )
         self._adopt_controls(start_s)
         self._take_faults(start_s)
 
@@ -217,7 +216,7 @@ class Plant:
         self._own_event_s = None
         self._flows, self._drive = flows, drive
         self._chip.commit(time_s, drive)
-        self._sorter_view.adopt(time_s, self._network.chip_run(flows))
+        self.views.sorter.adopt(time_s, self._network.chip_run(flows))
         for vessel, reactor in self._reactors.items():
             if wanted[vessel] != reactor.set_points:
                 reactor.commit(time_s, self.ledger)
@@ -406,62 +405,6 @@ class Plant:
         reactor.connect(self._sets.bag_of(MEDIUM, batch), self._sets.bag_of(WASTE, batch))
         reactor.refresh(self.ledger)
 
-    # -- sensing ----------------------------------------------------------------------------------------
-
-    def _volume_ul(self, vessel: str, now_s: float) -> float:
-        """Return the volume in a vessel at now_s, between two events too."""
-        volume = self._looked_ahead(now_s).volume_ul(vessel)
-        for reactor in self._reactors.values():
-            volume += reactor.perfused_since_stored(vessel, now_s, self.ledger)
-        return volume
-
-    def _looked_ahead(self, now_s: float) -> Ledger:
-        if self._flows.still or now_s <= self._stored_s:
-            return self.ledger
-        ahead = self._network.preview()
-        ahead.step(self._flows, self._stored_s, now_s - self._stored_s)
-        return ahead.ledger
-
-    def _content(self, vessel: str, now_s: float) -> FloatArray:
-        """Return the amounts in a vessel at now_s; nothing for one that the site does not have."""
-        if vessel not in self.ledger:
-            return np.zeros(len(QUANTITIES))
-        return self._looked_ahead(now_s).row(vessel)
-
-    def _line_flow(self, line: str, now_s: float) -> LineFlow:
-        """Return what the pumps deliver into a line at now_s."""
-        delivering = {
-            pump: -flow.rate_ul_s for pump, flow in self._flows.pumps.items()
-            if flow.rate_ul_s < 0.0 and line_of(pump) == line
-        }
-        total = sum(delivering.values())
-        if total <= 0.0:
-            return LineFlow()
-        ahead = self._network.preview()
-        ahead.step(self._flows, self._stored_s, max(0.0, now_s - self._stored_s))
-        return LineFlow(total, sum(rate * ahead.gas_share(pump) for pump, rate in delivering.items()) / total)
-
-    def _mass_g(self, vessel: str, now_s: float) -> float:
-        if vessel in self._faults.dead_scales:
-            return math.nan
-        true_g = self._volume_ul(vessel, now_s) * 1e-3 * self.site.vessels[vessel].density_g_ml
-        return self._scales[vessel].reading_g(true_g, now_s - self._start_s) + self._faults.scale_offset_g(vessel)
-
-    def _at_rest(self, vessel: str, now_s: float) -> bool:
-        return vessel not in self._flows.touched
-
-    def _impedance(self, frequency_hz: npt.NDArray[np.float64], now_s: float) -> npt.NDArray[np.complex128]:
-        return self._analyser.reading_ohm(self._chip.impedance_ohm(frequency_hz, now_s), now_s - self._start_s)
-
-    def _reactor_readings(self, vessel: str, now_s: float) -> BioreactorReadings:
-        reactor = self._reactors[vessel]
-        volume_ul = self._volume_ul(vessel, now_s)
-        mass_g = volume_ul * 1e-3 * self.site.vessels[vessel].density_g_ml
-        return self._probes[vessel].readings(
-            reactor.state_at(now_s, volume_ul, self.ledger), mass_g, reactor.perfused_ul(now_s, self.ledger),
-            max(reactor.climate.heater_limit_w, 1e-9), int(reactor.faults_seen), now_s - self._start_s,
-        )
-
     # -- cameras and laboratory -------------------------------------------------------------------------
 
     def set_capture(self, camera: str, on: bool, now_s: float) -> None:
@@ -475,18 +418,12 @@ class Plant:
 
     def next_frame_s(self, camera: str | None = None) -> float:
         """Return when the next exposure is due [s], of one camera or of any; inf while none captures."""
-        if camera is not None:
-            return self.cameras[camera].next_frame_s()
-        return min(station.next_frame_s() for station in self.cameras.values())
+        return self.views.next_frame_s(camera)
 
     def frame(self, camera: str, time_s: float) -> CameraFrame:
         """Return a camera's exposure of the frame grid at time_s."""
         self.advance_to(max(time_s, self._now_s))
-        if camera == self._imaging.name:
-            return self._imaging.frame(time_s, self.ledger.row(IMAGING_CELL))
-        if camera == self._labels.name:
-            return self._labels.frame(time_s)
-        return self._sorter_view.frame(time_s)
+        return self.views.frame(camera, time_s, self.ledger.row(IMAGING_CELL))
 
     def _collect_sample(self, now_s: float) -> FloatArray:
         """Hand over what reached the sample port since the last collection."""
@@ -502,7 +439,7 @@ class Plant:
         duration_s = now - self._stored_s
         states = {}
         for vessel, reactor in self._reactors.items():
-            states[vessel] = reactor.state_at(now, self._volume_ul(vessel, now), self.ledger)
+            states[vessel] = reactor.state_at(now, self._readings.volume_ul(vessel, now), self.ledger)
             reactor.copy().commit(now, ahead.ledger)
         if duration_s > 0.0:
             ahead.sink(duration_s)
