@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole workcell: its modules, coordinator, recorder and supervisor, and in simulation the plant.
 
-The supervisor brings the nodes up in order and takes them down in reverse; when it ends, all end.
+The supervisor brings the nodes up in order and takes them down in reverse. When it ends, all end; killed, it comes back.
 """
 
 import math
@@ -50,6 +50,13 @@ ARGUMENTS = (
         None,
     ),
     ("modules", "", "modules to start, a comma list in the order of their bring-up; by default the site's", None),
+    ("elsewhere", "", "those of the modules that run on another host (part:=modules there), a comma list", None),
+    (
+        "part",
+        "workcell",
+        "workcell: coordinator, recorder, supervisor and modules; modules: modules alone, for a workcell elsewhere",
+        ["workcell", "modules"],
+    ),
     ("run_dir", "runs", "folder for batch records; the nodes' own state goes to .state below it", None),
     ("seed", "1", "seed of the simulated noise", None),
     ("donor", "nominal", "simulated donor: nominal, healthy, patient or weak", None),
@@ -61,7 +68,7 @@ ARGUMENTS = (
     ("record", "true", "record the topics of each batch to MCAP", BOOLEAN),
     ("frames", "false", "publish robot description and frames of the robot model too (view.launch.py)", BOOLEAN),
     ("log_level", "info", "least severe messages that are logged", ["debug", "info", "warn", "error", "fatal"]),
-    ("respawn", "true", "start modules, coordinator and recorder again when their process dies", BOOLEAN),
+    ("respawn", "true", "start modules, coordinator, recorder and supervisor again when their process dies", BOOLEAN),
 )
 
 
@@ -83,6 +90,11 @@ def start_nodes(context):
     config = existing_folder("config", given["config"])
     site = existing_file("site", given["site"] or str(config / "site" / "demo.yaml"))
     modules = chosen_modules(given["modules"] or ",".join(modules_of(load_site(Path(site)))))
+    elsewhere = chosen_modules(given["elsewhere"]) if given["elsewhere"] else []
+    if unknown := [name for name in elsewhere if name not in modules]:
+        raise RuntimeError(f"elsewhere:={','.join(unknown)}: not among this workcell's modules {', '.join(modules)}")
+    if given["part"] == "modules" and simulated:
+        raise RuntimeError("part:=modules: only with hardware:=serial; a plant's lines end on its own host")
     run_dir = Path(given["run_dir"]).absolute()
     users_dir = str(run_dir.parent / ".workcell" / "users")
     state_dir = run_dir / ".state" / (given["namespace"].strip("/") or "workcell")
@@ -120,6 +132,10 @@ def start_nodes(context):
             "use_sim_time": False,  # it owns the time
         }
         nodes.append(node("plant", plant, on_exit=Shutdown(reason="the plant has ended, and its cells with it")))
+    of_module = {"site": site, "state_dir": str(state_dir), "users_dir": users_dir, **ports}
+    own = [node(module, of_module, **respawn) for module in modules if module not in elsewhere]
+    if given["part"] == "modules":
+        return own
     recorder = {
         "runs_dir": str(run_dir),
         "state_dir": str(state_dir),
@@ -127,8 +143,7 @@ def start_nodes(context):
         "mcap": given["record"] == "true",
     }
     nodes.append(node("recorder", recorder, **respawn))
-    of_module = {"site": site, "state_dir": str(state_dir), "users_dir": users_dir, **ports}
-    nodes += [node(module, of_module, **respawn) for module in modules]
+    nodes += own
     coordinator = {
         "site": site,
         "state_dir": str(state_dir),
@@ -146,7 +161,14 @@ def start_nodes(context):
         nodes.append(IncludeLaunchDescription(view, launch_arguments=arguments.items()))
     supervisor = {"managed_nodes": ["recorder", *modules, "coordinator"], "state_dir": str(state_dir)}
     supervisor["users_dir"] = users_dir
-    nodes.append(node("supervisor", supervisor, on_exit=Shutdown(reason="the supervisor has ended")))
+
+    def supervisor_ended(event, context):
+        """Killed, it is started again and takes over the nodes, which went on; ended by itself, it ends all."""
+        if event.returncode < 0 and given["respawn"] == "true":
+            return None
+        return Shutdown(reason="the supervisor has ended")
+
+    nodes.append(node("supervisor", supervisor, on_exit=supervisor_ended, **respawn))
     return nodes
 
 
@@ -155,7 +177,7 @@ def chosen_modules(text):
     modules = [name.strip() for name in text.split(",") if name.strip()]
     unknown = [name for name in modules if name not in known_modules()]
     if unknown or not modules or len(set(modules)) != len(modules):
-        raise RuntimeError(f"modules:={text!r}: allowed: each once of {', '.join(known_modules())}")
+        raise RuntimeError(f"modules {text!r}: allowed: each once of {', '.join(known_modules())}")
     return modules
 
 

@@ -17,6 +17,7 @@ CREATE TABLE IF NOT EXISTS goals (
     goal_id TEXT PRIMARY KEY, action TEXT NOT NULL, goal TEXT NOT NULL, header TEXT NOT NULL, status TEXT NOT NULL,
     started_s REAL NOT NULL, ended_s REAL, checkpoint TEXT, result TEXT
 );
+CREATE TABLE IF NOT EXISTS alarms (alarm_id TEXT PRIMARY KEY, header TEXT NOT NULL);
 """
 
 
@@ -88,6 +89,18 @@ class GoalStore:
         for (goal_id,) in rows:
             self._set(goal_id, "interrupted")
         return [goal_id for (goal_id,) in rows]
+
+    def note_alarm(self, alarm_id: str, active: bool, header: PhaseHeader) -> None:
+        """Note that an alarm was raised during a goal with this header, or cleared."""
+        if active:
+            self._write("INSERT OR IGNORE INTO alarms VALUES (?, ?)", (alarm_id, json.dumps(vars(header))))
+        else:
+            self._write("DELETE FROM alarms WHERE alarm_id = ?", (alarm_id,))
+
+    def standing_alarms(self) -> dict[str, PhaseHeader]:
+        """Return the alarms that were raised and not cleared, each with the header it was raised under."""
+        rows = self._db.read("SELECT alarm_id, header FROM alarms ORDER BY rowid")
+        return {alarm_id: PhaseHeader(**json.loads(header)) for alarm_id, header in rows}
 
     def batches(self) -> frozenset[str]:
         """Return the batches that have had a goal here."""

@@ -7,11 +7,12 @@ import asyncio
 import contextlib
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Literal, Protocol
 
 from ..instruments.link import InstrumentError
 from ..process.clock import ProcessClock
+from ..process.context import PhaseHeader
 from ..process.errors import PhaseHold
 from .module import Actuator, Instruments, Module, Safe
 from .service_hooks import STORAGE_ERRORS, ServiceHooks, storage_text
@@ -32,6 +33,14 @@ class EventWriter(Protocol):
     def __call__(self, kind: str, what: str, why: str = "", **data: Any) -> None: ...
 
 
+class AlarmMemory(Protocol):
+    """Keeps which alarms stand, beyond the life of the process."""
+
+    def note_alarm(self, alarm_id: str, active: bool, header: PhaseHeader) -> None: ...
+
+    def standing_alarms(self) -> Mapping[str, PhaseHeader]: ...
+
+
 class Safing:
     """The part of a service that comes before everything else.
 
@@ -41,11 +50,21 @@ class Safing:
         clock: process time, in which instruments come to rest.
         hooks: where alarms go.
         event: writes to the record.
+        memory: which alarms stand.
+        header: tells on whose behalf the module is at work.
     """
 
     def __init__(
-        self, module: Module, instruments: Instruments, clock: ProcessClock, hooks: ServiceHooks, event: EventWriter
+        self,
+        module: Module,
+        instruments: Instruments,
+        clock: ProcessClock,
+        hooks: ServiceHooks,
+        event: EventWriter,
+        memory: AlarmMemory,
+        header: Callable[[], PhaseHeader],
     ) -> None:
+        self._memory, self._header = memory, header
         self.last_error = ""
         self._module, self._instruments, self._clock = module, instruments, clock
         self._hooks, self._event = hooks, event
@@ -65,7 +84,7 @@ class Safing:
                 safe, why = False, str(error)
             if not safe:
                 self._standing_alarm(
-                    f"{self._module.name}.not_safe",
+                    self._not_safe,
                     f"{actuator.name} could not be switched off for state {state}: {why}; switch it off by hand",
                 )
 
@@ -113,6 +132,20 @@ class Safing:
         self._hooks.alarm(alarm_id, message, active)
         kind = "alarm_raised" if active else "alarm_cleared"
         self.try_write(lambda: self._event(kind, alarm_id, message=message, alarm_id=alarm_id))
+        self.try_write(lambda: self._memory.note_alarm(alarm_id, active, self._header()))
+
+    def forget_alarms(self) -> bool:
+        """Clear what an earlier life left raised, in the record too: what stands is raised again.
+
+        Returns whether an actuator was among it that could not be switched off.
+        """
+        left = self._memory.standing_alarms()
+        why = "the module was started again; what stands is raised again"
+        for alarm_id, header in left.items():
+            self._hooks.alarm(alarm_id, "", False)
+            self._hooks.events(header, "alarm_cleared", alarm_id, why, {"message": "", "alarm_id": alarm_id})
+            self._memory.note_alarm(alarm_id, False, header)
+        return self._not_safe in left
 
     def try_write(self, write: Callable[[], None]) -> PhaseHold | None:
         """Write to disk; a full or locked disk is alarmed and returned, never raised: actuators come first."""
@@ -127,6 +160,10 @@ class Safing:
         log.error("%s: %s", self._module.name, storage_text(error))
         self._hooks.alarm(self.storage_alarm, storage_text(error), True)
         return PhaseHold(self.storage_alarm, storage_text(error))
+
+    @property
+    def _not_safe(self) -> str:
+        return f"{self._module.name}.not_safe"
 
     @property
     def storage_alarm(self) -> str:

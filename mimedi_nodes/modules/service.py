@@ -70,7 +70,7 @@ class ModuleService:
         self._ending: asyncio.Task[None] | None = None
         self._change = asyncio.Event()
         self._interlocks: dict[str, str] = {}
-        self._safing = Safing(module, instruments, clock, hooks, self._event)
+        self._safing = Safing(module, instruments, clock, hooks, self._event, store, self._header)
         self._manual = ManualDesk(module, instruments, clock, hooks, self._safing, self._changed)
 
     @property
@@ -104,10 +104,12 @@ class ModuleService:
     async def recover(self) -> list[str]:
         """Begin a new life: mark goals that never ended as interrupted, drive actuators to their Held values.
 
-        Returns the UUIDs of the interrupted goals. What cannot be made safe is alarmed.
+        Returns the UUIDs of the interrupted goals. What cannot be made safe is alarmed; what the last life had alarmed
+        is cleared before, and raised again by whoever sees it still.
         """
         interrupted = self._store.interrupt_running()
-        if interrupted:
+        was_unsafe = self._safing.forget_alarms()
+        if interrupted or was_unsafe:
             await self._safing.make_safe("held")
         return interrupted
 
@@ -445,9 +447,11 @@ class ModuleService:
         self._hooks.changed()
 
     def _event(self, kind: str, what: str, why: str = "", **data: Any) -> None:
+        self._hooks.events(self._header(), kind, what, why, data)
+
+    def _header(self) -> PhaseHeader:
         current = self._current or self._last
-        header = current.run.header if current else PhaseHeader()
-        self._hooks.events(header, kind, what, why, data)
+        return current.run.header if current else PhaseHeader()
 
     def _outcome(self, action: str, status: Literal["canceled", "aborted"], code: int, message: str) -> PhaseOutcome:
         number = self.module.error_base + int(code)

@@ -48,6 +48,8 @@ RESULT_TIMEOUT_S = 1_000_000_000
 """Results expire in ROS time, of which a simulated batch spends days in seconds: keep them for good."""
 
 COORDINATOR = "coordinator"
+TELL_ALARMS_S = 5.0
+"""Steady time [s] after which a module tells again which of its alarms stand and which have gone."""
 SILENT_LOOKS = 2
 """After so many looks in a row that an instrument did not answer, its module's running phase is held."""
 
@@ -72,6 +74,7 @@ class ModuleNode(ManagedNode):
         self._closers: list[Callable[[], object]] = []
         self._waiting = ReentrantCallbackGroup()  # for callbacks that await the phases: others go on meanwhile
         self._state_pending = False
+        self._told_alarms: dict[str, tuple[str, bool]] = {}
         self._state = self.create_publisher(ModuleState, "~/state", qos.STATE)
         self._telemetry = self.create_publisher(Telemetry, "~/telemetry", qos.TELEMETRY)
         self._alarms = self.create_publisher(Alarm, "alarm_events", qos.EVENT)
@@ -119,6 +122,7 @@ class ModuleNode(ManagedNode):
             self._closers.append(self._repeat(self._watch(self.settings["watch_period_s"])))
         period_s = self.settings["state_period_s"]
         self._closers.append(self._repeat(steady_ticks(period_s, self._publish_state)))
+        self._closers.append(self._repeat(steady_ticks(TELL_ALARMS_S, self._tell_alarms_again)))
         if self.settings["telemetry_period_s"] > 0.0:
             self._closers.append(self._repeat(self._read_telemetry(self.settings["telemetry_period_s"])))
 
@@ -336,7 +340,13 @@ class ModuleNode(ManagedNode):
         if active:
             self.get_logger().error(f"ALARM {alarm_id}: {message}")
 
+    def _tell_alarms_again(self) -> None:
+        """For a supervisor that was not there when they came or went."""
+        for alarm_id, (message, active) in list(self._told_alarms.items()):
+            self._publish_alarm(alarm_id, message, active)
+
     def _publish_alarm(self, alarm_id: str, message: str, active: bool) -> None:
+        self._told_alarms[alarm_id] = (message, active)
         state = Alarm.UNACKNOWLEDGED if active else Alarm.NORMAL
         stamp = ros_time(self.clock.now_s())
         self._alarms.publish(

@@ -379,6 +379,37 @@ def test_a_memory_of_goals_that_is_replaced_under_a_phase_holds_and_loses_nothin
     run_virtual(run())
 
 
+def test_an_alarm_does_not_outlive_the_module_that_raised_it(tmp_path):
+    """In the record as on the board: nobody else could clear it, and no batch with a standing alarm is released."""
+
+    async def run():
+        bench = Workbench()
+        store = GoalStore(tmp_path / "goals.sqlite")
+        service = await bench.service("fluidics", store)
+        task = asyncio.ensure_future(service.run("TransferFluid", MOVE, HEADER, "a" * 32))
+        await asyncio.sleep(30.0)
+        bench.links["fluidics_pumps"].plugged = False
+        await asyncio.wait_for(held(service), 3600.0)
+        task.cancel()  # the process dies
+        await asyncio.gather(task, return_exceptions=True)
+        store.close()
+        bench.links["fluidics_pumps"].plugged = True
+        told, recorded = len(bench.alarms), len(bench.events)
+        store = GoalStore(tmp_path / "goals.sqlite")
+        again = await bench.service("fluidics", store)
+        assert {(alarm_id, active) for alarm_id, _, active in bench.alarms[told:]} == {
+            ("fluidics.fluidics_pumps_fault", False), ("fluidics.not_safe", False),
+        }  # fmt: skip
+        cleared = [what for kind, what, _ in bench.events[recorded:] if kind == "alarm_cleared"]
+        raised = [what for kind, what, _ in bench.events if kind == "alarm_raised"]
+        assert sorted(cleared) == sorted(raised) == ["fluidics.fluidics_pumps_fault", "fluidics.not_safe"]
+        assert await again.instruments.pump.is_off()
+        assert store.standing_alarms() == {}
+        store.close()
+
+    run_virtual(run())
+
+
 def limit_disk(store: GoalStore, *, full: bool) -> None:
     """Let SQLite meet a full disk: no page may be added, and each write needs one."""
     database = store._db._database
