@@ -161,13 +161,18 @@ def _row(test: Mapping[str, Any], facts: Mapping[str, Any]) -> Row:
     )
 
 
+_KINDS = "min, max, below, above, equals, between, reported"
+
+
 def _criterion(name: str, criterion: Any) -> Callable[[Any], bool]:
     """Return the check of a criterion; raises SpecificationError when it is none."""
     if not isinstance(criterion, Mapping) or len(criterion) != 1:
-        raise SpecificationError(f"test {name}: a criterion is exactly one of min, max, below, above, equals, between")
+        raise SpecificationError(f"test {name}: a criterion is exactly one of {_KINDS}")
     ((kind, limit),) = criterion.items()
     if kind == "equals":
         return lambda value: (type(value) is type(limit) and value == limit) or _same_number(value, limit)
+    if kind == "reported" and limit == "number":
+        return _number
     if kind == "between" and isinstance(limit, Sequence) and len(limit) == 2 and all(map(_is_number, limit)):
         return lambda value: _number(value) and limit[0] <= value <= limit[1]
     if _is_number(limit):
@@ -200,5 +205,7 @@ def _said(criterion: Mapping[str, Any]) -> str:
     ((kind, limit),) = criterion.items()
     if kind == "between":
         return f"between {limit[0]:g} and {limit[1]:g}"
+    if kind == "reported":
+        return "a number"
     words = {"min": "at least", "max": "at most", "below": "below", "above": "above", "equals": "equal to"}
     return f"{words[kind]} {limit}"

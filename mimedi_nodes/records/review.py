@@ -98,6 +98,8 @@ def criterion_text(criterion: Mapping[str, Any]) -> str:
     for name, limit in criterion.items():
         if name == "between":
             return f"{number_text(limit[0])} to {number_text(limit[1])}"
+        if name == "reported":
+            return "no limit"
         if name in words:
             return words[name].format(number_text(limit))
     return ""

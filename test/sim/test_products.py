@@ -163,6 +163,9 @@ def test_a_graft_reaches_its_certificate_and_stimulation_saves_days() -> None:
     assert measured(rest, "graft_day") == pytest.approx(21.0, abs=2.5)
     assert measured(rest, "graft_day") - measured(fast, "graft_day") > 4.0
     assert measured(fast, "days_saved") == pytest.approx(21.0 - measured(fast, "graft_day"))
+    row = next(r for r in stimulated.rows if r.id == "days_saved")
+    assert (row.criterion, row.verdict) == ("no limit", "pass")
+    assert row.value == pytest.approx(measured(fast, "days_saved"))
     changes = [e for e in rest.events if e.kind == "medium_changed"]
     assert len(changes) >= 6
     assert all(event.data["complete"] for event in changes)

@@ -45,7 +45,9 @@ def test_limits(criterion: dict[str, Any], good: list[Any], bad: list[Any]) -> N
 
 
 @pytest.mark.parametrize("value", [None, math.nan, ""])
-@pytest.mark.parametrize("criterion", [{"min": -1e9}, {"max": 1e9}, {"between": [-1e9, 1e9]}, {"equals": 0}])
+@pytest.mark.parametrize(
+    "criterion", [{"min": -1e9}, {"max": 1e9}, {"between": [-1e9, 1e9]}, {"equals": 0}, {"reported": "number"}]
+)
 def test_unknown_is_never_fine(value: Any, criterion: dict[str, Any]) -> None:
     assert verdict_of(value, criterion) == ("unknown", "held")
     assert verdict_of(value, criterion, "final") == ("pending", "meets_provisionally")
