@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The whole workcell: its modules, coordinator, recorder and supervisor, and in simulation the plant.
 
-The supervisor brings the nodes up in order and takes them down in reverse. When it ends, all end; killed, it comes back.
+The supervisor brings the nodes up in order and takes them down in reverse. When it ends, all end.
+Killed, it is started again.
 """
 
 import math
