@@ -187,7 +187,7 @@ class RosCamera:
                 await asyncio.wait_for(self._arrived.wait(), timeout_s)
             except TimeoutError as error:
                 raise ReplyTimeout(
-                    self.name, f"no image for {timeout_s:g} s; look at the camera and its driver"
+                    self.name, f"no {self._missing()} for {timeout_s:g} s; look at the camera and its driver"
                 ) from error
         exposure = self._frames.popleft()
         images = exposure.images
@@ -203,6 +203,13 @@ class RosCamera:
             (colours[0], colours[1]) if len(colours) == len(COLOURS) else None,
             exposure.received_s,
         )
+
+    def _missing(self) -> str:
+        """What has not come, where other images of an exposure have."""
+        newest = next(reversed(self._partial.values()), None)
+        if newest is None:
+            return "image"
+        return "image on " + ", ".join(TOPICS[name] for name in self._wanted if name not in newest.images)
 
     def _describe(self, info: CameraInfo) -> None:
         known = self._info
@@ -249,6 +256,8 @@ class RosCamera:
             return
         key = (stamp.sec, stamp.nanosec)
         if key in self._complete:  # sent again though it had come
+            if all(waiting.stamp != stamp for waiting in self._frames):
+                self._taken(stamp)
             return
         exposure = self._partial.setdefault(key, _Exposure({}, received_s))
         exposure.images[channel] = image

@@ -166,7 +166,7 @@ class FocusingEstimator:
         Raises:
             VisionInputError: a frame of wrong type, or in which the channel is not wholly in view.
         """
-        images = [check_image("bright_field", frame, None) for frame in frames]
+        images = [check_image("bright_field", frame, self.settings.image_shape) for frame in frames]
         for image in images:
             check_sorter_view(image.shape[0], self.settings)
         self._background.prime(images, settled=False)
@@ -179,7 +179,7 @@ class FocusingEstimator:
         Raises:
             VisionInputError: a frame of wrong type, or in which the channel is not wholly in view.
         """
-        image = check_image("bright_field", frame, None)
+        image = check_image("bright_field", frame, self.settings.image_shape)
         check_sorter_view(image.shape[0], self.settings)
         self.health.look_at(image)
         if not self.health.good:

@@ -80,6 +80,11 @@ class VisionSettings:
         return self.stained_diameter_min_um or self.cell_diameter_min_um
 
     @property
+    def image_shape(self) -> tuple[int, int] | None:
+        """Rows and columns of a picture, None where they are taken from the first."""
+        return (self.height_px, self.width_px) if self.height_px and self.width_px else None
+
+    @property
     def channel_width_um(self) -> float:
         """Distance between the walls, µm."""
         return (self.wall_bottom_px - self.wall_top_px) * self.um_per_px

@@ -50,7 +50,7 @@ class CellTracker:
         self.flow = FlowProfile(settings.wall_top_px, settings.wall_bottom_px, settings.frame_rate_hz)
         self._linker: Linker | None = None
         self._appearances: Appearances | None = None
-        self._shape = (settings.height_px, settings.width_px) if settings.height_px and settings.width_px else None
+        self._shape = settings.image_shape
         self._stamp: float | None = None
         self._index = -1
         self._dye = FluorescenceImage()

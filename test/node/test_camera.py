@@ -125,6 +125,12 @@ def test_images_that_nobody_has_time_for_are_dropped_oldest_first_and_counted():
             assert camera.dropped == 100 - QUEUE_LENGTH, camera.dropped
             assert all(begun_s <= frame.received_s <= time.monotonic() for frame in seen)
             loop.submit(camera.set_capture(False)).result(DEADLINE_S)
+            camera._wanted = ("bright", "dye")
+            loop.submit(camera.set_capture(True)).result(DEADLINE_S)
+            camera._arrive("bright", image_of(101))
+            with pytest.raises(ReplyTimeout, match=r"no image on dye/image_raw for 0\.2 s"):
+                loop.submit(camera.next_frame(0.2)).result(DEADLINE_S)
+            loop.submit(camera.set_capture(False)).result(DEADLINE_S)
     finally:
         free.set()
         camera.close()

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from mimedi_nodes.instruments.link import InstrumentError
 from mimedi_nodes.modules.site import Fiducials, Site
 from mimedi_nodes.modules.vision_qc.calibrate import calibrate_camera
 from mimedi_nodes.modules.vision_qc.codes import VisionCode
@@ -100,6 +101,29 @@ def test_an_expired_calibration_refuses_to_measure() -> None:
     assert caught.value.code == VisionCode.CALIBRATION
     run(instruments, camera)
     assert inspect(instruments, camera)["cells"] >= 60
+
+
+@pytest.mark.parametrize("kept", ["", "{}", '{"camera": "microscope", "um_per_px": NaN}'])
+def test_a_calibration_that_cannot_be_read_refuses_until_there_is_a_new_one(kept: str, tmp_path: Path) -> None:
+    """The module comes up all the same: otherwise nobody could calibrate."""
+    file = tmp_path / "microscope.json"
+    file.write_text(kept, encoding="utf-8")
+    camera = StationCamera(3)
+    camera.content = content(t_act_neg=1.0e6)
+    instruments = scope(camera, SITE, calibration_file=lambda: file)
+    with pytest.raises(PhaseError, match="Run CalibrateCamera") as caught:
+        inspect(instruments, camera)
+    assert caught.value.code == VisionCode.CALIBRATION
+    run(instruments, camera)
+    assert inspect(instruments, camera)["cells"] >= 60
+
+
+def test_a_picture_of_another_size_than_the_sites_is_not_calibrated_with() -> None:
+    camera = StationCamera(3)
+    taller = replace(SITE.microscope, height_px=SITE.microscope.height_px + 2)
+    instruments = scope(camera, replace(SITE, microscope=taller))
+    with pytest.raises(InstrumentError, match="size"):
+        run(instruments, camera)
 
 
 @pytest.mark.parametrize(("another", "word"), [

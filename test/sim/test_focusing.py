@@ -5,12 +5,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 
+from mimedi_nodes.instruments.link import InstrumentError
 from mimedi_nodes.modules.camera import Frame
 from mimedi_nodes.modules.vision_qc.camera_check import LEAST_FOCUS
 from mimedi_nodes.modules.vision_qc.codes import VisionCode
@@ -176,6 +178,15 @@ def test_a_picture_so_soft_that_cells_are_lost_is_called_soft_and_not_empty() ->
     view.set_faults(CameraFaults(defocus_um=80.0), 600.0)
     with pytest.raises(PhaseHold, match="times as wide as their outlines"):
         verify(view, timeout_s=60.0)
+
+
+def test_a_sorters_camera_set_to_another_size_is_the_cameras_fault() -> None:
+    camera = StationCamera(station())
+    site = replace(SITE, sorter_camera=replace(SETTINGS, height_px=SETTINGS.height_px + 8))
+    instruments = build(site, {}, {"microscope": camera, "sorter_camera": camera})
+    goal = SimpleNamespace(cells_wanted=100, timeout_s=60.0, centre_band_um=0.0)
+    with pytest.raises(InstrumentError, match="size"):
+        asyncio.run(verify_focusing(goal, instruments, Context(camera)))  # type: ignore[arg-type]
 
 
 def test_cells_that_stop_are_counted_once() -> None:

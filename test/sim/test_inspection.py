@@ -241,16 +241,16 @@ def test_an_empty_channel_is_told_not_counted() -> None:
 
 
 class TamperedCamera(StationCamera):
-    """The same camera with something wrong from its 15th picture on."""
+    """The same camera with something wrong after some sound pictures."""
 
-    def __init__(self, tamper: Callable[[NDArray[Any]], NDArray[Any]]) -> None:
+    def __init__(self, tamper: Callable[[NDArray[Any]], NDArray[Any]], sound: int = 15) -> None:
         super().__init__(5)
-        self.tamper, self.frames = tamper, 0
+        self.tamper, self.sound, self.frames = tamper, sound, 0
 
     async def next_frame(self, timeout_s: float) -> Frame:
         frame = await super().next_frame(timeout_s)
         self.frames += 1
-        if self.frames < 15:
+        if self.frames < self.sound:
             return frame
         return Frame(frame.stamp_s, self.tamper(frame.bright_field), frame.dye)
 
@@ -269,3 +269,9 @@ def test_each_wrong_picture_holds_and_is_named(
     with pytest.raises(error) as raised:
         scope.inspect(content(t_act_neg=1e6))
     assert what in str(raised.value) or what in getattr(raised.value, "alarm_id", "")
+
+
+def test_a_camera_set_to_another_size_is_told_from_its_first_picture_on() -> None:
+    """Where the walls are is known for one size only."""
+    with pytest.raises(InstrumentError, match="size"):
+        Scope(5, TamperedCamera(lambda image: image[:-4], sound=0)).inspect(content(t_act_neg=1e6))

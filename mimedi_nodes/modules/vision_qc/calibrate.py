@@ -21,8 +21,8 @@ from ...vision.chip_marks import (
     still_image,
     walls_as_marks,
 )
-from ...vision.frame import CameraHealth
-from .camera_check import FRAME_TIMEOUT_S, check_camera
+from ...vision.frame import CameraHealth, check_image
+from .camera_check import FRAME_TIMEOUT_S, check_camera, wrong_images_hold
 from .codes import VisionCode
 from .instruments import VisionInstruments
 
@@ -42,6 +42,8 @@ async def calibrate_camera(goal: Any, instruments: VisionInstruments, ctx: Phase
         while len(frames) < FRAMES:
             await ctx.pause_point()
             frame = await instruments.camera.next_frame(FRAME_TIMEOUT_S)
+            with wrong_images_hold(instruments.camera.name):
+                check_image("bright_field", frame.bright_field, instruments.settings.image_shape)
             health.look_at(np.asarray(frame.bright_field))
             check_camera(health, "microscope", health.frames)
             frames.append(np.asarray(frame.bright_field))

@@ -55,6 +55,8 @@ class VisionInstruments:
     chip: ChipDrawing
     lens: LensModel | None = None
     calibration: CameraCalibration | None = None
+    unreadable: str = ""
+    """Why the calibration that was kept cannot be read; empty when it can, or when there is none."""
     calibration_file: Path | None = None
     calibrations: CalibrationBook = field(default_factory=lambda: CalibrationBook(None))
 
@@ -62,14 +64,16 @@ class VisionInstruments:
         """Measure with this calibration from now on, and after a restart."""
         if self.calibration_file is not None:
             calibration.save(self.calibration_file)
-        self.calibration = calibration
+        self.calibration, self.unreadable = calibration, ""
 
     def calibrated_settings(self, now_s: float) -> VisionSettings:
         """The microscope's settings as calibrated; the site file's as long as it was never calibrated here.
 
         Raises:
-            PhaseError: the calibration has expired or does not fit.
+            PhaseError: the calibration has expired, does not fit, or cannot be read.
         """
+        if self.unreadable:
+            raise PhaseError(VisionCode.CALIBRATION, self.unreadable)
         if self.calibration is None:
             return self.settings
         try:
@@ -113,6 +117,12 @@ def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> V
     `calibration_file` (returns the path where the microscope's calibration is kept).
     """
     file: Path | None = extras["calibration_file"]() if "calibration_file" in extras else None
+    kept, unreadable = None, ""
+    if file is not None and file.exists():
+        try:
+            kept = read_calibration(file)
+        except CalibrationError as error:
+            unreadable = str(error)  # told when somebody measures: a module that does not come up cannot calibrate
     return VisionInstruments(
         extras["microscope"],
         _settings(site.microscope, STAINED_DIAMETER_MIN_UM),
@@ -123,7 +133,8 @@ def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> V
         extras.get("on_summary", lambda sample_id, stamp_s, summary, dropped: None),
         _drawing(site.microscope),
         extras.get("microscope_lens"),
-        None if file is None or not file.exists() else read_calibration(file),
+        kept,
+        unreadable,
         file,
         extras.get("calibrations") or CalibrationBook(None),
     )
@@ -144,4 +155,6 @@ def _settings(camera: ChannelCamera, stained_diameter_min_um: float = 0.0) -> Vi
         channel_depth_um=camera.channel_depth_um,
         frame_rate_hz=camera.frame_rate_hz,
         stained_diameter_min_um=stained_diameter_min_um,
+        width_px=camera.width_px,
+        height_px=camera.height_px,
     )
