@@ -71,6 +71,8 @@ FRAME_PATIENCE_S = 5.0
 FRAME_REPEAT_S = 1.0
 """Steady time [s] after which an image that nobody took is sent again: image topics promise no delivery."""
 RESEND_S = 1.0
+STANDS_S = 5.0
+"""Steady time [s] for which somebody keeps time from passing, from which the log says who."""
 
 
 @dataclass
@@ -109,6 +111,7 @@ class PlantNode(Node):
         self._undelivered: list[SignedRecord] = []
         self._submitting: Future | None = None
         self._clock_sent_s = -math.inf
+        self._standing = (0, math.inf)
         self._offer(settings)
         self._ptys = PtyServer(
             Path(settings["port_dir"]), self._receive, answer_delay_s=self._plant.answer_delay_s
@@ -214,6 +217,13 @@ class PlantNode(Node):
             self._publish_clock(force=True)
             if self._keeper.lost():
                 self._publish_grant(self._keeper.last)
+            waiting = "; ".join(self._keeper.waiting_for())
+            number, now_s = self._keeper.last.number, time.monotonic()
+            if number != self._standing[0]:
+                self._standing = (number, now_s)
+            elif waiting and now_s - self._standing[1] > STANDS_S:
+                self._standing = (number, math.inf)  # told once
+                self.get_logger().warning(f"time has stood for {STANDS_S:g} s: {waiting}")
 
     def _publish_clock(self, force: bool = False) -> None:
         now_s = time.monotonic()

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import signal
 import socket
 import threading
@@ -25,6 +26,8 @@ LEAVE_S = 10.0
 """Longest steady time [s] for which a node that was told to stop waits to be taken down by the supervisor."""
 ALONE_AFTER_S = 2.0
 """Steady time [s] in which the supervisor, told to stop at the same time, will have said so."""
+STUCK_AFTER_S = 3.0
+"""Steady time [s] after LEAVE_S from which a node that has not ended tells on stderr where its threads are."""
 _TURN_S = 0.05
 
 
@@ -43,6 +46,7 @@ def run_node(make: Callable[[], Node], argv: list[str] | None = None) -> int:
             node = make()
             executor.add_node(node)
             executor.spin_until_future_complete(stop.future)
+            faulthandler.dump_traceback_later(LEAVE_S + STUCK_AFTER_S)
             _leave(node, executor)
         except (KeyboardInterrupt, ExternalShutdownException):
             pass  # told a second time, or somebody else has shut the context down: end now
