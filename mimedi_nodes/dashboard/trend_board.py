@@ -7,7 +7,8 @@ import html
 import json
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from . import theme, wording
 from .analyses import SWEEP
@@ -37,6 +38,16 @@ FEW = 30
 AXIS_LETTERS = 5.0
 """Room for the numbers of an axis, in heights of a letter."""
 DEFAULT = ("incubator/viable_cells", "incubator/liquid_temperature_c", "incubator/glucose_mm", "vision_qc/viability")
+
+
+@dataclass(frozen=True)
+class Look:
+    """How a quantity is drawn: in which row, as the last one with the common axis, by decades, with which limits."""
+
+    row: int
+    last: bool
+    decades: bool
+    limits: tuple[float, ...]
 
 
 class TrendBoard(Board):
@@ -82,6 +93,11 @@ class TrendBoard(Board):
         self.graphics = pyqtgraph.GraphicsLayoutWidget()
         self.graphics.setBackground(theme.PANEL)
         self.plots: dict[str, pyqtgraph.PlotItem] = {}
+        self._looks: dict[str, Look] = {}
+        self._laying = QtCore.QTimer(self)
+        self._laying.setSingleShot(True)
+        self._laying.setInterval(0)
+        self._laying.timeout.connect(self._lay_next)
         self.sweeps: dict[str, SweepPlot] = {}
         self._curves: dict[str, pyqtgraph.PlotDataItem] = {}
         self._lay_out()
@@ -137,7 +153,7 @@ class TrendBoard(Board):
         self.log.setChecked(settings.get("log", "1") == "1")
 
     def shown(self) -> None:
-        """Lay the plots out once for all that has come: each takes 20 ms to make."""
+        """Lay the plots out once for all that has come."""
         if self._to_lay:
             self._lay_plots()
 
@@ -247,37 +263,58 @@ class TrendBoard(Board):
         self._check_items()
 
     def _lay_plots(self, *_: object) -> None:
+        """Take down what is no longer drawn as it should be; what is new comes one plot at a time: each takes 10 ms."""
         self._to_lay = False
-        self.graphics.clear()
-        self.plots, self._curves = {}, {}
+        chosen = self.chosen()
+        looks = {key: self._look(chosen, key) for key in chosen}
+        for key in [key for key in self.plots if self._looks[key] != looks.get(key)]:
+            self.graphics.removeItem(self.plots.pop(key))
+            self._curves.pop(key, None)
+        self._looks = looks
+        self._lay_next()
+
+    def _look(self, chosen: Sequence[str], key: str) -> Look:
+        name = key.split("/", 1)[1]
+        decades = self.log.isChecked() and ("cells" in name or name.endswith("_per_ml"))
+        limits = tuple(limit for limit in self._limits.get(name, ()) if math.isfinite(limit))
+        last = [key] == [name for name in chosen if name not in self.sweeps][-1:]
+        return Look(chosen.index(key), last, decades, limits)
+
+    def _lay_next(self) -> None:
+        missing = [key for key in self.chosen() if key not in self.plots]
+        if missing:
+            self._lay(missing[0])
+        if len(missing) > 1:
+            self._laying.start()
+            return
         above = None
-        for number, key in enumerate(self.chosen()):
-            name = key.split("/", 1)[1]
-            if key in self.sweeps:
-                self.plots[key] = self.sweeps[key].plot()
-                self.graphics.addItem(self.plots[key], row=number, col=0)
-                self._style(key, self.plots[key])
-                continue
-            decades = self.log.isChecked() and ("cells" in name or name.endswith("_per_ml"))
-            axes = {"left": DecadeAxis("left")} if decades else {}
-            # A context menu of pyqtgraph's would take half of the time that a plot takes to make.
-            plot = self.graphics.addPlot(row=number, col=0, axisItems=axes, enableMenu=False)
-            self.plots[key] = plot
-            self._style(key, plot)
-            if decades:
-                plot.setLogMode(y=True)
-            if above is not None:
-                plot.setXLink(above)
-            above = plot
-            pen, stroke = PENS[number % len(PENS)]
-            self._curves[key] = plot.plot(
-                pen=pyqtgraph.mkPen(pen, width=2, style=stroke), symbolBrush=pen, symbolPen=None, antialias=True
-            )
-            for limit in self._limits.get(name, ()):
-                if math.isfinite(limit):
-                    line = pyqtgraph.mkPen(theme.MUTED, width=1, style=QtCore.Qt.DotLine)
-                    plot.addItem(pyqtgraph.InfiniteLine(limit, angle=0, pen=line), ignoreBounds=True)
-            self._draw(key)
+        for key in self.chosen():
+            if key not in self.sweeps:
+                self.plots[key].setXLink(above)
+                above = self.plots[key]
+
+    def _lay(self, key: str) -> None:
+        look = self._looks[key]
+        if key in self.sweeps:
+            self.plots[key] = self.sweeps[key].plot()
+            self.graphics.addItem(self.plots[key], row=look.row, col=0)
+            self._style(key, self.plots[key])
+            return
+        axes = {"left": DecadeAxis("left")} if look.decades else {}
+        # A context menu of pyqtgraph's would take half of the time that a plot takes to make.
+        plot = self.graphics.addPlot(row=look.row, col=0, axisItems=axes, enableMenu=False)
+        self.plots[key] = plot
+        self._style(key, plot)
+        if look.decades:
+            plot.setLogMode(y=True)
+        pen, stroke = PENS[look.row % len(PENS)]
+        self._curves[key] = plot.plot(
+            pen=pyqtgraph.mkPen(pen, width=2, style=stroke), symbolBrush=pen, symbolPen=None, antialias=True
+        )
+        for limit in look.limits:
+            line = pyqtgraph.mkPen(theme.MUTED, width=1, style=QtCore.Qt.DotLine)
+            plot.addItem(pyqtgraph.InfiniteLine(limit, angle=0, pen=line), ignoreBounds=True)
+        self._draw(key)
 
     def _style(self, key: str, plot: pyqtgraph.PlotItem) -> None:
         if key in self.sweeps:
@@ -296,8 +333,8 @@ class TrendBoard(Board):
             if side == "left":
                 axis.setWidth(round(AXIS_LETTERS * self._letters.pixelSize()))  # all plots begin at one place
         self._head(key)
-        last = key == [name for name in self.chosen() if name not in self.sweeps][-1]
-        plot.setLabel("bottom", tr("process day") if last else None, **{"font-size": size, "color": theme.TEXT})
+        below = tr("process day") if self._looks[key].last else None
+        plot.setLabel("bottom", below, **{"font-size": size, "color": theme.TEXT})
 
     def _latest(self, key: str) -> str:
         """Return the last value of a quantity; with a question mark once its module is silent."""

@@ -114,6 +114,12 @@ def click(button):
     button.click()
 
 
+def laid(board):
+    """The plots of the trends once all that are chosen are there: they come one at a time."""
+    until(lambda: set(board.plots) == set(board.chosen()), "the plots")
+    return board.plots
+
+
 def until(condition, what, deadline_s=20.0):
     end_s = time.monotonic() + deadline_s
     while not condition():

@@ -5,7 +5,7 @@ import math
 
 import dashboard_scene as scene
 import pytest
-from dashboard_hand import mark, text
+from dashboard_hand import laid, mark, text
 
 from mimedi_nodes.dashboard import boards
 from mimedi_nodes.dashboard.qt import QtCore
@@ -56,9 +56,9 @@ def test_trends_offer_what_was_heard_and_draw_up_to_four(show):
     item.setCheckState(0, QtCore.Qt.Checked)
     assert "transduction/stirring_rpm" in board.chosen()
     assert len(board.chosen()) == 4
-    assert len(board.plots) == 4
+    assert len(laid(board)) == 4
     item.setCheckState(0, QtCore.Qt.Unchecked)
-    assert len(board.plots) == 3
+    assert len(laid(board)) == 3
     days, _ = board._curves["incubator/liquid_temperature_c"].getOriginalDataset()
     assert days[0] == pytest.approx(2.0, abs=0.01)
 
@@ -97,7 +97,21 @@ def test_values_of_a_silent_module_are_in_doubt_until_it_speaks(show):
     board.refresh()
     said = {key: item.text(1) for key, item in board._items.items()}
     assert (said["incubator/ph"], said["fluidics/medium_ul"]) == ("7.12?", "5\u202f250\u202f000 µL")
-    assert "3.8 mmol/L?" in board.plots["incubator/glucose_mm"].titleLabel.text
+    assert "3.8 mmol/L?" in laid(board)["incubator/glucose_mm"].titleLabel.text
     board.show_items(scene.modules())
     board.refresh()
     assert board._items["incubator/ph"].text(1) == "7.12"
+
+
+def test_a_plot_that_is_drawn_as_before_stays_when_others_come_and_go(show):
+    board = show("trends")
+    board.show_items([*scene.modules(), *scene.values()])
+    before = dict(laid(board))
+    keys = list(before)
+    board._items[keys[-1]].setCheckState(0, QtCore.Qt.Unchecked)
+    after = laid(board)
+    assert list(after) == keys[:-1]
+    assert [after[key] is before[key] for key in keys[:-2]] == [True] * len(keys[:-2])
+    views = [plot.getViewBox() for plot in after.values()]
+    views[0].setXRange(1.0, 2.0, padding=0.0)
+    assert [view.viewRange()[0] for view in views] == [[1.0, 2.0]] * len(views)

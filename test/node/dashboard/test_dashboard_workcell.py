@@ -5,7 +5,7 @@ import itertools
 
 import dashboard_scene as scene
 import pytest
-from dashboard_hand import mark, text
+from dashboard_hand import laid, mark, text
 
 from mimedi_nodes.dashboard import theme
 from mimedi_nodes.dashboard.analyses import analysis_view
@@ -79,7 +79,7 @@ def test_limits_are_those_of_the_product_that_is_made(show):
     board.refresh()
 
     def lines():
-        plot = board.plots["incubator/liquid_temperature_c"]
+        plot = laid(board)["incubator/liquid_temperature_c"]
         return sorted(item.value() for item in plot.items if isinstance(item, pyqtgraph.InfiniteLine))
 
     assert lines() == []  # no product is known yet
@@ -104,8 +104,8 @@ def test_gates_sweep_and_calibration_are_shown_and_what_is_no_analysis_is_refuse
     item = trends._items[key]
     assert item.text(1).startswith("2.0")
     item.setCheckState(0, QtCore.Qt.Checked)
-    assert key in trends.plots
-    assert len(trends.plots[key].listDataItems()[1].getData()[0]) == 401
+    assert key in trends.chosen()
+    assert len(laid(trends)[key].listDataItems()[1].getData()[0]) == 401
     # The same by way of the record; a later sweep takes its place.
     history = HistoryView("B2026-0117", (), analyses=tuple(scene.analyses()))
     again = show("vision")
