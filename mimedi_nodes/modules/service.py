@@ -10,17 +10,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any
 
 from ..instruments.link import InstrumentError
 from ..process.clock import ProcessClock
 from ..process.context import PhaseHeader
-from ..process.errors import PhaseError, PhaseHold
 from ..process.gateway import CommandReply, PhaseOutcome, PhaseRecall
 from ..process.goals import Goal, GoalError
 from ..process.interfaces import Interfaces
 from ..process.service_state import CommandRefused, ServiceCommand, ServiceState, ServiceStateMachine
 from .current_goal import CurrentGoal
+from .goal_course import GoalCourse
 from .goal_store import GoalStore
 from .manual import ManualRefused
 from .manual_desk import ManualDesk
@@ -71,6 +71,9 @@ class ModuleService:
         self._change = asyncio.Event()
         self._interlocks: dict[str, str] = {}
         self._safing = Safing(module, instruments, clock, hooks, self._event, store, self._header)
+        self._course = GoalCourse(
+            module, instruments, clock, store, interfaces, self._machine, self._safing, self._event, self._changed
+        )
         self._manual = ManualDesk(module, instruments, clock, hooks, self._safing, self._changed)
 
     @property
@@ -131,10 +134,10 @@ class ModuleService:
             restored = self._store.begin(goal_id, action, goal.as_fields(), header, self._clock.now_s())
             self._hooks.events(header, "phase_started", action, "", _started_data(action, goal, goal_id, restored))
         except (KeyError, GoalError, ValueError, CommandRefused) as error:
-            return self._outcome(action, "aborted", ServiceCode.REFUSED, str(error))
+            return self._course.outcome(action, "aborted", ServiceCode.REFUSED, str(error))
         except STORAGE_ERRORS as error:
             self._safing.storage_failed(error)
-            return self._outcome(action, "aborted", ServiceCode.REFUSED, storage_text(error))
+            return self._course.outcome(action, "aborted", ServiceCode.REFUSED, storage_text(error))
         run = PhaseRun(
             goal_id,
             header,
@@ -152,7 +155,7 @@ class ModuleService:
         self._machine.complete()
         self._changed()
         try:
-            return await self._carry_out(current)
+            return await self._course.carry_out(current)
         except asyncio.CancelledError:
             if current.attempt is not None:
                 current.attempt.cancel()
@@ -164,7 +167,7 @@ class ModuleService:
 
     def refused(self, action: str, why: str) -> PhaseOutcome:
         """Return the outcome of a goal that is not taken."""
-        return self._outcome(action, "aborted", ServiceCode.REFUSED, why)
+        return self._course.outcome(action, "aborted", ServiceCode.REFUSED, why)
 
     async def command(self, command: int, who: str, why: str) -> CommandReply:
         """Take an MTP command; the reply tells the state that it led to, which may still be an acting one."""
@@ -299,139 +302,6 @@ class ModuleService:
             self._ending = None
             self._changed()
 
-    async def _carry_out(self, current: CurrentGoal) -> PhaseOutcome:
-        result: Mapping[str, Any] | None = None
-        while True:
-            current.wanted = None
-            current.told.clear()
-            failure = await self._attempted(current) if result is None else result
-            wanted = current.wanted
-            if isinstance(failure, Mapping):
-                result = failure
-                if wanted not in (ServiceCommand.HOLD, ServiceCommand.STOP, ServiceCommand.ABORT):
-                    outcome = PhaseOutcome("succeeded", {**result, "error_code": 0, "error_msg": ""})
-                    unwritten = self._write_end(current, outcome)
-                    if unwritten is None:
-                        self._complete()
-                        return outcome
-                    failure = unwritten  # a result that is not on disk is none: hold until it can be written
-            if wanted == ServiceCommand.RESTART:
-                if self._goes_back(current):
-                    self._machine.complete()
-                    continue
-                self._machine.command(ServiceCommand.HOLD)
-                wanted = ServiceCommand.HOLD
-            if wanted is None and isinstance(failure, PhaseHold | InstrumentError):
-                self._safing.alarm_failure(failure)
-                self._machine.command(ServiceCommand.HOLD)
-                wanted = ServiceCommand.HOLD
-            if wanted == ServiceCommand.HOLD:
-                wanted = await self._held(current)
-            if wanted == ServiceCommand.UNHOLD:
-                continue
-            outcome = await self._end(current, wanted, failure)
-            self._write_end(current, outcome)
-            return outcome
-
-    async def _attempted(self, current: CurrentGoal) -> Mapping[str, Any] | Exception:
-        return await current.attempted(
-            self.instruments, self._interfaces, self._clock, self._safing, self.module.name
-        )
-
-    async def _end(
-        self, current: CurrentGoal, wanted: ServiceCommand | None, failure: Mapping[str, Any] | Exception
-    ) -> PhaseOutcome:
-        """Stop or abort, by command or because of a failure."""
-        if wanted == ServiceCommand.STOP:
-            return await self._stop(current)
-        if wanted == ServiceCommand.ABORT:
-            return await self._abort(current, ServiceCode.INTERRUPTED, "aborted by command")
-        self._machine.command(ServiceCommand.ABORT)
-        if isinstance(failure, PhaseError):
-            return await self._abort(current, failure.code - self.module.error_base, str(failure))
-        return await self._abort(current, ServiceCode.UNKNOWN, f"{type(failure).__name__}: {failure}")
-
-    def _write_end(self, current: CurrentGoal, outcome: PhaseOutcome) -> PhaseHold | None:
-        """Write how a goal ended, durably; return why it could not be written, which is alarmed as well."""
-        ended_s = self._clock.now_s()
-        data = current.ended_data(outcome, ended_s)
-
-        def write() -> None:
-            self._event("phase_ended", current.phase.action, outcome.error_msg, **data)
-            self._store.end(current.goal_id, outcome.status, outcome.result, ended_s)
-
-        return self._safing.try_write(write)
-
-    def _complete(self) -> None:
-        if self.state == ServiceState.EXECUTE:
-            self._machine.complete()
-        else:
-            self._machine.command(ServiceCommand.COMPLETE)
-        self._machine.complete()
-
-    async def _held(self, current: CurrentGoal) -> ServiceCommand:
-        self._changed()
-        self._safing.try_write(lambda: self._store.note(current.goal_id, "held"))
-        await self._safing.make_safe("held")
-        if self.state == ServiceState.HOLDING:
-            self._machine.complete()
-        while True:
-            self._changed()
-            current.told.clear()
-            if current.wanted in (None, ServiceCommand.HOLD):
-                await current.told.wait()
-            wanted = current.wanted
-            if wanted == ServiceCommand.HOLD:  # held again before it had gone on
-                if self.state == ServiceState.HOLDING:
-                    self._machine.complete()
-                continue
-            if wanted != ServiceCommand.UNHOLD:
-                assert wanted is not None
-                return wanted
-            if await self._ready_again(current) and current.wanted == ServiceCommand.UNHOLD:
-                self._machine.complete()
-                self._safing.clear_standing()
-                self._safing.try_write(lambda: self._store.note(current.goal_id, "running"))
-                self._changed()
-                return wanted
-            # The line does not answer, or another command has come while it was tried.
-            if self.state == ServiceState.UNHOLDING:
-                self._machine.command(ServiceCommand.HOLD)
-                current.wanted = None
-            if self.state == ServiceState.HOLDING:
-                self._machine.complete()
-
-    async def _ready_again(self, current: CurrentGoal) -> bool:
-        """Return whether the lines answer and the last checkpoint, from which the phase goes on, can be read."""
-        try:
-            await self.instruments.connect()
-        except InstrumentError as error:
-            self._safing.alarm_failure(error)
-            return False
-        return self._goes_back(current)
-
-    def _goes_back(self, current: CurrentGoal) -> bool:
-        try:
-            self._store.check()
-            current.run.restored = self._store.recall(current.goal_id).checkpoint or None
-        except STORAGE_ERRORS as error:
-            self._safing.alarm_failure(self._safing.storage_failed(error))
-            return False
-        return True
-
-    async def _stop(self, current: CurrentGoal) -> PhaseOutcome:
-        await self._safing.make_safe("stopped")
-        if current.wanted == ServiceCommand.ABORT:
-            return await self._abort(current, ServiceCode.INTERRUPTED, "aborted by command")
-        self._machine.complete()
-        return self._outcome(current.phase.action, "canceled", ServiceCode.INTERRUPTED, "stopped by command")
-
-    async def _abort(self, current: CurrentGoal, code: int, message: str) -> PhaseOutcome:
-        self._safing.last_error = message
-        await self._safing.make_safe("aborted")
-        self._machine.complete()
-        return self._outcome(current.phase.action, "aborted", code, message)
-
     def _paused(self, paused: bool) -> None:
         if self.state == (ServiceState.PAUSING if paused else ServiceState.RESUMING):
             self._machine.complete()
@@ -452,14 +322,6 @@ class ModuleService:
     def _header(self) -> PhaseHeader:
         current = self._current or self._last
         return current.run.header if current else PhaseHeader()
-
-    def _outcome(self, action: str, status: Literal["canceled", "aborted"], code: int, message: str) -> PhaseOutcome:
-        number = self.module.error_base + int(code)
-        try:
-            result = self._interfaces.action(action).blank_result(number, message)
-        except KeyError:
-            result = {"error_code": number, "error_msg": message}
-        return PhaseOutcome(status, result)
 
 
 def _started_data(action: str, goal: Goal, goal_id: str, restored: Mapping[str, Any] | None) -> dict[str, Any]:

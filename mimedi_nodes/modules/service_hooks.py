@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from enum import IntEnum
 
-from ..records.errors import RecordError
+from ..records.errors import LostFileError, RecordError
 from .phase_run import EventSink, Measured
 
 STORAGE_ERRORS = (RecordError, sqlite3.Error, OSError)
@@ -35,5 +35,7 @@ class ServiceHooks:
 
 
 def storage_text(error: Exception) -> str:
-    """Return what is wrong with the disk and what to do."""
+    """Return what is wrong with the disk or the file and what to do."""
+    if isinstance(error, LostFileError):
+        return f"{error}; then unhold"
     return f"cannot be written to disk: {error}; free space or mend the disk, then unhold"

@@ -13,15 +13,21 @@ from pathlib import Path
 
 from .errors import LostFileError
 
+OF_A_RECORD = (
+    "run `workcell verify` on the run; if it was altered, keep it as it is and restore a copy of the run folder"
+)
+
 
 class FileGuard:
     """Watches a database file in WAL mode and its log.
 
     Args:
         path: the database, open already.
+        advice: what to do when it is lost.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, advice: str = OF_A_RECORD) -> None:
+        self._advice = advice
         self._files = (path, Path(f"{path}-wal"))
         self._seen: list[os.stat_result] = []
 
@@ -34,16 +40,12 @@ class FileGuard:
         for path, before in zip(self._files, self._seen, strict=False):
             now = self._stat(path)
             if (now.st_dev, now.st_ino) != (before.st_dev, before.st_ino):
-                raise LostFileError(f"{path}: another file took its place while it was in use; {_ADVICE}")
+                raise LostFileError(f"{path}: another file took its place while it was in use; {self._advice}")
             if now.st_size < before.st_size:
-                raise LostFileError(f"{path}: was cut from {before.st_size} to {now.st_size} bytes; {_ADVICE}")
+                raise LostFileError(f"{path}: was cut from {before.st_size} to {now.st_size} bytes; {self._advice}")
 
-    @staticmethod
-    def _stat(path: Path) -> os.stat_result:
+    def _stat(self, path: Path) -> os.stat_result:
         try:
             return path.stat()
         except OSError as error:
-            raise LostFileError(f"{path}: {error.strerror} while it was in use; {_ADVICE}") from error
-
-
-_ADVICE = "run `workcell verify` on the run; if it was altered, keep it as it is and restore a copy of the run folder"
+            raise LostFileError(f"{path}: {error.strerror} while it was in use; {self._advice}") from error

@@ -23,6 +23,7 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS written(one INTEGER PRIMARY KEY CHECK (one = 1), times INTEGER NOT NULL);
 INSERT OR IGNORE INTO written VALUES (1, 0);
 """
+_ADVICE = "find out who did it; what was open is put back with the next use"
 _COUNT = "UPDATE written SET times = times + 1 RETURNING times"
 
 
@@ -48,7 +49,7 @@ class GuardedDatabase:
         self._what = f"{what} {path}"
         self._schema = schema if self._path is None else schema + _SCHEMA
         self._lock = threading.RLock()
-        self._guard = FileGuard(self._path) if self._path is not None else None
+        self._guard = FileGuard(self._path, _ADVICE) if self._path is not None else None
         self._times = 0
         self._database: sqlite3.Connection | None = self._opened()
 
@@ -92,7 +93,7 @@ class GuardedDatabase:
             except LostFileError as error:
                 self._save(database)
                 self.close()
-                raise LostFileError(f"{self._what}: {error}") from error
+                raise LostFileError(str(error)) from error
 
     def close(self) -> None:
         """Close the database."""
