@@ -16,12 +16,9 @@ from ..process.service_state import ServiceState
 
 SILENT_S = 5.0
 """Steady time [s] after which a module that says nothing is stale."""
-CURVES = (
-    ("incubator", "viable_cells", "cells"),
-    ("incubator", "liquid_temperature_c", "°C"),
-    ("incubator", "glucose_mm", "mM"),
-    ("incubator", "lactate_mm", "mM"),
-)
+QUANTITIES = (("viable_cells", "cells"), ("liquid_temperature_c", "°C"), ("glucose_mm", "mM"), ("lactate_mm", "mM"))
+CURVES = tuple((module, name, unit) for module in ("incubator", "incubator_2") for name, unit in QUANTITIES)
+"""Module, quantity, unit; the page draws those that have values."""
 POINTS = 400
 
 

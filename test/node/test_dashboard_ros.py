@@ -33,7 +33,7 @@ from mimedi_nodes.dashboard import boards, ros_views
 from mimedi_nodes.dashboard.live import Live, LiveOverview
 from mimedi_nodes.dashboard.qt import QtWidgets
 from mimedi_nodes.dashboard.views import AlarmPriority, AlarmState
-from mimedi_nodes.nodes import image_recorder
+from mimedi_nodes.nodes import image_recorder, qos
 from mimedi_nodes.nodes.mcap_writer import McapRecording
 from mimedi_nodes.nodes.message_schemas import schema_text
 from mimedi_nodes.nodes.replay import Replay
@@ -97,6 +97,13 @@ def test_latched_state_reaches_a_window_that_opens_late(workcell, request):
     until(lambda: shown(live, "batch_state") == "RUNNING", "batch state")
     until(lambda: shown(live, "alarm_headline") == "1 ALARM", "alarms")
     assert shown(live, "batch_cells") == "2.31 × 10⁹"
+
+
+def test_a_module_that_only_some_sites_have_gets_a_tile_when_it_is_heard(workcell, live):
+    assert "incubator_2" not in live.widget.modules.tiles
+    publisher = workcell.node.create_publisher(ModuleState, "incubator_2/state", qos.STATE)
+    publisher.publish(ModuleState(module="incubator_2", state=64))
+    until(lambda: "incubator_2" in live.widget.modules.tiles, "the second incubator")
 
 
 def test_telemetry_summary_and_picture(workcell, live):

@@ -18,9 +18,11 @@ from small_workcell import DEADLINE_S, MODULES, NAMESPACE, SmallWorkcell
 from mimedi_msgs.msg import Alarm, AlarmList, Measurement, ModuleState, Prompt, Telemetry
 from mimedi_nodes.commands.people import Place, registry
 from mimedi_nodes.commands.web import refusal
+from mimedi_nodes.nodes import qos
 from mimedi_nodes.nodes.workcell_client import WorkcellClient
 from mimedi_nodes.web.logins import Logins
 from mimedi_nodes.web.server import PageServer, tls_context
+from mimedi_nodes.web.state import PageState
 
 pytestmark = pytest.mark.ros
 FIRST, BEN, EVA = "phrase of the first day", "correct horse battery", "a third one, longer"
@@ -80,6 +82,22 @@ def client(workcell):
     assert made.wait_seen(lambda seen: seen.batch and seen.alarms and len(seen.modules) == len(MODULES), DEADLINE_S)
     yield made
     made.close()
+
+
+def test_a_module_that_only_some_sites_have_is_told_and_stays_when_it_is_gone(workcell, client):
+    page = PageState(client)
+
+    def told():
+        return {each["module"]: each["state"] for each in page.snapshot()["modules"]}
+
+    assert list(told()) == list(MODULES)
+    publisher = workcell.node.create_publisher(ModuleState, "incubator_2/state", qos.STATE)
+    publisher.publish(ModuleState(module="incubator_2", state=64))
+    assert client.wait_seen(lambda seen: "incubator_2" in seen.modules, DEADLINE_S)
+    assert told() == {**told(), "incubator_2": "EXECUTE"}
+    workcell.node.destroy_publisher(publisher)
+    assert told()["incubator_2"] == "EXECUTE"
+    assert told().keys() - {"incubator_2"} == set(MODULES)
 
 
 class Served:
