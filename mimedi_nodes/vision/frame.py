@@ -32,7 +32,7 @@ class TrackedCell(NamedTuple):
     aspect: float               # length along the flow / across
     focus: float                # 0 blurred .. 1 as sharp as the sharper cells of this run
     brightness: float           # transmitted light, 1 = empty channel
-    dye_intensity: float        # dead dye above background, grey levels; NaN without a dye image
+    dye_intensity: float        # dead dye above background, grey levels of 8 bits; NaN without a dye image
     dead: bool | None
     cell_class: int
     edge: bool                  # cut by the frame's edge
@@ -78,6 +78,8 @@ class CameraHealth:
     black_frames: int = 0
     saturated_frames: int = 0
     frozen_frames: int = 0
+    range_end: int = 255
+    """Highest grey level that the camera can give, as its pictures have shown so far."""
     _identical: int = field(default=0, repr=False)
     _last: NDArray[Any] | None = field(default=None, repr=False)
     _seen: NDArray[np.float64] = field(default_factory=lambda: np.empty(3), repr=False)
@@ -104,6 +106,7 @@ class CameraHealth:
             same = compiled(image.ctypes.data, None if last is None else last.ctypes.data, image.shape[1],
                             image.shape[0], image.itemsize, self._seen.ctypes.data)
             mean, highest, full = self._seen.tolist()
+        self.range_end = max(self.range_end, int(highest))
         self.black = mean < 0.02 * highest
         self.saturated = full > 0.10
         self._identical = self._identical + 1 if same else 0

@@ -20,10 +20,10 @@ class FluorescenceImage:
         self.pixel_noise = 1.0
         self._frames = 0
 
-    def prepare(self, image: NDArray[Any]) -> NDArray[np.float32]:
-        """The image above its background, (H, W) float32, grey levels."""
+    def prepare(self, image: NDArray[Any], scale: float = 1.0) -> NDArray[np.float32]:
+        """The image above its background, (H, W) float32, in its own grey levels times `scale`."""
         if self._frames % 8 == 0:
-            sample = image[::3, ::5].astype(np.float32).ravel()
+            sample = scale * image[::3, ::5].astype(np.float32).ravel()
             # The unlit part of the image: its lower half, whose mirror image is the noise.
             middle = float(np.percentile(sample, 30.0))
             low = float(np.percentile(sample, 5.0))
@@ -33,7 +33,9 @@ class FluorescenceImage:
             self.background += rate * (level - self.background)
             self.pixel_noise += rate * (noise - self.pixel_noise)
         self._frames += 1
-        return cv2.subtract(image, self.background, dtype=cv2.CV_32F)
+        if scale == 1.0:
+            return cv2.subtract(image, self.background, dtype=cv2.CV_32F)
+        return image.astype(np.float32) * np.float32(scale) - np.float32(self.background)
 
     def noise_of_mean(self, side_px: int) -> float:
         """Standard deviation of a mean over a square without a cell, grey levels."""

@@ -30,9 +30,10 @@ class VisionSettings:
         cell_diameter_min_um, cell_diameter_max_um: what counts as a cell, µm; smaller is debris, larger is
             a bubble or a clump.
         dye_dead_level: dye signal above background that tells dead from living cells when a sample holds only
-            one of them, grey levels, > 0; with both in view the data decide. From a stained control sample.
-        fluorescence_lit_level: light above background below which no cell has class 1 or 2, grey levels, >= 0: what
-            cells give by themselves or through the other colour's filter. From an unstained control sample.
+            one of them, grey levels of an 8-bit picture, > 0; with both in view the data decide. From a stained control
+            sample.
+        fluorescence_lit_level: light above background below which no cell has class 1 or 2, grey levels likewise, >= 0:
+            what cells give by themselves or through the other colour's filter. From an unstained control sample.
         stained_diameter_min_um: dying cells shrink, and beads do not take up dye: what is smaller than a cell but not
             than this is a dead cell when it is stained, µm, <= cell_diameter_min_um; 0: one limit for all.
         width_px, height_px: image size when known beforehand; 0: taken from the first frame.

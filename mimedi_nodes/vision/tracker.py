@@ -64,6 +64,7 @@ class CellTracker:
         self._sizes: dict[int, float] = {}
         self._usual = np.empty(3)
         self._lit_levels = np.zeros(2)
+        self._range_end = 255
 
     def prime(self, frames: Sequence[NDArray[Any]]) -> None:
         """Learn the empty channel from the first frames (H, W) of a measurement, before they are processed.
@@ -130,7 +131,7 @@ class CellTracker:
         if self._linker is None:
             self._linker = Linker(self.flow, width)
         absorbance = self.background.absorbance(image)
-        images = [absorbance] + [channel.prepare(light)
+        images = [absorbance] + [channel.prepare(light, self._grey_scale(light))
                                  for channel, light in zip(self._channels, lights, strict=False)]
         expected = self._expected(images, stamp_s)
         found = self.detector.detect(absorbance, self.background.shift_px, expected)
@@ -139,7 +140,7 @@ class CellTracker:
         tracks = self._linker.step(found, stamp_s)
         self._remember(tracks, found, images)
         if dye is not None:
-            self._measure_dye(tracks, self._dye.prepare(dye))
+            self._measure_dye(tracks, self._dye.prepare(dye, self._grey_scale(dye)))
         if lights:
             self._measure_lights(tracks, found, images[1:])
         return self._report(tracks, stamp_s, dye is not None, len(lights))
@@ -152,6 +153,17 @@ class CellTracker:
         speed = self.flow.mean_speed_px_s() * self.flow.factor if self.flow.known else 0.0
         return Sighting(self._linker.tracks.copy(), self._linker.found, np.packbits(mask), mask.shape, top,
                         speed / self.settings.frame_rate_hz)
+
+    def _grey_scale(self, image: NDArray[Any]) -> float:
+        """Grey levels of an 8-bit picture for each of this one's: control levels are told in those.
+
+        A 16-bit picture's camera may have 10 or 12 bits only: what bright field and this image have shown tells.
+        """
+        if image.dtype == np.uint8:
+            return 1.0
+        own = (1 << max(int(image.max()).bit_length(), 10)) - 1
+        self._range_end = max(self._range_end, self.health.range_end, own)
+        return 255.0 / self._range_end
 
     def _advance(self, stamp_s: float) -> None:
         if not math.isfinite(stamp_s):

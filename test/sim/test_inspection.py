@@ -240,6 +240,33 @@ def test_an_empty_channel_is_told_not_counted() -> None:
         Scope(34).inspect(content(), timeout_s=1.0)
 
 
+class DeepCamera(StationCamera):
+    """The same camera with 12 or 16 bits a pixel: mono16."""
+
+    gain = 16
+
+    async def next_frame(self, timeout_s: float) -> Frame:
+        frame = await super().next_frame(timeout_s)
+
+        def deep(image: NDArray[Any]) -> NDArray[Any]:
+            return image.astype(np.uint16) * self.gain
+
+        first, second = frame.fluorescence or (frame.bright_field, frame.bright_field)
+        return replace(frame, bright_field=deep(frame.bright_field), dye=None if frame.dye is None else deep(frame.dye),
+                       fluorescence=(deep(first), deep(second)))
+
+
+@pytest.mark.parametrize("gain", [16, 256])
+def test_a_camera_of_more_bits_tells_the_same(gain: int) -> None:
+    """Control levels are those of 8 bits: every cell had passed for dead."""
+    sample = SAMPLES["final, diluted"][0]
+    camera = DeepCamera(7)
+    camera.gain = gain
+    plain, deep = (Scope(7, one).inspect(sample, 150, classes=True) for one in (StationCamera(7), camera))
+    for name, value in plain.items():
+        assert deep[name] == pytest.approx(value, rel=1e-3), name
+
+
 class TamperedCamera(StationCamera):
     """The same camera with something wrong after some sound pictures."""
 
