@@ -161,11 +161,6 @@ def expression(row: FloatArray, duration_h: float) -> float:
     return waiting * -math.expm1(-duration_h / EXPRESSION_TIME_H)
 
 
-def bead_release(row: FloatArray, stirring_rpm: float, duration_s: float, release_time_s: float) -> float:
-    """Return how many bound beads come off in duration_s."""
-    return float(row[INDEX["bead_bound"]]) * release_share(stirring_rpm, duration_s, release_time_s)
-
-
 def release_share(stirring_rpm: float, duration_s: float, release_time_s: float) -> float:
     """Return the share of bound beads that come off in duration_s."""
     time_s = release_time_s if stirring_rpm >= BEAD_SHEAR_RPM else BEAD_SPONTANEOUS_TIME_H * 3600.0

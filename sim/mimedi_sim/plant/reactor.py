@@ -60,8 +60,10 @@ _HOUR_S = 3600.0
 _CONTACT_S = 1800.0
 _MIXED_BY_FLOW = [INDEX[name] for name in SOLUTES if name not in ("glucose_mmol", "lactate_mmol", "il2_iu")]
 _GLUCOSE, _LACTATE, _IL2 = INDEX["glucose_mmol"], INDEX["lactate_mmol"], INDEX["il2_iu"]
-_SYRINGE = INDEX["syringe_cfu"]
-_WATCHED = [INDEX["t_bead"], INDEX["t_free"], INDEX["vector_tu"], _SYRINGE, INDEX["cfu"], VOLUME]
+_SYRINGE, _VECTOR = INDEX["syringe_cfu"], INDEX["vector_tu"]
+_BEADS = (("bead_bound", "bead_free"), ("selection_bound", "selection_free"))
+"""Of either kind: on cells, and off them."""
+_WATCHED = [INDEX["t_bead"], INDEX["t_free"], _VECTOR, _SYRINGE, INDEX["cfu"], VOLUME]
 
 
 class SetPoints(NamedTuple):
@@ -207,21 +209,22 @@ class Reactor:
         self._grow(time_s, row, ledger)
         react = ledger.react
         start_h, end_h = self._time_s / _HOUR_S, time_s / _HOUR_S
-        donor = self._donor
-        if self._dividing_only and row[INDEX["vector_tu"]] > 0.0:
-            donor = replace(donor, susceptibility=donor.susceptibility * self._dividing_share())
-        react(self.vessel, biology.vector_uptake(row, donor, self.climate.liquid_c, start_h, end_h, self._still))
+        if row[_VECTOR] > 0.0:
+            donor = self._donor
+            if self._dividing_only:
+                donor = replace(donor, susceptibility=donor.susceptibility * self._dividing_share())
+            react(self.vessel, biology.vector_uptake(row, donor, self.climate.liquid_c, start_h, end_h, self._still))
         react(self.vessel, biology.bystander_death(row, hours))
-        ledger.convert(self.vessel, "bead_bound", "bead_free", biology.bead_release(
-            row, self.stirring_rpm, duration_s, DEPLETION_UNBINDING_TIME_S))
-        if row[INDEX["selection_bound"]] > 0.0:
-            share = biology.release_share(self.stirring_rpm, duration_s, DEPLETION_UNBINDING_TIME_S)
-            ledger.convert(self.vessel, "selection_bound", "selection_free", row[INDEX["selection_bound"]] * share)
+        for bound, free in _BEADS:
+            if row[INDEX[bound]] > 0.0:
+                share = biology.release_share(self.stirring_rpm, duration_s, DEPLETION_UNBINDING_TIME_S)
+                ledger.convert(self.vessel, bound, free, float(row[INDEX[bound]]) * share)
         if osteoculture.cells(row) > 0.0:
             react(self.vessel, osteoculture.change(row, hours / 24.0, self.climate.liquid_c, self.stirring_rpm))
-        shown = np.zeros(len(QUANTITIES))
-        shown[INDEX["car_expressed"]] = biology.expression(row, hours)
-        react(self.vessel, shown)
+        if (shows := biology.expression(row, hours)) != 0.0:
+            shown = np.zeros(len(QUANTITIES))
+            shown[INDEX["car_expressed"]] = shows
+            react(self.vessel, shown)
         if row[INDEX["cfu"]] > 0.0:
             react(self.vessel, self._contaminant.changes(row, start_h, end_h, self.climate.liquid_c))
         if row[_SYRINGE] > 0.0:
