@@ -28,7 +28,7 @@ def main(argv: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(
         prog="workcell view",
         description="Shows the workcell's robot model by MuJoCo: in a window, or off screen into a PNG with --out. "
-        "Exit status 2: it could not be shown.",
+        "Exit status: 0 closed or drawn, 1 the display was lost, 2 it could not be shown.",
         epilog="Examples: ./workcell view; ./workcell view --out workcell.png --cassettes hatch,store "
         "--joints gantry_y=0.3,gantry_z=-0.1; on a ROS 2 host: ros2 launch mimedi_workcell view.launch.py",
     )

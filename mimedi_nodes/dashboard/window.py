@@ -22,6 +22,9 @@ from .qt import QtCore, QtGui, QtWidgets
 from .record_board import RecordBoard
 
 _SIGNAL_CHECK_MS = 300
+DISPLAY_LOST = "connection broke"
+"""What Qt's platform plugins for X11 and Wayland say when their server is gone."""
+EXIT_NO_DISPLAY = 2
 SWITCH_S = 0.001
 """For how long Python lets another thread compute before Qt's gets its turn [s]: drawing hands over often, and would
 wait five times as long each time while a record is read."""
@@ -83,6 +86,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     application.setApplicationName("Workcell")
     _end_on_signals(application)
     window = Window(given, arguments)
+    _leave_with_the_display(window)
     saved = [True]
     if given.screenshot:
 
@@ -102,6 +106,27 @@ def main(argv: Sequence[str] | None = None) -> None:
 def _has_display() -> bool:
     """Whether Qt finds a screen: without one it ends the process by a signal, and tells of plugins."""
     return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"))
+
+
+def _leave_with_the_display(window: Window) -> None:
+    """Leave in order when the display dies.
+
+    Qt says so and ends the process by exit(), which takes static objects apart under the ROS thread: with a torn heap,
+    its settings unsaved and its node left behind in the graph.
+    """
+
+    def told(kind: object, context: object, text: str | None) -> None:
+        if DISPLAY_LOST not in (text or ""):
+            print(text, file=sys.stderr)
+            return
+        print("workcell dashboard: the display is gone; the workcell goes on without this window", file=sys.stderr)
+        try:
+            window.close()
+        finally:
+            sys.stderr.flush()
+            os._exit(EXIT_NO_DISPLAY)
+
+    QtCore.qInstallMessageHandler(told)
 
 
 def _names(name: str) -> Sequence[str]:

@@ -3,6 +3,7 @@
 
 import array
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -39,7 +40,8 @@ from mimedi_nodes.nodes.message_schemas import schema_text
 from mimedi_nodes.nodes.replay import Replay
 
 pytestmark = pytest.mark.ros
-MANIFEST = Path(__file__).resolve().parents[2] / "plugin.xml"
+ROOT = Path(__file__).resolve().parents[2]
+MANIFEST = ROOT / "plugin.xml"
 
 
 @pytest.fixture(scope="module")
@@ -421,3 +423,36 @@ def test_the_stand_alone_window_ends_with_0_when_told_to_stop(workcell, window, 
         time.sleep(0.05)
     child.send_signal(number)
     assert child.wait(20) == 0, child.stderr.read()
+
+
+NO_SCREEN = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
+
+
+@pytest.mark.skipif(bool(NO_SCREEN), reason=f"no virtual screen: apt-get install xvfb xdotool ({NO_SCREEN})")
+def test_a_window_whose_display_dies_says_so_and_remembers(domain, tmp_path):
+    end_s = time.monotonic() + 60.0
+    server = subprocess.Popen(
+        ["Xvfb", "-displayfd", "1", "-screen", "0", "1280x800x24", "-nolisten", "tcp"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    window = None
+    try:
+        where = {**os.environ, "DISPLAY": f":{server.stdout.readline().strip()}", "XDG_CONFIG_HOME": str(tmp_path)}
+        where.pop("QT_QPA_PLATFORM", None)
+        command = [sys.executable, "-m", "mimedi_nodes.commands", "dashboard", "alarms", "--operator", "A. Martin"]
+        window = subprocess.Popen(command, cwd=ROOT, env=where, stderr=subprocess.PIPE, text=True)
+        look = ["xdotool", "search", "--onlyvisible", "--name", "Alarm"]
+        while subprocess.run(look, env=where, capture_output=True, check=False, timeout=20.0).returncode:
+            assert window.poll() is None, window.stderr.read()
+            assert time.monotonic() < end_s, "no window"
+            time.sleep(0.2)
+        server.kill()
+        told = window.communicate(timeout=30.0)[1]
+        assert (window.returncode, "the display is gone" in told) == (2, True), told
+        assert "A. Martin" in (tmp_path / "mimedi" / "workcell.conf").read_text()
+    finally:
+        if window is not None and window.poll() is None:
+            window.kill()
+            window.wait()
+        server.kill()
+        server.wait()
