@@ -337,9 +337,10 @@ def recorded_volumes(world: CrashWorld) -> dict[str, float]:
     volume = dict(world.at_start)
 
     def move(
-        source: str, destination: str, strokes_ul: float, left: float | None = None, arrived: float | None = None
+        source: str, destination: str, strokes_ul: float | None, left: float | None, arrived: float | None
     ) -> None:
-        # The balance is closed on weights; strokes, good to one percent, count where nothing is weighed.
+        # The balance is closed on weights; strokes, good to one percent, count where nothing is weighed, and say
+        # nothing of a depletion, whose last one draws air.
         known = [ul for ul in (left, arrived, strokes_ul) if ul is not None and math.isfinite(ul)]
         volume[source] = volume.get(source, 0.0) - known[0]
         here = arrived if arrived is not None and math.isfinite(arrived) else known[0]
@@ -350,7 +351,7 @@ def recorded_volumes(world: CrashWorld) -> dict[str, float]:
         if event.kind == "sample_taken" or (event.kind == "material" and "sample_ul" not in data):
             source = str(data["source"] if "source" in data else data["container"])
             weighed = (data.get("weighed_source_ul"), data.get("weighed_destination_ul"))
-            move(source, data["destination"], data["volume_ul"], *weighed)
+            move(source, data["destination"], data.get("volume_ul"), *weighed)
         elif event.kind == "material":
             sample_ul, buffer_ul, waste_ul = (float(data[k]) for k in ("sample_ul", "buffer_ul", "waste_ul"))
             centre_ul = data["volume_ul"] if data["volume_ul"] is not None else sample_ul + buffer_ul - waste_ul
