@@ -116,6 +116,18 @@ def add_campaign_options(parser: argparse.ArgumentParser) -> None:
     many.add_argument("--out", type=Path, metavar="FOLDER", help="report folder (default runs/population-…)")
 
 
+def refuse_campaign_options(options: argparse.Namespace) -> None:
+    """Raise ValueError on an option that would be of no effect on one batch."""
+    for name, given, instead in (
+        ("--donors", options.donors, "; one batch has --donor"),
+        ("--harvest", options.harvest, "; one batch takes --set not_before_day=10 --set latest_day=10"),
+        ("--jobs", options.jobs != 1, ""),
+        ("--out", options.out, "; one batch has --runs"),
+    ):
+        if given:
+            raise ValueError(f"{name} goes with -n, many batches{instead}")
+
+
 def batch_of(options: argparse.Namespace, recipe: str) -> Batch:
     """Return the batch that the options describe, autologous where no donor is named; raises WorkcellError."""
     batch = Batch(

@@ -36,6 +36,7 @@ from .batch_options import (
     batch_of,
     paired,
     recipe_path,
+    refuse_campaign_options,
     script_of,
     settings_of,
 )
@@ -64,6 +65,7 @@ def main(argv: Sequence[str]) -> int:
             from . import simulate_many
 
             return simulate_many.run(options)
+        refuse_campaign_options(options)
         from mimedi_sim.collection import without_collection
 
         with without_collection():

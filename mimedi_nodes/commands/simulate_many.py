@@ -48,6 +48,8 @@ def run(options: argparse.Namespace) -> int:
 
     if options.number < 1 or options.jobs < 1:
         raise ValueError(f"-n is {options.number} and --jobs {options.jobs}; allowed: >= 1")
+    if options.runs:
+        raise ValueError("--runs is of one batch; with -n the report folder is --out")
     if options.truth:
         raise ValueError("--truth is of one batch; with -n look into batches.csv of the report folder")
     script_of(options.operator)  # raises on a bad option

@@ -122,3 +122,17 @@ def test_the_shipped_script_answers_for_every_patient():
         match = rule.pattern.search(f"Scan the label of apheresis for patient {identity}")
         assert match is not None
         assert match["chain"] == identity
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        (["--donors", "patient"], "--donors goes with -n"),
+        (["--harvest", "day10"], "--harvest goes with -n"),
+        (["--jobs", "2"], "--jobs goes with -n"),
+        (["-n", "2", "--runs", "here"], "--runs is of one batch"),
+    ],
+)
+def test_an_option_that_would_be_of_no_effect_is_refused(options, words, capsys):
+    assert command(["simulate", "car_t_cd19", *options]) == 2
+    assert words in capsys.readouterr().err
