@@ -13,6 +13,7 @@ from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.background import FloatImage
 from mimedi_nodes.vision.blob_finder import BlobFinder
 from mimedi_nodes.vision.blobs import SOLID, UNUSUAL, Blob, BlobTable, Expected, TypicalCell, part_row
+from mimedi_nodes.vision.bubbles import find_bubbles, leave_out
 from mimedi_nodes.vision.detections import Detections
 from mimedi_nodes.vision.medians import median
 from mimedi_nodes.vision.opencv import cv2
@@ -35,7 +36,10 @@ _SMALL = 0.8
 
 
 class CellDetector:
-    """Finds cells in absorbance images (H, W) float32 of one position; learns noise and typical size."""
+    """Finds cells in absorbance images (H, W) float32 of one position; learns noise and typical size.
+
+    `bubbles` is how many gas bubbles the last image showed; they are no cells.
+    """
 
     def __init__(self, settings: VisionSettings) -> None:
         px = settings.um_per_px
@@ -52,6 +56,7 @@ class CellDetector:
         self.noise = 0.0
         self.threshold = 0.0
         self.pixel_noise = 0.0
+        self.bubbles = 0
         self._level = 0.0
         self._frames = 0
         self._smooth, self._lines = np.empty(0, np.float32), np.empty(0, np.float32)
@@ -97,6 +102,10 @@ class CellDetector:
         smooth, mask = self._smooth_and_mark(inside, level + self.threshold)
         mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
         blobs = self._finder.find(mask, smooth, level, _SMALL * self.typical.diameter_px)
+        bubbles = find_bubbles(blobs, smooth, level, self.threshold, self.typical.diameter_px)
+        self.bubbles = len(bubbles)
+        if self.bubbles:
+            leave_out(blobs, bubbles)
         if expected is not None:
             expected = expected._replace(y=expected.y - top, images=[image[top:bottom] for image in expected.images])
         by_kernel = self._solver.kernel if expected is not None and min(inside.shape) >= _LEAST_SIDE_PX else None

@@ -51,6 +51,7 @@ class FrameTracks:
     dye signal where there is no cell, grey levels. `focus` is how many times as wide as its outline's rise from light
     to dark a cell is (median of those in view, without beads and specks where there are cells; NaN without any): 6 and
     more for sharp pictures. `lit` tells whether there were fluorescence images: without them no class is known.
+    `bubbles` are gas bubbles in view; none of them is a cell.
     """
 
     stamp_s: float
@@ -63,6 +64,7 @@ class FrameTracks:
     flow_speed_px_s: float = float("nan")
     dye_noise: float = float("nan")
     focus: float = float("nan")
+    bubbles: int = 0
     lit: bool = False
 
 

@@ -331,7 +331,7 @@ class CellTracker:
                            flow_known=self.flow.known,
                            flow_speed_px_s=self.flow.mean_speed_px_s() if self.flow.known else math.nan,
                            dye_noise=self._dye.noise_of_mean(self._side_px()) if with_dye else math.nan,
-                           focus=self._focus, lit=channels > 0)
+                           focus=self._focus, bubbles=self.detector.bubbles, lit=channels > 0)
 
     def _columns(self, tracks: Tracks, with_dye: bool) -> tuple[list[list[float]], list[list[bool]]]:
         """What TrackedCell holds from x_px to dye_intensity, and edge, confirmed, measured: a list each."""

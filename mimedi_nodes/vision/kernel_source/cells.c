@@ -70,8 +70,8 @@ static void fit(const frame *f, cells c, int n, int before, int sweeps)
 }
 
 /* What cell k looks like, learnt from an overlap: of what the fit leaves it takes the share that it has in what the fit
-   explains. A fresh patch begins as the mean cell's, as bright as it was fitted. */
-static void learn(const frame *f, cells c, int k, int slot, int fresh)
+   explains. A fresh patch begins as the mean cell's, as bright as it was fitted. `frames`: for how many this one counts. */
+static void learn(const frame *f, cells c, int k, int slot, int fresh, int frames)
 {
     long layer = (long)(f->size + 2) * f->stride, plane = (long)f->h * f->w;
     int half = f->size / 2, along = f->reach[0], across = f->reach[1];
@@ -90,7 +90,7 @@ static void learn(const frame *f, cells c, int k, int slot, int fresh)
     for (int i = 0; i < f->channels; ++i) {
         float *own = f->pool + (slot * f->channels + i) * layer;
         /* What is darker than a cell's own doubt belongs to somebody not found yet. */
-        float unbelieved = i ? 1e30f : most, rate = (float)f->learn_rate / one;
+        float unbelieved = i ? 1e30f : most, rate = frames * (float)f->learn_rate / one;
         for (int dy = -across; dy <= across; ++dy) {
             int y = fy + dy, wide = (int)(along * sqrt(1 - (double)dy * dy / ((double)across * across)));
             if (y < 0 || y + 1 >= f->h) continue;

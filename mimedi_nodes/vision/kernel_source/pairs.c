@@ -7,27 +7,29 @@ static void enlarge(const frame *f, int *reach, double wide, double high, double
 {
     long layer = (long)(f->size + 2) * f->stride;
     int half = f->size / 2;
-    for (int j = 0; j < f->size; ++j) for (int i = 0; i < f->size; ++i) {
-        double dx = (i - half) / sx, dy = (j - half) / sy;
-        /* Distance from the middle, of the outline's; the outline is `far` px away, the mean cell's `near` px. */
-        double share = 2 * sqrt(dx * dx / (wide * wide) + dy * dy / (high * high)), to = 1;
-        if (share > 1e-6) {
-            double far = hypot(i - half, j - half) / share, near = hypot(dx, dy) / share;
-            double inside = 1 + (share - 1) * far / near;
-            to = inside > 0 ? inside / share : 0;
-        }
-        double u = half + dx * to, v = half + dy * to;
-        int fu = (int)floor(u), fv = (int)floor(v), known = fu >= 0 && fv >= 0 && fu + 1 < f->size && fv + 1 < f->size;
-        float du = (float)(u - fu), dv = (float)(v - fv);
-        for (int c = 0; c < f->channels; ++c) {
-            const float *p = f->pool + c * layer + (long)(fv + 1) * f->stride + fu;
-            f->pool[(f->channels + c) * layer + (long)(j + 1) * f->stride + i] = known ?
-                (1 - dv) * ((1 - du) * p[0] + du * p[1]) + dv * ((1 - du) * p[f->stride] + du * p[f->stride + 1]) : 0;
-        }
-    }
     for (int i = 0; i < 2; ++i) {
         reach[2 + i] = (int)ceil(reach[i] * (i ? sy : sx));
         if (reach[2 + i] > half) reach[2 + i] = half;
+    }
+    for (int c = 0; c < f->channels; ++c) memset(f->pool + (f->channels + c) * layer, 0, sizeof(float) * layer);
+    float ix = (float)(1 / sx), iy = (float)(1 / sy), ax = (float)(4 / (wide * wide)), ay = (float)(4 / (high * high));
+    for (int j = -reach[3]; j <= reach[3]; ++j) for (int i = -reach[2]; i <= reach[2]; ++i) {
+        float dx = i * ix, dy = j * iy, own = dx * dx + dy * dy, to = 1;
+        /* Distance from the middle, of the outline's; the outline is farther away than the mean cell's. */
+        float share = sqrtf(ax * dx * dx + ay * dy * dy);
+        if (own > 0) {
+            float inside = 1 + (share - 1) * sqrtf((i * i + j * j) / own);
+            to = inside > 0 ? inside / share : 0;
+        }
+        float u = half + dx * to, v = half + dy * to;
+        int fu = (int)floorf(u), fv = (int)floorf(v);
+        if (fu < 0 || fv < 0 || fu + 1 >= f->size || fv + 1 >= f->size) continue;
+        u -= fu; v -= fv;
+        for (int c = 0; c < f->channels; ++c) {
+            const float *p = f->pool + c * layer + (long)(fv + 1) * f->stride + fu;
+            f->pool[(f->channels + c) * layer + (long)(half + j + 1) * f->stride + half + i] =
+                (1 - v) * ((1 - u) * p[0] + u * p[1]) + v * ((1 - u) * p[f->stride] + u * p[f->stride + 1]);
+        }
     }
 }
 

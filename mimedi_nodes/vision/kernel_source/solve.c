@@ -95,8 +95,12 @@ int solve_overlaps(const frame *f, int *patch_reach, int n, const int *box, cons
         c.a[younger] = 0; c.x[older] = one[0]; c.y[older] = one[1]; c.a[older] = one[2];
         if (older < owners && known[older] >= 2) { become(f, patch_reach, slot[older], one[2]); merged[older] = 1; }
     }
-    for (int k = 0; k < owners; ++k)
-        if (known[k] >= 2 && c.a[k] > 0.4 && !merged[k]) learn(f, c, k, slot[k], known[k] == 3 || relearn[k]);
+    for (int k = 0; k < owners; ++k) {
+        if (known[k] < 2 || !(c.a[k] > 0.4) || merged[k]) continue;
+        /* Who has been learnt for a while is looked at every other frame, and then counts twice. */
+        int fresh = known[k] == 3 || relearn[k], young = hits[k] < 8;
+        if (fresh || young || hits[k] % 2) learn(f, c, k, slot[k], fresh, young ? 1 : 2);
+    }
     for (int k = 0; k < count; ++k) { out[3 * k] = c.x[k]; out[3 * k + 1] = c.y[k]; out[3 * k + 2] = c.a[k]; }
     return count;
 }

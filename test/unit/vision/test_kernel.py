@@ -103,10 +103,12 @@ def test_with_and_without_the_kernel_the_same_cells_are_tracked(monkeypatch: pyt
     assert apart <= 0.12 * total
 
 
-def test_the_kernel_gives_way_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_the_kernel_gives_way_without_a_compiler(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
+                                                 caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     monkeypatch.setattr(kernel.shutil, "which", lambda name: None)
     assert kernel._loaded.__wrapped__() is None
+    assert "slower: no C compiler" in caplog.text
     monkeypatch.undo()
     monkeypatch.setenv("MIMEDI_NO_KERNEL", "1")
     assert kernel._loaded.__wrapped__() is None

@@ -148,6 +148,29 @@ def test_a_large_cell_that_touches_another_from_the_first_is_one_and_a_pair_is_t
                 assert len(near) == count, f"frame {t}, cell {k}: {near}"
 
 
+def test_a_bubble_is_told_and_is_no_cell(tracked: list[FrameTracks]) -> None:
+    """A dark ring around a bright middle, larger than any cell, that the flow carries through the view."""
+    radius, speed = 28.0, 9.0
+    few = flow_movie(frames=60, cells_per_frame=6.0, seed=8)
+    yy, xx = np.mgrid[0:few.movie.shape[1], 0:WIDTH]
+    movie = few.movie.astype(float)
+    centre = speed * np.arange(len(movie)) - 40.0
+    for image, x in zip(movie, centre, strict=True):
+        out = np.hypot(xx - x, yy - 64.0) / radius
+        image *= np.exp(-0.6 * np.exp(-((out - 0.75) / 0.25) ** 2) * (out < 1.1))
+    frames = run(movie.astype(np.uint8), warm=12)
+    inside = (centre > 0.5 * radius) & (centre < WIDTH - 0.5 * radius)
+    told = sum(frame.bubbles == 1 for frame, there in zip(frames, inside, strict=True) if there)
+    assert told >= 0.75 * inside.sum(), f"told in {told} of {inside.sum()} frames"
+    false = 0
+    for frame, x, true_x, true_y in zip(frames, centre, few.x, few.y, strict=True):
+        near = [c for c in frame.tracks if c.confirmed and c.measured and np.hypot(c.x_px - x, c.y_px - 64.0) < radius]
+        false += sum(not np.any(np.hypot(true_x - c.x_px, true_y - c.y_px) <= 5.0) for c in near)
+    # Without being told it is taken for ten cells in each frame; a cell that hangs on it may hide its shape for some.
+    assert false <= 25, f"{false} sightings of cells that are none"
+    assert not any(frame.bubbles for frame in tracked)
+
+
 def test_mirrored_flow_gives_mirrored_tracks(truth: Truth) -> None:
     forward = run(truth.movie[:40])
     mirrored = run(np.ascontiguousarray(truth.movie[:40, :, ::-1]))

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Gas bubbles among dark blobs: large, round, with a dark rim around a middle as bright as the empty channel.
+
+A bubble's curved surface refracts light out of the objective at its rim and lets it pass in its middle; a cell of any
+size, and a heap of cells, is dark all over. While one comes into view it is an open ring at the frame's edge.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mimedi_nodes.vision.background import FloatImage
+from mimedi_nodes.vision.blobs import BlobTable
+
+# Of a typical cell's diameter: the least bubble that is told, and the least one at the frame's edge.
+_LEAST, _LEAST_AT_EDGE = 1.6, 2.2
+# Of an ellipse in the box: how much of it a whole bubble's outline fills (cells may hang on it), and how far the bright
+# middle reaches at least: what a bubble in water bends by less than 0.2 rad, 2 (n - 1) h / R, passes a dry lens.
+_ROUND, _MIDDLE = 0.85, 0.3
+_LONGEST = 1.35
+# The middle may be as dark as this share of the threshold, or of the whole blob.
+_BRIGHT, _BRIGHT_OF_BLOB = 0.5, 0.15
+# Directions looked into, how many of them must be in view, and how even the ring is: the pale ones of the dark ones.
+_STEPS, _LEAST_STEPS = 48, 20
+_EVEN = 0.55
+
+
+def find_bubbles(blobs: BlobTable, smooth: FloatImage, level: float, threshold: float,
+                 diameter_px: float) -> NDArray[np.int_]:
+    """Rows of the bubbles.
+
+    Args:
+        smooth: the absorbance (H, W) that the blobs were found in; level: that of the empty channel.
+        threshold: above that level, where blobs begin.
+        diameter_px: of a typical cell.
+    """
+    wide, high = blobs.wide, blobs.high
+    whole = ~blobs.edge & (np.minimum(wide, high) > _LEAST * diameter_px) \
+        & (np.maximum(wide, high) < _LONGEST * np.minimum(wide, high)) \
+        & (blobs.hull_area > _ROUND * math.pi / 4.0 * wide * high)
+    cut = blobs.edge & (high > _LEAST_AT_EDGE * diameter_px) & (wide < _LONGEST * high)
+    rows = np.flatnonzero(whole | cut)
+    return np.array([row for row in rows.tolist() if _is_ring(blobs, row, smooth, level, threshold)], int)
+
+
+def leave_out(blobs: BlobTable, rows: NDArray[np.int_]) -> None:
+    """Make these blobs nobody's: too large for any overlap, and no place of theirs in the image of numbers."""
+    for row in rows.tolist():
+        blobs.diameter[row] = math.inf
+        blobs.labels[blobs.labels == row + 1] = -1
+
+
+def _is_ring(blobs: BlobTable, row: int, smooth: FloatImage, level: float, threshold: float) -> bool:
+    """Whether a blob's middle is bright and the ring around it dark all the way, as far as it is in view."""
+    left, top, wide, high = blobs.blob(row, []).box
+    # Cut by the frame's edge it is part of a circle as high as it is: its middle may be out of view.
+    along, across = (0.5 * high if blobs.edge[row] else 0.5 * wide), 0.5 * high
+    x = left + along if not blobs.edge[row] or left else left + wide - along
+    y = top + across
+    row_of, column_of = np.mgrid[top:top + high, left:left + wide] + 0.5
+    middle = ((column_of - x) / along) ** 2 + ((row_of - y) / across) ** 2 < _MIDDLE**2
+    shown = smooth[top:top + high, left:left + wide]
+    bright = level + max(_BRIGHT * threshold, _BRIGHT_OF_BLOB * float(blobs.contrast[row]))
+    if middle.any() and float(np.median(shown[middle])) >= bright:
+        return False
+    turn = np.linspace(0.0, 2.0 * math.pi, _STEPS, endpoint=False)
+    # The darkest place on each way outwards.
+    share = np.linspace(_MIDDLE, 1.0, 12)[:, None]
+    columns = np.floor(x + share * along * np.cos(turn)).astype(int)
+    rows = np.floor(y + share * across * np.sin(turn)).astype(int)
+    inside = (columns >= 0) & (columns < smooth.shape[1]) & (rows >= 0) & (rows < smooth.shape[0])
+    dark = np.where(inside, smooth[np.where(inside, rows, 0), np.where(inside, columns, 0)], -np.inf).max(axis=0)
+    dark = dark[inside.all(axis=0)] - level
+    return len(dark) >= _LEAST_STEPS and bool(np.percentile(dark, 10.0) > _EVEN * np.percentile(dark, 90.0))
