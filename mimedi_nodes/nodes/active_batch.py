@@ -33,8 +33,7 @@ class ActiveBatchFile:
         if not self._path.is_file():
             return []
         data = json.loads(self._path.read_text(encoding="utf-8"))
-        batches = data.get("batches", [data])  # one batch, as it was written before
-        return [ActiveBatch(each["recipe"], Batch(**each["batch"]), each["parameters"]) for each in batches]
+        return [ActiveBatch(each["recipe"], Batch(**each["batch"]), each["parameters"]) for each in data["batches"]]
 
     def add(self, active: ActiveBatch) -> None:
         """Name a batch as an active one; durable when this returns."""
