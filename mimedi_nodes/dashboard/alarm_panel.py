@@ -8,7 +8,7 @@ from functools import partial
 from . import theme, wording
 from .language import later, tr
 from .parts import ElidedLabel, Panel, label, set_mark, set_text
-from .qt import QtWidgets, Signal
+from .qt import QtCore, QtWidgets, Signal
 from .views import ACKNOWLEDGEABLE, AlarmPriority, AlarmState, AlarmsView, AlarmView, Reply, Request, RequestKind
 
 MESSAGE_LETTERS = 110
@@ -135,6 +135,7 @@ class AlarmPanel(Panel):
         self._column.addStretch(1)
         area = QtWidgets.QScrollArea()
         area.setWidgetResizable(True)
+        area.setFocusPolicy(QtCore.Qt.NoFocus)  # Tab goes from button to button and brings them into view
         area.setWidget(self._list)
         area.viewport().setAutoFillBackground(False)
         self._list.setAutoFillBackground(False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from . import wording
 from .batch_panel import BatchPanel
@@ -117,6 +117,10 @@ class BatchBoard(Board):
         """Count on from what has come; drawing the chart takes 5 ms, so not at every word of a fast batch."""
         self.chart.update()
         self._show_forecast()
+
+    def tab_parts(self) -> Sequence[QtWidgets.QWidget]:
+        """Return the question, the commands, who acts, and what is drawn."""
+        return self.prompt, self.commands, self.operator, self.login, self.zoom, self.target, self.batch
 
     def settings(self) -> dict[str, str]:
         """Return zoom and target too."""

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,18 @@ from .views import ITEMS, Request, SessionView
 
 REFRESH_MS = 1000
 """How often the ages of what is shown are looked at."""
+
+
+def _stops(part: QtWidgets.QWidget) -> list[QtWidgets.QWidget]:
+    """Return what takes the keyboard in a part, as one reads: from the top, in a row from the left."""
+    inside = [part, *part.findChildren(QtWidgets.QWidget)]
+    stops = [w for w in inside if w.isEnabled() and w.isVisible() and w.focusPolicy() & QtCore.Qt.TabFocus]
+
+    def place(widget: QtWidgets.QWidget) -> tuple[int, int]:
+        corner = widget.mapTo(part, QtCore.QPoint(0, 0)) if widget is not part else QtCore.QPoint(0, 0)
+        return corner.y(), corner.x()
+
+    return sorted(stops, key=place)
 
 
 class Board(QtWidgets.QWidget):
@@ -112,6 +124,23 @@ class Board(QtWidgets.QWidget):
             self._scale = scale
             self.setStyleSheet(theme.style(scale))
             self.scaled(scale)
+
+    def tab_parts(self) -> Sequence[QtWidgets.QWidget]:
+        """Return the parts in the order in which Tab goes through them, the most urgent first; none for Qt's own."""
+        return ()
+
+    def focusNextPrevChild(self, forward: bool) -> bool:
+        """Go through the parts by Tab: what comes later, such as a question's answers, would be last in Qt's order."""
+        stops = [stop for part in self.tab_parts() for stop in _stops(part)]
+        if not stops:
+            return bool(super().focusNextPrevChild(forward))
+        now = QtWidgets.QApplication.focusWidget()
+        if now in stops:
+            place = (stops.index(now) + (1 if forward else -1)) % len(stops)
+        else:
+            place = 0 if forward else -1
+        stops[place].setFocus(QtCore.Qt.TabFocusReason if forward else QtCore.Qt.BacktabFocusReason)
+        return True
 
     def operator_row(self) -> QtWidgets.QHBoxLayout:
         """Return the row in which the operator says who she is."""

@@ -41,7 +41,7 @@ FRENCH: dict[str, str] = {
     "&Acknowledge": "&Acquitter",
     "&Reset": "&Réarmer",
     "&Shelve…": "&Mettre en attente…",
-    "&Unshelve…": "Re&mettre en service…",
+    "&Unshelve…": "Remettre en ser&vice…",
     "day": "jour",
     "what": "quoi",
     "who": "qui",

@@ -22,6 +22,7 @@ class GatePanel(Panel):
         self.body.addWidget(self.told)
         axes = {"left": DecadeAxis("left"), "bottom": DecadeAxis("bottom")}
         self.plot = pyqtgraph.PlotWidget(background=theme.PANEL, axisItems=axes)
+        self.plot.setFocusPolicy(QtCore.Qt.NoFocus)
         item = self.plot.getPlotItem()
         item.hideButtons()
         item.setMenuEnabled(False)

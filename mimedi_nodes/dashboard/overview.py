@@ -111,6 +111,10 @@ class Overview(Board):
             measured, self._measured = self._measured, []
             self.trend.show_measurements(measured)
 
+    def tab_parts(self) -> Sequence[QtWidgets.QWidget]:
+        """Return the question, the alarms, the commands, and who acts."""
+        return self.prompt, self.alarms, self.commands, self.operator, self.login, self.batch
+
     def scaled(self, scale: float) -> None:
         """Let the axes' letters grow."""
         self.trend.set_scale(scale)

@@ -55,6 +55,7 @@ class TrendPanel(Panel):
         head.addWidget(self.temperature)
         self.body.addLayout(head)
         self.plot = pyqtgraph.PlotWidget(background=theme.PANEL, axisItems={"left": DecadeAxis("left")})
+        self.plot.setFocusPolicy(QtCore.Qt.NoFocus)
         self.body.addWidget(self.plot, 1)
         self._build()
         self._show_latest()

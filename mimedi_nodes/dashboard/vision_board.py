@@ -15,7 +15,7 @@ from .board import Board
 from .gate_panel import GatePanel
 from .language import tr
 from .parts import ElidedLabel, Panel, label, set_mark, set_text
-from .qt import QtGui, QtWidgets, pyqtgraph
+from .qt import QtCore, QtGui, QtWidgets, pyqtgraph
 from .views import (
     AnalysisView,
     HistogramView,
@@ -276,6 +276,7 @@ class VisionBoard(Board):
 
 def _plot(across: str, up: str) -> pyqtgraph.PlotWidget:
     made = pyqtgraph.PlotWidget(background=theme.PANEL)
+    made.setFocusPolicy(QtCore.Qt.NoFocus)
     item = made.getPlotItem()
     item.hideButtons()
     item.setMenuEnabled(False)

@@ -2,17 +2,19 @@
 """Every board, off-screen: it fits, is grey when all is well, remembers, and speaks both languages."""
 
 import ast
+import importlib
 import string
 from pathlib import Path
 
 import dashboard_scene as scene
 import pytest
-from dashboard_hand import NAME
+from dashboard_hand import NAME, until
 
 from mimedi_nodes.dashboard import boards, language
 from mimedi_nodes.dashboard.french import FRENCH
-from mimedi_nodes.dashboard.qt import QtWidgets
+from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
 
+QtTest = importlib.import_module(QtCore.__name__.replace("QtCore", "QtTest"))
 SOURCES = Path(boards.__file__).parent
 
 
@@ -81,3 +83,34 @@ def test_the_language_is_that_of_the_session_and_others_are_refused(monkeypatch)
     assert language.preferred() == "en"
     with pytest.raises(ValueError, match="not one of en, fr"):
         language.choose("de")
+
+
+def focused_by_tab(board, key):
+    """Presses Tab (or Shift+Tab) where the keyboard is; returns the name or text of what has it then."""
+    QtTest.QTest.keyClick(QtWidgets.QApplication.focusWidget() or board, key)
+    now = QtWidgets.QApplication.focusWidget()
+    return now.objectName() or now.text()
+
+
+def test_tab_goes_from_the_question_over_alarms_and_commands_to_who_acts_and_round(show):
+    board = show("overview")
+    board.show_items(scene.everything())
+    board.activateWindow()
+    until(board.isActiveWindow, "the window is active")
+    commands = [f"command_{name}" for name in ("pause", "hold", "stop", "abort")]
+    order = ["Raise", "Keep", "Take a sample first", "ACK", *commands, "operator"]
+    board.operator.setFocus()
+    assert [focused_by_tab(board, QtCore.Qt.Key_Tab) for _ in order] == order
+    assert [focused_by_tab(board, QtCore.Qt.Key_Backtab) for _ in order[1:]] == order[-2::-1]
+
+
+@pytest.mark.parametrize("tongue", language.LANGUAGES)
+@pytest.mark.parametrize("name", ["overview", *boards.SIX])
+def test_no_two_buttons_of_a_board_have_the_same_key(show, name, tongue):
+    language.choose(tongue)
+    try:
+        buttons = show(name).findChildren(QtWidgets.QAbstractButton)
+    finally:
+        language.choose("en")
+    keys = [each.text()[each.text().index("&") + 1].lower() for each in buttons if "&" in each.text()]
+    assert len(keys) == len(set(keys)), [each.text() for each in buttons]
