@@ -57,7 +57,18 @@ def build(
         ccache = shutil.which("ccache", path=building["PATH"])
         if ccache:
             command += [f"-DCMAKE_C_COMPILER_LAUNCHER={ccache}", f"-DCMAKE_CXX_COMPILER_LAUNCHER={ccache}"]
+    else:
+        forget_removed(layout.build / package)
+        forget_removed(share_folder(layout, package))
     runner.command(command, env=building)
+
+
+def forget_removed(folder: Path) -> None:
+    """Remove the links to source files that are there no more: setuptools takes them for files and fails."""
+    for parent, folders, files in os.walk(folder):
+        for link in (Path(parent, name) for name in (*folders, *files)):
+            if link.is_symlink() and not link.exists():
+                link.unlink()
 
 
 def _built_with_make(layout: Layout, package: str) -> bool:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from standalone.bootstrap import environment
+from standalone.bootstrap import colcon, environment
 from standalone.bootstrap.errors import SetupError
 from standalone.bootstrap.host import Distribution, sourced_distribution
 from standalone.bootstrap.layout import Layout
@@ -105,3 +105,19 @@ def test_half_a_distribution_is_none(distribution, lost):
 def test_a_distribution_before_jazzy_is_refused(distribution):
     with pytest.raises(SetupError, match="older than 'jazzy'"):
         sourced_distribution({**distribution, "ROS_DISTRO": "humble"})
+
+
+def test_a_file_that_was_removed_from_the_source_is_forgotten_by_the_build(clone):
+    source, build, share = clone.root / "config", clone.build / "mimedi_workcell", clone.install / "share"
+    for folder in (source, build, share):
+        folder.mkdir(parents=True)
+    for name in ("kept.yaml", "removed.yaml"):
+        (source / name).write_text("site: x\n")
+        (build / name).symlink_to(source / name)
+        (share / name).symlink_to(build / name)
+    (source / "removed.yaml").unlink()
+    colcon.forget_removed(build)
+    colcon.forget_removed(share)
+    colcon.forget_removed(clone.root / "never_built")
+    assert sorted(path.name for folder in (build, share) for path in folder.iterdir()) == ["kept.yaml", "kept.yaml"]
+    assert (share / "kept.yaml").read_text() == "site: x\n"
