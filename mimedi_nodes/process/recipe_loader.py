@@ -13,7 +13,8 @@ from .diagnostics import Diagnostic, DiagnosticError
 from .interfaces import Interfaces, default_interfaces
 from .recipe import Operation, Recipe, SubRecipe, UnitProcedure
 from .recipe_check import check_part, check_recipe
-from .recipe_steps import ID, StepReader
+from .recipe_simple_steps import ID
+from .recipe_steps import StepReader
 from .recipe_values import Formula, Parameter, ParameterError
 from .requirements import read_requirements
 from .steps import DecideStep
