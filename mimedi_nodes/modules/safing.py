@@ -84,7 +84,7 @@ class Safing:
                 safe, why = False, str(error)
             if not safe:
                 self._standing_alarm(
-                    self._not_safe,
+                    f"{self._module.name}.not_safe",
                     f"{actuator.name} could not be switched off for state {state}: {why}; switch it off by hand",
                 )
 
@@ -145,7 +145,7 @@ class Safing:
             self._hooks.alarm(alarm_id, "", False)
             self._hooks.events(header, "alarm_cleared", alarm_id, why, {"message": "", "alarm_id": alarm_id})
             self._memory.note_alarm(alarm_id, False, header)
-        return self._not_safe in left
+        return any(alarm_id.endswith(".not_safe") for alarm_id in left)
 
     def try_write(self, write: Callable[[], None]) -> PhaseHold | None:
         """Write to disk; a full or locked disk is alarmed and returned, never raised: actuators come first."""
@@ -160,10 +160,6 @@ class Safing:
         log.error("%s: %s", self._module.name, storage_text(error))
         self._hooks.alarm(self.storage_alarm, storage_text(error), True)
         return PhaseHold(self.storage_alarm, storage_text(error))
-
-    @property
-    def _not_safe(self) -> str:
-        return f"{self._module.name}.not_safe"
 
     @property
     def storage_alarm(self) -> str:

@@ -101,6 +101,12 @@ class AlarmKeeper:
                     data |= {"priority": alarm.entry.priority.name, "response": alarm.entry.response}
                 self._record("alarm_raised" if active else "alarm_cleared", "supervisor", alarm_id, "", data)
 
+    def begun_anew(self, source: str) -> None:
+        """A node's process is a new one: its alarms have no cause until it tells so again."""
+        with self._lock:
+            for alarm in [alarm for alarm in self._board if alarm.source == source]:
+                self._take(alarm.alarm_id, source, "", False, self._now_s())
+
     def _now_s(self) -> float:
         now_s: float = self._node.get_clock().now().nanoseconds * 1e-9
         return now_s if now_s > 0.0 else math.nan

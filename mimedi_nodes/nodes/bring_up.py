@@ -176,9 +176,17 @@ class BringUp:
         peers: the nodes, first to be brought up first.
         deadlines: longest waits.
         tell: called with node and what happens to it.
+        begun_anew: called with a node before it is configured: its process is a new one.
     """
 
-    def __init__(self, peers: Sequence[Peer], deadlines: Deadlines, tell: Callable[[str, str], None]) -> None:
+    def __init__(
+        self,
+        peers: Sequence[Peer],
+        deadlines: Deadlines,
+        tell: Callable[[str, str], None],
+        begun_anew: Callable[[str], None] = lambda name: None,
+    ) -> None:
+        self._begun_anew = begun_anew
         self._peers = tuple(peers)
         self._deadlines = deadlines
         self._tell = tell
@@ -197,6 +205,8 @@ class BringUp:
                     self._tell(peer.name, f"{step.transition} …")
                     if step is CONFIGURE:
                         await peer.found(self._deadlines.discovery_s)
+                        if await _observe(peer, self._deadlines, FIRST_LOOKS) == CONFIGURE.start:
+                            self._begun_anew(peer.name)
                     self._raised.add(peer.name)
                     if await change(peer, step, self._deadlines) and peer not in moved:
                         moved.append(peer)
@@ -214,6 +224,7 @@ class BringUp:
             TransitionFailed: it cannot be.
         """
         peer = next(p for p in self._peers if p.name == name)
+        self._begun_anew(name)
         for step in (CONFIGURE, ACTIVATE):
             await change(peer, step, self._deadlines)
 

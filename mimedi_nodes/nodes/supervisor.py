@@ -89,7 +89,9 @@ class SupervisorNode(ManagedNode):
         self.create_subscription(DiagnosticArray, "diagnostics", self._on_diagnostics, qos.TELEMETRY)
         self.create_service(Trigger, "~/bring_up", self._on_bring_up)
         deadlines = Deadlines(**{name: self.settings[name] for name in Deadlines.__dataclass_fields__})
-        self._bring_up = BringUp(list(self._peers.values()), deadlines, self._tell)
+        self._bring_up = BringUp(
+            list(self._peers.values()), deadlines, self._tell, lambda name: self._alarms.begun_anew(name)
+        )
 
     def begin(self) -> None:
         """Configure and activate itself: nobody else does.

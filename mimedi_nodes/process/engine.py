@@ -39,6 +39,8 @@ from .units import NO_UNITS, Units
 from .watchdog import AlarmSink, Watchdog
 
 # Nothing shorter than this [s] of process time is worth a durable note that the coordinator is alive.
+BACK_S = 1.0
+"""Process time [s] by which a clock may be set back unnoticed while the coordinator is away."""
 ALIVE_EVERY_S = 60.0
 POLL_S = 5.0
 
@@ -94,7 +96,7 @@ class Engine:
         unfit: Callable[[], Collection[str]] = tuple,
     ) -> None:
         self._at_start = tuple(at_start)
-        self._on_status = on_status
+        self._on_status, self._on_alarm = on_status, on_alarm
         self._expected_phase_s = expected_phase_s
         recipe.check_pair(batch.patient_id, batch.donor_id)
         check_bindable(recipe, units)
@@ -171,6 +173,8 @@ class Engine:
         if self.state in (ProcedureState.STOPPING, ProcedureState.ABORTING):
             self._watch_goals_in_flight()
         context.control.begin()
+        if self._is_taken_up:
+            await self._check_time()
         procedure = asyncio.ensure_future(self._procedure.run())
         ended = context.control.ended
         either: list[asyncio.Future[Any]] = [procedure, ended]
@@ -188,6 +192,21 @@ class Engine:
             await asyncio.gather(procedure, return_exceptions=True)
             self._timers.close()
         return self._end(outcome)
+
+    async def _check_time(self) -> None:
+        """Hold a batch that is taken up at an earlier time than it was left at: no outage can be told from that."""
+        context = self._context
+        back_s = context.last_alive_s - context.clock.now_s()
+        if back_s > BACK_S:
+            reason = (
+                f"process time stands {back_s / 3600.0:.2f} h before the journal's last entry: the clock of this host "
+                "was set back, or the simulated plant is another one, without this batch's cells; see what is in the "
+                "vessels and how long the steps under way really took before restarting"
+            )
+            for active in (True, False):  # latched: it stays until it is reset
+                self._on_alarm("coordinator.clock_jumped", reason, active)
+            await context.control.enter_hold(reason)
+            context.control.end_if_unattended()
 
     def _record_custody(self, kind: str, what: str, why: str = "", **data: Any) -> None:
         if kind == "container_bound":

@@ -61,6 +61,7 @@ class Workcell:
         self.alarms: dict[tuple[str, str], Alarm] = {}
         self._node.create_subscription(DiagnosticArray, "supervisor/status", self._take_status, qos.STATE)
         self._node.create_subscription(AlarmList, "alarms", self._take_alarms, qos.STATE)
+        self.events = self._node.create_publisher(Alarm, "alarm_events", qos.EVENT)
         # Made early, so that they are known to a service long before it is called.
         self._clients = {
             kind: self._node.create_client(kind, name)
@@ -223,6 +224,11 @@ def test_a_killed_node_is_alarmed_and_brought_up_alone_when_its_process_is_back(
     workcell.supervise()
     workcell.wait_phase("active")
     lost = ("supervisor.node_lost", "supervisor/fluidics")
+    # What it has alarmed before it dies has no cause in its next life until it says so again.
+    slow = ("fluidics.phase_overdue", "fluidics")
+    workcell.wait(lambda: workcell.events.get_subscription_count() > 0, "the supervisor listens to alarms")
+    workcell.events.publish(Alarm(alarm_id=slow[0], source=slow[1], state=Alarm.UNACKNOWLEDGED, message="slow"))
+    workcell.wait(lambda: workcell.alarm_state(*slow) == Alarm.UNACKNOWLEDGED, "the alarm of its first life")
 
     workcell.processes["fluidics"].kill()
     workcell.wait(lambda: workcell.alarm_state(*lost) == Alarm.UNACKNOWLEDGED, "alarm of the loss")
@@ -233,6 +239,7 @@ def test_a_killed_node_is_alarmed_and_brought_up_alone_when_its_process_is_back(
     workcell.wait(lambda: workcell.alarm_state(*lost) == Alarm.LATCHED_UNACKNOWLEDGED, "fluidics back")
     assert workcell.transitions() == [*before, "fluidics.configure", "fluidics.activate"]
     workcell.wait(lambda: workcell.status["workcell"][0] == "active", "nobody lost")
+    workcell.wait(lambda: workcell.alarm_state(*slow) == Alarm.RETURNED_UNACKNOWLEDGED, "it has gone with its cause")
 
     def act(what: str, who: str = "operator:anna") -> AcknowledgeAlarm.Response:
         request = AcknowledgeAlarm.Request(alarm_id=lost[0], act=what, who=who, why="seen")

@@ -261,6 +261,48 @@ def test_a_held_batch_is_still_held_after_a_crash_and_can_be_restarted(tmp_path:
     run_virtual(main())
 
 
+class EarlierTime(LoopTime):
+    """The clock of a plant that has just begun, or of a host that was set back by an hour."""
+
+    def now_s(self) -> float:
+        return super().now_s() - 3600.0
+
+    async def sleep_until(self, t_s: float) -> None:
+        await super().sleep_until(t_s + 3600.0)
+
+
+def test_a_batch_that_is_taken_up_before_it_was_left_is_held_and_can_be_restarted(tmp_path: Path) -> None:
+    async def main() -> None:
+        world = World(tmp_path / "j.db")
+        others = (Batch("B-1", PATIENT, PATIENT, 70.0), world.modules, world.operator, world.laboratory)
+        await asyncio.sleep(7200.0)
+        journal = Journal(world.path)
+        running = asyncio.ensure_future(Engine(RECIPE, *others, LoopTime(), journal, world.record).run())
+        await asyncio.sleep(100.0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        journal.close()
+
+        journal, alarms = Journal(world.path), []
+        engine = Engine(
+            RECIPE, *others, EarlierTime(), journal, world.record, on_alarm=lambda *alarm: alarms.append(alarm)
+        )
+        running = asyncio.ensure_future(engine.run())
+        await asyncio.sleep(5000.0)
+        assert engine.state == "held"
+        assert "before the journal's last entry" in engine.hold_reason
+        assert [(alarm_id, active) for alarm_id, _, active in alarms if "clock" in alarm_id] == [
+            ("coordinator.clock_jumped", True), ("coordinator.clock_jumped", False),
+        ]  # fmt: skip
+        assert [goal.runs for goal in world.modules.goals.values()] == [1]
+        await engine.command("restart", "anna", "the clock is right, the vessels are as they were")
+        asyncio.ensure_future(world.report(engine))  # noqa: RUF006 - lives as long as the loop
+        assert (await running).state == "completed"
+        assert all(goal.runs == 1 for goal in world.modules.goals.values())
+
+    run_virtual(main())
+
+
 def test_a_batch_that_has_ended_gives_its_outcome_again_and_touches_nothing(tmp_path: Path) -> None:
     async def main() -> None:
         world = World(tmp_path / "j.db")
