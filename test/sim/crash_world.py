@@ -337,7 +337,7 @@ def recorded_volumes(world: CrashWorld) -> dict[str, float]:
     volume = dict(world.at_start)
 
     def move(
-        source: str, destination: str, strokes_ul: float | None, left: float | None, arrived: float | None
+        source: str, destination: str, strokes_ul: float | None, left: float | None = None, arrived: float | None = None
     ) -> None:
         # The balance is closed on weights; strokes, good to one percent, count where nothing is weighed, and say
         # nothing of a depletion, whose last one draws air.
