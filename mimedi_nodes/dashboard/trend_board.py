@@ -367,13 +367,16 @@ class TrendBoard(Board):
         values = [v if v > 0.0 or not positive else math.nan for v in series.values]
         few = len(days) <= FEW
         self._curves[key].setData(days, values, connect="finite", symbol="o" if few else None, symbolSize=6)
-        width = float(self.span.currentData())
-        if math.isfinite(width):
-            last = max(s.times_s[-1] for s in self.series.values() if s.times_s)
-            now = (last - start_s) / DAY_S
-            self.plots[key].setXRange(now - width, now, padding=0.02)
-        else:
-            self.plots[key].enableAutoRange("x")
+        self._show_span(start_s)
+
+    def _show_span(self, start_s: float) -> None:
+        """Let all plots begin and end where the longest curve does, or end now; none may choose by its own points."""
+        drawn = [self.series[key].times_s for key in self._curves if self.series[key].times_s]
+        last = max(times_s[-1] for times_s in drawn)
+        width_s = float(self.span.currentData()) * DAY_S
+        first = last - width_s if math.isfinite(width_s) else min(times_s[0] for times_s in drawn)
+        for key in self._curves:
+            self.plots[key].setXRange((first - start_s) / DAY_S, (last - start_s) / DAY_S, padding=0.02)
 
 
 def _short(value: float) -> str:

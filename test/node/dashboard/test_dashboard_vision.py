@@ -8,7 +8,7 @@ import pytest
 from dashboard_hand import laid, mark, text
 
 from mimedi_nodes.dashboard import boards
-from mimedi_nodes.dashboard.qt import QtCore
+from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
 from mimedi_nodes.dashboard.views import (
     HistoryView,
     MeasurementView,
@@ -115,3 +115,15 @@ def test_a_plot_that_is_drawn_as_before_stays_when_others_come_and_go(show):
     views = [plot.getViewBox() for plot in after.values()]
     views[0].setXRange(1.0, 2.0, padding=0.0)
     assert [view.viewRange()[0] for view in views] == [[1.0, 2.0]] * len(views)
+
+
+def test_all_plots_show_the_span_of_the_longest_curve(show):
+    board = show("trends")
+    board.show_items(scene.everything())
+    for _ in range(3):
+        laid(board)
+        board.refresh()
+        QtWidgets.QApplication.processEvents()
+    for plot in laid(board).values():
+        first, last = plot.getViewBox().viewRange()[0]
+        assert (1.8 < first < 2.0, scene.NOW_DAY < last < 6.7) == (True, True), (first, last)
