@@ -13,7 +13,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-LOST_AFTER_S = 10.0
+LOST_AFTER_S = 8.0
 """Steady time [s] without a sign of life after a grant, from which a participant counts as lost; so long is one waited
 for, too, that is expected and has never been heard of when time is first wanted."""
 

@@ -35,8 +35,8 @@ LAUNCH_FILE = config_folder().parent / "launch" / "workcell.launch.py"
 PATIENT = make_identifier("F1234", 26, 1)
 NODES = ("recorder", *module_table(), "coordinator")
 """The managed nodes in the order of their bring-up."""
-UP_S = 60.0
-BATCH_S = 60.0
+UP_S = 120.0
+BATCH_S = 180.0
 """Longest waits [s of steady time] for the workcell and for a short batch, on a loaded machine."""
 
 
