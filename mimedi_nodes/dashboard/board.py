@@ -129,6 +129,13 @@ class Board(QtWidgets.QWidget):
         """Return the parts in the order in which Tab goes through them, the most urgent first; none for Qt's own."""
         return ()
 
+    def showEvent(self, event: QtGui.QShowEvent) -> None:
+        """Begin with the keyboard at no button: a stray key must not ask for a command."""
+        super().showEvent(event)
+        if self.tab_parts() and self.focusWidget() is None:
+            self.setFocusPolicy(QtCore.Qt.ClickFocus)
+            self.setFocus()
+
     def focusNextPrevChild(self, forward: bool) -> bool:
         """Go through the parts by Tab: what comes later, such as a question's answers, would be last in Qt's order."""
         stops = [stop for part in self.tab_parts() for stop in _stops(part)]
