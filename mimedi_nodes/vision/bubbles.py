@@ -38,6 +38,8 @@ def find_bubbles(blobs: BlobTable, smooth: FloatImage, level: float, threshold: 
         diameter_px: of a typical cell.
     """
     wide, high = blobs.wide, blobs.high
+    if not len(blobs) or high.max() <= _LEAST * diameter_px:
+        return np.empty(0, int)
     whole = ~blobs.edge & (np.minimum(wide, high) > _LEAST * diameter_px) \
         & (np.maximum(wide, high) < _LONGEST * np.minimum(wide, high)) \
         & (blobs.hull_area > _ROUND * math.pi / 4.0 * wide * high)
