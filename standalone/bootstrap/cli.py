@@ -66,6 +66,7 @@ without ROS, in seconds
   ./workcell lab BATCH sterility.json  a signed laboratory result that comes later
   ./workcell review BATCH              verdict, summary and report from the record as it is now
   ./workcell export BATCH --format csv-wide|csv-long|json|parquet|b2mml
+  ./workcell backup BATCH /mnt/copies  a copy that verifies, of a batch under way too; `restore` puts it back
   ./workcell label make …              labels with Data Matrix; `label read PICTURE` reads them
   ./workcell maintenance begin incubator --why "new probe"
                                        a signed maintenance mode

@@ -149,6 +149,7 @@ def test_foxgloves_layout_shows_topics_and_fields_that_exist() -> None:
 RUN_BY = {
     "alarms": ("test/node/test_commands.py", "alarms.main("),
     "answer": ("test/node/test_commands.py", "answer.main("),
+    **dict.fromkeys(("backup", "restore"), ("test/unit/records/test_records_backup.py", "backup.main(")),
     "chip": ("test/unit/test_chip_design.py", "import main"),
     "completion": ("test/unit/test_docs.py", '"completion bash"'),
     "check-physics": ("test/unit/test_docs.py", '"check-physics"'),
