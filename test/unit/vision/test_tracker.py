@@ -166,7 +166,7 @@ def test_a_bubble_is_told_and_is_no_cell(tracked: list[FrameTracks]) -> None:
     for frame, x, true_x, true_y in zip(frames, centre, few.x, few.y, strict=True):
         near = [c for c in frame.tracks if c.confirmed and c.measured and np.hypot(c.x_px - x, c.y_px - 64.0) < radius]
         false += sum(not np.any(np.hypot(true_x - c.x_px, true_y - c.y_px) <= 5.0) for c in near)
-    # Without being told it is taken for up to nine cells in each frame; a cell that hangs on it may hide its shape for some.
+    # Untold it is taken for up to nine cells in each frame; a cell that hangs on it may hide its shape for some frames.
     assert false <= 25, f"{false} sightings of cells that are none"
     assert not any(frame.bubbles for frame in tracked)
 
