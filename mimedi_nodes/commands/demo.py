@@ -130,7 +130,9 @@ class Launched:
     def __enter__(self) -> Launched:
         with lock_state(self._state):  # the launch takes it next
             # A batch that an interrupted demonstration left unfinished has lost its simulated cells with its plant.
-            (self._state / "active_batch.json").unlink(missing_ok=True)
+            # So have its containers: whose they are would hold this batch at its first scan.
+            for name in ("active_batch.json", "custody.json"):
+                (self._state / name).unlink(missing_ok=True)
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 self._command,
