@@ -16,6 +16,9 @@ from .layout import INTERFACES, LACKING_INTERFACES, PACKAGE, Layout, site_packag
 
 ROOT_VARIABLE = "MIMEDI_WORKCELL_ROOT"  # the clone, for whoever needs its files
 
+_RANGE = "ROS_AUTOMATIC_DISCOVERY_RANGE"
+_PROFILES = "FASTRTPS_DEFAULT_PROFILES_FILE"
+
 
 def compute(
     layout: Layout,
@@ -62,9 +65,19 @@ def compute(
     env.pop("PYTHONDONTWRITEBYTECODE", None)
     # Our matrices are eight by eight: BLAS threads would only wait for work (0.1 s of a simulated batch).
     env.setdefault("OPENBLAS_NUM_THREADS", "1")
-    if local_only:
-        env.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
+    _choose_discovery(env, layout.root / "launch" / "dds", local_only=local_only)
     return env
+
+
+def _choose_discovery(env: dict[str, str], profiles: Path, *, local_only: bool) -> None:
+    """Keep discovery on this machine where that is asked for, and let Fast DDS have sockets that hold it."""
+    local_only = local_only and _RANGE not in env
+    if env.get("RMW_IMPLEMENTATION") == "rmw_fastrtps_cpp" and _PROFILES not in env:
+        env[_PROFILES] = str(profiles / ("loopback.xml" if local_only else "network.xml"))
+        if local_only:
+            env[_RANGE] = "SYSTEM_DEFAULT"  # the profile says it
+    elif local_only:
+        env[_RANGE] = "LOCALHOST"
 
 
 def overlay_prefixes(layout: Layout, distribution: Distribution | None) -> list[Path]:

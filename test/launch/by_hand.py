@@ -33,11 +33,11 @@ class ByHand(Steps):
         """Every module holds by itself; a reset needs the button out and a person, and starts nothing."""
         self.client.set_clock(speed=10.0)
         type(self).stopped = self.client.order("E1")
-        self.client.wait(lambda: self.state("fluidics") == ServiceState.EXECUTE, 30.0, "fluidics is at work")
+        self.client.wait(lambda: self.state("fluidics") == ServiceState.EXECUTE, 60.0, "fluidics is at work")
         self.client.fault("emergency_stop", "enclosure", active=True)
-        self.client.wait(lambda: EMERGENCY_STOP in self.client.alarms, 10.0, "the chain is alarmed")
-        self.client.wait(lambda: self.state("fluidics") == ServiceState.HELD, 10.0, "fluidics is held")
-        self.client.wait_batch(lambda b: b.state == "held", 10.0, "the batch is held")
+        self.client.wait(lambda: EMERGENCY_STOP in self.client.alarms, 30.0, "the chain is alarmed")
+        self.client.wait(lambda: self.state("fluidics") == ServiceState.HELD, 30.0, "fluidics is held")
+        self.client.wait_batch(lambda b: b.state == "held", 30.0, "the batch is held")
         refused = self.client.command("restart", "an attempt")
         assert not refused.accepted
         assert f"interlocked by {EMERGENCY_STOP}" in refused.message, refused.message
@@ -46,12 +46,12 @@ class ByHand(Steps):
         self.client.fault("emergency_stop", "enclosure", active=False)
         assert self.maintain(folder, "reset", "enclosure", "emergency_stop", "--who", "tester") == 0, self.told
         self.client.wait(
-            lambda: self.client.modules["fluidics"].commands_enabled & ServiceCommand.UNHOLD, 10.0, "no interlock"
+            lambda: self.client.modules["fluidics"].commands_enabled & ServiceCommand.UNHOLD, 30.0, "no interlock"
         )
         assert self.state("fluidics") == ServiceState.HELD
         answer = self.client.command("restart", "nobody in danger")
         assert answer.accepted, answer.message
-        self.client.wait_batch(lambda b: b.state == "running", 30.0, "the batch runs again")
+        self.client.wait_batch(lambda b: b.state == "running", 60.0, "the batch runs again")
         self.full_disk()
         assert self.client.command("stop", "enough for a test").accepted
         self.stopped.result(60.0)
@@ -66,17 +66,17 @@ class ByHand(Steps):
         _, hard = resource.prlimit(pid, resource.RLIMIT_FSIZE)
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (4096, hard))
         self.client.wait_batch(
-            lambda b: b.state == "held" and FULL in b.hold_reason, 30.0, "the batch is held for its record"
+            lambda b: b.state == "held" and FULL in b.hold_reason, 60.0, "the batch is held for its record"
         )
         refused = self.client.command("restart", "an attempt")
         assert not refused.accepted
         assert FULL in refused.message, refused.message
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
         gone = (AlarmState.RETURNED_UNACKNOWLEDGED, AlarmState.LATCHED_UNACKNOWLEDGED)
-        self.client.wait(lambda: self.client.alarm_states.get(FULL) in gone, 30.0, "there is room again")
+        self.client.wait(lambda: self.client.alarm_states.get(FULL) in gone, 60.0, "there is room again")
         answer = self.client.command("restart", "there is room again")
         assert answer.accepted, answer.message
-        self.client.wait_batch(lambda b: b.state == "running", 30.0, "the batch runs again")
+        self.client.wait_batch(lambda b: b.state == "running", 60.0, "the batch runs again")
 
     def test_x_maintenance_by_hand(self, folder: Path):
         """Signed at both ends, in between a jog and a calibration that outlives the node; no batch meanwhile."""

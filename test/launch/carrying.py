@@ -35,7 +35,7 @@ class Carrying(Steps):
         self.client.fault("power_loss", "gantry", active=True)
         self.client.set_clock(speed=math.inf)
         self.client.wait(lambda: self.state() == ServiceState.HELD, 40.0, "the transfer is held")
-        self.client.wait(lambda: "transfer.gantry_fault" in self.client.alarms, 10.0, "an alarm of the gantry")
+        self.client.wait(lambda: "transfer.gantry_fault" in self.client.alarms, 30.0, "an alarm of the gantry")
         assert (there := self.where()) == "gripper", there
         self.client.fault("power_loss", "gantry", active=False)
         self.command(ServiceCommand.UNHOLD)
@@ -61,7 +61,7 @@ class Carrying(Steps):
         self.begin("store", "fluidics")
         self.wait_carrying()
         before = kill("transfer")
-        self.client.wait(lambda: restarted("transfer", before), 30.0, "the node is started again")
+        self.client.wait(lambda: restarted("transfer", before), 60.0, "the node is started again")
         self.places.clear()
         self.client.wait(lambda: self.places.get("gripper") == CASSETTE, 40.0, "it tells what the jaws hold")
         self.client.wait_supervisor("active")
@@ -113,7 +113,7 @@ class Carrying(Steps):
         )
         assert self.mover.wait_for_server(UP_S), "nobody offers move_cassette"
         sent = self.client._in_executor(lambda: self.mover.send_goal_async(goal))
-        handle = _result(sent, 20.0, "acceptance of the transfer")
+        handle = _result(sent, 60.0, "acceptance of the transfer")
         assert handle.accepted
         return self.client._in_executor(handle.get_result_async)
 
@@ -127,7 +127,7 @@ class Carrying(Steps):
     def where(self) -> str:
         """Return where the cassette truly is now."""
         self.client.truth = {}
-        truth = self.client.wait_truth(lambda t: True, 10.0, "the truth of the plant")
+        truth = self.client.wait_truth(lambda t: True, 30.0, "the truth of the plant")
         return str(truth["stations"]["gantry"]["cassettes"][CASSETTE])
 
     def state(self) -> int:
@@ -138,5 +138,5 @@ class Carrying(Steps):
         """Give the transfer a command."""
         assert self.commander.wait_for_service(20.0), "nobody takes commands"
         request = CommandModule.Request(command=int(command), who="tester", why="a test")
-        reply = _result(self.commander.call_async(request), 20.0, "reply to the command")
+        reply = _result(self.commander.call_async(request), 60.0, "reply to the command")
         assert reply.accepted, reply.message

@@ -100,22 +100,22 @@ class TestRefusals(InRoom):
     def test_e_wrong_label(self):
         """The label of another patient holds the batch before anything has moved."""
         type(self).held = self.client.order("W1")
-        self.client.wait(lambda: [p for p in self.client.prompts if p.open], 20.0, "the label is asked for")
+        self.client.wait(lambda: [p for p in self.client.prompts if p.open], 60.0, "the label is asked for")
         label = f"={STRANGER}/apheresis"
         answer = AnswerPrompt.Request(
             prompt_id=self.client.prompts[-1].prompt_id, answer=label, who="tester", why="scanned"
         )
         assert self.client.call("answer_prompt", answer).accepted
-        status = self.client.wait_batch(lambda b: b.state == "held", 20.0, "the batch is held")
+        status = self.client.wait_batch(lambda b: b.state == "held", 60.0, "the batch is held")
         assert "scan_apheresis" in status.hold_reason, status.hold_reason
         assert STRANGER in status.hold_reason, status.hold_reason
-        truth = self.client.wait_truth(lambda t: True, 10.0, "the truth of the plant")
+        truth = self.client.wait_truth(lambda t: True, 30.0, "the truth of the plant")
         assert truth["vessels"]["sorter_inlet"]["volume_ul"] == 0.0
 
     def test_f_a_second_batch_waits_and_each_is_made_once(self):
         """A batch does not begin while a unit that it will need is a held one's; commands say which one is meant."""
         waiting = self.client.order("W2")
-        status = self.client.wait_ever("W2", lambda b: "does not begin yet" in b.step, 20.0, "the second batch waits")
+        status = self.client.wait_ever("W2", lambda b: "does not begin yet" in b.step, 60.0, "the second batch waits")
         assert "culture is not free in time: batch W1 has it" in status.step, status.step
         assert "several batches" in self.client.command("stop", "which one?").message
         assert self.client.command("stop", "not today", "W2").accepted
@@ -166,7 +166,7 @@ class TestRefusals(InRoom):
             try:
                 for step in ("answered", "held", "running"):
                     self.does(child, step, log)
-                self.client.wait_batch(lambda b: b.state == "running", 20.0, "the batch runs")
+                self.client.wait_batch(lambda b: b.state == "running", 60.0, "the batch runs")
                 self.client.fault("line_silent", LINE, active=True)
                 alarm_id = self.does(child, "acknowledged", log)
                 assert alarm_id.startswith("fluidics."), f"{alarm_id} was acknowledged, not an alarm of the fluidics"

@@ -50,13 +50,13 @@ class TestKills(Steps):
         """Time stands in the middle of a phase that one module carries out."""
         self.client.start(BATCH)
         self.client.run_to(self.times["load_cells"])
-        self.client.wait_batch(lambda b: b.phase_id.endswith("load_cells"), 20.0, "load_cells runs")
+        self.client.wait_batch(lambda b: b.phase_id.endswith("load_cells"), 60.0, "load_cells runs")
         self.kill_and_wait("coordinator")
 
     def test_b_killed_with_the_recorder_in_parallel_branches(self, folder):
         """Time stands while one branch waits and its companion mixes."""
         self.client.run_to(self.times["keep_suspended"])
-        self.client.wait_batch(lambda b: b.phase_id.endswith("keep_suspended"), 20.0, "keep_suspended runs")
+        self.client.wait_batch(lambda b: b.phase_id.endswith("keep_suspended"), 60.0, "keep_suspended runs")
         self.kill_and_wait("recorder", "coordinator")
         part = folder / "runs" / BATCH / "topics_2.mcap.part"
         self.client.wait(lambda: part.is_file() and part.stat().st_size > 0, 60.0, "the topics are recorded again")
@@ -64,9 +64,9 @@ class TestKills(Steps):
     def test_c_all_killed_while_time_passes(self):
         """The culture goes on at two minutes a second while every node dies; its controller keeps it warm."""
         stood_s = self.client.run_to(self.times["expand"], share=0.1)
-        self.client.wait_batch(lambda b: "expand" in b.phase_id, 20.0, "expand runs")
+        self.client.wait_batch(lambda b: "expand" in b.phase_id, 60.0, "expand runs")
         self.client.set_clock(speed=120.0)
-        self.client.wait_batch(lambda b: b.stamp.sec > stood_s + 120.0, 20.0, "two minutes have passed")
+        self.client.wait_batch(lambda b: b.stamp.sec > stood_s + 120.0, 60.0, "two minutes have passed")
         self.kill_and_wait(*NODES)
         self.client.set_clock(paused=True)
         self.client.wait(lambda: self.client.modules["incubator"].action == "ExpandCulture", 60.0, "the culture grows")
@@ -86,8 +86,8 @@ class TestKills(Steps):
 
     def test_e_finished_and_nothing_ran_twice(self, folder):
         self.client.wait_batch(lambda b: b.state == "complete", BATCH_S, "the batch is complete")
-        self.client.wait((folder / "runs" / BATCH / "summary.json").exists, 20.0, "the record is reviewed")
-        self.client.wait((folder / "runs" / BATCH / "report.html").exists, 20.0, "the report is written")
+        self.client.wait((folder / "runs" / BATCH / "summary.json").exists, 60.0, "the record is reviewed")
+        self.client.wait((folder / "runs" / BATCH / "report.html").exists, 60.0, "the report is written")
         events, rehearsed = record_of(folder, BATCH), headless()
         assert len(list(of_kind(events, "batch_taken_up"))) == 3
         # The recorder died twice: what it had recorded of the topics was mended, and it went on in further files.
@@ -101,7 +101,7 @@ class TestKills(Steps):
         assert sorted(ended) == sorted(
             (e.data["phase_id"], e.data["status"]) for e in of_kind(rehearsed.events, "phase_ended")
         )
-        truth = self.client.wait_truth(lambda t: t["time_s"] >= rehearsed.process_time_s, 10.0, "the final truth")
+        truth = self.client.wait_truth(lambda t: t["time_s"] >= rehearsed.process_time_s, 30.0, "the final truth")
         for vessel, content in rehearsed.truth["vessels"].items():
             self.assertAlmostEqual(truth["vessels"][vessel]["volume_ul"], content["volume_ul"], delta=1.0, msg=vessel)
         liquid_c = truth["reactors"]["culture_vessel"]["liquid_c"]

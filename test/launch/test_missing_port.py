@@ -32,11 +32,11 @@ class TestMissingPort(Steps):
         status = client.supervisor["workcell"]
         assert status["node"] == NODES[1] == "fluidics"
         assert "/dev/serial/by-id/" in status["reason"], status["reason"]
-        client.wait(lambda: "supervisor.bring_up_failed" in client.alarms, 10.0, "the alarm of the supervisor")
+        client.wait(lambda: "supervisor.bring_up_failed" in client.alarms, 30.0, "the alarm of the supervisor")
         assert "fluidics" in client.alarms["supervisor.bring_up_failed"]
         # Nobody is left active: the recorder, which had come first, is down again.
         client.wait(
-            lambda: client.supervisor["recorder"]["message"] == "unconfigured", 20.0, "the recorder is rolled back"
+            lambda: client.supervisor["recorder"]["message"] == "unconfigured", 60.0, "the recorder is rolled back"
         )
 
     def test_b_an_order_is_told_why_at_once(self):

@@ -62,7 +62,13 @@ def test_sources_are_compiled_once_whatever_the_caller_set(clone):
 
 def test_discovery_stays_local_only_where_asked(clone):
     assert "ROS_AUTOMATIC_DISCOVERY_RANGE" not in environment.compute(clone, None, {})
-    assert environment.compute(clone, None, {}, local_only=True)["ROS_AUTOMATIC_DISCOVERY_RANGE"] == "LOCALHOST"
+    profile, discovery = "FASTRTPS_DEFAULT_PROFILES_FILE", "ROS_AUTOMATIC_DISCOVERY_RANGE"
+    assert environment.compute(clone, None, {})[profile] == f"{clone.root}/launch/dds/network.xml"
+    local = environment.compute(clone, None, {}, local_only=True)
+    assert (local[discovery], local[profile]) == ("SYSTEM_DEFAULT", f"{clone.root}/launch/dds/loopback.xml")
+    for chosen in ({"RMW_IMPLEMENTATION": "rmw_cyclonedds_cpp"}, {profile: "/my/profiles.xml"}):
+        local = environment.compute(clone, None, chosen, local_only=True)
+        assert (local[discovery], local.get(profile)) == ("LOCALHOST", chosen.get(profile))
 
 
 def test_a_ros_host_sees_neither_venv_nor_standalone(clone):
