@@ -50,6 +50,12 @@ class NodeClock:
     async def catch_up(self, time_s: float) -> None:
         """Return when a time [s] has come that somebody else has seen already, or after a second of steady time."""
 
+    async def settle(self) -> None:
+        """Return when `now_s` is what it is for everybody: before acting on what came from outside simulated time.
+
+        A node that waits has let time pass; a newer time may be on its way while a person's command is already here.
+        """
+
     def owe(self, receiver: str, what: str) -> None:
         """Tell that a message to `receiver` is under way."""
 
@@ -123,6 +129,7 @@ class GrantClock(NodeClock):
         self._taken: list[str] = []
         self._held = False
         self._sent: tuple[object, ...] = ()
+        self._settling: list[asyncio.Future[None]] = []
         self._sequence = 0
         self._valid = asyncio.Event()
         self._keepalive: asyncio.TimerHandle | None = None
@@ -157,6 +164,20 @@ class GrantClock(NodeClock):
             async with asyncio.timeout(CATCH_UP_S):
                 await self.sleep_until(time_s - STAMP_S)
 
+    async def settle(self) -> None:
+        if self._grant == 0:
+            return
+        heard = self._loop.loop.create_future()
+        self._settling.append(heard)
+        self.hold()
+        try:
+            self._publish(busy=True)  # from now on time stands; the plant answers with its last grant
+            self._keep_alive()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(heard, CATCH_UP_S)
+        finally:
+            self.release()
+
     def owe(self, receiver: str, what: str) -> None:
         self._owed.append(f"{self._participant}>{receiver}:{what}")
 
@@ -190,6 +211,10 @@ class GrantClock(NodeClock):
     def _on_grant(self, number: int, time_s: float, lost: bool) -> None:
         if lost and self._grant > 0:
             self._answer_again()
+        for heard in self._settling:
+            if not heard.done():
+                heard.set_result(None)
+        self._settling.clear()
         if number <= self._grant:
             return
         self._grant = number
@@ -199,6 +224,9 @@ class GrantClock(NodeClock):
             future = heapq.heappop(self._sleepers)[2]
             if not future.done():
                 future.set_result(None)
+        self._keep_alive()
+
+    def _keep_alive(self) -> None:
         if self._keepalive is None:
             self._keepalive = self._loop.loop.call_later(KEEPALIVE_S, self._show_life)
 
@@ -212,7 +240,8 @@ class GrantClock(NodeClock):
         self._keepalive = None
         if self._holds > 0:
             self._publish(busy=True)
-            self._keepalive = self._loop.loop.call_later(KEEPALIVE_S, self._show_life)
+        if self._sent[:1] != (self._grant,):  # not answered yet: work goes on, or will
+            self._keep_alive()
 
     def _on_idle(self) -> None:
         if self._holds > 0 or self._grant == 0:
@@ -227,6 +256,8 @@ class GrantClock(NodeClock):
         self._publish(wake_s=wake_s)
 
     def _publish(self, wake_s: float = math.inf, busy: bool = False, leaving: bool = False) -> None:
+        if busy:
+            self._sent = ()  # idle again is news, though nothing else may have changed
         self._sequence += 1
         self._publisher.publish(
             TimeRequest(

@@ -20,6 +20,7 @@ from ..modules.expectations import expected_phase_s
 from ..modules.registry import modules_of
 from ..modules.site_file import load_site
 from ..process.arbiter import Arbiter
+from ..process.batch import CommandOutcome
 from ..process.custody import Custody
 from ..process.engine import Engine
 from ..process.errors import WorkcellError
@@ -297,10 +298,14 @@ class CoordinatorNode(ManagedNode):
             reply.state = str(engine.snapshot().state)
             reply.message = f"interlocked by {'; '.join(self._interlock.standing.values())}"
             return reply
-        command = engine.command(request.command, who, request.why)
+        command = self._commanded(engine, request.command, who, request.why)
         answer = await result_in_executor(self, self.loop, command)
         reply.accepted, reply.state, reply.message = answer.accepted, answer.state, answer.message
         return reply
+
+    async def _commanded(self, engine: Engine, command: str, who: str, why: str) -> CommandOutcome:
+        await self.clock.settle()
+        return await engine.command(command, who, why)
 
     def _interlocked(self, causes: Mapping[str, str]) -> None:
         """Hold what could not be put on record; a person restarts it when the cause has gone."""

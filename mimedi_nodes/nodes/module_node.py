@@ -274,6 +274,7 @@ class ModuleNode(ManagedNode):
 
     async def _commanded(self, request: CommandModule.Request) -> Any:
         assert self.service is not None
+        await self.clock.settle()
         await self.clock.catch_up(seconds(request.stamp))
         return await self.service.command(request.command, request.who, request.why)
 

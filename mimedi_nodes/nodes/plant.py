@@ -176,6 +176,8 @@ class PlantNode(Node):
             except ValueError as error:
                 self.get_logger().error(f"time request refused: {error}")
                 return
+            if message.busy:
+                self._publish_grant(self._keeper.last)  # who begins to work wants to know what time it is
         self._pass_time()
 
     def _pass_time(self) -> None:

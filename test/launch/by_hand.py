@@ -49,8 +49,7 @@ class ByHand(Steps):
             lambda: self.client.modules["fluidics"].commands_enabled & ServiceCommand.UNHOLD, 30.0, "no interlock"
         )
         assert self.state("fluidics") == ServiceState.HELD
-        answer = self.client.command("restart", "nobody in danger")
-        assert answer.accepted, answer.message
+        self.client.restart("nobody in danger")
         self.client.wait_batch(lambda b: b.state == "running", 60.0, "the batch runs again")
         self.full_disk()
         assert self.client.command("stop", "enough for a test").accepted
@@ -74,8 +73,7 @@ class ByHand(Steps):
         resource.prlimit(pid, resource.RLIMIT_FSIZE, (hard, hard))
         gone = (AlarmState.RETURNED_UNACKNOWLEDGED, AlarmState.LATCHED_UNACKNOWLEDGED)
         self.client.wait(lambda: self.client.alarm_states.get(FULL) in gone, 60.0, "there is room again")
-        answer = self.client.command("restart", "there is room again")
-        assert answer.accepted, answer.message
+        self.client.restart("there is room again")
         self.client.wait_batch(lambda b: b.state == "running", 60.0, "the batch runs again")
 
     def test_x_maintenance_by_hand(self, folder: Path):

@@ -240,6 +240,15 @@ class Client:
         request = CommandBatch.Request(command=command, who="tester", why=why, batch_id=batch_id)
         return self.call("command_batch", request)
 
+    def restart(self, why: str, timeout_s: float = 60.0) -> None:
+        """Let a held batch go on, as soon as that is allowed: an interlock's end is heard by each node in its turn."""
+
+        end_s = time.monotonic() + timeout_s
+        while not (answer := self.command("restart", why)).accepted:
+            assert time.monotonic() < end_s, f"restart ({why}) was refused for {timeout_s:g} s: {answer.message}"
+            with self._news:
+                self._news.wait(0.2)
+
     def wait_ever(self, batch_id: str, test: Callable[[BatchStatus], Any], timeout_s: float, what: str) -> BatchStatus:
         """Return the first status of a batch that ever fulfilled `test`, of those that have been heard."""
 

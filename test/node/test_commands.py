@@ -46,7 +46,6 @@ def domain():
     """A DDS domain of this file's own, on this machine only."""
     with domain_coordinator.domain_id() as number, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_DOMAIN_ID", str(number))
-        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         yield
 
 

@@ -74,3 +74,23 @@ def test_who_was_not_heard_of_answers_again(module):
     assert (again.participant, again.grant) == ("module", 2)
     grant(3, 30.0)
     assert heard.get(timeout=DEADLINE_S).grant == 3, "answered for another one, too"
+
+
+def test_who_is_called_from_outside_asks_what_time_it_is_and_keeps_it_from_passing(module):
+    clock, loop, grant, heard = module
+    grant(2, 20.0)
+    while heard.get(timeout=DEADLINE_S).grant < 2:
+        pass
+    settled = loop.submit(clock.settle())
+    asked = heard.get(timeout=DEADLINE_S)
+    assert (asked.grant, asked.busy) == (2, True)
+    grant(3, 500.0)  # on its way while the node was called
+    settled.result(DEADLINE_S)
+    assert clock.now_s() == 500.0
+    answered = heard.get(timeout=DEADLINE_S)
+    assert (answered.grant, answered.busy) == (3, False)
+    settled = loop.submit(clock.settle())
+    assert heard.get(timeout=DEADLINE_S).busy
+    grant(3, 500.0)  # nothing newer
+    settled.result(DEADLINE_S)
+    assert not heard.get(timeout=DEADLINE_S).busy, "idle again is not told"

@@ -42,7 +42,6 @@ def own_domain() -> Iterator[None]:
     before = dict(os.environ)
     with domain_id() as number:
         os.environ["ROS_DOMAIN_ID"] = str(number)
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         yield
     os.environ.clear()
     os.environ.update(before)

@@ -45,7 +45,6 @@ class Listener:
 def asking(monkeypatch):
     with domain_coordinator.domain_id() as number:
         monkeypatch.setitem(os.environ, "ROS_DOMAIN_ID", str(number))
-        monkeypatch.setitem(os.environ, "ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         context = Context()
         rclpy.init(args=[], context=context)
         executor = SingleThreadedExecutor(context=context)

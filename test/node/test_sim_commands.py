@@ -43,7 +43,6 @@ def plant(tmp_path_factory):
     words = [word for name, value in settings.items() for word in ("-p", f"{name}:={value}")]
     with domain_coordinator.domain_id() as number, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_DOMAIN_ID", str(number))
-        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         process = subprocess.Popen(
             [sys.executable, "-c", PLANT, "--ros-args", "-r", f"__ns:=/{NAMESPACE}", *words], env=dict(os.environ)
         )

@@ -49,10 +49,9 @@ class Workcell:
         self.folder = folder
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self._env = {
-            **os.environ, "ROS_DOMAIN_ID": str(domain), "ROS_AUTOMATIC_DISCOVERY_RANGE": "LOCALHOST",
+            **os.environ, "ROS_DOMAIN_ID": str(domain),
             "ROS_LOG_DIR": str(folder / "log"),
         }  # fmt: skip
-        os.environ["ROS_AUTOMATIC_DISCOVERY_RANGE"] = "LOCALHOST"
         self._context = rclpy.Context()
         rclpy.init(context=self._context, domain_id=domain)
         self._node = Node("observer", context=self._context)

@@ -35,7 +35,6 @@ ALARM = Alarm(alarm_id="incubator.co2_low", state=1, priority=3, message="CO2 3.
 def domain():
     with domain_coordinator.domain_id() as number, pytest.MonkeyPatch.context() as patch:
         patch.setenv("ROS_DOMAIN_ID", str(number))
-        patch.setenv("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
         yield
 
 

@@ -75,11 +75,11 @@ def environment(demo_prefix, tmp_path, domain):
         ),
         PYTHONPATH=os.pathsep.join(filter(None, [str(SUBSET), os.environ.get('PYTHONPATH', '')])),
         ROS_DOMAIN_ID=str(domain),
-        ROS_AUTOMATIC_DISCOVERY_RANGE='LOCALHOST',
         ROS_LOG_DIR=str(tmp_path / 'log'),
         TMPDIR=str(tmp_path),
         PYTHONUNBUFFERED='1',
     )
+    env.setdefault('ROS_AUTOMATIC_DISCOVERY_RANGE', 'LOCALHOST')
     env[TOKEN_VARIABLE] = uuid.uuid4().hex
     return env
 
