@@ -375,8 +375,13 @@ class TrendBoard(Board):
         last = max(times_s[-1] for times_s in drawn)
         width_s = float(self.span.currentData()) * DAY_S
         first = last - width_s if math.isfinite(width_s) else min(times_s[0] for times_s in drawn)
-        for key in self._curves:
-            self.plots[key].setXRange((first - start_s) / DAY_S, (last - start_s) / DAY_S, padding=0.02)
+        views = [self.plots[key].getViewBox() for key in self._curves]
+        for view in views:  # a view that is linked would follow another's pixels, which are not laid yet
+            view.blockLink(True)
+        for view in views:
+            view.setXRange((first - start_s) / DAY_S, (last - start_s) / DAY_S, padding=0.02)
+        for view in views:
+            view.blockLink(False)
 
 
 def _short(value: float) -> str:

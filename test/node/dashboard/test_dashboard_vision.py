@@ -5,10 +5,10 @@ import math
 
 import dashboard_scene as scene
 import pytest
-from dashboard_hand import laid, mark, text
+from dashboard_hand import laid, mark, text, until
 
 from mimedi_nodes.dashboard import boards
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
+from mimedi_nodes.dashboard.qt import QtCore
 from mimedi_nodes.dashboard.views import (
     HistoryView,
     MeasurementView,
@@ -120,10 +120,12 @@ def test_a_plot_that_is_drawn_as_before_stays_when_others_come_and_go(show):
 def test_all_plots_show_the_span_of_the_longest_curve(show):
     board = show("trends")
     board.show_items(scene.everything())
-    for _ in range(3):
-        laid(board)
+    laid(board)
+    spans = []
+
+    def shown():
         board.refresh()
-        QtWidgets.QApplication.processEvents()
-    for plot in laid(board).values():
-        first, last = plot.getViewBox().viewRange()[0]
-        assert (1.8 < first < 2.0, scene.NOW_DAY < last < 6.7) == (True, True), (first, last)
+        spans[:] = [plot.getViewBox().viewRange()[0] for plot in laid(board).values()]
+        return all(1.8 < first < 2.0 and scene.NOW_DAY < last < 6.7 for first, last in spans)
+
+    until(shown, spans)
