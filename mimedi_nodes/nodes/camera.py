@@ -21,6 +21,7 @@ from std_srvs.srv import SetBool
 from ..vision.settings import VisionInputError
 from ..vision.sources import Pacer, open_source
 from . import qos
+from .bounded_end import PROCESS_END
 from .camera_info_file import read_camera_info
 from .parameters import Parameter, declare
 from .running import run_node
@@ -109,6 +110,7 @@ class CameraNode(Node):
     def destroy_node(self) -> None:
         """Let go of the source."""
         self._stop()
+        PROCESS_END.only_middleware_left()
         super().destroy_node()
 
 

@@ -16,6 +16,7 @@ from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
 from . import qos
+from .bounded_end import PROCESS_END
 from .event_loop import LoopThread
 
 
@@ -153,4 +154,5 @@ class ManagedNode(LifecycleNode):
     def destroy_node(self) -> None:
         """Stop the loop's tasks, then destroy the node."""
         self.loop.stop()
+        PROCESS_END.only_middleware_left()
         super().destroy_node()

@@ -39,6 +39,7 @@ from mimedi_sim.scenarios import find_scenario
 from ..modules.site_file import load_site
 from ..process.units import NO_UNITS, read_units, units_file
 from . import qos
+from .bounded_end import PROCESS_END
 from .conversion import ros_time
 from .parameters import Parameter, declare
 from .plant_camera import PlantCameraTopics
@@ -384,6 +385,7 @@ class PlantNode(Node):
     def destroy_node(self) -> None:
         """Close the ptys, then the node."""
         self._ptys.close()
+        PROCESS_END.only_middleware_left()
         super().destroy_node()
 
 

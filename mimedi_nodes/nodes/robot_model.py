@@ -19,6 +19,7 @@ from tf2_msgs.msg import TFMessage
 from ..modules.transfer.description import robot_description
 from ..modules.transfer.frames import Frames, Transform
 from . import qos
+from .bounded_end import PROCESS_END
 from .parameters import Parameter, declare
 from .running import run_node
 
@@ -74,6 +75,11 @@ class RobotModelNode(Node):
             turn.x, turn.y, turn.z, turn.w = transform.rotation_xyzw
             found.append(one)
         return TFMessage(transforms=found)
+
+    def destroy_node(self) -> None:
+        """Leave; there is nothing of its own to close."""
+        PROCESS_END.only_middleware_left()
+        super().destroy_node()
 
 
 def main() -> None:

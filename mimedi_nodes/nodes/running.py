@@ -19,6 +19,7 @@ from rclpy.signals import SignalHandlerOptions
 from rclpy.task import Future
 
 from . import qos
+from .bounded_end import PROCESS_END
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SUPERVISOR_STATUS = "supervisor/status"
@@ -41,6 +42,7 @@ def run_node(make: Callable[[], Node], argv: list[str] | None = None) -> int:
     rclpy.init(args=argv, signal_handler_options=SignalHandlerOptions.NO)
     executor = SingleThreadedExecutor()
     node: Node | None = None
+    PROCESS_END.status = 1
     with StopSignals() as stop:
         try:
             node = make()
@@ -48,8 +50,9 @@ def run_node(make: Callable[[], Node], argv: list[str] | None = None) -> int:
             executor.spin_until_future_complete(stop.future)
             faulthandler.dump_traceback_later(LEAVE_S + STUCK_AFTER_S)
             _leave(node, executor)
+            PROCESS_END.status = 0
         except (KeyboardInterrupt, ExternalShutdownException):
-            pass  # told a second time, or somebody else has shut the context down: end now
+            PROCESS_END.status = 0  # told a second time, or somebody else has shut the context down: end now
         finally:
             if node is not None:
                 executor.remove_node(node)
