@@ -10,6 +10,7 @@ import signal
 import sys
 from typing import NoReturn
 
+from ..nodes.bounded_end import PROCESS_END
 from .names import COMMANDS, MODULE_OF
 
 
@@ -50,7 +51,13 @@ if __name__ == "__main__":
     if simulating:
         # What a batch and its modules leave goes with the process; a campaign looks for cycles after each batch itself.
         gc.disable()
-    ended = main(sys.argv[1:])
+    else:
+        PROCESS_END.keep_nodes()
+    ended = 1
+    try:
+        ended = main(sys.argv[1:])
+    finally:
+        PROCESS_END.last(ended)
     if simulating:
         _leave(ended)
     sys.exit(ended)

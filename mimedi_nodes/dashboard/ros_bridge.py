@@ -38,6 +38,7 @@ from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
 
 from ..modules.registry import known_modules
 from ..nodes import qos
+from ..nodes.bounded_end import PROCESS_END
 from . import ros_views
 from .inbox import Inbox
 from .qt import QtCore, Signal
@@ -173,10 +174,7 @@ class RosBridge(QtCore.QObject):
             return
         self._executor.shutdown(timeout_sec=2.0)
         self._thread.join(5.0)
-        # The node before its context: else the graph would believe in it until its lease ends.
-        self.node.destroy_node()
-        self._context.try_shutdown()
-        self._context.destroy()
+        PROCESS_END.leave(self.node, self._context)
 
     def _subscribe(self, modules: Sequence[str], vision: str) -> None:
         # Also those that only some sites have: they are shown once they are heard.

@@ -12,6 +12,12 @@ from __future__ import annotations
 import ctypes
 import faulthandler
 import os
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:  # a command that needs no ROS does not pay for it
+    from rclpy.context import Context
+    from rclpy.node import Node
 
 MIDDLEWARE_S = 5.0
 """Steady time [s] that the middleware has to take itself down; 0.05 to 0.3 s are usual."""
@@ -67,16 +73,45 @@ def end_within(limit_s: float, status: int = 0) -> None:
 
 
 class ProcessEnd:
-    """How this process ends when it lives for one node and ends with it; `run_node` says so."""
+    """How this process ends its middleware; only who owns the process (`run_node`, a command) changes anything here."""
 
     def __init__(self) -> None:
         self.status: int | None = None
         """Exit status should the middleware not end; None: the process goes on after its nodes."""
+        self._kept: list[tuple[Node, Context]] | None = None
 
     def only_middleware_left(self) -> None:
-        """Say that the node has done its own part: actuators safe, files closed. What is left is bounded in time."""
+        """Say that the process has done its own part: actuators safe, files closed. What is left is bounded in time."""
         if self.status is not None:
             end_within(MIDDLEWARE_S, self.status)
+
+    def keep_nodes(self) -> None:
+        """Put off what `leave` does until `last`: only then is known with which status the process is to end."""
+        self._kept = []
+
+    def leave(self, node: Node, context: Context) -> None:
+        """Take a node and its context, with which nobody spins any more, out of the graph."""
+        if self._kept is None:
+            _destroy(node, context)
+        else:
+            self._kept.append((node, context))
+
+    def last(self, status: int) -> None:
+        """Take out what was kept; the process ends with `status` though that should not come to an end."""
+        kept, self._kept = self._kept or [], None
+        if kept:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            self.status = status
+            self.only_middleware_left()
+        for node, context in kept:
+            _destroy(node, context)
+
+
+def _destroy(node: Node, context: Context) -> None:
+    node.destroy_node()  # before its context: else the graph would believe in it until its lease ends
+    context.try_shutdown()
+    context.destroy()
 
 
 PROCESS_END = ProcessEnd()

@@ -20,6 +20,7 @@ from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
+from .bounded_end import PROCESS_END
 from .message_schemas import schema_text
 from .topic_recorder import TopicRecorder
 
@@ -108,9 +109,7 @@ class FoxgloveEndpoint:
         self._topics.close()
         self._channels.close()
         self._server.stop()
-        self._node.destroy_node()
-        self._context.try_shutdown()
-        self._context.destroy()
+        PROCESS_END.leave(self._node, self._context)
 
     def _failed(self, error: Exception) -> None:
         self._node.get_logger().error(f"topics are no longer sent: {error}")

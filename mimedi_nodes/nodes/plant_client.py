@@ -21,6 +21,7 @@ from mimedi_msgs.msg import GroundTruth, TimeGrant
 from mimedi_msgs.srv import ExchangeSet, InjectFault, SetClock
 
 from . import qos
+from .bounded_end import PROCESS_END
 
 REPLY_S = 10.0
 """Steady time [s] after which a request counts as unanswered."""
@@ -64,8 +65,7 @@ class PlantClient:
         """Leave the graph."""
         self._executor.shutdown()
         self._thread.join(5.0)
-        self._node.destroy_node()
-        self._context.try_shutdown()
+        PROCESS_END.leave(self._node, self._context)
 
     # -- clock --------------------------------------------------------------------------------------------
 

@@ -24,6 +24,7 @@ from rclpy.signals import SignalHandlerOptions
 from sensor_msgs.msg import CompressedImage
 
 from . import image_recorder, qos
+from .bounded_end import PROCESS_END
 from .mcap_writer import COULD_NOT_READ
 
 QOS_KEY = "qos"
@@ -150,9 +151,7 @@ class Replay:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self.node.destroy_node()
-        self._context.try_shutdown()
-        self._context.destroy()
+        PROCESS_END.leave(self.node, self._context)
 
     def span_s(self) -> tuple[float, float]:
         """Return how long it took by the wall clock and in process time [s]."""

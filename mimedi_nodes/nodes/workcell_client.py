@@ -28,6 +28,7 @@ from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch, Mainta
 from ..modules.registry import known_modules
 from ..process import batch_choice
 from . import qos
+from .bounded_end import PROCESS_END
 
 FIRST_REPLY_S = 2.0
 """Steady time [s] for the first answer of a service just found, before it is asked again."""
@@ -159,9 +160,7 @@ class WorkcellClient:
         self._executor.shutdown()
         if self._thread.is_alive():
             self._thread.join(5.0)
-        self.node.destroy_node()
-        self._context.try_shutdown()
-        self._context.destroy()
+        PROCESS_END.leave(self.node, self._context)
 
     def wait_seen(self, enough: Callable[[Seen], bool], timeout_s: float) -> bool:
         """Return when `enough` has been heard, or False after `timeout_s` [s]; asked at every message."""

@@ -63,3 +63,21 @@ def test_node_whose_middleware_locks_up_has_done_its_part_first() -> None:
     assert ended.returncode == 0, ended.stderr
     assert ended.stdout == "closed\n", ended.stdout
     assert "Timeout" in ended.stderr, ended.stderr
+
+
+def test_command_whose_middleware_locks_up_ends_with_its_own_status() -> None:
+    """A command's nodes leave last, when its status is known; what it printed is not lost."""
+    ended = _run("""
+        import ctypes
+        from mimedi_nodes.nodes import bounded_end
+        bounded_end.MIDDLEWARE_S = 0.4
+        class Locked:
+            def destroy_node(self):
+                ctypes.PyDLL(None).sleep(600)
+        end = bounded_end.PROCESS_END
+        end.keep_nodes()
+        end.leave(Locked(), None)
+        print("held")
+        end.last(3)
+    """)
+    assert (ended.returncode, ended.stdout) == (3, "held\n"), ended.stderr
