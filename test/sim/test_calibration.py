@@ -66,7 +66,8 @@ def run(instruments: VisionInstruments, camera: StationCamera, **changes: float)
 
 
 def inspect(instruments: VisionInstruments, camera: StationCamera) -> Mapping[str, Any]:
-    goal = SimpleNamespace(sample_id="S", cells_wanted=60, timeout_s=30.0, dilution=1.0, classes=False)
+    goal = SimpleNamespace(sample_id="S", cells_wanted=60, timeout_s=30.0, dilution=1.0, classes=False,
+                           viability_halfwidth=0.0, concentration_relative_halfwidth=0.0)
     return asyncio.run(inspect_sample(goal, instruments, Context(camera)))  # type: ignore[arg-type]
 
 

@@ -96,7 +96,8 @@ class Scope:
         """Return the result of an inspection; the time between samples passes."""
         self.camera.content = sample
         self.camera.now_s += 600.0
-        usual = {"sample_id": "S1", "cells_wanted": cells_wanted, "timeout_s": 120.0, "dilution": 1.0, "classes": False}
+        usual = {"sample_id": "S1", "cells_wanted": cells_wanted, "timeout_s": 120.0, "dilution": 1.0, "classes": False,
+                 "viability_halfwidth": 0.0, "concentration_relative_halfwidth": 0.0}
         goal = SimpleNamespace(**{**usual, **changes})
         return asyncio.run(inspect_sample(goal, self.instruments, Context(self.camera)))  # type: ignore[arg-type]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Inspection of a sample: counts cells until enough are seen."""
+"""Inspection of a sample: counts cells until enough are seen, or until the intervals are narrow enough."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ..camera import Frame
 from .camera_check import FRAME_TIMEOUT_S, check_camera, check_focus, wrong_images_hold
 from .codes import VisionCode
 from .instruments import VisionInstruments
+from .stopping import TIME, StoppingRule
 
 REPORT_EVERY = 5
 SHOW_EVERY = 25
@@ -33,16 +34,19 @@ FIRST_FRAMES = 9
 async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseContext) -> Mapping[str, Any]:
     """Track the cells that flow through the imaging channel until `cells_wanted` distinct ones have been seen.
 
+    Where the goal asks for intervals it goes on until they are that narrow, or the time is out.
     An interrupted inspection begins anew: nothing in it is irreversible, and half a count would be none.
     """
     settings = instruments.calibrated_settings(ctx.now_s())
     tracker = CellTracker(settings)
     population = PopulationEstimator(settings)
+    enough = StoppingRule.of(goal)
     end_s = ctx.now_s() + goal.timeout_s
     frames = 0
     stamp_s = ctx.now_s()
     waiting: list[Frame] = []
     focus: list[float] = []
+    ended_by: str | None = None
     await instruments.camera.set_capture(True, goal.classes)
     try:
         while True:
@@ -56,7 +60,8 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
                     tracker.prime([frame.bright_field for frame in waiting])
             for frame in waiting:
                 with wrong_images_hold(instruments.camera.name):
-                    tracks = tracker.process(frame.bright_field, frame.stamp_s, frame.dye, colours(frame, goal.classes))
+                    dye = dye_image(frame, enough.needs_dye)
+                    tracks = tracker.process(frame.bright_field, frame.stamp_s, dye, colours(frame, goal.classes))
                 population.add(tracks)
                 focus.append(tracks.focus)
                 instruments.on_tracks(frame, tracks)
@@ -66,14 +71,15 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
             waiting.clear()
             if frames % REPORT_EVERY == 0:
                 cells = population.cells_counted
-                ctx.feedback(min(1.0, cells / goal.cells_wanted), f"{cells} of {goal.cells_wanted} cells")
+                ended_by = enough.reached(cells, population.summary)
+                ctx.feedback(*enough.progress(cells))
                 if frames % SHOW_EVERY == 0:
                     if cells >= LEAST_CELLS:
                         _focus(focus)
                     _show(goal, instruments, population, stamp_s)
-                if cells >= goal.cells_wanted:
-                    break
-            if late:
+            if ended_by is None and late:
+                ended_by = enough.reached(population.cells_counted, population.summary, last=True) or TIME
+            if ended_by is not None:
                 break
     finally:
         await instruments.camera.set_capture(False)
@@ -86,7 +92,7 @@ async def inspect_sample(goal: Any, instruments: VisionInstruments, ctx: PhaseCo
             "take the sample again and look for air in the imaging channel",
         )
     ctx.measured("focus", _focus(focus), "1")
-    return _result(goal, summary, ctx)
+    return _result(goal, summary, ended_by, ctx)
 
 
 def _focus(seen: Sequence[float]) -> float:
@@ -104,7 +110,7 @@ def _show(
     return summary
 
 
-def _result(goal: Any, summary: PopulationSummary, ctx: PhaseContext) -> Mapping[str, Any]:
+def _result(goal: Any, summary: PopulationSummary, ended_by: str, ctx: PhaseContext) -> Mapping[str, Any]:
     factor = goal.dilution
     concentration = summary.concentration_per_ml * factor
     low, high = summary.concentration_low_per_ml * factor, summary.concentration_high_per_ml * factor
@@ -112,6 +118,7 @@ def _result(goal: Any, summary: PopulationSummary, ctx: PhaseContext) -> Mapping
     ctx.measured("viability", summary.viability, "1", summary.viability_low, summary.viability_high)
     return {
         "cells": summary.cells_counted,
+        "ended_by": ended_by,
         "frames": summary.frames_used,
         "concentration_per_ml": concentration,
         "concentration_low_per_ml": low,
@@ -139,6 +146,17 @@ def colours(frame: Frame, wanted: bool) -> tuple[NDArray[np.generic], NDArray[np
     if frame.fluorescence is None:
         raise VisionInputError("fluorescence", "no images", "two images of each exposure", "Look at both lamps.")
     return frame.fluorescence
+
+
+def dye_image(frame: Frame, needed: bool) -> NDArray[np.generic] | None:
+    """The dead-dye image of a frame.
+
+    Raises:
+        VisionInputError: viability is asked for, and the frame has none.
+    """
+    if needed and frame.dye is None:
+        raise VisionInputError("dye", "no image", "one image of each exposure", "Look at the dye's lamp.")
+    return frame.dye
 
 
 def _classes(goal: Any, summary: PopulationSummary, ctx: PhaseContext) -> Mapping[str, float]:
