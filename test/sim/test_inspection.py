@@ -171,6 +171,37 @@ def test_reported_intervals_hold_the_truth_as_often_as_they_promise() -> None:
         assert np.mean(widths[name]) < 1.2 * 2.0 * 1.96, name
 
 
+@pytest.mark.parametrize(("asked", "ended_by"), [
+    ({"viability_halfwidth": 0.04}, "intervals"),
+    ({"concentration_relative_halfwidth": 0.15, "viability_halfwidth": 0.06}, "intervals"),
+    ({"viability_halfwidth": 0.001, "timeout_s": 0.5}, "time"),
+    ({}, "cells"),
+])
+def test_it_ends_with_the_intervals_asked_for_or_says_what_else_ended_it(
+    asked: dict[str, float], ended_by: str
+) -> None:
+    scope = Scope(9)
+    begun_s = scope.camera.now_s + 600.0
+    result = scope.inspect(SAMPLES["final, diluted"][0], 60, **asked)
+    assert result["ended_by"] == ended_by
+    assert result["cells"] >= 60
+    viability = (result["viability_high"] - result["viability_low"]) / 2.0
+    wide = result["concentration_high_per_ml"] - result["concentration_low_per_ml"]
+    concentration = wide / 2.0 / result["concentration_per_ml"]
+    if ended_by == "intervals":
+        # As many cells as it takes, and not many more.
+        assert 0.85 < max(viability / asked["viability_halfwidth"],
+                          concentration / asked.get("concentration_relative_halfwidth", 1.0)) <= 1.0
+    if ended_by == "time":
+        assert viability > asked["viability_halfwidth"]
+        assert scope.camera.now_s == pytest.approx(begun_s + asked["timeout_s"], abs=0.1)
+
+
+def test_an_interval_of_the_viability_needs_the_dye() -> None:
+    with pytest.raises(InstrumentError, match="dye"):
+        Scope(5, NoDye(5)).inspect(SAMPLES["final, diluted"][0], viability_halfwidth=0.05)
+
+
 class NoDye(StationCamera):
     """A microscope without a lamp for the dye of dead cells."""
 
