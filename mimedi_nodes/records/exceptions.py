@@ -77,6 +77,8 @@ def _item(event: RecordEvent, row: int, stands: bool) -> ExceptionItem | None:
             return None  # a step that accompanies another one ends with it
         text = f"{data.get('phase_id') or event.what}: {data.get('status')} {_message(data)}".strip()
         return ExceptionItem(MAJOR, "step not successful", text, time_s, row)
+    if kind == "phase_ended" and (data.get("result") or {}).get("ended_by") == "time":
+        return ExceptionItem(MINOR, "seen less than asked for", _seen_in_time(event), time_s, row)
     if kind == "batch_ended" and data.get("state") != "completed":
         return ExceptionItem(CRITICAL, "end of the batch", f"{data.get('state')}: {event.why}", time_s, row)
     simple = {
@@ -124,6 +126,14 @@ def _balance(facts: Facts) -> Iterable[ExceptionItem]:
         if gap_ul is not None and not balance.is_closed:
             text = f"{balance.step}: {balance.way}, gap {gap_ul / 1000.0:+.2f} mL by weight"
             yield ExceptionItem(MAJOR, "balance not closed", text, balance.time_s, balance.row)
+
+
+def _seen_in_time(event: RecordEvent) -> str:
+    """What an inspection has seen whose time was out before it had what was asked for."""
+    result = event.data["result"]
+    ends = [number_text(result.get(f"viability_{end}")) for end in ("low", "high")]
+    step, seen = event.data.get("phase_id") or event.what, number_text(result.get("viability"))
+    return f"{step}: the time was out after {result.get('cells')} cells, viability {seen} (95 %: {' to '.join(ends)})"
 
 
 def _message(data: Mapping[str, Any]) -> str:

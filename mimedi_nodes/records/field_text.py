@@ -10,10 +10,14 @@ from .facts import is_number
 from .review import number_text
 
 DAY_S = 86400.0
-MAX_RESULTS = 5
+MAX_RESULTS = 6
 """Results of a step that the table of steps prints; all of them are in the record."""
 
-_HIDDEN = ("error_code", "error_msg", "duration_s", "duration_h", "diameter_edges_um", "diameter_counts", "frames")
+_HIDDEN = (
+    "error_code", "error_msg", "duration_s", "duration_h", "diameter_edges_um", "diameter_counts", "frames",
+    # Of an inspection: said by others of its results, or by the exceptions.
+    "viable_per_ml", "diameter_sd_um", "ended_by",
+)  # fmt: skip
 _ENDS = frozenset({"low", "high"})
 """Words of a name that is one end of an interval."""
 _SCALED = {"ul": (1000.0, 1000.0, "mL"), "hz": (1e5, 1e6, "MHz"), "s": (600.0, 60.0, "min")}

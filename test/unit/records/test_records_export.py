@@ -215,6 +215,10 @@ def test_what_is_not_routine_is_listed_worst_first(events: list[RecordEvent]) ->
     more.tell("a", 9e5, "material", "vector", material="vector", lot="LV-1", to="vector", expires="2020-01-01")
     more.tell("a", 9e5, "calibration", "scale_waste", due="2020-01-01")
     more.tell("a", 9e5, "recipe_parameter", "moi", value=6.0, default=5.0)
+    seen = {"cells": 120, "viability": 0.9, "viability_low": 0.83, "viability_high": 0.94, "error_msg": ""}
+    for phase_id, ended_by in (("count", "time"), ("recount", "intervals")):
+        result = {**seen, "ended_by": ended_by}
+        more.tell("a", 9e5, "phase_ended", "InspectSample", phase_id=phase_id, status="succeeded", result=result)
     more.tell("a", 9e5, "state_changed", "procedure", "viability is low", old="running", new="held")
     more.tell("a", 9e5, "command", "hold", "I saw a leak", command="hold")
     more.tell("a", 9e5, "batch_ended", BATCH, "viability is low", state="held")
@@ -228,3 +232,6 @@ def test_what_is_not_routine_is_listed_worst_first(events: list[RecordEvent]) ->
         ("major", "taken up after an interruption"), ("major", "held"), ("major", "balance not closed"),
         ("minor", "parameter changed"), ("minor", "command of a person"),
     } <= set(found)  # fmt: skip
+    assert found.count(("minor", "seen less than asked for")) == 1
+    told = [item.text for item in exceptions(review(more.events, specification(), evaluate_plainly))]
+    assert "count: the time was out after 120 cells, viability 0.90 (95 %: 0.83 to 0.94)" in told
