@@ -166,12 +166,17 @@ class CellDetector:
         clear = ~doubtful & single & (none | ((counts == 1) & ~larger))
         for k in np.flatnonzero(~clear).tolist():
             lone[k] = False
-            blob = blobs.blob(k, np.flatnonzero(self._blob_of == k + 1).tolist())
+            held = np.flatnonzero(self._blob_of == k + 1).tolist()
+            blob = blobs.blob(k, held.copy())
             if doubtful[k] and self._solver.is_pair(blob, expected, level):
                 # Whoever was expected here will be linked to the nearer of the two.
                 blob.members.clear()
                 overlaps.append(blob)
-            elif blob.members and not self._is_one(blob, bool(single[k]), bool(unusual[k]), expected):
+            elif blob.members and (not self._is_one(blob, bool(single[k]), bool(unusual[k]), expected)
+                                   or (len(held) == 2 and self._solver.is_pair(blob, expected, level))):
+                # Whom two explain by far better stay two, however like one they look.
+                blob.members[:] = held
+                blob.seeds.clear()
                 overlaps.append(blob)
             elif blob.members or single[k]:
                 lone[k] = blob.diameter <= self._max_px

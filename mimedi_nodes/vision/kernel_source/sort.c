@@ -89,12 +89,14 @@ void sort_by_expectation(const frame *f, int *reach, const expectation *e, int n
                 proven += e->blob_px[k] > 0 ? 2 : e->apart[k];
                 if (oldest < 0 || e->hits[k] > e->hits[oldest]) oldest = k;
             }
-            /* Two of which one was never seen alone nor apart, and that one explains better, are one that was cut in
-               two: as it came into view it was seen in part first. */
-            if (count == 2 && proven < 2) is_pair(f, reach, e, t, crop, place, &worse);
+            /* Whom two explain by far better stay two, however like one they look. Two of which one was never seen alone
+               nor apart, and that one explains better, are one that was cut in two: as it came into view it was seen
+               in part first. */
+            int two = count == 2 && is_pair(f, reach, e, t, crop, place, &worse);
+            if (proven > 1) worse = 0;
             own = e->blob_px[oldest];
             /* Two cells on one spot are darker than one: otherwise it is one cell that was taken for two. */
-            one = !(own > 0 && diameter > 1.18 * own + 0.5) && !(own <= 0 && count > 1 && unusual)
+            one = !two && !(own > 0 && diameter > 1.18 * own + 0.5) && !(own <= 0 && count > 1 && unusual)
                 && !(count > 1 && t[6] > 1.35 * (own > 0 ? e->contrast[oldest] : f->contrast));
             if (one || worse > e->two_are_worse) { s->member[b] = oldest; s->count[b] = one ? 1 : CUT_IN_TWO; one = 1; }
         } else if (single) one = 1;

@@ -13,7 +13,9 @@ from vision_blobs import HEIGHT, RATE_HZ, WIDTH, disc, flow_movie, settings
 
 from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.appearance import Appearances
+from mimedi_nodes.vision.blobs import Expected
 from mimedi_nodes.vision.detections import DETECTION
+from mimedi_nodes.vision.detector import CellDetector
 from mimedi_nodes.vision.frame import FrameTracks
 from mimedi_nodes.vision.linker import TRACK
 from mimedi_nodes.vision.tracker import CellTracker
@@ -56,6 +58,36 @@ def test_a_fit_goes_on_from_another_one(compiled: bool, monkeypatch: pytest.Monk
                      np.full(2, 2.0), start=one)
     assert both.x == pytest.approx([41.3, 50.2], abs=0.35)
     assert np.abs(both.residual[0]).max() < 0.06
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+@pytest.mark.parametrize("cells", [1, 2])
+def test_two_tracks_in_a_blob_stay_two_where_two_explain_it(compiled: bool, cells: int,
+                                                            monkeypatch: pytest.MonkeyPatch) -> None:
+    """A dark cell and a pale one that touch look as solid as one, hardly larger or darker than the dark one."""
+    _with_kernel(compiled, monkeypatch)
+    radius, noise, usual = 8.0, 0.01, 0.2
+    rng = np.random.default_rng(2)
+    image = rng.normal(0.0, noise, (HEIGHT, WIDTH)).astype(np.float32)
+    image += usual * disc((HEIGHT, WIDTH), 100.0, 40.0, radius).astype(np.float32)
+    detector, looks = CellDetector(settings()), Appearances(31, 1)
+    alone = detector.detect(image)
+    for _ in range(4):
+        looks.remember(np.array([7]), [image], alone["x"], alone["y"], alone["blob_px"], alone["blob_px"])
+    shades, places = [1.4, 0.8], [(300.0, 60.0), (308.0, 61.5)][:cells]
+    for shade, (x, y) in zip(shades, places, strict=False):
+        image += shade * usual * disc((HEIGHT, WIDTH), x, y, radius).astype(np.float32)
+    own = float(alone["blob_px"][0])
+    # The one was seen alone; the other, never.
+    expected = Expected(np.array([1, 2]), np.array([300.5, 306.0]), np.array([60.5, 61.0]), np.array([9, 5], np.int32),
+                        np.array([2, 0], np.int32), np.array([own, 0.0]), 1.4 * np.full(2, alone["contrast"][0]),
+                        np.full(2, 1.0), np.array([True, True]), looks, [image], [1.0 / noise], [])
+    found = detector.detect(image, expected=expected)
+    near = found[np.hypot(found["x"] - 303.0, found["y"] - 60.0) < 15.0]
+    assert len(near) == cells, near
+    near = near[np.argsort(near["x"])]
+    assert near["x"] == pytest.approx([x for x, _ in places], abs=1.0)
+    assert near["y"] == pytest.approx([y for _, y in places], abs=1.0)
 
 
 def _with_kernel(compiled: bool, monkeypatch: pytest.MonkeyPatch) -> None:
