@@ -124,10 +124,11 @@ class PageServer:
         return web.FileResponse(STATIC / "index.html")
 
     async def _me(self, request: web.Request) -> web.Response:
+        workcell = self._client.node.get_namespace().strip("/")  # which of several somebody stands at
         try:
-            return web.json_response(_told(self._visitor(request)))
+            return web.json_response(_told(self._visitor(request)) | {"workcell": workcell})
         except NotLoggedIn:
-            return web.json_response({"user": None, "accounts": self._logins.has_accounts()})
+            return web.json_response({"user": None, "accounts": self._logins.has_accounts(), "workcell": workcell})
 
     async def _login(self, request: web.Request) -> web.Response:
         given = await _body(request, ("user", "password"))

@@ -72,7 +72,7 @@ class Browser:
             assert asyncio.get_running_loop().time() < end_s, what
             await asyncio.sleep(0.1)
 
-    async def picture(self, path):
-        """Save what is shown as PNG."""
-        found = await self.call("Page.captureScreenshot", format="png")
+    async def picture(self, path, whole=False):
+        """Save what is shown as PNG, or the whole page, what a screen does not show included."""
+        found = await self.call("Page.captureScreenshot", format="png", captureBeyondViewport=whole)
         path.write_bytes(base64.b64decode(found["data"]))

@@ -2,10 +2,9 @@
 """The operator's page on a real graph: its HTTP and WebSocket doors, and a headless browser that is clicked."""
 
 import asyncio
-import os
+import re
 import ssl
 import subprocess
-from pathlib import Path
 
 import aiohttp
 import domain_coordinator
@@ -15,18 +14,20 @@ from aiohttp import web
 from browser import CHROMIUM, Browser
 from small_workcell import DEADLINE_S, MODULES, NAMESPACE, SmallWorkcell
 
-from mimedi_msgs.msg import Alarm, AlarmList, Measurement, ModuleState, Prompt, Telemetry
+from mimedi_msgs.msg import Alarm, AlarmList, BatchStatus, Measurement, ModuleState, Prompt, Telemetry
 from mimedi_nodes.commands.people import Place, registry
 from mimedi_nodes.commands.web import refusal
 from mimedi_nodes.nodes import qos
 from mimedi_nodes.nodes.workcell_client import WorkcellClient
 from mimedi_nodes.web.logins import Logins
-from mimedi_nodes.web.server import PageServer, tls_context
+from mimedi_nodes.web.server import STATIC, PageServer, tls_context
 from mimedi_nodes.web.state import PageState
 
 pytestmark = pytest.mark.ros
 FIRST, BEN, EVA = "phrase of the first day", "correct horse battery", "a third one, longer"
 LOGIN_FORM = "document.getElementById('login') && !document.getElementById('login').hidden"
+NOTE_WHEN_LOST = """window.seen = [];
+new MutationObserver(() => lost.hidden || seen.push(command_hold.title)).observe(lost, {attributes: true}); 0"""
 QUESTION = "Lactate is <b>above</b> 8 mM. Raise the perfusion?"
 ALARM = Alarm(alarm_id="incubator.co2_low", state=1, priority=3, message="CO2 3.9 %", response="Open the valve")
 
@@ -121,6 +122,10 @@ class Served:
     async def __aexit__(self, *error):
         await self.http.close()
         await self._runner.cleanup()
+
+    async def cut(self):
+        """End the connections of all pages, as a restart of the server does."""
+        await self._page._close_sockets(None)
 
     async def post(self, path, body, **more):
         async with self.http.post(self.url + path, json=body, **more) as reply:
@@ -306,9 +311,17 @@ async def test_an_operator_works_with_the_page_in_a_browser(client, staffed, wor
             assert asyncio.get_running_loop().time() < end_s, "modules that repeat their state are shown as silent"
             tell_states(workcell)
             await asyncio.sleep(0.2)
-        if folder := os.environ.get("WORKCELL_PICTURES"):
-            await browser.run("question.textContent = question.textContent.replace(/<.?b>/g, '')")
-            await browser.picture(Path(folder) / "web.png")
+        workcell.node.destroy_publisher(workcell.batch)  # the coordinator goes, and comes back
+        closed = "[...answers.children, ...commands.children].every((each) => each.disabled)"
+        await browser.until(closed, "nothing can be asked of a coordinator that is gone")
+        reason = "The coordinator does not answer: no command and no answer is possible."
+        titles = await browser.run("[...answers.children, command_hold].map((each) => each.title)")
+        assert titles == [reason] * 3
+        assert await browser.run("prompt_why.textContent") == reason
+        workcell.batch = workcell.node.create_publisher(BatchStatus, "coordinator/batch_status", qos.STATE)
+        workcell.publish_batch()
+        await browser.until("!answers.children[1].disabled && !command_hold.disabled", "the coordinator is back")
+        assert await browser.run("prompt_why.hidden && command_hold.title.startsWith('Pumps and sound go off')")
         await browser.run("answers.querySelectorAll('button')[1].click()")
         await browser.until("document.getElementById('prompt').hidden", "question answered")
         await browser.run("command_hold.click()")
@@ -336,11 +349,32 @@ async def test_an_operator_works_with_the_page_in_a_browser(client, staffed, wor
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no Chromium on this machine: apt install chromium")
-async def test_a_role_that_may_not_command_is_offered_no_command(client, staffed, workcell, tmp_path):
+async def test_a_role_that_may_not_command_is_told_so_in_the_browsers_language(client, staffed, workcell, tmp_path):
     async with Served(client, staffed) as page, Browser(tmp_path / "profile") as browser:
+        agent = await browser.run("navigator.userAgent")
+        await browser.call("Network.setUserAgentOverride", userAgent=agent, acceptLanguage="fr-FR")
         await browser.call("Page.navigate", url=page.url)
         await browser.until(LOGIN_FORM, "login form")
+        assert await browser.run("login.querySelector('button').textContent") == "Se connecter"
+        await browser.until(f"document.title === 'Cellule {NAMESPACE}'", "which workcell this is")
         await browser.run(f"user.value = 'eva'; password.value = '{EVA}'; login.requestSubmit()")
         await browser.until("document.getElementById('state').textContent === 'RUNNING'", "batch")
         assert await browser.run("[...commands.querySelectorAll('button')].every((b) => b.disabled)")
+        assert await browser.run("command_hold.title") == "Votre rôle ne le permet pas."
         assert await browser.run("alarms.querySelectorAll('button').length") == 0
+        assert "non acquittée" in await browser.run("alarms.textContent")
+        await browser.run(NOTE_WHEN_LOST)
+        await page.cut()
+        await browser.until("seen.length", "told that the connection is lost")
+        assert await browser.run("seen[0]") == "La liaison est perdue : rien ne peut être envoyé."
+        await browser.until("document.getElementById('lost').hidden", "connected again")
+
+
+def test_both_languages_of_the_page_have_the_same_words():
+    text = (STATIC / "words.js").read_text()
+    tables = [re.search(rf"const {name} = {{(.*?)}};", text, re.DOTALL)[1] for name in ("FRENCH", "ENGLISH")]
+    french, english = (re.findall(r'(\w+):\s*"', table) for table in tables)
+    assert sorted(french) == sorted(english)
+    assert len(set(french)) == len(french) > 60
+    told = text + "".join((STATIC / name).read_text() for name in ("page.js", "curves.js", "index.html"))
+    assert set(re.findall(r"\bT\.(\w+)", told)) | set(re.findall(r'data-t="(\w+)"', told)) <= set(english)
