@@ -11,6 +11,7 @@ import sys
 from typing import NoReturn
 
 from ..nodes.bounded_end import PROCESS_END
+from .lazy_imports import SELDOM_USED, load_when_used
 from .names import COMMANDS, MODULE_OF
 
 
@@ -51,6 +52,7 @@ if __name__ == "__main__":
     if simulating:
         # What a batch and its modules leave goes with the process; a campaign looks for cycles after each batch itself.
         gc.disable()
+        load_when_used(SELDOM_USED)
     else:
         PROCESS_END.keep_nodes()
     ended = 1
