@@ -69,6 +69,18 @@ static void fit(const frame *f, cells c, int n, int before, int sweeps)
               f->weight, c.x, c.y, c.a, c.x0, c.y0, c.spread, c.a_spread, c.work, sweeps, f->max_step, f->still);
 }
 
+/* Make one channel of a patch the mean of itself and its mirror image through its middle: a cell looks much the same on
+   both sides, and what was taken from a neighbour, or from a place beside its own, does not. */
+static void even_out(const frame *f, float *own)
+{
+    int half = f->size / 2;
+    for (int dy = 0; dy <= half; ++dy) {
+        float *below = own + (long)(half + dy + 1) * f->stride + half;
+        float *above = own + (long)(half - dy + 1) * f->stride + half;
+        for (int dx = dy ? -half : 1; dx <= half; ++dx) below[dx] = above[-dx] = 0.5f * (below[dx] + above[-dx]);
+    }
+}
+
 /* What cell k looks like, learnt from an overlap: of what the fit leaves it takes the share that it has in what the fit
    explains. A fresh patch begins as the mean cell's, as bright as it was fitted. `frames`: for how many this one counts. */
 static void learn(const frame *f, cells c, int k, int slot, int fresh, int frames)
@@ -108,6 +120,7 @@ static void learn(const frame *f, cells c, int k, int slot, int fresh, int frame
                 p[dx] += r > unbelieved ? 0 : rate * share * r;
             }
         }
+        even_out(f, own);
     }
 }
 
