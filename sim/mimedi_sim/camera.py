@@ -30,7 +30,7 @@ from mimedi_sim.camera_templates import (
 from mimedi_sim.cell_field import Cells, ImagingChannel
 from mimedi_sim.models.imaging import blurred_disk, psf_sigma_px
 from mimedi_sim.models.validation import require_not_negative, require_positive
-from mimedi_sim.random_streams import RandomStream
+from mimedi_sim.random_streams import PATTERN_SCALE, RandomStream
 
 Image = npt.NDArray[np.uint8]
 
@@ -46,6 +46,7 @@ MARK_ABSORPTION = 0.7
 
 NOISE_BITS = 6
 _BANK_EXTRA = 1 << 17
+_BANK_STEP = PATTERN_SCALE >> NOISE_BITS
 
 
 @dataclass(frozen=True)
@@ -140,9 +141,8 @@ class MicroscopeCamera:
         self._looks = tuple(LOOKS[kind] for kind in kinds)
         self._templates = template_bank(self._looks, self.settings.bright_level_dn, self.optics)
         self._noise_offsets = RandomStream(seed, name, "noise offset")
-        bank = RandomStream(seed, name, "noise bank").normals(0, width * height + _BANK_EXTRA)
-        limit = 4.5
-        self._bank = np.rint(np.clip(bank, -limit, limit) * (1 << NOISE_BITS)).astype(np.int16)
+        bank = RandomStream(seed, name, "noise bank").pattern(width * height + _BANK_EXTRA)
+        self._bank = (bank + (_BANK_STEP >> 1)) // _BANK_STEP
         s = self.settings
         self._bright_noise = self._noise_line(s.bright_gain_dn_e, s.bright_level_dn)
         self._dye_noise = self.noise_table(s.dye_gain_dn_e, s.dye_offset_dn)
@@ -155,8 +155,8 @@ class MicroscopeCamera:
     def fixed_pattern(self, channel: str) -> npt.NDArray[np.float64]:
         """Return gain and vignetting of every pixel in a channel, (height, width)."""
         s = self.settings
-        normals = RandomStream(self.seed, self.name, f"pixel gain {channel}").normals(0, self.width * self.height)
-        gain = 1.0 + s.pixel_gain_sd * normals.reshape(self.height, self.width)
+        normals = RandomStream(self.seed, self.name, f"pixel gain {channel}").pattern(self.width * self.height)
+        gain = 1.0 + (s.pixel_gain_sd / PATTERN_SCALE) * normals.reshape(self.height, self.width)
         y, x = np.ogrid[0 : self.height, 0 : self.width]
         reach = math.hypot(self.width, self.height) / 2.0
         distance = np.hypot(y - (self.height - 1) / 2.0, x - (self.width - 1) / 2.0) / reach
@@ -246,7 +246,7 @@ class MicroscopeCamera:
         if len(cells.id):
             place(self._both, self._templates, cells, cells.kind, np.minimum((cells.dye * 4.0).astype(int), 3))
         self._bright_sigma()
-        self._dye_sigma()
+        self.noise_of(self._dye_noise, self._both[1], self._sigma[1])
         return self._digitised(frame_index)
 
     def noise(self, index: int, offsets: RandomStream | None = None) -> npt.NDArray[np.int16]:
@@ -263,21 +263,27 @@ class MicroscopeCamera:
         np.add(sigma, constant, out=sigma)
         np.right_shift(sigma, 8, out=sigma)
 
-    def _dye_sigma(self) -> None:
-        """Noise of the dye image [1/16 DN]."""
-        sigma = self._sigma[1]
-        np.right_shift(self._both[1], FRACTION_BITS, out=sigma)
-        self._look_up(np.clip(sigma, 0, 255).astype(np.uint8), self._dye_noise, dst=sigma)
+    def noise_of(self, table: npt.NDArray[np.int16], signal: Template, out: Template) -> Template:
+        """Return into out the noise [1/16 DN] of a signal [1/16 DN] by its table (`noise_table`), any shape alike."""
+        np.right_shift(signal, FRACTION_BITS, out=out)
+        np.clip(out, 0, 255, out=out)
+        lines = out.reshape(-1, out.shape[-1])
+        self._look_up(lines.astype(np.uint8), table, dst=lines)
+        return out
 
     def _digitised(self, frame_index: int) -> tuple[Image, Image]:
         """Add noise of width self._sigma to the signals (all 1/16 DN) and convert to 8 bits."""
-        signal, sigma = self._both, self._sigma
         for channel in (0, 1):
-            np.multiply(sigma[channel], self.noise(2 * frame_index + channel), out=sigma[channel])
-        np.right_shift(sigma, NOISE_BITS, out=sigma)
-        np.add(signal, sigma, out=signal)
-        np.add(signal, GREY_SCALE // 2, out=signal)
-        np.right_shift(signal, FRACTION_BITS, out=signal)
-        np.clip(signal, 0, 255, out=signal)
-        images = signal.astype(np.uint8)
+            np.multiply(self._sigma[channel], self.noise(2 * frame_index + channel), out=self._sigma[channel])
+        images = digitised(self._both, self._sigma)
         return images[0], images[1]
+
+
+def digitised(signal: Template, noise: Template) -> Image:
+    """Return the 8-bit images of signals [1/16 DN] with their noise [1/1024 DN]; both are used up."""
+    np.right_shift(noise, NOISE_BITS, out=noise)
+    np.add(signal, noise, out=signal)
+    np.add(signal, GREY_SCALE // 2, out=signal)
+    np.right_shift(signal, FRACTION_BITS, out=signal)
+    np.clip(signal, 0, 255, out=signal)
+    return signal.astype(np.uint8)

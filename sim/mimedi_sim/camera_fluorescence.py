@@ -16,10 +16,9 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 import numpy.typing as npt
 
-from mimedi_sim.camera import NOISE_BITS, Image, MicroscopeCamera, place
+from mimedi_sim.camera import Image, MicroscopeCamera, digitised, place
 from mimedi_sim.camera_templates import (
     DYE_CLASS_DEVIATES,
-    FRACTION_BITS,
     GREY_SCALE,
     RADIUS_STEP,
     STEPS_PER_PX,
@@ -83,6 +82,7 @@ class FluorescenceImages:
         self._background = np.stack([
             np.rint(camera.fixed_pattern(f"fluorescence {k}") * offset * GREY_SCALE).astype(np.int16) for k in (1, 2)
         ])
+        self._signal, self._sigma = np.empty_like(self._background), np.empty_like(self._background)
         self._sigma_of = camera.noise_table(camera.settings.dye_gain_dn_e, offset)
         self._offsets = RandomStream(camera.seed, camera.name, "noise offset fluorescence")
 
@@ -91,13 +91,14 @@ class FluorescenceImages:
         camera = self._camera
         if camera.optics != self._optics:
             self._optics, self._stains = camera.optics, _StainBank(camera.optics)
-        signal = self._background.copy()
+        signal = self._signal
+        np.copyto(signal, self._background)
         if len(cells.id):
             place(signal, self._stains, cells, kind, np.minimum((_uniform(cells.id, 1) * 4.0).astype(np.int64), 3))
-        level = np.clip(signal >> FRACTION_BITS, 0, 255)
-        noise = np.stack([camera.noise(2 * frame_index + k, self._offsets) for k in (0, 1)])
-        signal += (self._sigma_of.take(level) * noise) >> NOISE_BITS
-        images = np.clip((signal + GREY_SCALE // 2) >> FRACTION_BITS, 0, 255).astype(np.uint8)
+        sigma = camera.noise_of(self._sigma_of, signal, self._sigma)
+        for k in (0, 1):
+            np.multiply(sigma[k], camera.noise(2 * frame_index + k, self._offsets), out=sigma[k])
+        images = digitised(signal, sigma)
         return images[0], images[1]
 
 

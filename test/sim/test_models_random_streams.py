@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from mimedi_sim.random_streams import OrnsteinUhlenbeck, RandomStream, stream
+from mimedi_sim.random_streams import PATTERN_SCALE, OrnsteinUhlenbeck, RandomStream, stream
 
 
 @given(st.lists(st.integers(0, 100_000), min_size=1, max_size=30))
@@ -92,3 +92,18 @@ def test_a_number_asked_alone_is_that_of_its_block(index, seed):
     assert RandomStream(seed, "device", "channel").uniform(index) == block[index % 256]
     first = alone.normal(index)
     assert alone.normal(index) == first == among.normals(index, 1)[0]
+
+
+def test_pattern_is_normal_and_grows_by_its_end() -> None:
+    stream = RandomStream(3, "camera", "noise bank")
+    drawn = stream.pattern(200_001)
+    assert np.array_equal(drawn[:997], stream.pattern(997)), "the length asked for changed the pattern"
+    deviates = drawn / PATTERN_SCALE
+    # Of 2e5 normal deviates mean, standard deviation and kurtosis have standard errors of 0.0022, 0.0016 and 0.011.
+    assert abs(deviates.mean()) < 0.01
+    assert deviates.std() == pytest.approx(1.0, abs=0.008)
+    assert (deviates**4).mean() == pytest.approx(3.0, abs=0.06)
+    assert abs(np.corrcoef(deviates[:-1], deviates[1:])[0, 1]) < 0.01
+    assert not np.array_equal(RandomStream(4, "camera", "noise bank").pattern(997), drawn[:997])
+    with pytest.raises(ValueError, match="count is -1"):
+        stream.pattern(-1)
