@@ -124,6 +124,8 @@ def population_view(message: PopulationSummary) -> PopulationView:
         diameter_mean_um=message.diameter_mean_um,
         diameter_sd_um=message.diameter_sd_um,
         frames_dropped=message.frames_dropped,
+        transgene=(message.transgene_fraction, message.transgene_fraction_low, message.transgene_fraction_high),
+        other=(message.other_fraction, message.other_fraction_low, message.other_fraction_high),
     )
 
 

@@ -123,6 +123,10 @@ class PopulationView:
     diameter_mean_um: float = math.nan
     diameter_sd_um: float = math.nan
     frames_dropped: int = 0
+    transgene: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    """Of the viable T cells: value and ends; told by both colours only."""
+    other: tuple[float, float, float] = (math.nan, math.nan, math.nan)
+    """Leukocytes that are no T cells, of the viable cells."""
 
 
 @dataclass(frozen=True)

@@ -133,9 +133,9 @@ class VisionBoard(Board):
         column = QtWidgets.QVBoxLayout()
         for line in self.camera_lines.values():
             column.addWidget(line)
-        row.addLayout(column, 7)
-        row.addWidget(self.counted, 3)
-        row.addWidget(self.calibration, 4)
+        row.addLayout(column, 15)
+        row.addWidget(self.counted, 10)
+        row.addWidget(self.calibration, 6)
         health.body.addLayout(row)
         grid.addWidget(health, 2, 0, 1, 4)
         grid.setRowStretch(0, 4)
@@ -201,10 +201,13 @@ class VisionBoard(Board):
             if self._sample:
                 self._cells.clear()
             self._sample, self._dirty = seen.sample_id, True
-        doubt = wording.interval(wording.percent(seen.viability_low), wording.percent(seen.viability_high))
-        text = tr("{cells} cells counted  ·  viability {viability}", cells=seen.cells,
-                  viability=wording.percent(seen.viability))  # fmt: skip
-        set_text(self.counted, text + (f"  (95 %: {doubt})" if doubt else ""))
+        viability = _share((seen.viability, seen.viability_low, seen.viability_high))
+        lines = [tr("{cells} cells counted  ·  viability {viability}", cells=seen.cells, viability=viability)]
+        if math.isfinite(seen.transgene[0]):
+            lines.append(tr("transgene: {share}", share=_share(seen.transgene)))
+        if math.isfinite(seen.other[0]):
+            lines.append(tr("other leukocytes: {share}", share=_share(seen.other)))
+        set_text(self.counted, "\n".join(lines))
 
     def _histogram(self, found: HistogramView) -> None:
         if len(found.edges_um) != len(found.counts) + 1 or not found.counts:
@@ -272,6 +275,13 @@ class VisionBoard(Board):
         self.cloud_title.set_whole(
             tr("Sightings: ● {alive}, × {dead} dead by dye", alive=len(alive), dead=len(dead)),
         )
+
+
+def _share(known: tuple[float, float, float]) -> str:
+    """A share in words, with the ends of its 95 % interval where they are known."""
+    value, low, high = (wording.percent(share) for share in known)
+    doubt = wording.interval(low, high)
+    return value + (f"  (95 %: {doubt})" if doubt else "")
 
 
 def _plot(across: str, up: str) -> pyqtgraph.PlotWidget:

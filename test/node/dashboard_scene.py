@@ -197,7 +197,8 @@ def inspection():
         HistogramView("S-0017", edges, counts),
         TracksView(NOW_DAY * DAY_S, 2.4, tuple(seen)),
         PictureView(width, height, drawn.tobytes(), NOW_DAY * DAY_S),
-        PopulationView("S-0017", 412, 2.42e6, 2.18e6, 2.66e6, 0.93, 0.90, 0.95, 10.8, 1.5),
+        PopulationView("S-0017", 412, 2.42e6, 2.18e6, 2.66e6, 0.93, 0.90, 0.95, 10.8, 1.5, 0,
+                       (0.344, 0.291, 0.401), (0.034, 0.018, 0.062)),
     ]
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The boards of cameras and of trends, off-screen."""
 
+import dataclasses
 import math
 
 import dashboard_scene as scene
@@ -38,6 +39,20 @@ def test_focusing_is_told_with_its_interval(show):
     board.show_items([MeasurementView("vision_qc", "centre_fraction", 0.874, "1", 1.0, 0.83, 0.91)])
     board.refresh()
     assert text(board, "focus") == "87 % of the cells go through the centre  (95 %: 83 % to 91 %)"
+
+
+def test_what_both_colours_tell_is_shown_with_its_interval_and_only_then(show):
+    board = show("vision")
+    *before, seen = scene.inspection()
+    board.show_items([*before, seen])
+    assert text(board, "counted").splitlines() == [
+        "412 cells counted  ·  viability 93 %  (95 %: 90 % to 95 %)",
+        "transgene: 34 %  (95 %: 29 % to 40 %)",
+        "other leukocytes: 3 %  (95 %: 2 % to 6 %)",
+    ]
+    unknown = (math.nan,) * 3
+    board.show_items([dataclasses.replace(seen, transgene=unknown, other=unknown)])
+    assert text(board, "counted") == "412 cells counted  ·  viability 93 %  (95 %: 90 % to 95 %)"
 
 
 def test_a_picture_of_one_camera_does_not_reach_the_other(show):
