@@ -164,7 +164,7 @@ FRENCH: dict[str, str] = {
     "CANNOT BE VERIFIED: something to compare with is missing": "NON VÉRIFIABLE : il manque un élément de comparaison",
     "SIGNED": "SIGNÉ",
     "signing …": "signature …",
-    "grade": "classe",
+    "grade": "gravité",
     "text": "texte",
     "row": "ligne",
     "test": "essai",

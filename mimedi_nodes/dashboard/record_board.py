@@ -7,13 +7,13 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from ..records.review import VERDICTS
-from ..records.signatures import MEANINGS
 from .board import Board
 from .language import tr
 from .parts import ElidedLabel, Panel, label, set_mark, set_text
 from .qt import QtCore, QtGui, QtWidgets, Signal
-from .record_reader import Failed, RecordReader, RecordView, RunView, SignRequest, Verified
+from .record_reader import LISTING, Failed, RecordReader, RecordView, RunView, Verified
+from .record_words import beside, heading, is_quiet
+from .sign_dialog import SignDialog
 
 _GRADE_MARK = {"critical": "■", "major": "▲", "minor": "▼"}
 
@@ -49,66 +49,6 @@ class Rows(QtCore.QAbstractTableModel):
         return None
 
 
-class SignDialog(QtWidgets.QDialog):
-    """Asks for account, password, meaning and reason; the password stays in this window's process."""
-
-    def __init__(self, run: Path, user: str, parent: QtWidgets.QWidget | None = None) -> None:
-        super().__init__(parent)
-        self._run = run
-        self.setWindowTitle(tr("Sign {batch}", batch=run.name))
-        self.setMinimumWidth(560)
-        self.user, self.password = QtWidgets.QLineEdit(user), QtWidgets.QLineEdit()
-        self.password.setEchoMode(QtWidgets.QLineEdit.Password)
-        self.why, self.about = QtWidgets.QLineEdit(), QtWidgets.QLineEdit()
-        self.meaning = QtWidgets.QComboBox()
-        for name in MEANINGS:
-            if name != "maintenance":
-                self.meaning.addItem(name, name)
-        for name, field in (("user", self.user), ("password", self.password), ("why", self.why)):
-            field.setObjectName(f"sign_{name}")
-        self.told = label("small", "")
-        self.told.setWordWrap(True)
-        form = QtWidgets.QFormLayout()
-        form.addRow(tr("Account"), self.user)
-        form.addRow(tr("Password"), self.password)
-        form.addRow(tr("Meaning"), self.meaning)
-        form.addRow(tr("Reason"), self.why)
-        form.addRow(tr("About"), self.about)
-        buttons = QtWidgets.QDialogButtonBox()
-        self.confirm = buttons.addButton(tr("Sign"), QtWidgets.QDialogButtonBox.AcceptRole)
-        self.confirm.setObjectName("sign_confirm")
-        back = buttons.addButton(tr("Go back"), QtWidgets.QDialogButtonBox.RejectRole)
-        back.setDefault(True)
-        buttons.accepted.connect(self.accept)
-        buttons.rejected.connect(self.reject)
-        column = QtWidgets.QVBoxLayout(self)
-        column.addLayout(form)
-        column.addWidget(self.told)
-        column.addWidget(buttons)
-        self.meaning.currentIndexChanged.connect(self._explain)
-        for field in (self.user, self.password):
-            field.textChanged.connect(self._check)
-        self._explain()
-        self._check()
-
-    def given(self) -> SignRequest:
-        """Return what was asked for."""
-        return SignRequest(
-            self._run,
-            self.user.text().strip(),
-            self.password.text(),
-            str(self.meaning.currentData()),
-            self.why.text().strip(),
-            self.about.text().strip(),
-        )
-
-    def _explain(self, *_: object) -> None:
-        set_text(self.told, MEANINGS[str(self.meaning.currentData())])
-
-    def _check(self, *_: object) -> None:
-        self.confirm.setEnabled(bool(self.user.text().strip() and self.password.text()))
-
-
 class RecordBoard(Board):
     """The batch records of a runs folder on this machine.
 
@@ -122,9 +62,10 @@ class RecordBoard(Board):
     def __init__(self, runs_dir: Path, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__("record_board", tr("Record"), now_s)
         self._runs: tuple[RunView, ...] = ()
+        self.chosen = ""
+        """Name of the batch that is chosen in the list; its record may not have been read yet, or not be readable."""
         self.record: RecordView | None = None
         self.dialog: SignDialog | None = None
-        self._wanted = ""
         self.reader = RecordReader(runs_dir, self.came.emit)
         self.came.connect(self._take, QtCore.Qt.QueuedConnection)
         self._build()
@@ -137,6 +78,7 @@ class RecordBoard(Board):
         self.list.setWordWrap(True)
         self.list.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
         self.list.setObjectName("runs")
+        self.list.setSpacing(3)
         self.list.currentRowChanged.connect(self._choose)
         self.name = ElidedLabel("mid", "record_name")
         self.verdict = label("far", "", "record_verdict")
@@ -181,6 +123,8 @@ class RecordBoard(Board):
         view.setShowGrid(False)
         view.setAlternatingRowColors(True)
         view.setWordWrap(name == "exceptions")
+        if name == "exceptions":
+            view.verticalHeader().setSectionResizeMode(QtWidgets.QHeaderView.ResizeToContents)
         view.setTabKeyNavigation(False)
         view.setSelectionBehavior(QtWidgets.QAbstractItemView.SelectRows)
         header = view.horizontalHeader()
@@ -217,12 +161,12 @@ class RecordBoard(Board):
 
     def settings(self) -> dict[str, str]:
         """Return the batch that is shown, too."""
-        return {**super().settings(), "run": self.record.name if self.record is not None else ""}
+        return {**super().settings(), "run": self.chosen}
 
     def restore(self, settings: Mapping[str, str]) -> None:
         """Take up the batch that was shown."""
         super().restore(settings)
-        self._wanted = settings.get("run", "")
+        self.chosen = settings.get("run", "")
 
     def close_reader(self) -> None:
         """End what reads."""
@@ -231,51 +175,87 @@ class RecordBoard(Board):
     def _take(self, item: object) -> None:
         if isinstance(item, tuple):
             self._show_runs(item)
+        elif isinstance(item, RunView):
+            self._say_run(item)
         elif isinstance(item, RecordView):
-            self._show_record(item)
-        elif isinstance(item, Verified):
+            self._say_run(RunView(item.name, item.verdict, item.state))
+            if item.name == self.chosen:  # an answer that comes late is of a batch that nobody looks at any more
+                self._show_record(item)
+        elif isinstance(item, Verified) and item.name == self.chosen:
             self._show_verified(item)
-        elif isinstance(item, Failed):
+        elif isinstance(item, Failed) and item.what in (self.chosen, LISTING):
             set_text(self.verified, tr("{what}: {message}", what=item.what, message=item.message))
             set_mark(self.verified, "attention", "held")
+            if self.record is None and item.what == self.chosen:
+                set_text(self.verdict, tr("cannot be read"))
+                set_mark(self.verdict, "attention", "held")
+                self._say_run(RunView(item.what, fault=item.message))
             self._enable()
 
     def _show_runs(self, runs: tuple[RunView, ...]) -> None:
         self._runs = runs
-        chosen = self.record.name if self.record is not None else self._wanted
         self.list.blockSignals(True)
         self.list.clear()
         for run in runs:
-            self.list.addItem(f"{run.name}\n{VERDICTS.get(run.verdict, run.verdict) or tr('no verdict yet')}")
-        self.list.blockSignals(False)
+            self.list.addItem(_listed(run))
         names = [run.name for run in runs]
+        row = names.index(self.chosen) if self.chosen in names else 0
+        self.list.setCurrentRow(row if names else -1)
+        self.list.blockSignals(False)
         if names:
-            self.list.setCurrentRow(names.index(chosen) if chosen in names else 0)
+            self._choose(row)
         else:
+            self._clear("")
             self.name.set_whole(tr("No records in {folder}", folder=self.reader.runs_dir))
+
+    def _say_run(self, run: RunView) -> None:
+        for row, known in enumerate(self._runs):
+            if known.name == run.name:
+                self.list.item(row).setText(_listed(run))
+                self._runs = (*self._runs[:row], run, *self._runs[row + 1 :])
 
     def _choose(self, row: int) -> None:
         if 0 <= row < len(self._runs):
+            name = self._runs[row].name
+            if self.record is None or self.record.name != name:
+                self._clear(name)
+            self.chosen = name
             set_text(self.verified, tr("reading …"))
             set_mark(self.verified, "attention", "")
-            self.reader.read(self._runs[row].name)
+            self.reader.read(name)
+
+    def _clear(self, name: str) -> None:
+        """Show nothing of another batch under this one's name, and let nothing of it be signed."""
+        self.record, self.chosen = None, name
+        self.name.set_whole(name)
+        set_text(self.verdict, "")
+        set_mark(self.verdict, "attention", "")
+        self.state.set_whole("")
+        for model in self.models.values():
+            model.show_rows(())
+        self._count(0, 0)
+        self._enable()
+
+    def _count(self, exceptions: int, signatures: int) -> None:
+        self.tabs.setTabText(0, tr("Not routine ({count})", count=exceptions))
+        self.tabs.setTabText(3, tr("Signatures ({count})", count=signatures))
 
     def _show_record(self, record: RecordView) -> None:
+        read_anew = self.record is not None and self.record.name == record.name
         self.record = record
         self.name.set_whole(record.name)
-        set_text(self.verdict, record.verdict)
-        meets = record.verdict.startswith("Meets")
-        set_mark(self.verdict, "attention", "" if meets else "held")
-        self.state.set_whole(record.state)
-        set_text(self.verified, "")
+        set_text(self.verdict, heading(record.verdict, record.state))
+        quiet = is_quiet(record.verdict, record.state, record.outdated)
+        set_mark(self.verdict, "attention", "" if quiet else "held")
+        self.state.set_whole(beside(record.verdict, record.state, record.outdated))
+        if not read_anew or self.verified.text() == tr("reading …"):  # what came of a signature stays
+            set_text(self.verified, "")
         marked = [(f"{_GRADE_MARK.get(r[0], '')} {r[0]}", *r[1:]) for r in record.exceptions]
         self.models["exceptions"].show_rows(marked)
         self.models["tests"].show_rows(record.tests)
         self.models["signatures"].show_rows(record.signatures)
-        self.tabs.setTabText(0, tr("Not routine ({count})", count=len(marked)))
-        self.tabs.setTabText(3, tr("Signatures ({count})", count=len(record.signatures)))
+        self._count(len(marked), len(record.signatures))
         self._filter(self.filter.text())
-        self.exceptions_view.resizeRowsToContents()
         self._enable()
 
     def _filter(self, text: str) -> None:
@@ -296,14 +276,16 @@ class RecordBoard(Board):
         self._enable()
 
     def _enable(self) -> None:
-        for act in ("verify", "sign", "report"):
+        # One that cannot be read can be verified: that tells what is wrong with it.
+        self.buttons["verify"].setEnabled(bool(self.chosen))
+        for act in ("sign", "report"):
             self.buttons[act].setEnabled(self.record is not None)
 
     def _verify(self, *_: object) -> None:
-        if self.record is not None:
+        if self.chosen:
             self.buttons["verify"].setEnabled(False)
             set_text(self.verified, tr("verifying …"))
-            self.reader.verify(self.record.name)
+            self.reader.verify(self.chosen)
 
     def _sign(self, *_: object) -> None:
         if self.record is None:
@@ -327,3 +309,10 @@ class RecordBoard(Board):
 
     def _again(self, *_: object) -> None:
         self.reader.list_runs()
+
+
+def _listed(run: RunView) -> str:
+    """Return a run's two lines in the list; the second says what the heading over its record says."""
+    if run.fault:
+        return f"{run.name}\n{tr('cannot be read')}"
+    return f"{run.name}\n{heading(run.verdict, run.state) if run.verdict else '…'}"

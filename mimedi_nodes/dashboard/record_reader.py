@@ -26,19 +26,31 @@ from ..records.disposition import disposition
 from ..records.errors import RecordError
 from ..records.exceptions import exceptions
 from ..records.heads import load_public_key
-from ..records.review import VERDICTS, review
+from ..records.review import review
 from ..records.signatures import read_signature
 from ..records.summary import read_events
 from ..records.verify import verify
 
+LISTING = "list"
+"""What `Failed` names when the folder cannot be listed."""
+BETWEEN_S = 0.2
+"""Pause between two records that are reviewed for the list [s]: each takes up to 0.1 s, not felt in the windows."""
+
 
 @dataclass(frozen=True)
 class RunView:
-    """One run in the list; `verdict` as its summary says it, empty when there is none."""
+    """One run in the list.
+
+    Args:
+        verdict: key of `record_words.FINDINGS`, empty while its record has not been read.
+        state: key of `record_words.DECISIONS`, likewise.
+        fault: why its record cannot be read.
+    """
 
     name: str
-    recipe: str = ""
     verdict: str = ""
+    state: str = ""
+    fault: str = ""
 
 
 @dataclass(frozen=True)
@@ -46,6 +58,9 @@ class RecordView:
     """One batch record as people read it; all cells are texts.
 
     Args:
+        verdict: key of `record_words.FINDINGS`.
+        state: key of `record_words.DECISIONS`.
+        outdated: rows of content came after what was signed.
         exceptions: grade, what, text, day, row.
         events: row, day, kind, who, what, why, data.
         tests: title, criterion, value, verdict.
@@ -55,6 +70,7 @@ class RecordView:
     name: str
     verdict: str
     state: str
+    outdated: bool = False
     exceptions: tuple[tuple[str, ...], ...] = ()
     events: tuple[tuple[str, ...], ...] = ()
     tests: tuple[tuple[str, ...], ...] = ()
@@ -78,18 +94,16 @@ class Failed:
     message: str
 
 
-def runs_in(folder: Path) -> list[RunView]:
-    """Return the runs of a folder, newest first."""
-    found = sorted(folder.glob(f"[!.]*/{DATABASE_FILE}"), key=lambda path: path.stat().st_mtime, reverse=True)
-    return [_run(path.parent) for path in found]
+def runs_in(folder: Path) -> list[str]:
+    """Return the names of the runs of a folder, newest first."""
+    found = sorted(folder.glob(f"[!.]*/{DATABASE_FILE}"), key=_written_ns, reverse=True)
+    return [path.parent.name for path in found]
 
 
-def _run(folder: Path) -> RunView:
-    try:
-        summary = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
-        return RunView(folder.name, str(summary.get("recipe", "")), str(summary.get("verdict", "")))
-    except (OSError, ValueError, AttributeError):
-        return RunView(folder.name)
+def _written_ns(database: Path) -> int:
+    """Return when a record was last written [ns]; what a batch under way writes lies beside its file."""
+    beside = database.with_name(f"{database.name}-wal")
+    return max(path.stat().st_mtime_ns for path in (database, beside) if path is database or path.exists())
 
 
 def read_record(run: Path) -> RecordView:
@@ -102,11 +116,13 @@ def read_record(run: Path) -> RecordView:
     events = read_events(run)
     reviewed = review(events, specification_of(events, config_folder() / "products"), evaluate)
     items = exceptions(reviewed)
+    decided = disposition(events)
     signatures = [read_signature(event).statement for event in events if event.kind == "signature"]
     return RecordView(
         run.name,
-        VERDICTS.get(reviewed.verdict, reviewed.verdict),
-        disposition(events).text,
+        reviewed.verdict,
+        decided.state,
+        decided.outdated,
         tuple((i.grade, i.what, i.text, _day(i.time_s), str(i.row or "")) for i in items),
         tuple(
             (str(n), _day(e.process_time_s), e.kind, e.who, e.what, e.why, json.dumps(dict(e.data), ensure_ascii=False))
@@ -167,12 +183,14 @@ class RecordReader:
         self.runs_dir = runs_dir
         self._give = give
         self._asked: queue.Queue[tuple[str, Callable[[], object]] | None] = queue.Queue()
+        self._to_review: list[str] = []
+        self._known: dict[str, tuple[int, RunView]] = {}
         self._thread = threading.Thread(target=self._work, name="record-reader", daemon=True)
         self._thread.start()
 
     def list_runs(self) -> None:
-        """Ask for the list of runs."""
-        self._asked.put(("list", lambda: tuple(runs_in(self.runs_dir))))
+        """Ask for the list of runs; what their records say follows one by one, as long as nothing else is asked."""
+        self._asked.put((LISTING, self._list))
 
     def read(self, name: str) -> None:
         """Ask for a record."""
@@ -193,7 +211,14 @@ class RecordReader:
         self._thread.join(10.0)
 
     def _work(self) -> None:
-        while (asked := self._asked.get()) is not None:
+        while True:
+            try:
+                asked = self._asked.get(timeout=BETWEEN_S if self._to_review else None)
+            except queue.Empty:
+                self._give(self._review(self._to_review.pop(0)))
+                continue
+            if asked is None:
+                return
             what, act = asked
             try:
                 self._give(act())
@@ -201,6 +226,28 @@ class RecordReader:
                 self._give(Failed(what, str(error)))
             except Exception as error:  # noqa: BLE001 - shown, and the window can still be asked for other things
                 self._give(Failed(what, f"this is a fault of the program: {error!r}"))
+
+    def _list(self) -> tuple[RunView, ...]:
+        names = runs_in(self.runs_dir)
+        known = {name: view for name, (written_ns, view) in self._known.items() if self._written_ns(name) == written_ns}
+        self._to_review = [name for name in names if name not in known]
+        return tuple(known.get(name, RunView(name)) for name in names)
+
+    def _review(self, name: str) -> RunView:
+        written_ns = self._written_ns(name)
+        try:
+            record = read_record(self.runs_dir / name)
+            found = RunView(name, record.verdict, record.state)
+        except (WorkcellError, RecordError, OSError, ValueError) as error:
+            found = RunView(name, fault=str(error))
+        self._known[name] = (written_ns, found)
+        return found
+
+    def _written_ns(self, name: str) -> int:
+        try:
+            return _written_ns(self.runs_dir / name / DATABASE_FILE)
+        except OSError:
+            return 0  # it has been taken away
 
 
 def _day(time_s: float) -> str:

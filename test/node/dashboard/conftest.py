@@ -5,6 +5,6 @@ import pytest
 
 pytest.register_assert_rewrite("dashboard_hand")
 
-from dashboard_hand import application, clock, overview, runs, show  # noqa: E402
+from dashboard_hand import application, clock, overview, recorded, runs, show  # noqa: E402
 
-__all__ = ["application", "clock", "overview", "runs", "show"]
+__all__ = ["application", "clock", "overview", "recorded", "runs", "show"]

@@ -83,12 +83,19 @@ def overview(application, clock):
 
 
 @pytest.fixture
-def runs(tmp_path):
-    """A runs folder with one finished batch, and Ben, an operator."""
+def recorded(tmp_path):
+    """A runs folder with one finished batch; nobody has an account."""
     place = Place(tmp_path / "runs")
     record = BatchRecord(place.runs / BATCH, Signer.load_or_create(place.keys))
     record.append(nominal_batch())
     record.close()
+    return place.runs
+
+
+@pytest.fixture
+def runs(recorded):
+    """The same, and Ben, an operator."""
+    place = Place(recorded)
     users = registry(place)
     users.add("anna", "Anna Ruiz", ["administrator"], FIRST, None)
     users.add("ben", "Ben Ode", ["operator"], FIRST, users.authenticate("anna", FIRST))

@@ -10,12 +10,15 @@ from pathlib import Path
 import dashboard_scene as scene
 
 from mimedi_nodes.dashboard.batch_history import history_of
+from mimedi_nodes.dashboard.record_words import DECISIONS, FINDINGS, beside, heading, is_quiet
 from mimedi_nodes.dashboard.run_history import RunHistory
 from mimedi_nodes.dashboard.views import (
     HistoryView,
 )
 from mimedi_nodes.records.batch_record import BatchRecord
+from mimedi_nodes.records.disposition import STATES
 from mimedi_nodes.records.heads import Signer
+from mimedi_nodes.records.review import VERDICTS
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "unit" / "records"))
 from dashboard_hand import BEN, mark, text, until
@@ -89,6 +92,48 @@ def test_a_record_is_read_verified_signed_and_an_edit_is_found(show, runs):
     board.buttons["verify"].click()
     until(lambda: text(board, "record_verified").startswith("ALTERED"), "the edit is found")
     assert mark(board, "record_verified") == "high"
+
+
+def test_nothing_of_another_batch_is_shown_or_signed_under_the_name_of_one_that_cannot_be_read(show, recorded):
+    broken = recorded / "BROKEN"
+    broken.mkdir()
+    (broken / "record.sqlite").write_text("no database")
+    board = show("record", recorded)
+    until(lambda: board.record is not None or text(board, "record_verdict"), "the newest one")
+    rows = {board.list.item(row).text().split("\n")[0]: row for row in range(board.list.count())}
+    board.list.setCurrentRow(rows[BATCH])
+    until(lambda: board.record is not None, "the record")
+    said = text(board, "record_verdict")
+    assert said == FINDINGS[board.record.verdict]
+    assert board.list.item(rows[BATCH]).text() == f"{BATCH}\n{said}"
+    board.list.setCurrentRow(rows["BROKEN"])
+    assert (board.record, text(board, "record_name"), text(board, "record_verdict")) == (None, "BROKEN", "")
+    assert not any(model.rows for model in board.models.values())
+    assert not board.buttons["sign"].isEnabled()
+    until(lambda: text(board, "record_verdict") == "cannot be read", "the failure")
+    assert board.list.item(rows["BROKEN"]).text() == "BROKEN\ncannot be read"
+    board.buttons["verify"].click()
+    until(lambda: text(board, "record_verified").startswith("ALTERED"), "verification of what cannot be read")
+
+
+def test_the_list_tells_of_every_record_without_its_being_opened(show, recorded):
+    shutil.copytree(recorded / BATCH, recorded / "A-COPY")  # read, not verified, for the list
+    board = show("record", recorded)
+    until(lambda: board.list.count() == 2, "list of recorded")
+    until(lambda: not any(board.list.item(row).text().endswith("…") for row in (0, 1)), "both have been reviewed")
+    assert {board.list.item(row).text().split("\n")[1] for row in (0, 1)} == {text(board, "record_verdict")}
+
+
+def test_the_boards_words_are_those_of_review_and_disposition_and_a_decision_comes_first():
+    assert (FINDINGS, DECISIONS) == (VERDICTS, STATES)
+    assert (heading("held", "rejected"), beside("held", "rejected", False)) == ("Rejected", FINDINGS["held"])
+    assert heading("held", "verified") == FINDINGS["held"]
+    assert beside("meets", "released", True) == "Meets its specification; the record has grown since it was signed"
+    quiet = {(v, s) for v in FINDINGS for s in DECISIONS if is_quiet(v, s, False)}
+    assert quiet == {
+        (v, s) for v in ("meets", "meets_provisionally") for s in set(DECISIONS) - {"rejected", "supplied"}
+    }
+    assert not is_quiet("meets", "released", True)
 
 
 def test_an_empty_runs_folder_says_so(show, tmp_path):
