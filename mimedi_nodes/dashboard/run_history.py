@@ -70,7 +70,7 @@ class RunHistory:
         self._post = post
         self._wanted = threading.Condition()
         self._batch: BatchSnapshot | None = None
-        self._over = False
+        self._over = self._news = False
         self._planned = ""
         self._known = BatchHistory("")
         self._thread = threading.Thread(target=self._follow, name="run-history", daemon=True)
@@ -84,6 +84,7 @@ class RunHistory:
             )  # fmt: skip
             self._batch = batch
             if news:
+                self._news = True  # kept: nobody waits for a word while a record is read
                 self._wanted.notify()
 
     def close(self) -> None:
@@ -97,10 +98,10 @@ class RunHistory:
         manifests()  # takes a second of imports: while the window opens, not when the first batch is shown
         while True:
             with self._wanted:
-                self._wanted.wait(LOOK_S)
+                self._wanted.wait_for(lambda: self._over or self._news, LOOK_S)
                 if self._over:
                     return
-                batch = self._batch
+                batch, self._news = self._batch, False
             if batch is not None and batch.batch_id:
                 self._look(batch)
                 with self._wanted:  # a fast batch changes its phase many times a second
