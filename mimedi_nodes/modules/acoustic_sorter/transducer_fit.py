@@ -134,11 +134,19 @@ def _fit(frequency_hz: Array, y: ComplexArray, start: Array, first: Array | None
     count = len(start)
     lowest, highest = LOWEST[:count], HIGHEST[:count]
 
+    looked_at: list[tuple[Array, _Ratio]] = []
+
+    def ratio(p: Array) -> _Ratio:
+        # Slopes are asked for where the residuals were asked for last.
+        if not looked_at or not np.array_equal(looked_at[0][0], p):
+            looked_at[:] = [(p.copy(), _ratio(frequency_hz, y, p * start))]
+        return looked_at[0][1]
+
     def residuals(p: Array) -> Array:
-        return _parts(_ratio(frequency_hz, y, p * start)[0] - 1.0)
+        return _parts(ratio(p)[0] - 1.0)
 
     def slopes(p: Array) -> Array:
-        return _jacobian(frequency_hz, y, p, start)
+        return _jacobian(frequency_hz, ratio(p), p, start)
 
     begin = np.ones(count) if first is None else first
     with np.errstate(all="ignore"):  # a wild step is judged by the bounds below
@@ -153,7 +161,10 @@ def _is_plausible(solution: OptimizeResult, start: Array) -> bool:
     return bool(COUPLING_RANGE[0] <= coupling <= COUPLING_RANGE[1] and Q_RANGE[0] <= q <= Q_RANGE[1])
 
 
-def _ratio(frequency_hz: Array, y: ComplexArray, p: Array) -> tuple[ComplexArray, ComplexArray, list[ComplexArray]]:
+_Ratio = tuple[ComplexArray, ComplexArray, list[ComplexArray]]
+
+
+def _ratio(frequency_hz: Array, y: ComplexArray, p: Array) -> _Ratio:
     """Return the model's admittance over the measured one, the factor j w C0 / y, and D of every branch.
 
     One branch adds coupling / D to Y / (j w C0), with D = 1 - x² + j x / Q and x = f / f_branch.
@@ -168,10 +179,10 @@ def _ratio(frequency_hz: Array, y: ComplexArray, p: Array) -> tuple[ComplexArray
     return factor * total, factor, denominators
 
 
-def _jacobian(frequency_hz: Array, y: ComplexArray, p: Array, start: Array) -> Array:
-    """Return the derivatives of the residuals by the relative parameters, shape (2 N, len(p))."""
+def _jacobian(frequency_hz: Array, at: _Ratio, p: Array, start: Array) -> Array:
+    """Return the derivatives of the residuals by the relative parameters, shape (2 N, len(p)); `at`: the ratio at p."""
     absolute = p * start
-    ratio, factor, denominators = _ratio(frequency_hz, y, absolute)
+    ratio, factor, denominators = at
     columns = [ratio / absolute[0], -1j * factor]
     for (resonance_hz, q, coupling), d in zip(absolute[2:].reshape(-1, 3), denominators, strict=True):
         x = frequency_hz / resonance_hz

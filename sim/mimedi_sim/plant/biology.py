@@ -44,6 +44,12 @@ BEAD_SPONTANEOUS_TIME_H = 720.0
 _T_VIABLE, _T_ACTIVATED = ([INDEX[name] for name in names] for names in (T_VIABLE, T_ACTIVATED))
 
 
+_BINDING = [INDEX[name] for name in ("bead_free", "bead_bound", "t_free", "t_bead", "dead", "dead_bead")]
+_BINDING_PLATEAU = bound_fraction_after(_INFINITE_CONTACT_S, time_constant_s=BEAD_BINDING_TIME_S)
+_NOMINAL_CARRIERS = -math.expm1(-BEADS_PER_T_CELL)
+"""Share of the cells that carry a bead at the nominal number of beads."""
+
+
 def t_viable(row: FloatArray) -> float:
     """Return the viable T cells of an account."""
     return sum(row[_T_VIABLE].tolist(), 0.0)
@@ -65,25 +71,19 @@ def bead_binding(row: FloatArray, donor: Donor, duration_s: float) -> FloatArray
 
     The plateau follows the beads per T cell (Poisson, one or more), 93 % at three (PHYSICS §12).
     """
-    i = INDEX
-    beads = row[i["bead_free"]] + row[i["bead_bound"]]
-    bare = float(row[i["t_free"]])
-    if row[i["bead_free"]] <= 0.0 or bare <= 0.0:
+    free_beads, bound_beads, bare, beaded, dead, dead_beaded = row[_BINDING].tolist()
+    if free_beads <= 0.0 or bare <= 0.0:
         return None
-    live = bare + float(row[i["t_bead"]])
-    dead_t = donor.t_fraction * float(row[i["dead"]] + row[i["dead_bead"]])
-    beads_per_cell = float(beads) / (live + dead_t)
-    plateau = bound_fraction_after(_INFINITE_CONTACT_S, time_constant_s=BEAD_BINDING_TIME_S)
-    plateau *= min(1.0, -math.expm1(-beads_per_cell) / -math.expm1(-BEADS_PER_T_CELL))
+    live = bare + beaded
+    dead_t = donor.t_fraction * (dead + dead_beaded)
+    beads_per_cell = (free_beads + bound_beads) / (live + dead_t)
+    plateau = _BINDING_PLATEAU * min(1.0, -math.expm1(-beads_per_cell) / _NOMINAL_CARRIERS)
     reached = -math.expm1(-duration_s / BEAD_BINDING_TIME_S)
+    gained = min(max(0.0, (plateau * live - beaded) * reached), bare)
+    gained_dead = min(max(0.0, (plateau * dead_t - dead_beaded) * reached), dead)
+    caught = free_beads * reached * min(1.0, plateau)
     change = np.zeros(len(QUANTITIES))
-    for free, bound, pool in (("t_free", "t_bead", live), ("dead", "dead_bead", dead_t)):
-        gained = min(max(0.0, (plateau * pool - row[i[bound]]) * reached), float(row[i[free]]))
-        change[i[free]] -= gained
-        change[i[bound]] += gained
-    caught = float(row[i["bead_free"]]) * reached * min(1.0, plateau)
-    change[i["bead_free"]] -= caught
-    change[i["bead_bound"]] += caught
+    change[_BINDING] = (-caught, caught, -gained, gained, -gained_dead, gained_dead)
     return change
 
 

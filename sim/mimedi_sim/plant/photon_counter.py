@@ -49,6 +49,8 @@ class ScreeningStation:
         self._starts = [start_s]
         self._pieces = [(self._model.light_per_s(0.0), self._model.detector)]
         self.faults = CounterFault(0)
+        self._gate: tuple[float, bool, Detector, PhotonCounter] | None = None
+        """Length of the last gate, whether the shutter was open, the detector, and what counted so."""
 
     def load(
         self, now_s: float, cfu: float, viable_cells: float, reagent_age_days: float = 0.0, *,
@@ -105,13 +107,16 @@ class ScreeningStation:
         """Return the counts of a gate and whether the detector was saturated."""
         light, detector = self._mean(start_s, start_s + gate_s)
         if not shutter_open:
-            light, detector = 0.0, replace(detector, light_leak_per_s=0.0)
-        counter = replace(
-            self._model, device=f"{self._device} {round(gate_s * 1e6)} us", detector=detector, window_s=gate_s
-        )
+            light = 0.0
+        if self._gate is None or self._gate[:3] != (gate_s, shutter_open, detector):
+            seen = detector if shutter_open else replace(detector, light_leak_per_s=0.0)
+            device = f"{self._device} {round(gate_s * 1e6)} us"
+            counter = replace(self._model, device=device, detector=seen, window_s=gate_s)
+            self._gate = gate_s, shutter_open, detector, counter  # the next gates are alike, as a rule
+        counter = self._gate[3]
         index = int((start_s - self._start_s) / gate_s + 1e-6)
         return counter.counts(index, light, TEMPERATURE_C), (
-            detector.rate_per_s(light, TEMPERATURE_C) > SATURATED_PER_S
+            counter.detector.rate_per_s(light, TEMPERATURE_C) > SATURATED_PER_S
         )
 
     def health(self, now_s: float) -> tuple[float, float, float, CounterFault]:
