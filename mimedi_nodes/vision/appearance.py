@@ -30,7 +30,7 @@ MAX_STEP_PX = 1.5
 # An own patch is that cell's; the mean one may be darker or lighter than an unknown cell.
 KNOWN_SPREAD, LEARNT_SPREAD, UNKNOWN_SPREAD = 0.15, 0.25, 0.5
 # Share of what a fit leaves that a cell in an overlap takes in from frame to frame, once seen so often.
-LEARN_RATE = 0.12
+LEARN_RATE = 0.15
 _LEARN_AFTER = 3
 # A cell whose next step is shorter than this has arrived, px.
 STILL_PX = 0.05
