@@ -6,7 +6,8 @@
 A publisher sends 512 x 128 pictures at the rate on `image_raw`, stamped when they are sent; this process takes them as
 the vision module does (RosCamera, CellTracker) and looks at the clock when their tracks are there. Without a movie the
 project's own renderer makes one (20 cells in view). Garbage collection and queueing are part of it; what other
-processes do meanwhile too: look at `load`, and give it a core (`taskset`) to learn what the code itself takes.
+processes do meanwhile too: look at `load`. What the code itself takes is told by processor time, from frame to frame:
+of the thread that tracks (`thread_`) and of the whole process (`process_`: the image's way through DDS as well).
 """
 
 from __future__ import annotations
@@ -104,6 +105,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     tracker = CellTracker(settings)
     tracker.warm_up(list(frames[:WARM_FRAMES]))
     latency, work = [], []
+    thread_s, process_s = [], []
 
     async def look() -> None:
         from mimedi_nodes.instruments.link import ReplyTimeout
@@ -120,6 +122,8 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
             tracker.process(frame.bright_field, frame.stamp_s)
             work.append((time.perf_counter() - begun) * 1e3)
             latency.append((time.time() - frame.stamp_s) * 1e3)
+            thread_s.append(time.thread_time())
+            process_s.append(time.process_time())
 
     try:
         if not go.wait(FIRST_FRAME_S):
@@ -135,10 +139,12 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
         if sender.is_alive():
             sender.terminate()
     seen = np.array(latency[WARM_FRAMES:])
+    own = {f"{name}_p{share}_ms": float(np.percentile(np.diff(clock[WARM_FRAMES:]), share)) * 1e3
+           for name, clock in (("thread", thread_s), ("process", process_s)) for share in (50, 99)}
     return {"rate_hz": options.rate_hz, "frames": len(seen), "lost": number - len(latency),
             "p50_ms": float(np.percentile(seen, 50)), "p99_ms": float(np.percentile(seen, 99)),
             "max_ms": float(seen.max()), "tracking_p50_ms": float(np.percentile(work, 50)),
-            "tracking_p99_ms": float(np.percentile(work, 99)), "load": os.getloadavg()[0]}
+            "tracking_p99_ms": float(np.percentile(work, 99)), **own, "load": os.getloadavg()[0]}
 
 
 def main() -> int:

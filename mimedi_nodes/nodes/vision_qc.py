@@ -22,6 +22,7 @@ from mimedi_msgs.msg import PopulationSummary as PopulationSummaryMsg
 
 from ..modules.camera import Camera, Frame
 from ..modules.vision_qc.inspect import FIRST_FRAMES
+from ..modules.vision_qc.rehearsal import rehearse
 from ..vision.annotate import annotate
 from ..vision.population import PopulationSummary
 from ..vision.tracker import FrameTracks
@@ -163,6 +164,7 @@ def _extras(node: ModuleNode) -> Mapping[str, Any]:
         "calibration_file": lambda: Path(node.settings["state_dir"]) / "microscope_calibration.json",
         "on_tracks": publisher,
         "on_summary": publisher.show_summary,
+        "prepare": rehearse,
     }
 
 

@@ -59,6 +59,8 @@ class VisionInstruments:
     """Why the calibration that was kept cannot be read; empty when it can, or when there is none."""
     calibration_file: Path | None = None
     calibrations: CalibrationBook = field(default_factory=lambda: CalibrationBook(None))
+    prepare: Callable[[VisionSettings], object] = lambda settings: prepare_kernel()
+    """Does what takes seconds, or a camera's queue, when it is done for the first time."""
 
     def keep(self, calibration: CameraCalibration) -> None:
         """Measure with this calibration from now on, and after a restart."""
@@ -86,7 +88,7 @@ class VisionInstruments:
     async def connect(self) -> None:
         """Have the cameras off; raises InstrumentError when one is not there."""
         # The first use on a machine compiles for seconds: not while cells flow.
-        prepare_kernel()
+        self.prepare(self.settings)
         await self.camera.set_capture(False)
         await self.sorter_camera.set_capture(False)
 
@@ -113,8 +115,8 @@ class VisionInstruments:
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> VisionInstruments:
     """Make the module's instruments.
 
-    `extras` must hold both cameras by name; it may hold `on_tracks`, `on_summary`, `microscope_lens` (LensModel) and
-    `calibration_file` (returns the path where the microscope's calibration is kept).
+    `extras` must hold both cameras by name; it may hold `on_tracks`, `on_summary`, `microscope_lens` (LensModel),
+    `calibration_file` (returns the path where the microscope's calibration is kept) and `prepare`.
     """
     file: Path | None = extras["calibration_file"]() if "calibration_file" in extras else None
     kept, unreadable = None, ""
@@ -137,6 +139,7 @@ def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> V
         unreadable,
         file,
         extras.get("calibrations") or CalibrationBook(None),
+        **({"prepare": extras["prepare"]} if "prepare" in extras else {}),
     )
 
 
