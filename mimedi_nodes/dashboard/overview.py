@@ -32,9 +32,6 @@ from .views import (
 )
 from .vision_panel import VisionPanel
 
-CULTURE = "incubator"
-"""Module whose culture is drawn."""
-
 
 class Overview(Board):
     """The whole window's content; takes plain values by `show_items`, gives requests by `requested`.
@@ -124,8 +121,7 @@ class Overview(Board):
         self.modules.refresh()
         self.vision.refresh()
         self.trend.refresh()
-        culture = self.modules.tiles.get(CULTURE)
-        self.trend.mark_stale(culture is not None and culture.stale)
+        self.trend.show_silence({name for name, tile in self.modules.tiles.items() if tile.stale})
 
     def _take_measured(self, item: MeasurementView) -> None:
         self._measured.append(item)

@@ -127,7 +127,7 @@ def test_readings_come_from_a_summary_or_from_results_of_the_vision_module(overv
 def test_the_culture_is_drawn_by_process_day_of_the_batch(overview):
     overview.show_items([scene.everybody(), scene.batch(time_s=10.0 * 86400.0), *scene.culture(points=50)])
     overview.refresh()
-    days, cells = overview.trend._cells_curve.getOriginalDataset()
+    days, cells = overview.trend.vessels["incubator"].cells_curve.getOriginalDataset()
     # The batch began at process time 10 d - 6.42 d.
     assert days[0] == pytest.approx(2.0 - 3.58)
     assert cells[-1] == pytest.approx(2.31e9)
@@ -141,7 +141,7 @@ def test_an_empty_vessel_leaves_a_gap_on_the_logarithmic_axis(overview):
         [MeasurementView("incubator", "viable_cells", v, "cells", 60.0 * i) for i, v in enumerate(values)]
     )
     overview.refresh()
-    _, cells = overview.trend._cells_curve.getOriginalDataset()
+    _, cells = overview.trend.vessels["incubator"].cells_curve.getOriginalDataset()
     assert cells[0] == 1.0e8
     assert cells[1] != cells[1]
     assert text(overview, "trend_cells") == "2.00 × 10⁸ cells"
@@ -167,3 +167,22 @@ def test_a_silent_incubator_puts_the_culture_in_doubt(overview, clock):
     clock.now_s += 6.0
     overview.refresh()
     assert overview.trend.property("stale")
+
+
+def test_two_vessels_have_curves_and_figures_each_and_a_silent_one_says_so(overview, clock):
+    overview.show_items(scene.two_vessels())
+    overview.refresh()
+    assert list(overview.trend.vessels) == ["incubator", "incubator_2"]
+    assert text(overview, "trend_cells_incubator_2") == "3.10 × 10⁸ cells"
+    assert text(overview, "trend_temperature_incubator_2") == "37.0 °C"
+    assert text(overview, "trend_cells") == "2.31 × 10⁹ cells"
+    titles = [vessel.title.text() for vessel in overview.trend.vessels.values()]
+    assert titles == ["Culture · Incubator", "Culture · Incubator 2"]
+    _, cells = overview.trend.vessels["incubator_2"].cells_curve.getOriginalDataset()
+    assert list(cells) == [3.1e8]
+    clock.now_s += 20.0
+    overview.show_items([view for view in scene.modules() if view.module == "incubator"])
+    overview.refresh()
+    assert text(overview, "trend_cells_incubator_2") == "3.10 × 10⁸ cells?"
+    assert text(overview, "trend_cells") == "2.31 × 10⁹ cells"
+    assert not overview.trend.property("stale")
