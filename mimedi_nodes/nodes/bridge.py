@@ -25,6 +25,8 @@ async def result_in_executor(node: Node, loop: LoopThread, coroutine: Coroutine[
     def done(finished: concurrent.futures.Future[T]) -> None:
         if finished.cancelled():
             future.set_exception(RuntimeError("the node is shutting down"))
+            # Whoever awaits it gets it. An executor that has stopped resumes nobody: rclpy would print it as forgotten.
+            future.exception()
         elif (error := finished.exception()) is not None:
             future.set_exception(error)
         else:

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Service calls out of the phases' loop: a reply that never comes, and a request that is sent again."""
 
+import asyncio
+import gc
 import threading
 from types import SimpleNamespace
 
@@ -13,6 +15,7 @@ from rclpy.node import Node
 from spinning import spinning
 from std_srvs.srv import SetBool
 
+from mimedi_nodes.nodes.bridge import result_in_executor
 from mimedi_nodes.nodes.event_loop import LoopThread
 from mimedi_nodes.nodes.ros_calls import CallFailed, call
 
@@ -59,3 +62,19 @@ def test_any_other_request_is_sent_once_and_the_silence_is_told(silent_first):
     with pytest.raises(CallFailed, match=r"service \S*switch/set did not answer within 1 s"):
         silent_first.loop.submit(asking).result(DEADLINE_S)
     assert silent_first.asked == [True]
+
+
+@pytest.mark.parametrize("resumed", [True, False])
+def test_who_waits_for_the_loop_hears_of_its_end_and_nobody_else(resumed, capsys):
+    """At a shutdown the executor may have stopped: what it would have resumed was printed as an error forgotten."""
+    loop = LoopThread("phases")
+    waiting = result_in_executor(SimpleNamespace(executor=None), loop, asyncio.sleep(3.0 * DEADLINE_S))
+    waiting.send(None)
+    loop.stop()
+    if resumed:
+        with pytest.raises(RuntimeError, match="shutting down"):
+            waiting.send(None)
+    waiting.close()
+    del waiting
+    gc.collect()
+    assert capsys.readouterr().err == ""
