@@ -130,5 +130,4 @@ class GoalStore:
         self._write("UPDATE goals SET status = ? WHERE goal_id = ?", (status, goal_id))
 
     def _write(self, statement: str, values: tuple[Any, ...]) -> None:
-        with self._db.writing() as database:
-            database.execute(statement, values)
+        self._db.write(statement, values)

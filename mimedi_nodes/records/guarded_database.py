@@ -82,6 +82,15 @@ class GuardedDatabase:
             if self._guard is not None:
                 self._guard.note()
 
+    def write(self, statement: str, values: tuple[Any, ...] = ()) -> None:
+        """Carry out one statement as a transaction; raises as `writing` does."""
+        if self._guard is not None:
+            with self.writing() as database:
+                database.execute(statement, values)
+            return
+        with self._lock, storage_error(self._what):  # nothing to count in: a statement by itself is a transaction
+            self._open().execute(statement, values)
+
     def check(self) -> None:
         """Raise LostFileError when the file on disk is no longer the one that is open."""
         with self._lock:
