@@ -86,6 +86,8 @@ def test_a_good_recipe_is_read() -> None:
         ("target: bead_bound_t_cell", "target: b_cell", "outside the allowed values"),
         ("cells_wanted: 800", "cells_wanted: 800.5", "not a whole number"),
         ("cells_wanted: 800", "cells_wanted: 10", "out of range"),
+        ("cells_wanted: 800", "viability_halfwidth: 0.7", "out of range"),
+        ("cells_wanted: 800", "concentration_relative_halfwidth: -0.1", "out of range"),
         ("cells_wanted: 800", "header: x", "no goal field 'header'"),
         ("vision_qc/inspect_sample", "vision_qc/inspect_samples", "there is no action"),
         ("vision_qc/inspect_sample", "eyes/inspect_sample", "there is no such module"),
