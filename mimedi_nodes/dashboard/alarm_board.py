@@ -230,6 +230,8 @@ class AlarmBoard(Board):
         }
         for act, button in self.buttons.items():
             button.setEnabled(self._present and allowed[act])
+            why_not = "" if allowed[act] else tr("Not possible in this state of the alarm")
+            button.setToolTip(why_not if self._present else wording.no_supervisor())
 
     def _ask(self, act: str) -> None:
         alarm = self.selected()

@@ -61,6 +61,7 @@ class AlarmRow(QtWidgets.QWidget):
         super().__init__()
         self.setObjectName(f"alarm_{alarm.alarm_id}")
         self.alarm = alarm
+        self.sent = False
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 2, 0, 2)
         row.setSpacing(8)
@@ -93,9 +94,15 @@ class AlarmRow(QtWidgets.QWidget):
         act = _act(alarm.state)
         if act:
             self.button = QtWidgets.QPushButton(tr("ACK") if act == "acknowledge" else tr("Reset"))
-            self.button.setToolTip(f"{act} {alarm.alarm_id}")
             self.button.clicked.connect(partial(self._ask, act))
             row.addWidget(self.button)
+
+    def enable(self, present: bool) -> None:
+        """Open its button, but not until a reply has come, nor while the supervisor is not there to give one."""
+        if self.button is not None:
+            self.button.setEnabled(present and not self.sent)
+            act = f"{_act(self.alarm.state)} {self.alarm.alarm_id}"
+            self.button.setToolTip(act if present else wording.no_supervisor())
 
     def compact(self, compact: bool) -> None:
         """Show one line, where many alarms must be seen at once; the tool tip has the rest."""
@@ -170,19 +177,23 @@ class AlarmPanel(Panel):
         """Show whether the supervisor, who watches the alarms, is there."""
         self._present = present
         self.mark_stale(not present)
+        for row in self.rows.values():
+            row.enable(present)
         self._headline()
 
     def mark_sent(self, alarm_id: str) -> None:
         """Lock an alarm's button until the reply."""
         row = self.rows.get(alarm_id)
-        if row is not None and row.button is not None:
-            row.button.setEnabled(False)
+        if row is not None:
+            row.sent = True
+            row.enable(self._present)
 
     def show_reply(self, reply: Reply) -> None:
         """Tell why an act was refused, and let it be tried again; an accepted one comes back as a new state."""
         row = self.rows.get(reply.request.target)
-        if row is not None and row.button is not None:
-            row.button.setEnabled(True)
+        if row is not None:
+            row.sent = False
+            row.enable(self._present)
         message = tr("{what} not taken: {message}", what=reply.request.target, message=reply.message)
         set_text(self.told, "" if reply.accepted else message)
         self.told.setVisible(not reply.accepted)
@@ -193,6 +204,7 @@ class AlarmPanel(Panel):
 
     def _make(self, alarm: AlarmView) -> AlarmRow:
         row = AlarmRow(alarm)
+        row.enable(self._present)
         row.acted.connect(self.acted)
         return row
 

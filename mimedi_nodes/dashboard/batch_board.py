@@ -203,7 +203,7 @@ class BatchBoard(Board):
         coordinator = Source.COORDINATOR in item.present
         self.batch.show_presence(self._known, coordinator)
         self.commands.show_presence(coordinator)
-        self.prompt.mark_stale(not coordinator)
+        self.prompt.show_presence(coordinator)
 
     def _show_reply(self, reply: Reply) -> None:
         if reply.request.kind is RequestKind.COMMAND:

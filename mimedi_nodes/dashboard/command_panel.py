@@ -73,7 +73,6 @@ class CommandPanel(QtWidgets.QWidget):
         for command in CONSEQUENCES:
             button = QtWidgets.QPushButton(tr(TITLES[command]))
             button.setObjectName(f"command_{command}")
-            button.setToolTip(tr(CONSEQUENCES[command]))
             button.clicked.connect(partial(self._ask, command))
             row.addWidget(button)
             self.buttons[command] = button
@@ -101,8 +100,13 @@ class CommandPanel(QtWidgets.QWidget):
 
     def _enable(self) -> None:
         open_to = allowed(self._state) if self._present else frozenset()
+        if not self._present:
+            why_not = wording.no_coordinator()
+        else:
+            why_not = tr("Not possible while {state}", state=self._state.upper()) if self._state else tr("NO BATCH")
         for command, button in self.buttons.items():
             button.setEnabled(command in open_to and command not in self._pending)
+            button.setToolTip(tr(CONSEQUENCES[command]) if command in open_to else why_not)
 
     def _ask(self, command: ProcedureCommand) -> None:
         if self.dialog is not None:

@@ -46,7 +46,15 @@ FRENCH: dict[str, str] = {
     "what": "quoi",
     "who": "qui",
     "FLOOD  ·  {text}": "AVALANCHE  ·  {text}",
-    "ALARMS NOT WATCHED": "ALARMES NON SURVEILLÉES",
+    "ALARMS NOT WATCHED": "ALARMES SANS SUIVI",
+    "The coordinator does not answer: no command and no answer is possible": (
+        "Le coordinateur ne répond pas : ni commande ni réponse n’est possible"
+    ),
+    "The supervisor does not answer: no alarm can be acted on": (
+        "Le superviseur ne répond pas : aucune action sur les alarmes n’est possible"
+    ),
+    "Not possible while {state}": "Impossible dans l’état {state}",
+    "Not possible in this state of the alarm": "Impossible dans cet état de l’alarme",
     "No alarms": "Aucune alarme",
     "acknowledged": "acquittée",
     "gone by itself, not acknowledged": "disparue d’elle-même, non acquittée",
@@ -78,7 +86,7 @@ FRENCH: dict[str, str] = {
     "expected time left": "temps restant prévu",
     "{done} of {total} phases": "{done} phases sur {total}",
     "NO COORDINATOR": "PAS DE COORDINATEUR",
-    "{state}?  COORDINATOR LOST": "{state} ?  COORDINATEUR PERDU",
+    "{state}?  COORDINATOR LOST": "{state} ?  COORD. PERDU",
     "Operator": "Opérateur",
     "The batch stops at its next safe point; nothing is switched off.": (
         "Le lot s’arrête au prochain point sûr ; rien n’est coupé."

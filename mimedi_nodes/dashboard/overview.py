@@ -148,7 +148,7 @@ class Overview(Board):
         coordinator = Source.COORDINATOR in self._present
         self.batch.show_presence(self._batch_known, coordinator)
         self.commands.show_presence(coordinator)
-        self.prompt.mark_stale(not coordinator)
+        self.prompt.show_presence(coordinator)
         self.alarms.show_presence(Source.SUPERVISOR in self._present)
 
     def _show_reply(self, reply: Reply) -> None:

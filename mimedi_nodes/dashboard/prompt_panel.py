@@ -6,6 +6,7 @@ from __future__ import annotations
 from functools import partial
 
 from ..process.procedure_state import FINAL_STATES
+from . import wording
 from .language import tr
 from .parts import Panel, label, set_text
 from .qt import QtWidgets, Signal
@@ -24,6 +25,7 @@ class PromptPanel(Panel):
         self.setStyleSheet(f"QFrame#prompt {{ border: 3px solid {HELD}; }}")
         self._open: dict[tuple[str, str], PromptView] = {}
         self._shown: PromptView | None = None
+        self._present = self._sent = False
         self._ended: set[str] = set()
         self._batch_id = ""
         self.question = label("question", "", "prompt_question")
@@ -35,6 +37,10 @@ class PromptPanel(Panel):
         self.told.setWordWrap(True)
         self.told.hide()
         self.body.addWidget(self.told)
+        self.why_not = label("small", "", "prompt_why_not")
+        self.why_not.setWordWrap(True)
+        self.why_not.hide()
+        self.body.addWidget(self.why_not)
         self.buttons: dict[str, QtWidgets.QPushButton] = {}
         self.free_text: QtWidgets.QLineEdit | None = None
         self.hide()
@@ -62,7 +68,22 @@ class PromptPanel(Panel):
         asked = (reply.request.batch_id, reply.request.target)
         if self._shown is not None and asked == (self._shown.batch_id, self._shown.prompt_id):
             self._tell(tr("taken") if reply.accepted else tr("not taken: {message}", message=reply.message))
-            self._answers.setEnabled(not reply.accepted)
+            self._sent = reply.accepted
+            self._enable()
+
+    def show_presence(self, present: bool) -> None:
+        """Close the answers, and say why, while the coordinator is not there to take one."""
+        self._present = present
+        self.mark_stale(not present)
+        self._enable()
+
+    def _enable(self) -> None:
+        why_not = "" if self._present else wording.no_coordinator()
+        self._answers.setEnabled(self._present and not self._sent)
+        for each in self._answers.findChildren(QtWidgets.QWidget):
+            each.setToolTip(why_not)
+        set_text(self.why_not, why_not)
+        self.why_not.setVisible(bool(why_not))
 
     def _choose(self) -> None:
         waiting = [prompt for prompt in self._open.values() if prompt.batch_id not in self._ended]
@@ -105,6 +126,8 @@ class PromptPanel(Panel):
             self.buttons[answer] = button
         if prompt.answers:
             row.addStretch(1)
+        self._sent = False
+        self._enable()
 
     def _give(self, answer: str, *_: object) -> None:
         if self._shown is not None:
@@ -113,7 +136,8 @@ class PromptPanel(Panel):
 
     def mark_sent(self) -> None:
         """Lock the answers until the reply."""
-        self._answers.setEnabled(False)
+        self._sent = True
+        self._enable()
         self._tell(tr("sent …"))
 
     def _tell(self, text: str) -> None:

@@ -87,6 +87,16 @@ def shortened(text: str, letters: int) -> str:
     return f"{kept.rsplit(' ', 1)[0] if ' ' in kept else kept}…"
 
 
+def no_coordinator() -> str:
+    """Return why nothing can be asked of the batch while its coordinator is gone."""
+    return tr("The coordinator does not answer: no command and no answer is possible")
+
+
+def no_supervisor() -> str:
+    """Return why nothing can be done about alarms while the supervisor is gone."""
+    return tr("The supervisor does not answer: no alarm can be acted on")
+
+
 def humane(identifier: str) -> str:
     """Return an identifier as words: `acoustic_sorter` → `Acoustic sorter`, `QC` and the like kept."""
     words = identifier.replace("_", " ").strip()

@@ -5,6 +5,7 @@ import dashboard_scene as scene
 import pytest
 from dashboard_hand import NAME, mark, text
 
+from mimedi_nodes.dashboard import wording
 from mimedi_nodes.dashboard.alarm_board import FloodMeter
 from mimedi_nodes.dashboard.qt import QtWidgets
 from mimedi_nodes.dashboard.views import (
@@ -48,6 +49,7 @@ def test_only_the_acts_that_a_state_allows_are_offered(show, state):
     assert enabled == expected
     board.show_items([PresenceView(frozenset())])
     assert not any(button.isEnabled() for button in board.buttons.values())
+    assert {button.toolTip() for button in board.buttons.values()} == {wording.no_supervisor()}
     assert text(board, "alarm_headline") == "ALARMS NOT WATCHED"
 
 

@@ -13,6 +13,7 @@ from dashboard_hand import NAME, until
 from mimedi_nodes.dashboard import boards, language
 from mimedi_nodes.dashboard.french import FRENCH
 from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
+from mimedi_nodes.dashboard.views import PresenceView
 
 QtTest = importlib.import_module(QtCore.__name__.replace("QtCore", "QtTest"))
 SOURCES = Path(boards.__file__).parent
@@ -24,11 +25,13 @@ def test_every_board_fits_takes_everything_and_keeps_its_settings(show, name, to
     language.choose(tongue)
     try:
         board = show(name)
-        board.show_items(scene.everything())
-        board.refresh()
-        QtWidgets.QApplication.processEvents()
-        hint = board.minimumSizeHint()
-        assert (hint.width() <= 1280, hint.height() <= 800) == (True, True), hint
+        for items in (scene.everything(), scene.two_vessels(), scene.trouble(), [PresenceView(frozenset())]):
+            board.show_items(items)
+            board.clock.now_s += 10.0
+            board.refresh()
+            QtWidgets.QApplication.processEvents()
+            hint = board.minimumSizeHint()
+            assert (hint.width() <= 1280, hint.height() <= 800) == (True, True), (hint, items[:2])
         assert not board.grab().isNull()
         board.operator.setText(NAME)
         kept = board.settings()

@@ -18,7 +18,7 @@ from mimedi_nodes.dashboard.views import (
     RequestKind,
     Source,
 )
-from mimedi_nodes.process.procedure_state import TRANSITIONS, ProcedureState
+from mimedi_nodes.process.procedure_state import TRANSITIONS, ProcedureCommand, ProcedureState
 
 
 def enabled(overview):
@@ -73,8 +73,42 @@ def test_no_command_in_an_unknown_state_without_batch_or_without_coordinator(ove
     assert enabled(overview) == set()
     overview.show_items([scene.batch()])
     assert enabled(overview) == {"pause", "hold", "stop", "abort"}
+    assert overview.commands.buttons[ProcedureCommand.RESUME].toolTip() == "Not possible while RUNNING"
     overview.show_items([PresenceView(frozenset({Source.SUPERVISOR}))])
     assert enabled(overview) == set()
+    assert {b.toolTip() for b in overview.commands.buttons.values()} == {wording.no_coordinator()}
+
+
+@pytest.mark.parametrize("name", ["overview", "batch"])
+def test_no_answer_goes_to_a_coordinator_that_is_gone(show, name):
+    board = show(name)
+    board.operator.setText(NAME)
+    board.show_items([scene.batch(), scene.question(), PresenceView(frozenset({Source.SUPERVISOR}))])
+    button = board.prompt.buttons["Raise"]
+    assert (button.isEnabled(), button.toolTip()) == (False, wording.no_coordinator())
+    assert text(board, "prompt_why_not") == wording.no_coordinator()
+    button.click()
+    assert board.requests == []
+    board.show_items([scene.everybody()])
+    assert (button.isEnabled(), button.toolTip(), board.prompt.why_not.isVisible()) == (True, "", False)
+    click(button)
+    assert [request.act for request in board.requests] == ["Raise"]
+    board.show_items([PresenceView(frozenset()), scene.everybody()])
+    assert not button.isEnabled()  # it has been sent, whoever came back
+
+
+def test_no_alarm_is_acted_on_without_the_supervisor(overview):
+    overview.operator.setText(NAME)
+    overview.show_items([scene.everybody(), scene.alarms(), PresenceView(frozenset({Source.COORDINATOR}))])
+    button = overview.alarms.rows["incubator.glucose_low"].button
+    assert (button.isEnabled(), button.toolTip()) == (False, wording.no_supervisor())
+    overview.show_items([scene.everybody()])
+    click(button)
+    assert [request.target for request in overview.requests] == ["incubator.glucose_low"]
+    overview.show_items([PresenceView(frozenset()), scene.everybody()])
+    assert not button.isEnabled()
+    overview.show_items([Reply(overview.requests[0], False, "the cause is still there")])
+    assert button.isEnabled()
 
 
 def test_a_lost_coordinator_is_told_and_dims_what_it_said(overview):
@@ -177,7 +211,7 @@ def test_questions_queue_and_leave_when_answered(overview):
 
 def test_free_text_is_sent_without_blanks_and_not_empty(overview):
     overview.operator.setText(NAME)
-    overview.show_items([PromptView("B1", "label", "Which label?")])
+    overview.show_items([scene.everybody(), PromptView("B1", "label", "Which label?")])
     field, send = overview.prompt.free_text, overview.prompt.buttons["Answer"]
     field.setText("  ")
     assert not send.isEnabled()
@@ -188,7 +222,7 @@ def test_free_text_is_sent_without_blanks_and_not_empty(overview):
 
 def test_a_scanned_label_is_sent_by_its_line_end(overview):
     overview.operator.setText(NAME)
-    overview.show_items([PromptView("B1", "label", "Which label?")])
+    overview.show_items([scene.everybody(), PromptView("B1", "label", "Which label?")])
     field = overview.prompt.free_text
     enter = QtGui.QKeyEvent(QtCore.QEvent.KeyPress, QtCore.Qt.Key_Return, QtCore.Qt.NoModifier)
     QtWidgets.QApplication.sendEvent(field, enter)
