@@ -37,6 +37,7 @@ set up
 
 run
   ./workcell up hardware:=sim          launch the workcell and stay; arguments go to the launch file
+                                       (exit 2: bad argument, or plant or supervisor died)
   ./workcell produce car_t_cd19        ask a running workcell for a batch
   ./workcell status                    modules, batch, alarms of a running workcell; --check for scripts
   ./workcell watch                     the same, live
@@ -121,7 +122,7 @@ def _dispatch(layout: Layout, command: str, arguments: list[str], env: Mapping[s
     if command == "up":
         from . import up
 
-        command_line = up.launch_command(arguments, layout.launch_file)
+        command_line = up.launch_command(arguments, layout.launch_file, tells_failure=distribution is None)
         provisioner.ensure()
         return up.supervise(command_line, environment.compute(layout, distribution, env))
     if command == "test":

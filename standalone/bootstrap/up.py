@@ -24,6 +24,8 @@ from .errors import SetupError
 _ASK_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LEFTOVERS_S = 5.0
+_LAUNCH_FAILED = 1
+COULD_NOT_RUN = 2
 
 
 def launch_arguments(launch_file: Path) -> frozenset[str]:
@@ -35,8 +37,12 @@ def launch_arguments(launch_file: Path) -> frozenset[str]:
     raise SetupError(f"{launch_file} has no ARGUMENTS")
 
 
-def launch_command(arguments: Sequence[str], launch_file: Path) -> list[str]:
+def launch_command(arguments: Sequence[str], launch_file: Path, *, tells_failure: bool = False) -> list[str]:
     """The `ros2 launch` command line for the workcell; `-h` shows the launch file's arguments.
+
+    Args:
+        tells_failure: the launcher is ours, which can say by its status that the plant or the supervisor died;
+            upstream's ends with 0 then.
 
     Raises:
         SetupError: an argument that the launch file does not have; `ros2 launch` would drop it without a word.
@@ -46,11 +52,14 @@ def launch_command(arguments: Sequence[str], launch_file: Path) -> list[str]:
         if not argument.startswith("-") and argument.partition(":=")[0] not in known:
             raise SetupError(f"up does not know '{argument}'; give NAME:=VALUE, with {', '.join(sorted(known))}")
     shown = ["--show-args" if argument in ("-h", "--help") else argument for argument in arguments]
-    return ["ros2", "launch", "mimedi_workcell", "workcell.launch.py", *shown]
+    status = ["--fail-on-error"] if tells_failure else []
+    return ["ros2", "launch", *status, "mimedi_workcell", "workcell.launch.py", *shown]
 
 
 def supervise(command: Sequence[str], env: Mapping[str, str]) -> int:
-    """Run a launcher until it ends; returns its exit status, 128 + n when signal n ended it."""
+    """Run a launcher until it ends; returns its exit status, 128 + n when signal n ended it, 2 instead of a launcher's
+    1: as everywhere in `./workcell`, what could not run.
+    """
     child = subprocess.Popen(
         command, env=dict(env), start_new_session=True, preexec_fn=_child_setup(os.getpid())
     )
@@ -66,6 +75,8 @@ def supervise(command: Sequence[str], env: Mapping[str, str]) -> int:
         end_group(child.pid)
         for number, handler in previous.items():
             signal.signal(number, handler)
+    if status == _LAUNCH_FAILED:
+        return COULD_NOT_RUN
     return 128 - status if status < 0 else status
 
 

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """`up` ends a launcher in order whatever it is asked with, and leaves no process behind."""
 
+import os
 import signal
 import subprocess
 import sys
@@ -84,6 +85,16 @@ def test_help_shows_the_arguments_of_the_launch_file():
     assert up.launch_command(["--help"], LAUNCH_FILE)[-1] == "--show-args"
     command = up.launch_command(["hardware:=sim"], LAUNCH_FILE)
     assert command == ["ros2", "launch", "mimedi_workcell", "workcell.launch.py", "hardware:=sim"]
+
+
+@pytest.mark.parametrize(("status", "told"), [(0, 0), (1, 2), (7, 7)])
+def test_a_launch_that_failed_is_told_as_one_that_could_not_run(status, told):
+    assert up.supervise([sys.executable, "-c", f"raise SystemExit({status})"], os.environ) == told
+
+
+def test_only_our_own_launcher_is_asked_to_tell_that_a_required_node_died():
+    ours = up.launch_command(["hardware:=sim"], LAUNCH_FILE, tells_failure=True)
+    assert ours[:3] == ["ros2", "launch", "--fail-on-error"]
 
 
 @pytest.mark.parametrize("wrong", ["opertor:=ask", "sim", "hardware=sim"])
