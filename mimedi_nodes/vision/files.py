@@ -26,6 +26,7 @@ from mimedi_nodes.vision.still import StillTracker
 from mimedi_nodes.vision.tracker import CONFIRMED_FRAMES, CellTracker
 
 _WARM_FRAMES = 40
+_CLASS_FRAMES = 7
 # A movie in which a flow is known in less than this share of its frames has none.
 _FLOWS = 0.8
 TRACK_COLUMNS = ("frame", "id", "x", "y", "vx", "vy", "diameter_um", "deform", "area_um2", "cls", "dead", "measured")
@@ -234,15 +235,23 @@ def segment_file(path: Path, table: Path, labels: Path, progress: Callable[[int,
 
 
 def _kept(frames: Sequence[FrameTracks]) -> dict[int, tuple[int, TrackedCell]]:
-    """Tracks worth writing: id to (last frame in which it was seen, its last state)."""
-    seen: dict[int, int] = {}
+    """Tracks worth writing: id to (last frame in which it was seen, its last state, with the class that it had most
+    often by then: a cell's last look may be half out of view, or at a neighbour)."""
     last: dict[int, tuple[int, TrackedCell]] = {}
+    classes: dict[int, list[int]] = {}
     for index, frame in enumerate(frames):
         for cell in frame.tracks:
             if cell.measured:
-                seen[cell.track_id] = seen.get(cell.track_id, 0) + 1
+                classes.setdefault(cell.track_id, []).append(cell.cell_class)
                 last[cell.track_id] = index, cell
-    return {key: value for key, value in last.items() if seen[key] >= CONFIRMED_FRAMES}
+    return {key: (index, cell._replace(cell_class=_most_often(classes[key])))
+            for key, (index, cell) in last.items() if len(classes[key]) >= CONFIRMED_FRAMES}
+
+
+def _most_often(classes: Sequence[int]) -> int:
+    """The most frequent of the last few; of several, the later."""
+    classes = classes[-_CLASS_FRAMES:]
+    return max(reversed(classes), key=classes.count)
 
 
 def _sightings(frames: Sequence[FrameTracks]) -> int:

@@ -41,6 +41,27 @@ def test_an_npz_movie_becomes_a_table_of_tracks(tmp_path: Path) -> None:
     assert len({r["id"] for r in rows}) == report.tracks
 
 
+def test_the_last_look_at_a_cell_does_not_make_its_class(tmp_path: Path) -> None:
+    """As it leaves, half of it is out of view, and what is seen may be a neighbour."""
+    truth = flow_movie(frames=40, cells_per_frame=6.0, seed=23)
+    movie = read_movie(_saved(tmp_path / "m.npz", truth.movie))
+    frames, report = track_movie(movie)
+    last = {cell.track_id: index for index, frame in enumerate(frames) for cell in frame.tracks if cell.measured}
+    for index, frame in enumerate(frames):
+        frame.tracks[:] = [cell._replace(cell_class=2 if index == last.get(cell.track_id) else 1)
+                           for cell in frame.tracks]
+    write_tracks(frames, tmp_path / "tracks.csv")
+    with (tmp_path / "tracks.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len({row["id"] for row in rows}) == report.tracks > 5
+    assert {row["cls"] for row in rows} == {"1"}
+
+
+def _saved(path: Path, images: np.ndarray) -> Path:
+    np.savez(path, movie=images, px_um=UM_PER_PX, wall=WALL, fps=RATE_HZ)
+    return path
+
+
 def test_a_folder_of_images_and_an_overlay_video(tmp_path: Path) -> None:
     truth = flow_movie(frames=6, cells_per_frame=6.0, seed=22)
     folder = tmp_path / "frames"
