@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("act", nargs="?", default="list", choices=["list", *_ACTS, "explain"])
     parser.add_argument("alarm", nargs="*", help="ids of alarms")
-    parser.add_argument("--all", action="store_true", help="ack: all that wait for a person")
+    parser.add_argument("--all", action="store_true", help="ack: all that wait for a person, if any")
     parser.add_argument("--hours", type=float, default=1.0, help="shelve: time after which it comes back [h]")
     add_workcell_options(parser)
     add_who_options(parser)
@@ -132,6 +132,9 @@ def _act(options: argparse.Namespace, client: Any) -> int:
     names = list(options.alarm)
     if options.all:
         names += [row["alarm_id"] for row in as_rows(client.seen.alarms) if row["waits"]]
+        if not names:
+            print("[]" if options.json else "No alarm waits to be acknowledged.")
+            return EXIT_TAKEN
     act = _ACTS[options.act]
     why = reason(options, act) if act not in ("acknowledge", "reset") else (options.why or "")
     if act == "shelve" and not 0.0 < options.hours <= 24.0:

@@ -3,12 +3,10 @@
 
 from __future__ import annotations
 
-import html
 import json
 import math
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
 from . import theme, wording
 from .analyses import SWEEP
@@ -16,38 +14,15 @@ from .board import Board
 from .language import tr
 from .module_panel import SILENT_S
 from .parts import Panel, label
-from .qt import QtCore, QtGui, QtWidgets, pyqtgraph
+from .qt import QtCore, QtGui, QtWidgets
 from .series import Series
 from .sweep_plot import SweepPlot
-from .trend_panel import DecadeAxis
+from .trend_plots import TrendPlots
 from .views import AnalysisView, BatchSnapshot, HistoryView, MeasurementView, ModuleView, PlanView
 
 DAY_S = 86400.0
-PENS = (
-    (theme.TEXT, QtCore.Qt.SolidLine),
-    ("#1f4e79", QtCore.Qt.SolidLine),
-    ("#6b4e2e", QtCore.Qt.SolidLine),
-    ("#3d6b4f", QtCore.Qt.SolidLine),
-    (theme.TEXT, QtCore.Qt.DashLine),
-    ("#1f4e79", QtCore.Qt.DashLine),
-)
-"""Curves' colours and strokes: dark ones, that none is taken for an alarm."""
 MOST_PLOTS = 4
-FEW = 30
-"""Up to so many values each has a mark of its own: inspections come one in days."""
-AXIS_LETTERS = 5.0
-"""Room for the numbers of an axis, in heights of a letter."""
 DEFAULT = ("incubator/viable_cells", "incubator/liquid_temperature_c", "incubator/glucose_mm", "vision_qc/viability")
-
-
-@dataclass(frozen=True)
-class Look:
-    """How a quantity is drawn: in which row, as the last one with the common axis, by decades, with which limits."""
-
-    row: int
-    last: bool
-    decades: bool
-    limits: tuple[float, ...]
 
 
 class TrendBoard(Board):
@@ -71,7 +46,6 @@ class TrendBoard(Board):
         self.units: dict[str, str] = {}
         self._changed: set[str] = set()
         self._wanted = list(DEFAULT)
-        self._letters = QtGui.QFont()
         self.tree = QtWidgets.QTreeWidget()
         self.tree.setObjectName("quantities")
         self.tree.setHeaderLabels([tr("quantity"), tr("now")])
@@ -85,21 +59,14 @@ class TrendBoard(Board):
         self.span.setObjectName("span")
         for text, days in ((tr("whole batch"), math.inf), (tr("last day"), 1.0), (tr("last three hours"), 0.125)):
             self.span.addItem(text, days)
-        self.span.currentIndexChanged.connect(self._redraw)
+        self.span.currentIndexChanged.connect(self._choose_span)
         self.log = QtWidgets.QCheckBox(tr("logarithmic counts"))
         self.log.setObjectName("log")
         self.log.setChecked(True)
         self.log.toggled.connect(self._lay_plots)
-        self.graphics = pyqtgraph.GraphicsLayoutWidget()
-        self.graphics.setBackground(theme.PANEL)
-        self.plots: dict[str, pyqtgraph.PlotItem] = {}
-        self._looks: dict[str, Look] = {}
-        self._laying = QtCore.QTimer(self)
-        self._laying.setSingleShot(True)
-        self._laying.setInterval(0)
-        self._laying.timeout.connect(self._lay_next)
         self.sweeps: dict[str, SweepPlot] = {}
-        self._curves: dict[str, pyqtgraph.PlotDataItem] = {}
+        self.graphics = TrendPlots(self.series, self.sweeps, self._latest)
+        self.plots = self.graphics.plots
         self._lay_out()
         self.rescale()
         self.handlers = {
@@ -128,10 +95,9 @@ class TrendBoard(Board):
 
     def scaled(self, scale: float) -> None:
         """Draw the axes' letters at the window's scale."""
-        self._letters = QtGui.QFont(self.font())
-        self._letters.setPixelSize(round(theme.LETTERS_PX["small"] * scale))
-        for name, plot in self.plots.items():
-            self._style(name, plot)
+        letters = QtGui.QFont(self.font())
+        letters.setPixelSize(round(theme.LETTERS_PX["small"] * scale))
+        self.graphics.set_scale(letters, scale)
 
     def settings(self) -> dict[str, str]:
         """Return what is drawn, too."""
@@ -164,11 +130,9 @@ class TrendBoard(Board):
         altered = {key for key in self.series if key.split("/", 1)[0] in silent ^ self._silent} | self._changed
         self._silent = silent
         for key in altered & self._items.keys():
-            self._items[key].setText(1, self._latest(key))
-        for key in self._changed & self._curves.keys():
-            self._draw(key)
-        for key in altered & self._curves.keys():
-            self._head(key)
+            self._items[key].setText(1, self._latest(key)[0])
+        self.graphics.draw(self._changed)
+        self.graphics.head(altered)
         self._changed.clear()
 
     def chosen(self) -> list[str]:
@@ -181,7 +145,7 @@ class TrendBoard(Board):
             start_s = batch.time_s - batch.process_day * DAY_S
             if not abs(start_s - self._start_s) < 60.0:
                 self._start_s = start_s
-                self._redraw()
+                self.graphics.show_from(start_s)
 
     def _measured(self, item: MeasurementView) -> None:
         if not math.isfinite(item.value):
@@ -208,8 +172,7 @@ class TrendBoard(Board):
             self._add(seen.module, seen.name, key)
         if self.sweeps[key].show_analysis(seen):
             self._items[key].setText(1, f"{wording.number(seen.values['channel_resonance_hz'] / 1e6, 4)} MHz")
-            if key in self.plots:
-                self._style(key, self.plots[key])
+            self.graphics.style(key)
 
     def _history(self, history: HistoryView) -> None:
         if history.batch_id != self._batch_id:
@@ -262,126 +225,17 @@ class TrendBoard(Board):
             self._wanted = [name for name in self._wanted if name != key]
         self._check_items()
 
+    def _choose_span(self, *_: object) -> None:
+        self.graphics.show_span(float(self.span.currentData()))
+
     def _lay_plots(self, *_: object) -> None:
-        """Take down what is no longer drawn as it should be; what is new comes one plot at a time: each takes 10 ms."""
         self._to_lay = False
-        chosen = self.chosen()
-        looks = {key: self._look(chosen, key) for key in chosen}
-        for key in [key for key in self.plots if self._looks[key] != looks.get(key)]:
-            self.graphics.removeItem(self.plots.pop(key))
-            self._curves.pop(key, None)
-        self._looks = looks
-        self._lay_next()
+        self.graphics.lay(self.chosen(), self._limits, self.log.isChecked())
 
-    def _look(self, chosen: Sequence[str], key: str) -> Look:
-        name = key.split("/", 1)[1]
-        decades = self.log.isChecked() and ("cells" in name or name.endswith("_per_ml"))
-        limits = tuple(limit for limit in self._limits.get(name, ()) if math.isfinite(limit))
-        last = [key] == [name for name in chosen if name not in self.sweeps][-1:]
-        return Look(chosen.index(key), last, decades, limits)
-
-    def _lay_next(self) -> None:
-        missing = [key for key in self.chosen() if key not in self.plots]
-        if missing:
-            self._lay(missing[0])
-        if len(missing) > 1:
-            self._laying.start()
-            return
-        above = None
-        for key in self.chosen():
-            if key not in self.sweeps:
-                self.plots[key].setXLink(above)
-                above = self.plots[key]
-
-    def _lay(self, key: str) -> None:
-        look = self._looks[key]
-        if key in self.sweeps:
-            self.plots[key] = self.sweeps[key].plot()
-            self.graphics.addItem(self.plots[key], row=look.row, col=0)
-            self._style(key, self.plots[key])
-            return
-        axes = {"left": DecadeAxis("left")} if look.decades else {}
-        # A context menu of pyqtgraph's would take half of the time that a plot takes to make.
-        plot = self.graphics.addPlot(row=look.row, col=0, axisItems=axes, enableMenu=False)
-        self.plots[key] = plot
-        self._style(key, plot)
-        if look.decades:
-            plot.setLogMode(y=True)
-        pen, stroke = PENS[look.row % len(PENS)]
-        self._curves[key] = plot.plot(
-            pen=pyqtgraph.mkPen(pen, width=2, style=stroke), symbolBrush=pen, symbolPen=None, antialias=True
-        )
-        for limit in look.limits:
-            line = pyqtgraph.mkPen(theme.MUTED, width=1, style=QtCore.Qt.DotLine)
-            plot.addItem(pyqtgraph.InfiniteLine(limit, angle=0, pen=line), ignoreBounds=True)
-        self._draw(key)
-
-    def _style(self, key: str, plot: pyqtgraph.PlotItem) -> None:
-        if key in self.sweeps:
-            self.sweeps[key].style(plot, wording.humane(key.split("/", 1)[0]), self._letters)
-            return
-        plot.hideButtons()
-        plot.showGrid(x=True, y=True, alpha=0.15)
-        plot.setLimits(minXRange=0.01)
-        size = f"{self._letters.pixelSize()}px"
-        for side in ("left", "bottom"):
-            axis = plot.getAxis(side)
-            axis.setPen(theme.MUTED)
-            axis.setTextPen(theme.TEXT)
-            axis.setTickFont(self._letters)
-            axis.enableAutoSIPrefix(False)
-            if side == "left":
-                axis.setWidth(round(AXIS_LETTERS * self._letters.pixelSize()))  # all plots begin at one place
-        self._head(key)
-        below = tr("process day") if self._looks[key].last else None
-        plot.setLabel("bottom", below, **{"font-size": size, "color": theme.TEXT})
-
-    def _latest(self, key: str) -> str:
-        """Return the last value of a quantity; with a question mark once its module is silent."""
-        doubt = "?" if key.split("/", 1)[0] in self._silent else ""
-        return f"{_short(self.series[key].latest())} {self.units[key]}".strip() + doubt
-
-    def _head(self, key: str) -> None:
-        """Write the quantity and its last value over its plot, large enough to be read from where one stands."""
-        module, name = key.split("/", 1)
-        value = self._latest(key)
-        colour = theme.STALE if module in self._silent else theme.TEXT
-        small, large = (round(theme.LETTERS_PX[role] * self._scale) for role in ("small", "mid"))
-        self.plots[key].setTitle(
-            f'<span style="font-size: {small}px">{html.escape(wording.humane(module))}: {html.escape(name)}</span>'
-            f'&nbsp;&nbsp;&nbsp;<b style="font-size: {large}px">{html.escape(value)}</b>',
-            color=colour,
-        )
-
-    def _redraw(self, *_: object) -> None:
-        for key in self._curves:
-            self._draw(key)
-
-    def _draw(self, key: str) -> None:
-        series = self.series[key]
-        if not series.times_s:
-            return
-        start_s = self._start_s if math.isfinite(self._start_s) else series.times_s[0]
-        days = [(t - start_s) / DAY_S for t in series.times_s]
-        positive = self.plots[key].getAxis("left").logMode
-        values = [v if v > 0.0 or not positive else math.nan for v in series.values]
-        few = len(days) <= FEW
-        self._curves[key].setData(days, values, connect="finite", symbol="o" if few else None, symbolSize=6)
-        self._show_span(start_s)
-
-    def _show_span(self, start_s: float) -> None:
-        """Let all plots begin and end where the longest curve does, or end now; none may choose by its own points."""
-        drawn = [self.series[key].times_s for key in self._curves if self.series[key].times_s]
-        last = max(times_s[-1] for times_s in drawn)
-        width_s = float(self.span.currentData()) * DAY_S
-        first = last - width_s if math.isfinite(width_s) else min(times_s[0] for times_s in drawn)
-        views = [self.plots[key].getViewBox() for key in self._curves]
-        for view in views:  # a view that is linked would follow another's pixels, which are not laid yet
-            view.blockLink(True)
-        for view in views:
-            view.setXRange((first - start_s) / DAY_S, (last - start_s) / DAY_S, padding=0.02)
-        for view in views:
-            view.blockLink(False)
+    def _latest(self, key: str) -> tuple[str, bool]:
+        """Return the last value of a quantity and whether its module is silent, which a question mark says, too."""
+        silent = key.split("/", 1)[0] in self._silent
+        return f"{_short(self.series[key].latest())} {self.units[key]}".strip() + ("?" if silent else ""), silent
 
 
 def _short(value: float) -> str:

@@ -197,6 +197,9 @@ def test_an_answer_is_taken_from_the_command_line(workcell, no_accounts, capsys)
 
 def test_alarms_are_listed_and_acted_on(workcell, no_accounts, capsys):
     assert alarms.main([*HERE]) == 0
+    capsys.readouterr()
+    assert alarms.main(["ack", "--all", *HERE]) == 0
+    assert capsys.readouterr().out == "No alarm waits to be acknowledged.\n"
     low = Alarm(alarm_id="low.one", state=1, priority=1, message="low")
     high = Alarm(alarm_id="high.one", state=1, priority=3, message="high", response="run")
     workcell.alarms.publish(AlarmList(alarms=[low, high]))

@@ -74,7 +74,7 @@ def test_trends_offer_what_was_heard_and_draw_up_to_four(show):
     assert len(laid(board)) == 4
     item.setCheckState(0, QtCore.Qt.Unchecked)
     assert len(laid(board)) == 3
-    days, _ = board._curves["incubator/liquid_temperature_c"].getOriginalDataset()
+    days, _ = board.graphics.curves["incubator/liquid_temperature_c"].getOriginalDataset()
     assert days[0] == pytest.approx(2.0, abs=0.01)
 
 
