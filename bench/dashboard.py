@@ -92,6 +92,10 @@ def measure(run, speed, seconds):
         if hasattr(board, "close_reader"):
             board.close_reader()
     live.close()
+    for board in shown:  # before the application, which Qt does not outlive
+        board.close()
+        board.deleteLater()
+    application.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
     child.terminate()
     child.wait(20.0)
     longest_s = max(b - a for a, b in itertools.pairwise(gaps))
