@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -49,12 +50,15 @@ from .report_sections import (
     sample_rows,
     signature_rows,
 )
-from .review import Review, number_text, unit_text
+from .review import ReleaseRow, Review, number_text, unit_text
 from .summary import summarize
 
 REPORT_FILE = "report.html"
 MANY = 2
 """From more tests without a result on, the first page counts them."""
+_PAGE_LINES, _MOST_EXCEPTIONS, _MOST_CAUSES, _CAUSE_LETTERS = 17, 7, 5, 105
+"""What the first page has room for beside its head and the fields to sign: lines in all, of them exceptions at most,
+causes at most, and a cause's letters in a line."""
 _TONES = {"meets": "good", "meets_provisionally": "good", "rejected": "bad"}
 
 
@@ -86,6 +90,9 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
         plots.plot_diameters(facts),
         plots.plot_volumes(facts),
     ]
+    causes = cause_rows(review)
+    release = [row for row in review.rows if row.group != "in_process"]
+    passed, lines = _first_page(release, _early(review), causes)
     return template.render(
         css=Markup(here.joinpath("report.css").read_text(encoding="utf-8")),
         title=review.specification.get("title") or summary["product"],
@@ -96,8 +103,9 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
         simulated=_simulated(started, facts.of_kind("prompt_answered")),
         identity=identity_rows(summary, started),
         figures=figure_rows(review, summary),
-        causes=cause_rows(review),
-        release=[row for row in review.rows if row.group != "in_process"],
+        causes=causes,
+        most_causes=_MOST_CAUSES,
+        release=release,
         early=_early(review),
         controls=[row for row in review.rows if row.group == "in_process"],
         specification={name: review.specification.get(name, "") for name in ("product", "version", "status")},
@@ -106,6 +114,8 @@ def render_report(review: Review, head: Head | None, folder: Path | None = None)
         denominators=denominator_texts(facts),
         signed=signature_rows(facts),
         groups=exception_groups(found),
+        passed=passed,
+        lines=lines,
         exceptions=exception_rows(found),
         counts=exception_texts(review),
         grades=grade_rows(facts),
@@ -155,6 +165,22 @@ def _early(review: Review) -> int:
     """How many release tests a batch that ended early has no result of; 0 where each is worth a line of its own."""
     unknown = sum(row.group != "in_process" and row.verdict == "unknown" for row in review.rows)
     return unknown if unknown > MANY and review.facts.of_kind("batch_ended") else 0
+
+
+def _first_page(release: Sequence[ReleaseRow], early: int, causes: Sequence[str]) -> tuple[int, int]:
+    """What the first page has room for, so that who decides signs on it.
+
+    Returns:
+        Release tests that passed and are only counted there, and kinds of exceptions that are shown, 2 at least.
+    """
+    shown = causes[:_MOST_CAUSES]
+    why = 2 + sum(math.ceil(len(cause) / _CAUSE_LETTERS) for cause in shown) if shown else 0
+    why += len(causes) > _MOST_CAUSES
+    tests = len(release) - early
+    passed = sum(row.verdict == "pass" for row in release)
+    counted = passed if passed > MANY and tests + why + 2 > _PAGE_LINES else 0
+    room = _PAGE_LINES - why - (tests - counted + (counted > 0) + (early > 0))
+    return counted, max(2, min(_MOST_EXCEPTIONS, room))
 
 
 def _breakable(path: str) -> Markup:

@@ -89,7 +89,7 @@ def cause_rows(review: Review) -> list[str]:
 
 def _test_text(row: ReleaseRow) -> str:
     text = f"{row.title}: {number_text(row.value)} {unit_text(row.unit)}, specified {row.criterion}"
-    return f"{text} ({row.reason})" if row.reason else text
+    return f"{text} ({row.reason})" if row.reason and row.verdict != "fail" else text
 
 
 def exception_texts(review: Review) -> list[str]:

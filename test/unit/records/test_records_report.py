@@ -306,6 +306,23 @@ def test_report_names_the_causes_of_a_rejection() -> None:
     assert "pending: sterility" not in text
 
 
+@needs_pages
+def test_a_rejected_batch_with_many_exceptions_is_decided_on_its_first_page() -> None:
+    """Causes and exceptions of every kind once pushed the fields to sign to a page of their own."""
+    events = nominal_batch(final_viability=0.71, temperature_c=33.0)
+    story = Story()
+    for alarm in ("incubator.balance_gap", "enclosure.particles_rising", "sorter.retuned", "fluidics.pump_fault"):
+        words = "the culture vessel changed by -5.2 mL by weight though nobody moved liquid: look for a leak everywhere"
+        story.tell("supervisor", 9.0e5, "alarm_raised", alarm, priority="high", message=words)
+    for step in ("fill", "wash", "count"):
+        story.tell("coordinator", 9.0e5, "phase_ended", step, phase_id=step, status="aborted",
+                   result={"error_code": 111, "error_msg": f"{step}: {words}"})  # fmt: skip
+    html = render_report(review([*events, *story.events], specification(), evaluate_plainly), None)
+    first = PdfReader(io.BytesIO(render_pdf(html))).pages[0].extract_text()
+    assert "Responsible pharmacist" in first
+    assert "more kind" in first
+
+
 def test_report_of_an_empty_and_a_broken_off_batch(events: list[RecordEvent]) -> None:
     for some in ([], events[:1], events[:9]):
         text = Outline(render_report(review(some, specification(), evaluate_plainly), None)).text
