@@ -22,6 +22,8 @@ from .qt import QtCore, QtGui, QtWidgets
 from .record_board import RecordBoard
 
 _SIGNAL_CHECK_MS = 300
+_LANGUAGE = "language"
+DEFAULT_SIZE = (1280, 800)
 DISPLAY_LOST = "connection broke"
 """What Qt's platform plugins for X11 and Wayland say when their server is gone."""
 EXIT_NO_DISPLAY = 2
@@ -39,10 +41,12 @@ class Window:
     """
 
     def __init__(self, given: argparse.Namespace, arguments: Sequence[str]) -> None:
-        language.choose(given.language or language.preferred())
+        self._settings = QtCore.QSettings("mimedi", "workcell")
+        self._given = given
+        kept = self._settings.value(_LANGUAGE)
+        language.choose(given.language or (kept if kept in language.LANGUAGES else language.preferred()))
         modules = given.modules.split(",") if given.modules else None
         self.live = Live(given.namespace, modules, arguments, given.runs, Place(given.runs))
-        self._settings = QtCore.QSettings("mimedi", "workcell")
         self.boards = [boards.make(name, self.live.modules, given.runs) for name in _names(given.name)]
         for board in self.boards:
             board.restore(_read(self._settings, board))
@@ -52,11 +56,38 @@ class Window:
         self.widget: QtWidgets.QWidget = self.boards[0] if len(self.boards) == 1 else _tabs(self.boards)
         if self.live.namespace:
             self.widget.setWindowTitle(f"{self.widget.windowTitle()} {self.live.namespace}")
-        self.widget.resize(*given.size)
+        self._take_place()
         self.widget.showFullScreen() if given.full_screen else self.widget.show()
+
+    def _take_place(self) -> None:
+        """Stand where the window stood, with the board open that was; a picture has the size that is asked for."""
+        self.widget.resize(*(self._given.size or DEFAULT_SIZE))
+        if self._given.screenshot:
+            return
+        place = self._settings.value(self._key("place"))
+        if self._given.size is None and isinstance(place, QtCore.QByteArray):
+            self.widget.restoreGeometry(place)
+        if isinstance(self.widget, QtWidgets.QTabWidget):
+            names = [board.objectName() for board in self.boards]
+            shown = self._settings.value(self._key("board"))
+            self.widget.setCurrentIndex(names.index(shown) if shown in names else 0)
+
+    def _keep_place(self) -> None:
+        if self._given.screenshot:
+            return
+        if not self.widget.isFullScreen():
+            self._settings.setValue(self._key("place"), self.widget.saveGeometry())
+        if isinstance(self.widget, QtWidgets.QTabWidget):
+            self._settings.setValue(self._key("board"), self.boards[self.widget.currentIndex()].objectName())
+        if self._given.language:  # what was asked for once holds from then on
+            self._settings.setValue(_LANGUAGE, self._given.language)
+
+    def _key(self, what: str) -> str:
+        return f"window_{self._given.name}/{what}"
 
     def close(self) -> None:
         """Remember what is to be remembered and leave the graph."""
+        self._keep_place()
         for board in self.boards:
             _write(self._settings, board)
             if isinstance(board, RecordBoard):

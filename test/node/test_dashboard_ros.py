@@ -30,10 +30,12 @@ from mimedi_msgs.msg import (
     Prompt,
     Telemetry,
 )
-from mimedi_nodes.dashboard import boards, ros_views
+from mimedi_nodes.dashboard import boards, language, ros_views
 from mimedi_nodes.dashboard.live import Live, LiveOverview
-from mimedi_nodes.dashboard.qt import QtWidgets
+from mimedi_nodes.dashboard.options import parse
+from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
 from mimedi_nodes.dashboard.views import AlarmPriority, AlarmState
+from mimedi_nodes.dashboard.window import Window
 from mimedi_nodes.nodes import image_recorder, qos
 from mimedi_nodes.nodes.mcap_writer import McapRecording
 from mimedi_nodes.nodes.message_schemas import schema_text
@@ -422,6 +424,52 @@ def test_the_stand_alone_window_ends_with_0_when_told_to_stop(workcell, window, 
         time.sleep(0.05)
     child.send_signal(number)
     assert child.wait(20) == 0, child.stderr.read()
+
+
+def test_a_window_opens_where_it_stood_with_the_board_and_the_language_that_it_had(
+    domain, application, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("LC_ALL", "C")
+    place = QtCore.QSettings.IniFormat, QtCore.QSettings.UserScope
+    before = QtCore.QFileInfo(QtCore.QSettings(*place, "mimedi", "workcell").fileName()).path()
+    for kind in (QtCore.QSettings.IniFormat, QtCore.QSettings.NativeFormat):
+        QtCore.QSettings.setPath(kind, QtCore.QSettings.UserScope, str(tmp_path))
+    asked = ["all", "--runs", str(tmp_path / "runs"), "--modules", "fluidics"]
+
+    def opened(*more):
+        made = Window(parse([*asked, *more]), ["dashboard"])
+        application.processEvents()
+        return made
+
+    def state(window):
+        size = (window.widget.width(), window.widget.height())
+        return size, window.boards[window.widget.currentIndex()].objectName(), language.chosen()
+
+    windows = []
+    try:
+        windows.append(opened())
+        assert state(windows[-1]) == ((1280, 800), "workcell_board", "en")
+        windows[-1].close()
+        windows.append(opened("--language", "fr"))
+        windows[-1].widget.resize(1400, 820)
+        windows[-1].widget.setCurrentIndex(4)
+        windows[-1].boards[4].span.setCurrentIndex(1)
+        windows[-1].close()
+        windows.append(opened())
+        assert state(windows[-1]) == ((1400, 820), "trend_board", "fr")
+        assert windows[-1].boards[4].span.currentIndex() == 1
+        windows[-1].close()
+        windows.append(opened("--language", "en", "--size", "1300x810"))
+        assert state(windows[-1]) == ((1300, 810), "trend_board", "en")
+    finally:
+        language.choose("en")
+        windows[-1].close()
+        for window in windows:
+            window.widget.close()
+            window.widget.deleteLater()
+        application.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+        for kind in (QtCore.QSettings.IniFormat, QtCore.QSettings.NativeFormat):
+            QtCore.QSettings.setPath(kind, QtCore.QSettings.UserScope, str(Path(before).parent))
 
 
 NO_SCREEN = [tool for tool in ("Xvfb", "xdotool") if shutil.which(tool) is None]
