@@ -168,6 +168,10 @@ class RecordBoard(Board):
         super().restore(settings)
         self.chosen = settings.get("run", "")
 
+    def is_listed(self) -> bool:
+        """Return whether the chosen record and all that the list tells have been read."""
+        return self.record is not None and all(run.verdict or run.fault for run in self._runs)
+
     def close_reader(self) -> None:
         """End what reads."""
         self.reader.close()

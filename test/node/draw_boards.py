@@ -47,7 +47,7 @@ def main():
         board.show()
         if isinstance(board, RecordBoard):
             end_s = time.monotonic() + DEADLINE_S
-            while board.record is None and time.monotonic() < end_s:
+            while not board.is_listed() and time.monotonic() < end_s:
                 application.processEvents()
         else:
             board.show_items(STATES[given.state]())
