@@ -23,6 +23,8 @@ from .sim_words import (
 )
 from .teaching import teach
 
+TELL_FROM_S = 15.0
+"""From how long a wait on [s] of wall-clock time a command says how long it takes."""
 EXAMPLES = """\
 examples:
   ./workcell sim faults                                        faults that can be put in, and those that are in
@@ -179,10 +181,27 @@ def _run_until(client: Any, options: argparse.Namespace) -> int:
     return _go_to(client, options, duration_s(options.instant))
 
 
+def takes_text(grant: Any, time_s: float, patience_s: float) -> str:
+    """Say how long it takes until process time has come to time_s [s], and when it is longer than one waits; empty
+    when that is not worth a word, or not known: at full speed.
+
+    Args:
+        grant: the last one, with time_s [s], speed and paused.
+        patience_s: how long the command waits [s].
+    """
+    takes_s = (time_s - grant.time_s) / grant.speed
+    if takes_s < TELL_FROM_S:
+        return ""
+    waited = "" if takes_s < patience_s else f"; this command looks for {patience_s:g} s"
+    return f"{takes_s / 60.0:.1f} min at ×{grant.speed:g}{waited}; ./workcell sim speed makes it faster"
+
+
 def _go_to(client: Any, options: argparse.Namespace, time_s: float) -> int:
     told = client.set_clock(run_until_s=time_s)
     if not told.accepted:
         raise Wrong(told.message)
+    if takes := takes_text(client.time(options.timeout), time_s, options.patience):
+        print(takes, file=sys.stderr, flush=True)
     if not client.wait_time(time_s, options.patience):
         raise Wrong(f"time is at {clock_text(_now(client, options))} after {options.patience:g} s, not at "
                     f"{clock_text(time_s)}: it goes on; ./workcell sim time tells who is waited for")
