@@ -149,7 +149,8 @@ class TestRefusals(InRoom):
         self.client.set_clock(speed=1.0)
         order, batch_id = self.client.order(f"G-{name}"), f"G-{name}"
         hand = [sys.executable, str(Path(__file__).with_name("window_hand.py")), name, f"={PATIENT}/apheresis", WHO]
-        environment = {**os.environ, **environment}
+        # A window remembers its size, board and language: not those of whoever runs the tests, nor for them.
+        environment = {**os.environ, **environment, "XDG_CONFIG_HOME": str(folder / f"{name}_settings")}
         log = folder / f"{name}.log"
         with (
             log.open("w", encoding="utf-8") as told,
