@@ -6,7 +6,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rclpy.callback_groups import CallbackGroup
 
@@ -15,6 +15,8 @@ from mimedi_msgs.srv import MaintainModule
 
 from ..modules.goal_store import GoalStore
 from ..modules.manual import ManualRefused
+from ..modules.module import Module
+from ..modules.service import ModuleService
 from ..process.calibrations import CalibrationBook
 from ..process.errors import WorkcellError
 from ..process.maintenance import FOLDER, under_maintenance
@@ -23,9 +25,7 @@ from ..records.errors import RecordError
 from . import qos
 from .bridge import result_in_executor
 from .doorkeeper import Doorkeeper
-
-if TYPE_CHECKING:
-    from .module_node import ModuleNode
+from .managed_node import ManagedNode
 
 UNFINISHED = frozenset({"running", "pausing", "paused", "holding", "held", "restarting", "stopping", "aborting"})
 
@@ -34,7 +34,9 @@ class ModuleMaintenance:
     """Serves `~/maintain`; hears the coordinator, so that what a batch has is left alone.
 
     Args:
-        node: the module's node, configured.
+        node: the module's node.
+        module: gives the manual acts.
+        service: carries them out.
         users_dir: folder of the accounts; None where the node was told of none.
         store: goals of the module, to know which batches have been here.
         calibrations: what `list` tells of.
@@ -43,13 +45,16 @@ class ModuleMaintenance:
 
     def __init__(
         self,
-        node: ModuleNode,
+        node: ManagedNode,
+        module: Module,
+        service: ModuleService,
         users_dir: Path | None,
         store: GoalStore,
         calibrations: CalibrationBook,
         group: CallbackGroup,
     ) -> None:
-        self._node, self._store, self._calibrations = node, store, calibrations
+        self._node, self._module, self._module_service = node, module, service
+        self._store, self._calibrations = store, calibrations
         self._doorkeeper = Doorkeeper(users_dir)
         self._folder = None if users_dir is None else users_dir.parent / FOLDER
         self._batches: dict[str, str] | None = None
@@ -73,7 +78,7 @@ class ModuleMaintenance:
     def why_not_produce(self) -> str:
         """Return why the module takes no goal of a batch now; empty when it does."""
         signed = self._in_maintenance()
-        return f"{self._node.module.name} is in maintenance: {signed}" if signed else ""
+        return f"{self._module.name} is in maintenance: {signed}" if signed else ""
 
     def _on_batch(self, message: BatchStatus) -> None:
         self._batches = self._batches or {}
@@ -89,7 +94,7 @@ class ModuleMaintenance:
         if self._folder is None:
             return ""
         try:
-            signature = under_maintenance(self._folder).get(self._node.module.name)
+            signature = under_maintenance(self._folder).get(self._module.name)
         except RecordError as error:
             raise ManualRefused(f"the record of maintenance cannot be read: {error}") from error
         return f"{signature.statement.name}, {signature.statement.comment}" if signature is not None else ""
@@ -113,10 +118,8 @@ class ModuleMaintenance:
         return reply
 
     async def _act(self, request: MaintainModule.Request) -> Mapping[str, Any]:
-        service = self._node.service
-        assert service is not None
         if request.act == "list":
-            acts = [act.as_fields() for act in self._node.module.manual]
+            acts = [act.as_fields() for act in self._module.manual]
             return {"acts": acts, "calibrations": [vars(c) for c in self._calibrations]}
         who = self._doorkeeper.name_of(request.who, "reset" if request.act == "reset" else "maintain")
         try:
@@ -128,5 +131,5 @@ class ModuleMaintenance:
         in_maintenance = self._in_maintenance() != ""
         if request.act != "reset":
             self._check_no_batch()
-        act = service.manual(request.act, request.target, values, who, request.why, in_maintenance)
+        act = self._module_service.manual(request.act, request.target, values, who, request.why, in_maintenance)
         return await result_in_executor(self._node, self._node.loop, act)
