@@ -19,9 +19,9 @@ from ..process.errors import WorkcellError
 from ..process.identity import make_identifier
 from ..process.units import read_units, units_file
 from .batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS, EXIT_REJECTED
-from .demo import Launched, own_domain
 from .drill import Director, Order, carry_out
 from .drill_report import Page, condensed, page_of, print_page, write_page
+from .launched import Launched, own_domain
 
 SCENARIO = "drill"
 POWER_FROM_S, POWER_IN = 15.0 * 86400.0, ".perfusion"
@@ -70,9 +70,7 @@ def _batch(options: argparse.Namespace, name: str, number: int) -> Batch:
     return Batch(f"{name}-{'AB'[number - 1]}", patient, patient, options.weight_kg, "operator", options.engineering)
 
 
-def _direct(
-    options: argparse.Namespace, batches: tuple[Batch, ...], workcell: Launched, console: Console
-) -> Director:
+def _direct(options: argparse.Namespace, batches: tuple[Batch, ...], workcell: Launched, console: Console) -> Director:
     from ..nodes.batch_client import BatchClient
     from ..nodes.plant_client import PlantClient
     from ..nodes.workcell_client import WorkcellClient
