@@ -21,13 +21,11 @@ from ..process.gateway import PhaseOutcome, PhaseRecall
 from ..process.interfaces import Interfaces
 from ..records.canonical import canonical_json
 from ..records.errors import RecordError
+from . import qos
 from .bridge import result_in_executor
 from .clocks import NodeClock
 from .conversion import action_class, fill_message, header_from, message_fields, seconds
 from .managed_node import ManagedNode
-
-RESULT_TIMEOUT_S = 1_000_000_000
-"""Results expire in ROS time, of which a simulated batch spends days in seconds: keep them for good."""
 
 COORDINATOR = "coordinator"
 
@@ -65,7 +63,7 @@ class ModuleDoors:
                 execute_callback=partial(self._execute, phase.action),
                 goal_callback=lambda goal: GoalResponse.ACCEPT,
                 cancel_callback=self._cancel,
-                result_timeout=RESULT_TIMEOUT_S,
+                result_timeout=qos.RESULT_TIMEOUT_S,
             )
             for phase in module.phases
         ]

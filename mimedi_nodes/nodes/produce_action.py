@@ -12,10 +12,10 @@ from rclpy.action.server import ServerGoalHandle
 
 from mimedi_msgs.action import ProduceBatch
 
+from . import qos
 from .active_batch import ActiveBatch
 from .bridge import result_in_executor
 from .managed_node import ManagedNode
-from .module_node import RESULT_TIMEOUT_S
 from .order_check import CoordinatorCode, Refused
 from .production import Ended, NoSuchBatch, Production, Productions
 from .ros_calls import CallFailed
@@ -34,7 +34,10 @@ class ProduceAction:
     """
 
     def __init__(
-        self, node: ManagedNode, batches: Productions, check: Callable[[Any], ActiveBatch],
+        self,
+        node: ManagedNode,
+        batches: Productions,
+        check: Callable[[Any], ActiveBatch],
         begin: Callable[[ActiveBatch], Awaitable[tuple[Production, asyncio.Task[Ended]]]],
     ) -> None:
         self._node, self._batches, self._check, self._begin = node, batches, check, begin
@@ -45,7 +48,7 @@ class ProduceAction:
             execute_callback=self._execute,
             goal_callback=lambda goal: GoalResponse.ACCEPT,
             cancel_callback=self._cancel,
-            result_timeout=RESULT_TIMEOUT_S,
+            result_timeout=qos.RESULT_TIMEOUT_S,
         )
 
     def close(self) -> None:

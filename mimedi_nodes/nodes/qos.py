@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The named QoS profiles of the workcell: no publisher or subscription uses any other."""
+"""The named QoS profiles of the workcell: no publisher, subscription or action server uses any other."""
 
 from __future__ import annotations
 
@@ -30,6 +30,9 @@ CLOCK = _profile(ReliabilityPolicy.BEST_EFFORT, DurabilityPolicy.VOLATILE, 1)
 
 TIME = _profile(ReliabilityPolicy.RELIABLE, DurabilityPolicy.TRANSIENT_LOCAL, 1)
 """Grants of simulated time: the last one reaches a participant that comes late."""
+
+RESULT_TIMEOUT_S = 1_000_000_000
+"""Results of actions expire in ROS time, of which a simulated batch spends days in seconds: keep them for good."""
 
 PROFILES = {
     "STATE": STATE, "TELEMETRY": TELEMETRY, "QUESTION": QUESTION, "EVENT": EVENT, "IMAGE": IMAGE, "CLOCK": CLOCK,
