@@ -207,8 +207,14 @@ class Appearances:
     def lights(self, ids: NDArray[np.int64], side_px: int) -> NDArray[np.float64]:
         """Mean light of these cells' cores over `side_px` in each fluorescence channel (N, C - 1); NaN for whom no
         patch is kept."""
-        slots = np.array([self._slots.get(i, _STRETCHED) for i in ids.tolist()], int)
-        kept = (self._seen[slots] > 0) | self._learnt[slots]
+        slots, kept = self._kept(ids)
+        compiled = kernel.compiled("patch_lights")
+        if compiled is not None:
+            light = np.empty((len(ids), self.channels - 1))
+            compiled(len(ids), slots.ctypes.data, self.channels, self.size, self._stride, self._start, side_px,
+                     light.ctypes.data)
+            light[~kept] = np.nan
+            return light
         reach, half = self.size // 2, side_px // 2
         cores = self._patches[slots, 1:, reach - half:reach + half + 1, reach - half:reach + half + 1]
         return np.where(kept[:, None], cores.mean(axis=(2, 3), dtype=np.float64), np.nan)
@@ -218,9 +224,15 @@ class Appearances:
 
         The area in which a patch is darker than half of its own core, `core_px` in diameter.
         """
-        slots = np.array([self._slots.get(i, _STRETCHED) for i in ids.tolist()], int)
-        kept = np.flatnonzero(self._learnt[slots] | (self._seen[slots] > 0))
-        sizes = np.full(len(ids), np.nan)
+        slots, known = self._kept(ids)
+        compiled = kernel.compiled("patch_sizes")
+        if compiled is not None:
+            sizes = np.empty(len(ids))
+            compiled(len(ids), slots.ctypes.data, self.channels, self.size, self._stride, self._start, core_px,
+                     sizes.ctypes.data)
+            sizes[~known] = np.nan
+            return sizes
+        sizes, kept = np.full(len(ids), np.nan), np.flatnonzero(known)
         if not len(kept):
             return sizes
         patches = self._patches[np.concatenate([[_MEAN], slots[kept]]), 0]
@@ -229,6 +241,12 @@ class Appearances:
         area = (patches > half[:, None, None]).sum(axis=(1, 2))
         sizes[kept] = np.sqrt(area[1:] / max(area[0], 1))
         return sizes
+
+    def _kept(self, ids: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.bool_]]:
+        """Places of these tracks in the pool, and for whom a patch is kept."""
+        slots = np.array([self._slots.get(i, _STRETCHED) for i in ids.tolist()], np.int32)
+        kept: NDArray[np.bool_] = self._learnt[slots] | (self._seen[slots] > 0)
+        return slots, kept
 
     def _place(self) -> int:
         if not self._free:

@@ -111,12 +111,21 @@ class Background:
         """
         assert self._level is not None
         assert self._log is not None
+        rate = 1.0 - (1.0 - _FOLLOW_RATE)**frames
+        compiled = kernel.compiled("follow_level")
+        if compiled is not None and self._level.flags.c_contiguous and self._log.flags.c_contiguous:
+            compiled(self._level.ctypes.data, self._log.ctypes.data, free.ctypes.data, free.shape[1], free.shape[0],
+                     self.shift_px if abs(self.shift_px) > 0.05 else 0.0, rate, _CREEP * frames)
+            return
         unshifted = self._shifted(self._log, -self.shift_px) if abs(self.shift_px) > 0.05 else self._log
-        cv2.accumulateWeighted(unshifted, self._level, 1.0 - (1.0 - _FOLLOW_RATE)**frames, mask=free)
+        cv2.accumulateWeighted(unshifted, self._level, rate, mask=free)
         cv2.subtract(self._level, _CREEP * frames, dst=self._level, mask=cv2.bitwise_not(free))
 
     def _logarithm(self, frame: NDArray[Any]) -> FloatImage:
         if frame.dtype == np.uint8:
+            if self._flickers:
+                light = _mean_of([cv2.LUT(part, self._log_table) for part in self._beyond(frame)])
+                return cv2.LUT(frame, self._log_table - np.float32(light))
             log = cv2.LUT(frame, self._log_table)
         else:
             log = cv2.log(np.maximum(frame.astype(np.float32), 0.5))
@@ -138,10 +147,12 @@ class Background:
 
     def _light(self, log: FloatImage) -> float:
         """Mean of an image's logarithm beyond both walls, where no cell comes; 0 where the picture ends before."""
+        return _mean_of(self._beyond(log))
+
+    def _beyond(self, image: NDArray[Any]) -> list[NDArray[Any]]:
+        """The rows above and below the channel, [] where the picture ends before."""
         above, below = max(0, math.floor(self._walls[0]) - 1), math.ceil(self._walls[1]) + 2
-        if above < 2 or log.shape[0] - below < 2:
-            return 0.0
-        return float(0.5 * (log[:above].mean() + log[below:].mean()))
+        return [] if above < 2 or image.shape[0] - below < 2 else [image[:above], image[below:]]
 
     def _warm_up(self, log: FloatImage) -> None:
         stage = bisect.bisect_left(_WARM_FRAMES, self._seen)
@@ -237,6 +248,11 @@ class Background:
         start = max(whole + 1, 0) - whole
         lower, upper = padded[start:start + height], padded[start - 1:start - 1 + height]
         return cv2.addWeighted(lower, 1.0 - part, upper, part, 0.0)
+
+
+def _mean_of(parts: list[FloatImage]) -> float:
+    """Mean of the parts' means, 0 of none."""
+    return sum(cv2.mean(part)[0] for part in parts) / len(parts) if parts else 0.0
 
 
 def _row_means(image: FloatImage) -> NDArray[np.float64]:

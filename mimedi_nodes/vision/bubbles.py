@@ -12,6 +12,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
+from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.background import FloatImage
 from mimedi_nodes.vision.blobs import BlobTable
 
@@ -31,10 +32,13 @@ _MIDDLE_POINTS = [(share * _MIDDLE * math.cos(turn), share * _MIDDLE * math.sin(
                   for share, turn in ((0.0, 0.0), (0.45, 0.0), (0.45, 2.1), (0.45, 4.2), *((0.8, k) for k in range(6)))]
 _TURN = np.linspace(0.0, 2.0 * math.pi, _STEPS, endpoint=False)
 _OUTWARDS = np.linspace(_MIDDLE, 1.0, 12)[:, None] * np.stack([np.cos(_TURN), np.sin(_TURN)])[:, None]
+# As the compiled kernel has them.
+_LIMITS = np.array([_LEAST, _LEAST_AT_EDGE, _ROUND, _MIDDLE, _LONGEST, _BRIGHT, _BRIGHT_OF_BLOB, _EVEN, _LEAST_STEPS])
+_LIMITS_AT = _LIMITS.ctypes.data
 
 
 def find_bubbles(blobs: BlobTable, smooth: FloatImage, level: float, threshold: float,
-                 diameter_px: float) -> NDArray[np.int_]:
+                 diameter_px: float) -> NDArray[np.integer]:
     """Rows of the bubbles.
 
     Args:
@@ -42,6 +46,14 @@ def find_bubbles(blobs: BlobTable, smooth: FloatImage, level: float, threshold: 
         threshold: above that level, where blobs begin.
         diameter_px: of a typical cell.
     """
+    compiled = kernel.compiled("find_bubbles")
+    if compiled is not None:
+        if not len(blobs):
+            return np.empty(0, np.int32)
+        rows = np.empty(len(blobs), np.int32)
+        height, width = smooth.shape
+        return rows[:compiled(len(blobs), blobs.rows.ctypes.data, smooth.ctypes.data, width, height, level, threshold,
+                              diameter_px, _LIMITS_AT, rows.ctypes.data)]
     tall = np.flatnonzero(blobs.high > _LEAST * diameter_px).tolist()
     return np.array([row for row in tall if _has_outline(blobs, row, diameter_px)
                      and _is_ring(blobs, row, smooth, level, threshold)], int)
@@ -56,7 +68,7 @@ def _has_outline(blobs: BlobTable, row: int, diameter_px: float) -> bool:
         and float(blobs.hull_area[row]) > _ROUND * math.pi / 4.0 * wide * high
 
 
-def leave_out(blobs: BlobTable, rows: NDArray[np.int_]) -> None:
+def leave_out(blobs: BlobTable, rows: NDArray[np.integer]) -> None:
     """Make these blobs nobody's: too large for any overlap, and no place of theirs in the image of numbers."""
     for row in rows.tolist():
         blobs.diameter[row] = math.inf

@@ -24,6 +24,10 @@ from mimedi_nodes.vision.sizing import CellSizer
 # Noise left by that blur: 1 / (2 sqrt(pi) sigma) for white noise.
 _BLUR_NOISE = 1.0 / (2.0 * math.sqrt(math.pi) * BLUR_SIGMA_PX)
 _BLUR_REACH_PX = 3
+# Nearer to a cell than this nothing counts as empty; of fewer empty places nothing is learnt.
+_GUARD_REACH_PX, _LEAST_EMPTY_PX = 4, 800
+# `SIDE` of kernel_source/images.c.
+_SIDE = 16
 _THRESHOLD_SIGMAS = 4.0
 _TYPICAL_RATE = 0.02
 # A cell's size is settled after so many frames.
@@ -62,7 +66,11 @@ class CellDetector:
         self._smooth, self._lines = np.empty(0, np.float32), np.empty(0, np.float32)
         self._seen: tuple[NDArray[np.uint8], FloatImage, int, int] | None = None
         self._close = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (5, 5))
-        self._guard = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (9, 9))
+        side = 2 * _GUARD_REACH_PX + 1
+        self._guard = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))
+        self._guard_halves = (self._guard.sum(axis=1, dtype=np.int32) - 1) // 2
+        self._guard_at = self._guard_halves.ctypes.data
+        self._bytes, self._mean = np.empty(0, np.uint8), np.zeros(1)
 
     def empty_places(self) -> NDArray[np.uint8]:
         """255 where the last image shows no cell and none near (H, W); settles the empty channel's level by them."""
@@ -70,9 +78,17 @@ class CellDetector:
         mask, smooth, top, height = self._seen
         free = np.full((height, mask.shape[1]), 255, np.uint8)
         inside = free[top:top + len(mask)]
-        cv2.compare(cv2.dilate(mask, self._guard), 0, cv2.CMP_EQ, dst=inside)
-        if cv2.countNonZero(inside) > 800:
-            self._level += 0.3 * (cv2.mean(smooth, inside)[0] - self._level)
+        compiled = kernel.compiled("empty_around")
+        if compiled is None:
+            cv2.compare(cv2.dilate(mask, self._guard), 0, cv2.CMP_EQ, dst=inside)
+            count, mean = cv2.countNonZero(inside), cv2.mean(smooth, inside)[0]
+        else:
+            rows, width = mask.shape
+            count = compiled(mask.ctypes.data, smooth.ctypes.data, width, rows, _GUARD_REACH_PX, self._guard_at,
+                             self._bytes.ctypes.data, inside.ctypes.data, self._mean.ctypes.data)
+            mean = float(self._mean[0])
+        if count > _LEAST_EMPTY_PX:
+            self._level += 0.3 * (mean - self._level)
         return free
 
     def dark_places(self) -> tuple[NDArray[np.uint8], int]:
@@ -100,7 +116,6 @@ class CellDetector:
         level = self._level
         self.threshold = max(_THRESHOLD_SIGMAS * self.noise, 0.2 * self.typical.contrast)
         smooth, mask = self._smooth_and_mark(inside, level + self.threshold)
-        mask = cv2.morphologyEx(mask, cv2.MORPH_CLOSE, self._close)
         blobs = self._finder.find(mask, smooth, level, _SMALL * self.typical.diameter_px)
         bubbles = find_bubbles(blobs, smooth, level, self.threshold, self.typical.diameter_px)
         self.bubbles = len(bubbles)
@@ -127,21 +142,24 @@ class CellDetector:
         return found
 
     def _smooth_and_mark(self, image: FloatImage, limit: float) -> tuple[FloatImage, NDArray[np.uint8]]:
-        """The blurred image, and 255 where it is above the limit."""
+        """The blurred image, and 255 where it is above the limit, small gaps closed."""
         compiled = kernel.compiled("smooth_and_mark")
         height, width = image.shape
         if compiled is None or not image.flags.c_contiguous or min(height, width) <= _BLUR_REACH_PX:
             smooth = cv2.GaussianBlur(image, (2 * _BLUR_REACH_PX + 1, 2 * _BLUR_REACH_PX + 1), BLUR_SIGMA_PX)
-            return smooth, cv2.compare(smooth, limit, cv2.CMP_GT)
+            return smooth, cv2.morphologyEx(cv2.compare(smooth, limit, cv2.CMP_GT), cv2.MORPH_CLOSE, self._close)
         room = height * width + kernel.SLACK
         if len(self._smooth) < room:
             self._smooth = np.empty(room, np.float32)
             self._lines = np.zeros((height + 2 * _BLUR_REACH_PX + 2) * (width + 2 * _BLUR_REACH_PX + kernel.SLACK),
                                    np.float32)
+            self._bytes = np.empty(room + (_GUARD_REACH_PX + 1) * (width + 2 * _SIDE), np.uint8)
         smooth = self._smooth[:height * width].reshape(height, width)
         mask = np.empty((height, width), np.uint8)
         compiled(image.ctypes.data, width, height, BLUR_SIGMA_PX, _BLUR_REACH_PX, limit, self._lines.ctypes.data,
                  smooth.ctypes.data, mask.ctypes.data)
+        gaps: Any = kernel.compiled("close_gaps")
+        gaps(mask.ctypes.data, width, height, self._bytes.ctypes.data)
         return smooth, mask
 
     def _sort(self, blobs: BlobTable, expected: Expected | None,

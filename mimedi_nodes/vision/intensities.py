@@ -9,24 +9,31 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimedi_nodes.vision import kernel
+from mimedi_nodes.vision.medians import percentile_of_sorted
 from mimedi_nodes.vision.opencv import cv2
+
+_LOOK_EVERY = 8
 
 
 class FluorescenceImage:
-    """One fluorescence channel through time: its background and its noise are learnt from the empty places."""
+    """One fluorescence channel through time: its background and its noise are learnt from the empty places.
 
-    def __init__(self) -> None:
+    Args:
+        phase: in which of eight frames it looks at its noise: not all channels in the same.
+    """
+
+    def __init__(self, phase: int = 0) -> None:
+        self._phase = phase
         self.background = 0.0
         self.pixel_noise = 1.0
         self._frames = 0
 
     def prepare(self, image: NDArray[Any], scale: float = 1.0) -> NDArray[np.float32]:
         """The image above its background, (H, W) float32, in its own grey levels times `scale`."""
-        if self._frames % 8 == 0:
-            sample = scale * image[::3, ::5].astype(np.float32).ravel()
+        if self._frames % _LOOK_EVERY == self._phase or self._frames == 0:
+            sample = np.sort(image[::3, ::5], axis=None, kind="stable")
             # The unlit part of the image: its lower half, whose mirror image is the noise.
-            middle = float(np.percentile(sample, 30.0))
-            low = float(np.percentile(sample, 5.0))
+            middle, low = (scale * percentile_of_sorted(sample, percent) for percent in (30.0, 5.0))
             noise = max((middle - low) / 1.12, 0.3)
             level = middle + 0.52 * noise
             rate = 1.0 if self._frames == 0 else 0.3

@@ -22,7 +22,7 @@ from typing import Any
 SOURCE = "\n".join(
     (Path(__file__).parent / "kernel_source" / f"{part}.c").read_text(encoding="utf-8")
     for part in ("lanes", "tables", "images", "blobs", "fit", "overlaps", "cells", "pairs", "solve", "sort", "links",
-                 "smooth")
+                 "smooth", "told")
 )
 """One translation unit; each part uses what stands before it."""
 
@@ -32,6 +32,12 @@ _SIGNATURES: dict[str, tuple[str, Any]] = {
     "measure_shift": ("piiippipddd", ctypes.c_double),
     "against_shifted": ("ppiidp", None),
     "smooth_and_mark": ("piididppp", None),
+    "close_gaps": ("piip", None),
+    "empty_around": ("ppiii" + "pppp", ctypes.c_int),
+    "follow_level": ("pppii" + "ddd", None),
+    "find_bubbles": ("ippii" + "ddd" + "pp", ctypes.c_int),
+    "patch_lights": ("ipiiipip", None),
+    "patch_sizes": ("ipiiipdp", None),
     "means_around": ("piii" + "pp" + "ip", None),
     "find_blobs": ("ppii" + "dddd" + "ppppp" + "ipi", ctypes.c_int),
     "size_blobs": ("ipppii" + "p" + "ddddd" + "ppppp", None),

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +16,11 @@ def median(values: NDArray[np.floating]) -> float:
 
 def percentile(values: NDArray[np.floating], percent: float) -> float:
     """Percentile (0..100, linear interpolation as `np.percentile`) of finite numbers (N,), N >= 1."""
-    ordered = np.sort(values)
+    return percentile_of_sorted(np.sort(values), percent)
+
+
+def percentile_of_sorted(ordered: NDArray[Any], percent: float) -> float:
+    """Percentile of numbers (N,) that are in order already."""
     place = percent / 100.0 * (len(ordered) - 1)
     lower = int(place)
     low = float(ordered[lower])

@@ -32,7 +32,8 @@ _WARM_FRAMES, _FOLLOW_EVERY = 40, 3
 _LIT = 6.0
 _LIGHT_ERROR = 0.4
 _APART = 0.7
-_SIZE_EVERY = 4
+# Not in the frames in which noise is looked at.
+_SIZE_EVERY, _SIZE_PHASE = 4, 2
 
 
 class CellTracker:
@@ -54,7 +55,7 @@ class CellTracker:
         self._stamp: float | None = None
         self._index = -1
         self._dye = FluorescenceImage()
-        self._channels = [FluorescenceImage(), FluorescenceImage()]
+        self._channels = [FluorescenceImage(3), FluorescenceImage(7)]
         self._dye_seen: list[float] = []
         self._dye_limit = math.inf
         self._dye_due = 0
@@ -312,7 +313,7 @@ class CellTracker:
             unknown = np.flatnonzero(tracks["sized"] == 0)
             if len(unknown):
                 ids = tracks["id"][unknown]
-                if self._index % _SIZE_EVERY == 0:
+                if self._index % _SIZE_EVERY == _SIZE_PHASE:
                     sizes = self._appearances.relative_sizes(ids, 0.5 * self.detector.typical.diameter_px)
                     self._sizes = dict(zip(ids.tolist(), sizes.tolist(), strict=True))
                 for row, track in zip(unknown.tolist(), ids.tolist(), strict=True):
@@ -324,8 +325,10 @@ class CellTracker:
         rest: list[Iterable[Any]] = [[0] * count, *flags]
         if channels:
             light = self._lights(tracks, channels)
-            pairs = np.pad(light, ((0, 0), (0, 2 - channels)), constant_values=math.nan)
-            rest = [self._classes(light).tolist(), *flags, map(tuple, pairs.tolist())]
+            columns_of_light = light.T.tolist()
+            if channels < 2:
+                columns_of_light.append([math.nan] * count)
+            rest = [self._classes(light).tolist(), *flags, zip(*columns_of_light, strict=True)]
         cells = map(TrackedCell, tracks["id"].tolist(), *columns, dead, *rest)
         return FrameTracks(stamp_s, self._index, list(cells), self._shape[1], self._shape[0],
                            flow_known=self.flow.known,

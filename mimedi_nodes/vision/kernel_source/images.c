@@ -114,3 +114,82 @@ void means_around(const float *image, int w, int h, int n, const double *x, cons
         out[k] = sum / (side * side);
     }
 }
+
+/* Spread what is set in a mask w x h (bytes) over its surroundings, `half` pixels to both sides in each of the 2 reach + 1
+   rows around; into `to`, which is only added to. work: (reach + 1) lines of w + 2 SIDE bytes. */
+enum { SIDE = 16 };
+static void spread_set(const uint8_t *mask, int w, int h, int reach, const int *half, uint8_t *work, uint8_t *to)
+{
+    long step = w + 2 * SIDE;
+    int widest = 0;
+    for (int j = 0; j <= 2 * reach; ++j) widest = half[j] > widest ? half[j] : widest;
+    memset(work, 0, step * (widest + 1));
+    for (int y = 0; y < h; ++y) {
+        memcpy(work + SIDE, mask + (long)y * w, w);
+        for (int k = 1; k <= widest; ++k) {            /* one pixel more on each side than the line before */
+            uint8_t *restrict o = work + k * step + SIDE;
+            const uint8_t *restrict p = o - step;
+            for (int x = 0; x < w; ++x) o[x] = p[x - 1] | p[x] | p[x + 1];
+        }
+        for (int j = -reach; j <= reach; ++j) {
+            if (y + j < 0 || y + j >= h) continue;
+            uint8_t *restrict o = to + (long)(y + j) * w;
+            const uint8_t *restrict p = work + half[j + reach] * step + SIDE;
+            for (int x = 0; x < w; ++x) o[x] |= p[x];
+        }
+    }
+}
+
+/* Close the gaps of a mask w x h in place, by a 5 x 5 ellipse (a cross of 5 with a square of 3 rows of 5); beyond the
+   edge nothing is set nor missing. work: w h + 3 (w + 2 SIDE) bytes. */
+void close_gaps(uint8_t *restrict mask, int w, int h, uint8_t *restrict work)
+{
+    const int half[5] = {0, 2, 2, 2, 0};
+    long size = (long)w * h;
+    memset(work, 0, size);
+    spread_set(mask, w, h, 2, half, work + size, work);
+    for (long k = 0; k < size; ++k) { work[k] = ~work[k]; mask[k] = 0; }
+    spread_set(work, w, h, 2, half, work + size, mask);
+    for (long k = 0; k < size; ++k) mask[k] = ~mask[k];
+}
+
+/* Where a mask w x h is empty all around (as `spread_set` says): 255 in `free`, else 0. work: (reach + 1) lines of
+   w + 2 SIDE bytes. Returns how many are empty; `mean`: of `smooth` over them. */
+int empty_around(const uint8_t *mask, const float *smooth, int w, int h, int reach, const int *half, uint8_t *work,
+                 uint8_t *restrict free, double *mean)
+{
+    long count = 0;
+    double sum = 0;
+    memset(free, 0, (long)w * h);
+    spread_set(mask, w, h, reach, half, work, free);
+    for (int y = 0; y < h; ++y) {
+        const float *s = smooth + (long)y * w;
+        uint8_t *restrict o = free + (long)y * w;
+        float line = 0; int empty = 0;
+        for (int x = 0; x < w; ++x) { o[x] = ~o[x]; empty += o[x] & 1; line += o[x] ? s[x] : 0; }
+        sum += line; count += empty;
+    }
+    *mean = count ? sum / count : 0;
+    return (int)count;
+}
+
+/* Let `level` follow the image (h rows of w), moved up by `shift` rows, at `rate` where `free` is set; elsewhere it
+   creeps down. */
+void follow_level(float *restrict level, const float *image, const uint8_t *free, int w, int h, double shift, double rate,
+                  double creep)
+{
+    int whole = (int)floor(-shift);
+    float part = (float)(-shift - whole), gain = (float)rate, less = (float)creep;
+    for (int y = 0; y < h; ++y) {
+        int low = y - whole, high = low - 1;
+        low = low < 0 ? 0 : low >= h ? h - 1 : low;
+        high = high < 0 ? 0 : high >= h ? h - 1 : high;
+        const float *a = image + (long)low * w, *b = image + (long)high * w;
+        const uint8_t *f = free + (long)y * w;
+        float *l = level + (long)y * w;
+        for (int x = 0; x < w; ++x) {
+            float now = (1 - part) * a[x] + part * b[x];
+            l[x] += f[x] ? gain * (now - l[x]) : -less;
+        }
+    }
+}

@@ -13,11 +13,15 @@ from vision_blobs import HEIGHT, RATE_HZ, WIDTH, disc, flow_movie, settings
 
 from mimedi_nodes.vision import kernel
 from mimedi_nodes.vision.appearance import Appearances
+from mimedi_nodes.vision.background import Background
 from mimedi_nodes.vision.blobs import Expected
+from mimedi_nodes.vision.bubbles import find_bubbles
 from mimedi_nodes.vision.detections import DETECTION
 from mimedi_nodes.vision.detector import CellDetector
 from mimedi_nodes.vision.frame import FrameTracks
 from mimedi_nodes.vision.linker import TRACK
+from mimedi_nodes.vision.opencv import cv2
+from mimedi_nodes.vision.settings import VisionSettings
 from mimedi_nodes.vision.tracker import CellTracker
 
 
@@ -207,3 +211,65 @@ def test_a_fit_of_no_cells_explains_nothing() -> None:
     assert len(fit.x) == 0
     assert fit.residual.shape == (1, HEIGHT, WIDTH)
     assert not fit.residual.any()
+
+
+@pytest.mark.parametrize("shape", [(112, 512), (17, 33), (5, 7)])
+def test_the_kernel_closes_masks_and_follows_the_empty_channel_as_opencv_does(shape: tuple[int, int],
+                                                                             monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kernel.prepare():
+        pytest.skip("no C compiler")
+    rng = np.random.default_rng(1)
+    image = cv2.GaussianBlur(rng.standard_normal((128, *shape[1:])).astype(np.float32), (0, 0), 2.0)[:shape[0]]
+    image = np.ascontiguousarray(image)
+    seen = []
+    for compiled in (True, False):
+        _with_kernel(compiled, monkeypatch)
+        detector = CellDetector(VisionSettings(0.7, 0.0, shape[0] - 1.0, 20.0, RATE_HZ))
+        smooth, mask = detector._smooth_and_mark(image, 0.02)
+        detector._seen, detector._level = (mask, smooth, 1, shape[0] + 2), 0.01
+        seen.append((mask, detector.empty_places(), detector._level))
+    assert (seen[0][0] == seen[1][0]).mean() > 0.999, "a pixel at the limit may fall on either side"
+    if (seen[0][0] == seen[1][0]).all():
+        assert (seen[0][1] == seen[1][1]).all()
+        assert seen[0][2] == pytest.approx(seen[1][2], abs=1e-6)
+
+
+@pytest.mark.parametrize("shift_px", [0.0, 0.4, -1.7])
+def test_the_background_is_followed_alike_with_and_without_the_kernel(shift_px: float,
+                                                                      monkeypatch: pytest.MonkeyPatch) -> None:
+    if not kernel.prepare():
+        pytest.skip("no C compiler")
+    rng = np.random.default_rng(2)
+    frames = rng.integers(100, 140, (4, HEIGHT, WIDTH), dtype=np.uint8)
+    free = np.where(rng.random((HEIGHT, WIDTH)) < 0.7, 255, 0).astype(np.uint8)
+    levels = []
+    for compiled in (True, False):
+        _with_kernel(compiled, monkeypatch)
+        background = Background(8.0, HEIGHT - 9.0)
+        background.prime(list(frames))
+        background.absorbance(frames[0])
+        background.shift_px = shift_px
+        background.follow(free, 3)
+        levels.append(background._level)
+    assert levels[0] == pytest.approx(levels[1], abs=1e-5)
+
+
+def test_bubbles_are_told_alike_with_and_without_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Rings whole and cut by the frame's edges, and discs as large."""
+    if not kernel.prepare():
+        pytest.skip("no C compiler")
+    image = np.zeros((HEIGHT, WIDTH), np.float32)
+    for x, y, radius in ((60.0, 64.0, 25.0), (0.0, 60.0, 28.0), (WIDTH - 6.0, 70.0, 30.0)):
+        image += 0.4 * (disc(image.shape, x, y, radius) - disc(image.shape, x, y, 0.7 * radius)).astype(np.float32)
+    for x, y, radius in ((150.0, 60.0, 25.0), (230.0, 60.0, 8.0)):
+        image += 0.3 * disc(image.shape, x, y, radius).astype(np.float32)
+    told = []
+    for compiled in (True, False):
+        _with_kernel(compiled, monkeypatch)
+        detector = CellDetector(settings())
+        smooth, mask = detector._smooth_and_mark(image, 0.1)
+        blobs = detector._finder.find(mask, smooth, 0.0, 5.0)
+        rows = find_bubbles(blobs, smooth, 0.0, 0.1, 16.0).tolist()
+        told.append(sorted((round(float(blobs.rows[row, 9]), 1), round(float(blobs.rows[row, 10]), 1)) for row in rows))
+    assert told[0] == told[1]
+    assert len(told[0]) == 3, told
