@@ -18,7 +18,6 @@ from rclpy.client import Client
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.task import Future
@@ -39,6 +38,7 @@ from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
 from ..modules.registry import known_modules
 from ..nodes import qos
 from ..nodes.bounded_end import PROCESS_END
+from ..nodes.spinning import SpinThread
 from . import ros_views
 from .inbox import Inbox
 from .qt import QtCore, Signal
@@ -100,6 +100,7 @@ class RosBridge(QtCore.QObject):
         self._picture_s = {"microscope": 0.0, "sorter": 0.0, "tracks": 0.0}
         self._picture_fault = ""
         self._present: frozenset[Source] | None = None
+        self._closed = False
         self._context = Context()
         rclpy.init(args=None if arguments is None else list(arguments), context=self._context)
         self.node = Node(
@@ -117,10 +118,8 @@ class RosBridge(QtCore.QObject):
             RequestKind.ALARM: self.node.create_client(AcknowledgeAlarm, "supervisor/acknowledge_alarm"),
         }
         self.node.create_timer(WATCH_PERIOD_S, self._watch, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self.node)
-        self._thread = threading.Thread(target=self._spin, name="dashboard-ros", daemon=True)
-        self._thread.start()
+        self._spinning = SpinThread(self.node, self._context, "dashboard-ros")
+        self._spinning.start()
 
     def take(self) -> list[object]:
         """Return what has arrived since the last call, only the newest of each kind."""
@@ -170,10 +169,10 @@ class RosBridge(QtCore.QObject):
 
     def close(self) -> None:
         """Leave the graph and wait for the ROS thread's end; harmless when repeated."""
-        if not self._thread.is_alive():
+        if self._closed:
             return
-        self._executor.shutdown(timeout_sec=2.0)
-        self._thread.join(5.0)
+        self._closed = True
+        self._spinning.stop()
         PROCESS_END.leave(self.node, self._context)
 
     def _subscribe(self, modules: Sequence[str], vision: str) -> None:
@@ -276,12 +275,6 @@ class RosBridge(QtCore.QObject):
 
     def _answer(self, request: Request, accepted: bool, message: str) -> None:
         self._inbox.post(("reply", request), Reply(request, accepted, message))
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return  # how close() ends it
 
 
 def _to_service(request: Request, who: str) -> Any:

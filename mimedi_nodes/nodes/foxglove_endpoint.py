@@ -7,7 +7,6 @@ It offers no services and takes no messages: who acts, acts through the coordina
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,12 @@ import foxglove
 import rclpy
 from rclpy.clock import Clock, ClockType
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
 from .bounded_end import PROCESS_END
 from .message_schemas import schema_text
+from .spinning import SpinThread
 from .topic_recorder import TopicRecorder
 
 LOOK_S = 1.0
@@ -45,9 +44,7 @@ class LiveChannels:
         """Return the channel of a topic; raises SchemaError when the type's definition is not there."""
         key = (topic, type_name)
         if key not in self._numbers:
-            schema = foxglove.Schema(
-                name=type_name, encoding="ros2msg", data=self._schema_of(type_name).encode()
-            )
+            schema = foxglove.Schema(name=type_name, encoding="ros2msg", data=self._schema_of(type_name).encode())
             made = foxglove.Channel(topic, schema=schema, message_encoding="cdr", context=self._context)
             self._numbers[key] = len(self._channels)
             self._channels.append(made)
@@ -95,17 +92,14 @@ class FoxgloveEndpoint:
         self._channels = LiveChannels(self._foxglove)
         self._topics = TopicRecorder(self._node, self._channels, {}, self._failed)  # type: ignore[arg-type]
         self._node.create_timer(LOOK_S, self._topics.look, clock=Clock(clock_type=ClockType.STEADY_TIME))
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="foxglove-ros", daemon=True)
-        self._thread.start()
+        self._spinning = SpinThread(self._node, self._context, "foxglove-ros")
+        self._spinning.start()
 
     def __enter__(self) -> FoxgloveEndpoint:
         return self
 
     def __exit__(self, *error: object) -> None:
-        self._executor.shutdown()
-        self._thread.join(5.0)
+        self._spinning.stop()
         self._topics.close()
         self._channels.close()
         self._server.stop()
@@ -113,11 +107,3 @@ class FoxgloveEndpoint:
 
     def _failed(self, error: Exception) -> None:
         self._node.get_logger().error(f"topics are no longer sent: {error}")
-
-    def _spin(self) -> None:
-        try:
-            self._executor.spin()
-        except ExternalShutdownException:
-            return
-
-

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import threading
@@ -13,7 +12,6 @@ from typing import Any
 
 import rclpy
 from rclpy.context import Context
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.signals import SignalHandlerOptions
 
@@ -22,6 +20,7 @@ from mimedi_msgs.srv import ExchangeSet, InjectFault, SetClock
 
 from . import qos
 from .bounded_end import PROCESS_END
+from .spinning import SpinThread
 
 REPLY_S = 10.0
 """Steady time [s] after which a request counts as unanswered."""
@@ -49,22 +48,22 @@ class PlantClient:
         self._context = Context()
         rclpy.init(args=[], context=self._context, signal_handler_options=SignalHandlerOptions.NO)
         self._node = Node(
-            "plant_client", namespace=namespace or None, context=self._context, enable_rosout=False,
+            "plant_client",
+            namespace=namespace or None,
+            context=self._context,
+            enable_rosout=False,
             start_parameter_services=False,
         )
         self._node.create_subscription(TimeGrant, "sim/time_grant", self._take_grant, qos.TIME)
         self._clock = self._node.create_client(SetClock, "sim/set_clock")
         self._exchange = self._node.create_client(ExchangeSet, "sim/exchange_set")
         self._fault = self._node.create_client(InjectFault, "sim/inject_fault")
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
-        self._thread.start()
+        self._spinning = SpinThread(self._node, self._context, "ros")
+        self._spinning.start()
 
     def close(self) -> None:
         """Leave the graph."""
-        self._executor.shutdown()
-        self._thread.join(5.0)
+        self._spinning.stop()
         PROCESS_END.leave(self._node, self._context)
 
     # -- clock --------------------------------------------------------------------------------------------
@@ -138,7 +137,3 @@ class PlantClient:
         with self._heard:
             self.truth = json.loads(message.data_json)
             self._heard.notify_all()
-
-    def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):
-            self._executor.spin()

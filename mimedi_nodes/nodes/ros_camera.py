@@ -7,14 +7,12 @@ import asyncio
 import threading
 import time
 from collections import OrderedDict, deque
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
 from builtin_interfaces.msg import Time
 from numpy.typing import NDArray
 from rclpy.client import Client
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.parameter import Parameter
 from sensor_msgs.msg import CameraInfo, Image
@@ -29,6 +27,7 @@ from .clocks import NodeClock
 from .conversion import seconds
 from .event_loop import LoopThread
 from .ros_calls import CallFailed, call
+from .spinning import SpinThread
 
 QUEUE_LENGTH = 8
 PARTIAL_LENGTH = 4
@@ -108,9 +107,7 @@ class RosCamera:
             start_parameter_services=False,
             parameter_overrides=[Parameter("use_sim_time", value=False)],  # it asks nobody for the time
         )
-        self._executor = SingleThreadedExecutor(context=node.context)
-        self._executor.add_node(self._node)
-        self._thread = threading.Thread(target=self._spin, name=name, daemon=True)
+        self._spinning = SpinThread(self._node, node.context, name)
         self._loop = loop
         self._clock = clock
         self._frames: deque[_Exposure] = deque()
@@ -138,16 +135,11 @@ class RosCamera:
         self._node.create_subscription(
             CameraInfo, f"{name}/camera_info", lambda info: loop.call(self._describe, info), qos.IMAGE
         )
-        self._thread.start()
-
-    def _spin(self) -> None:
-        with suppress(ExternalShutdownException):
-            self._executor.spin()
+        self._spinning.start()
 
     def close(self) -> None:
         """Take no more images."""
-        self._executor.shutdown()
-        self._thread.join()
+        self._spinning.stop()
         self._node.destroy_node()
 
     async def set_capture(self, on: bool, fluorescence: bool = False) -> None:
@@ -213,9 +205,12 @@ class RosCamera:
 
     def _describe(self, info: CameraInfo) -> None:
         known = self._info
-        if known is not None and (known.width, known.height, known.distortion_model) == (
-            info.width, info.height, info.distortion_model
-        ) and np.array_equal(known.k, info.k) and np.array_equal(known.d, info.d):
+        if (
+            known is not None
+            and (known.width, known.height, known.distortion_model) == (info.width, info.height, info.distortion_model)
+            and np.array_equal(known.k, info.k)
+            and np.array_equal(known.d, info.d)
+        ):
             return
         self._info, self._lens = info, None
 

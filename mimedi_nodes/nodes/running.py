@@ -20,6 +20,7 @@ from rclpy.task import Future
 
 from . import qos
 from .bounded_end import PROCESS_END
+from .spinning import spin_until
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 SUPERVISOR_STATUS = "supervisor/status"
@@ -47,7 +48,7 @@ def run_node(make: Callable[[], Node], argv: list[str] | None = None) -> int:
         try:
             node = make()
             executor.add_node(node)
-            executor.spin_until_future_complete(stop.future)
+            spin_until(stop.future, executor)
             faulthandler.dump_traceback_later(LEAVE_S + STUCK_AFTER_S)
             _leave(node, executor)
             PROCESS_END.status = 0

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import math
 import threading
@@ -16,7 +15,6 @@ import rclpy
 from diagnostic_msgs.msg import DiagnosticArray
 from rclpy.context import Context
 from rclpy.event_handler import SubscriptionEventCallbacks
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.qos import QoSProfile
 from rclpy.signals import SignalHandlerOptions
@@ -29,6 +27,7 @@ from ..modules.registry import known_modules
 from ..process import batch_choice
 from . import qos
 from .bounded_end import PROCESS_END
+from .spinning import SpinThread
 
 FIRST_REPLY_S = 2.0
 """Steady time [s] for the first answer of a service just found, before it is asked again."""
@@ -129,8 +128,7 @@ class WorkcellClient:
         self._answer = node.create_client(AnswerPrompt, "coordinator/answer_prompt")
         self._alarm = node.create_client(AcknowledgeAlarm, "supervisor/acknowledge_alarm")
         self._modules = modules
-        self._executor = SingleThreadedExecutor(context=self._context)
-        self._thread = threading.Thread(target=self._spin, name="ros", daemon=True)
+        self._spinning = SpinThread(node, self._context, "ros")
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -140,8 +138,7 @@ class WorkcellClient:
 
     def start(self) -> None:
         """Begin to listen: after this, what is in `seen` changes."""
-        self._executor.add_node(self.node)
-        self._thread.start()
+        self._spinning.start()
 
     def listen_to_values(self, vision: str = "vision_qc") -> None:
         """Hear measurements too; before `start`."""
@@ -157,9 +154,7 @@ class WorkcellClient:
 
     def close(self) -> None:
         """Leave the graph."""
-        self._executor.shutdown()
-        if self._thread.is_alive():
-            self._thread.join(5.0)
+        self._spinning.stop()
         PROCESS_END.leave(self.node, self._context)
 
     def wait_seen(self, enough: Callable[[Seen], bool], timeout_s: float) -> bool:
@@ -204,7 +199,12 @@ class WorkcellClient:
         return Outcome(reply.accepted, reply.message), json.loads(reply.result_json or "{}")
 
     def answer(
-        self, prompt_id: str, answer: str, who: str, why: str = "answered on the terminal", batch_id: str = "",
+        self,
+        prompt_id: str,
+        answer: str,
+        who: str,
+        why: str = "answered on the terminal",
+        batch_id: str = "",
         simulated: bool = False,
     ) -> Outcome:
         """Answer an open question, of a batch where several ask the same; `simulated` when a script answers."""
@@ -231,10 +231,6 @@ class WorkcellClient:
         done = threading.Event()
         future.add_done_callback(lambda _: done.set())
         return future.result() if done.wait(max(timeout_s, 0.0)) else None
-
-    def _spin(self) -> None:
-        with contextlib.suppress(ExternalShutdownException):  # the command was interrupted
-            self._executor.spin()
 
     def _take(self, name: str) -> Callable[[Any], None]:
         def take(message: Any) -> None:

@@ -5,7 +5,6 @@ import threading
 
 import rclpy
 from builtin_interfaces.msg import Time
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from sensor_msgs.msg import Image
 
@@ -13,6 +12,7 @@ from mimedi_msgs.msg import AlarmList, BatchStatus, ModuleState, PopulationSumma
 from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
 from mimedi_nodes.modules.registry import module_table
 from mimedi_nodes.nodes import qos
+from mimedi_nodes.nodes.spinning import SpinThread
 
 NAMESPACE = "cell_a"
 MODULES = tuple(module_table())
@@ -44,16 +44,8 @@ class SmallWorkcell:
         self.node.create_service(CommandBatch, "coordinator/command_batch", self._on_command)
         self.node.create_service(AnswerPrompt, "coordinator/answer_prompt", self._on_answer)
         self.node.create_service(AcknowledgeAlarm, "supervisor/acknowledge_alarm", self._on_alarm)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self._spin, daemon=True)
-        self.thread.start()
-
-    def _spin(self):
-        try:
-            self.executor.spin()
-        except ExternalShutdownException:
-            return
+        self.spinning = SpinThread(self.node, self.context, "small-workcell")
+        self.spinning.start()
 
     def _on_command(self, request, reply):
         self.answer_at_all.wait(DEADLINE_S)
@@ -91,8 +83,7 @@ class SmallWorkcell:
 
     def close(self):
         self.answer_at_all.set()
-        self.executor.shutdown()
-        self.thread.join(5.0)
+        self.spinning.stop()
         self.node.destroy_node()
         self.context.try_shutdown()
         self.context.destroy()

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The terminal's commands on a real ROS graph, and the playback of recordings."""
 
-import contextlib
 import io
 import json
 import math
@@ -16,7 +15,6 @@ import domain_coordinator
 import pytest
 import rclpy
 from builtin_interfaces.msg import Time
-from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.serialization import serialize_message
 from rich.console import Console
@@ -31,6 +29,7 @@ from mimedi_nodes.nodes.doorkeeper import Doorkeeper
 from mimedi_nodes.nodes.mcap_writer import McapRecording, is_whole, mend
 from mimedi_nodes.nodes.message_schemas import schema_text
 from mimedi_nodes.nodes.replay import RecordingError, Replay, read_recording, recorded_namespace
+from mimedi_nodes.nodes.spinning import SpinThread
 from mimedi_nodes.nodes.workcell_client import WorkcellClient
 from mimedi_nodes.process.alarm_table import read_alarm_table
 from mimedi_nodes.process.alarms import AlarmBoard
@@ -235,18 +234,11 @@ class Supervising:
         board = AlarmBoard(read_alarm_table(config_folder() / "alarms.yaml"))
         self.keeper = AlarmKeeper(self.node, board, folder / "alarms.json", self.outbox, Doorkeeper(users_dir))
         self.keeper.report("supervisor.node_lost", "supervisor/fluidics", "fluidics is lost", True)
-        self.executor = SingleThreadedExecutor(context=self.context)
-        self.executor.add_node(self.node)
-        self.thread = threading.Thread(target=self._spin, daemon=True)
-        self.thread.start()
-
-    def _spin(self):
-        with contextlib.suppress(ExternalShutdownException):
-            self.executor.spin()
+        self.spinning = SpinThread(self.node, self.context, "supervised")
+        self.spinning.start()
 
     def close(self):
-        self.executor.shutdown()
-        self.thread.join(5.0)
+        self.spinning.stop()
         self.keeper.close()
         self.node.destroy_node()
         self.context.try_shutdown()
