@@ -38,8 +38,8 @@ at either end tell a level."""
 CONTROL_EVENTS = 500
 GEL_CURVES, GEL_POINTS = 3, 500
 """Their median is good to 1.6 %."""
-MOST_TRIES = 2
-"""Cells that are tried for each that is wanted: some curves are of the dish, or of debris."""
+MOST_TRIES = 4
+"""Cells that are tried for each that is wanted: some curves are of the dish, or of debris, two in three at worst."""
 
 
 def _attach(ctx: PhaseContext, name: str, content: bytes, media_type: str) -> None:
