@@ -4,85 +4,14 @@
 from __future__ import annotations
 
 import asyncio
-import textwrap
-from collections.abc import Awaitable, Callable
 from typing import Any
 
-from fakes import FakeLaboratory, FakeModules, FakeOperator, LoopTime, Record, run_virtual
+from fakes import FakeModules, FakeOperator
+from little_batch import MOVE, PATIENT, World, recipe_of, run
 
-from mimedi_nodes.process.batch import Batch, BatchOutcome, BatchSnapshot
-from mimedi_nodes.process.engine import Engine
+from mimedi_nodes.process.batch import BatchOutcome
 from mimedi_nodes.process.gateway import PhaseOutcome
-from mimedi_nodes.process.identity import make_identifier, make_label
 from mimedi_nodes.process.journal import Journal
-from mimedi_nodes.process.recipe import Recipe
-from mimedi_nodes.process.recipe_loader import read_recipe
-
-PATIENT = make_identifier("F1234", 26, 1)
-HEAD = """
-recipe: little
-version: 1.0.0
-status: draft
-product: little
-parameters:
-  volume: {value: 1000, unit: uL, range: [100, 5000]}
-procedure:
-  - unit_procedure: work
-    operations:
-      - operation: first
-        phases:
-"""
-MOVE = "do: fluidics/transfer_fluid, with: {source: a, destination: b, volume_ul: '${volume}'}"
-
-
-def recipe_of(phases: str, then: str = "") -> Recipe:
-    text = HEAD + textwrap.indent(textwrap.dedent(phases).strip("\n"), " " * 10) + "\n"
-    if then:
-        text += "        then:\n" + textwrap.indent(textwrap.dedent(then).strip("\n"), " " * 10) + "\n"
-    return read_recipe(text, "little.yaml")
-
-
-class World:
-    """An engine with its surroundings."""
-
-    def __init__(self, recipe: Recipe, modules: FakeModules, **options: Any) -> None:
-        self.modules = modules
-        self.operator = options.pop("operator", FakeOperator())
-        self.laboratory = FakeLaboratory()
-        self.record = options.pop("record", Record())
-        self.journal = options.pop("journal", None) or Journal(":memory:")
-        self.snapshots: list[BatchSnapshot] = []
-        self.engine = Engine(
-            recipe,
-            Batch("B-1", PATIENT, PATIENT, 70.0),
-            modules,
-            self.operator,
-            self.laboratory,
-            LoopTime(),
-            self.journal,
-            self.record,
-            on_status=self.snapshots.append,
-            **options,
-        )
-
-
-def run(
-    recipe: Recipe,
-    script: Callable[[World], Awaitable[None]] | None = None,
-    modules: Callable[[], FakeModules] = FakeModules,
-    **options: Any,
-) -> tuple[BatchOutcome, World]:
-    """Run a recipe to its end while `script` does what people and modules do; return outcome and world."""
-
-    async def main() -> tuple[BatchOutcome, World]:
-        world = World(recipe, modules(), **options)
-        acting = asyncio.ensure_future(script(world)) if script is not None else None
-        outcome = await world.engine.run()
-        if acting is not None:
-            await acting
-        return outcome, world
-
-    return run_virtual(main())  # type: ignore[no-any-return]
 
 
 def test_phases_run_in_order_with_values_of_earlier_ones() -> None:
@@ -248,8 +177,12 @@ def test_a_decision_in_a_branch_holds_what_runs_beside_it() -> None:
           until: main
     """)
     times = {"TransferFluid": 500.0, "InspectSample": 20.0}
-    for viability, answer, state in ((0.9, "", "completed"), (0.5, "continue", "completed"), (0.5, "hold", "held"),
-                                     (0.5, "reject", "rejected")):
+    for viability, answer, state in (
+        (0.9, "", "completed"),
+        (0.5, "continue", "completed"),
+        (0.5, "hold", "held"),
+        (0.5, "reject", "rejected"),
+    ):
         outcome, world = run(
             recipe,
             modules=lambda viability=viability: FakeModules(times, {"InspectSample": {"viability": viability}}),
@@ -379,114 +312,6 @@ def test_a_module_that_stays_away_holds() -> None:
     outcome, _ = run(recipe_of(f"- {{id: move, {MOVE}}}"), script, on_hold="end")
     assert outcome.state == "held"
     assert "module fluidics does not answer" in outcome.reason
-
-
-def test_a_wrong_label_is_refused_and_nothing_moves() -> None:
-    other = make_label(make_identifier("F1234", 26, 2), "apheresis").text
-    right = make_label(PATIENT, "apheresis").text
-    scan = (
-        """
-        - id: scan
-          prompt: "Scan the apheresis"
-          identity: {chain_of_identity: "${batch.donor_id}", product: apheresis}
-    """
-        + f"\n        - {{id: move, {MOVE}}}"
-    )
-    outcome, world = run(recipe_of(scan), operator=FakeOperator(lambda question: other), on_hold="end")
-    assert outcome.state == "held"
-    assert "wrong patient" in outcome.reason
-    assert not world.modules.goals
-    outcome, world = run(recipe_of(scan), operator=FakeOperator(lambda question: right), on_hold="end")
-    assert outcome.state == "completed"
-
-
-def test_a_wrong_label_can_be_scanned_again_after_a_restart() -> None:
-    labels = [make_label(PATIENT, "buffer").text, make_label(PATIENT, "apheresis").text]
-
-    async def script(world: World) -> None:
-        await asyncio.sleep(100.0)
-        assert "wrong container" in world.engine.hold_reason
-        await world.engine.command("restart", "anna", "right bag now")
-
-    outcome, world = run(
-        recipe_of("""
-            - id: scan
-              prompt: "Scan the apheresis"
-              identity: {chain_of_identity: "${batch.donor_id}", product: apheresis}
-        """),
-        script,
-        operator=FakeOperator(lambda question: labels.pop(0)),
-    )
-    assert outcome.state == "completed"
-    assert len(world.record.of("identity_refused")) == 1
-
-
-LABORATORY = """
-    - {id: take, do: fluidics/take_sample, with: {container: a, destination: sample_port, test_point: final}}
-    - {id: order, laboratory: [endotoxin, sterility], sample: "${take.sample_id}", purpose: release}
-    - {id: lab, await_results: {endotoxin: EU/mL}, sample: "${take.sample_id}", timeout_h: 24}
-    - id: saved
-      set:
-        endotoxin: {value: lab.endotoxin, unit: EU/mL, low: lab.endotoxin_low, high: lab.endotoxin_high}
-"""
-
-
-def lab_record(value: float = 0.1, unit: str = "EU/mL") -> dict[str, Any]:
-    return {
-        "laboratory": "qc",
-        "sample_id": "sample_id-x",
-        "test": "endotoxin",
-        "value": value,
-        "low": 0.05,
-        "high": 0.2,
-        "unit": unit,
-        "method": "LAL",
-        "status": "final",
-        "reported_s": 1.0,
-    }
-
-
-def test_laboratory_results_are_awaited_and_recorded_with_their_interval() -> None:
-    async def script(world: World) -> None:
-        await asyncio.sleep(7200.0)
-        world.engine.submit_laboratory_result(lab_record())
-
-    outcome, world = run(recipe_of(LABORATORY), script)
-    assert outcome.state == "completed"
-    assert world.laboratory.orders == {("sample_id-x", "endotoxin"): 1, ("sample_id-x", "sterility"): 1}
-    (event,) = world.record.of("measurement")
-    assert {k: event[3][k] for k in ("name", "value", "low", "high", "unit")} == {
-        "name": "endotoxin",
-        "value": 0.1,
-        "low": 0.05,
-        "high": 0.2,
-        "unit": "EU/mL",
-    }
-
-
-def test_results_that_only_steer_the_process_are_not_the_products() -> None:
-    async def script(world: World) -> None:
-        await asyncio.sleep(7200.0)
-        world.engine.submit_laboratory_result(lab_record())
-
-    for purpose, kind in (("release", "laboratory_result"), ("in_process", "laboratory_in_process")):
-        _, world = run(recipe_of(LABORATORY.replace("purpose: release", f"purpose: {purpose}")), script)
-        kinds = [event[0] for event in world.record.events if event[1] == "endotoxin" and "laboratory" in event[0]]
-        assert kinds == [kind]
-
-
-def test_missing_and_wrong_laboratory_results_hold_naming_the_test() -> None:
-    outcome, world = run(recipe_of(LABORATORY), on_hold="end")
-    assert outcome.state == "held"
-    assert "no result within 24 h for endotoxin" in outcome.reason
-    assert world.snapshots[-1].time_s >= 86400.0
-
-    async def script(world: World) -> None:
-        await asyncio.sleep(7200.0)
-        world.engine.submit_laboratory_result(lab_record(unit="EU"))
-
-    outcome, _ = run(recipe_of(LABORATORY), script, on_hold="end")
-    assert "'EU'" in outcome.reason
 
 
 def test_steps_not_yet_there_are_recorded() -> None:

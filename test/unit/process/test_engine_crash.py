@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from fakes import Crash, FakeLaboratory, FakeModules, FakeOperator, LoopTime, Record, run_virtual
-from test_engine import PATIENT, lab_record, recipe_of
+from little_batch import PATIENT, lab_record, recipe_of
 
 from mimedi_nodes.process.batch import Batch, BatchOutcome
 from mimedi_nodes.process.engine import Engine

@@ -11,7 +11,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from test_engine import PATIENT
+from little_batch import PATIENT
 from test_recipe_language import BOTH, CALLS, HEAD, WASH
 
 from mimedi_nodes.commands import recipe as command
@@ -187,8 +187,6 @@ def test_patient_and_donor_are_the_pair_that_the_recipe_is_for() -> None:
     for recipe, donor in ((own, other), (pair, PATIENT)):
         with pytest.raises(ParameterError, match="the donor is"):
             recipe.check_pair(PATIENT, donor)
-
-
 
 
 def test_a_site_trusts_whom_it_names_and_the_demonstrations_key_only_where_it_does() -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from fakes import FakeLaboratory, FakeModules, FakeOperator, LoopTime, Record, run_virtual
-from test_engine import PATIENT
+from little_batch import PATIENT
 
 from mimedi_nodes.process.batch import Batch, BatchOutcome
 from mimedi_nodes.process.diagnostics import DiagnosticError
