@@ -21,8 +21,8 @@ from typing import Any
 
 SOURCE = "\n".join(
     (Path(__file__).parent / "kernel_source" / f"{part}.c").read_text(encoding="utf-8")
-    for part in ("lanes", "tables", "images", "blobs", "fit", "overlaps", "cells", "pairs", "solve", "sort", "links",
-                 "smooth", "told")
+    for part in ("lanes", "tables", "images", "blobs", "fit", "places", "overlaps", "cells", "pairs", "solve", "sort",
+                 "links", "smooth", "bubbles")
 )
 """One translation unit; each part uses what stands before it."""
 
@@ -36,13 +36,15 @@ _SIGNATURES: dict[str, tuple[str, Any]] = {
     "empty_around": ("ppiii" + "pppp", ctypes.c_int),
     "follow_level": ("pppii" + "ddd", None),
     "find_bubbles": ("ippii" + "ddd" + "pp", ctypes.c_int),
-    "patch_lights": ("ipiiipip", None),
-    "patch_sizes": ("ipiiipdp", None),
+    "release_places": ("pip", None),
+    "places_to_learn": ("pi" + "ppp" + "i" + "pp", None),
+    "patch_lights": ("pipip", None),
+    "patch_sizes": ("pipdp", None),
     "means_around": ("piii" + "pp" + "ip", None),
     "find_blobs": ("ppii" + "dddd" + "ppppp" + "ipi", ctypes.c_int),
     "size_blobs": ("ipppii" + "p" + "ddddd" + "ppppp", None),
     "fit_cells": ("iiiiiii" + "p" * 14 + "idd", None),
-    "remember_cells": ("iiiiii" + "p" * 8 + "ii", ctypes.c_int),
+    "remember_alone": ("piip" + "ipp" + "iiid", ctypes.c_int),
     "size_of_detection": ("", ctypes.c_int),
     "size_of_track": ("", ctypes.c_int),
     "predict_tracks": ("ipddpidd" + "pp", None),

@@ -18,6 +18,8 @@ from mimedi_nodes.vision.detections import Detections, empty
 
 _MOST = 512
 _CHANNELS = 3
+# Pairs of unknown cells of which one frame asks whether they are one large cell.
+_MOST_ASKED = 10
 
 
 class _Frame(ctypes.Structure):
@@ -34,7 +36,7 @@ class _Frame(ctypes.Structure):
             "diameter", "contrast", "level", "limit", "blur", "tolerated", "seed_spread", "known_spread",
             "unknown_spread", "aspect", "merge_reach", "one_is_better", "least_remains", "unexplained",
             "learnt_spread", "learn_rate", "twins", "twin_mass", "twin_slope", "max_step", "still", "hardly_lit")),
-        ("sweeps", ctypes.c_int)]
+        *((name, ctypes.c_int) for name in ("sweeps", "turn", "most_asked"))]
 
 
 class _Expectation(ctypes.Structure):
@@ -72,12 +74,13 @@ class OverlapKernel:
         self._frame = _Frame(most=_MOST, known_spread=appearance.KNOWN_SPREAD, max_step=appearance.MAX_STEP_PX,
                              unknown_spread=appearance.UNKNOWN_SPREAD, learnt_spread=appearance.LEARNT_SPREAD,
                              learn_rate=appearance.LEARN_RATE, still=appearance.STILL_PX, sweeps=appearance.SWEEPS,
-                             hardly_lit=appearance.HARDLY_LIT, **constants)
+                             hardly_lit=appearance.HARDLY_LIT, most_asked=_MOST_ASKED, **constants)
         self._expectation = _Expectation(**limits)
         self._sorted = _Sorted()
         self._sorted_at = ctypes.addressof(self._sorted)
         self._sort: Any = kernel.compiled("sort_by_expectation")
         self._solve: Any = kernel.compiled("solve_overlaps")
+        self._learn: Any = kernel.compiled("places_to_learn")
         self._list: Any = kernel.compiled("list_detections")
         self._most = self._parts = 0
         self._tables: dict[str, NDArray[Any]] = {}
@@ -110,14 +113,18 @@ class OverlapKernel:
         self._parts = 0
         if found.overlaps:
             self._make_room(found.room)
-            owners = self._tables["owner"][:found.owners]
+            frame.turn += 1
             # New places first: they may move the pool.
-            slots, known = expected.appearances.learning_slots(expected.ids[owners], expected.hits[owners])
-            frame.pool, frame.reach, _ = expected.appearances.addresses
+            pool = expected.appearances.pool
+            pool.make_room(found.owners)
+            frame.pool, frame.reach = pool.start, pool.reach_at
+            self._ids = np.ascontiguousarray(expected.ids)
+            self._learn(pool.address, found.owners, found.owner, self._ids.ctypes.data, found.hits,
+                        appearance.LEARN_AFTER, self._slots_at, self._known_at)
             self._parts = self._solve(
                 self._address, frame.reach, found.overlaps, found.box, found.label, found.area, found.seeded,
-                found.owners, found.seeds, found.blob, found.x, found.y, found.spread, slots.ctypes.data,
-                known.ctypes.data, found.hits, found.apart, found.diameter, self._out_at)
+                found.owners, found.seeds, found.blob, found.x, found.y, found.spread, self._slots_at,
+                self._known_at, found.hits, found.apart, found.diameter, self._out_at)
         return self._tables["wanted"][:found.wanted_count], found.lone_count + self._parts
 
     def list_detections(self, blobs: BlobTable, sizes: NDArray[np.float64], most: int, least_amplitude: float,
@@ -132,6 +139,8 @@ class OverlapKernel:
         self._most = most
         self._tables = {name: np.empty(4 * most, kind) for name, kind in _TABLES.items()}
         self._blob_of = np.empty(most, np.int32)
+        self._slots, self._known = np.empty(most, np.int32), np.empty(most, np.uint8)
+        self._slots_at, self._known_at = self._slots.ctypes.data, self._known.ctypes.data
         for name, table in self._tables.items():
             setattr(self._sorted, name, table.ctypes.data)
 
@@ -141,7 +150,8 @@ class OverlapKernel:
         self._images = images
         frame.channels, frame.h, frame.w, frame.level = len(images), height, width, level
         frame.size = expected.appearances.size
-        frame.pool, frame.reach, frame.stride = expected.appearances.addresses
+        pool = expected.appearances.pool
+        frame.pool, frame.reach, frame.stride = pool.start, pool.reach_at, pool.stride
         for k, (image, weight) in enumerate(zip(images, expected.weights, strict=True)):
             frame.image[k], frame.weight[k] = image.ctypes.data, weight * weight
             frame.lit[k] = expected.lit_levels[k - 1] if k else 0.0

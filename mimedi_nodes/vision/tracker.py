@@ -98,7 +98,7 @@ class CellTracker:
         if self._linker is not None:
             self._linker.restart()
         if self._appearances is not None:
-            self._appearances.forget_all_but(np.empty(0, np.int64))
+            self._appearances.forget_all_but(np.zeros(0, TRACK))
         self.health = CameraHealth()
         self._stamp = None
         self._index = -1
@@ -228,20 +228,8 @@ class CellTracker:
     def _remember(self, tracks: Tracks, found: Detections, images: list[FloatImage]) -> None:
         if self._appearances is None:
             return
-        seen = np.flatnonzero(tracks["detection"] >= 0)
-        rows = tracks["detection"][seen]
-        good = found["lone"][rows] & ~found["edge"][rows]
-        if self.flow.known:
-            good &= tracks["hits"][seen] > 1
-        seen, rows = seen[good], rows[good]
-        ids = tracks["id"][seen]
-        wanted = self._appearances.wants(ids)
-        if wanted.any():
-            cells = found[rows[wanted]]
-            root = np.sqrt(cells["aspect"])
-            self._appearances.remember(ids[wanted], images, cells["x"], cells["y"], cells["blob_px"] * root,
-                                       cells["blob_px"] / root)
-        self._appearances.forget_all_but(tracks["id"])
+        self._appearances.remember(tracks, found, images, settled=self.flow.known)
+        self._appearances.forget_all_but(tracks)
 
     def _side_px(self) -> int:
         """Odd side of the square in which a cell's brightness is read: its core."""
@@ -289,7 +277,7 @@ class CellTracker:
         light = np.where(seen, tracks["fluorescence"][:, :channels], math.nan)
         if self._appearances is not None and self._appearances.channels == channels + 1:
             # What the cell itself gives, without what its neighbours add.
-            own = self._appearances.lights(tracks["id"], self._side_px())
+            own = self._appearances.lights(tracks, self._side_px())
             light = np.where(np.isnan(own), light, own)
         return np.asarray(light)
 

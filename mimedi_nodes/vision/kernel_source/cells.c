@@ -9,7 +9,7 @@ typedef struct {
     float *residual, *crop; double *work; float *plane_a, *plane_b; unsigned char *bytes_a, *bytes_b; int *stack;
     double diameter, contrast, level, limit, blur, tolerated, seed_spread, known_spread, unknown_spread;
     double aspect, merge_reach, one_is_better, least_remains, unexplained, learnt_spread, learn_rate, twins, twin_mass, twin_slope, max_step, still, hardly_lit;
-    int sweeps;
+    int sweeps, turn, most_asked;
 } frame;
 
 /* Mean over 5 x 5 px in the middle of a patch's channel. */

@@ -82,18 +82,26 @@ int solve_overlaps(const frame *f, int *patch_reach, int n, const int *box, cons
         c.a[younger] = 0; c.a[older] = mi + mj;
         if (older < owners && known[older] == 2) relearn[older] = 1;
     }
-    /* One large cell that mean ones were fitted to. */
-    for (int i = 0; i < count; ++i) for (int j = i + 1; j < count; ++j) {
-        double dx = c.x[i] - c.x[j], dy = c.y[i] - c.y[j], one[3];
-        if (dx * dx + dy * dy > reach_of_one * reach_of_one || !(c.a[i] > 0.4 && c.a[j] > 0.4)) continue;
-        int younger = (i < owners ? hits[i] : 0) < (j < owners ? hits[j] : 0) ? i : j, older = i + j - younger;
-        if (younger < owners && (been_apart[younger] || known[younger] == 1)) continue;
-        if (older < owners && known[older] == 1) continue;
-        /* Who has stayed two for a while is asked every fourth frame. */
-        if (younger < owners && hits[younger] > 4 && hits[younger] % 4) continue;
-        if (!are_one(f, patch_reach, c, i, j, one)) continue;
-        c.a[younger] = 0; c.x[older] = one[0]; c.y[older] = one[1]; c.a[older] = one[2];
-        if (older < owners && known[older] >= 2) { become(f, patch_reach, slot[older], one[2]); merged[older] = 1; }
+    /* One large cell that mean ones were fitted to. Where there are many to be asked (as a recording begins, when
+       nobody is known), only some are asked in one frame, and the others in the next ones. */
+    int turns = 1;
+    for (int pass = 0; pass < 2; ++pass) {
+        int candidates = 0;
+        for (int i = 0; i < count; ++i) for (int j = i + 1; j < count; ++j) {
+            double dx = c.x[i] - c.x[j], dy = c.y[i] - c.y[j], one[3];
+            if (dx * dx + dy * dy > reach_of_one * reach_of_one || !(c.a[i] > 0.4 && c.a[j] > 0.4)) continue;
+            int younger = (i < owners ? hits[i] : 0) < (j < owners ? hits[j] : 0) ? i : j, older = i + j - younger;
+            if (younger < owners && (been_apart[younger] || known[younger] == 1)) continue;
+            if (older < owners && known[older] == 1) continue;
+            /* Who has stayed two for a while is asked every fourth frame. */
+            if (younger < owners && hits[younger] > 4 && hits[younger] % 4) continue;
+            if (candidates++ % turns != f->turn % turns || !pass) continue;
+            if (!are_one(f, patch_reach, c, i, j, one)) continue;
+            c.a[younger] = 0; c.x[older] = one[0]; c.y[older] = one[1]; c.a[older] = one[2];
+            if (older < owners && known[older] >= 2) { become(f, patch_reach, slot[older], one[2]); merged[older] = 1; }
+        }
+        if (!candidates) break;
+        turns = (candidates + f->most_asked - 1) / f->most_asked;
     }
     for (int k = 0; k < owners; ++k) {
         if (known[k] < 2 || !(c.a[k] > 0.4) || merged[k]) continue;

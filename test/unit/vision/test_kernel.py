@@ -16,7 +16,7 @@ from mimedi_nodes.vision.appearance import Appearances
 from mimedi_nodes.vision.background import Background
 from mimedi_nodes.vision.blobs import Expected
 from mimedi_nodes.vision.bubbles import find_bubbles
-from mimedi_nodes.vision.detections import DETECTION
+from mimedi_nodes.vision.detections import DETECTION, empty
 from mimedi_nodes.vision.detector import CellDetector
 from mimedi_nodes.vision.frame import FrameTracks
 from mimedi_nodes.vision.linker import TRACK
@@ -31,13 +31,20 @@ def _tracks(movie: Any, steps: int) -> list[FrameTracks]:
     return [tracker.process(movie.movie[t], t / RATE_HZ, dye=movie.dye[t]) for t in range(steps)]
 
 
+def _take_in(looks: Appearances, image: np.ndarray, ids: list[int], x: float, y: float, blob_px: float) -> None:
+    """Let it see these tracks alone, all in one place."""
+    tracks, found = np.zeros(len(ids), TRACK), empty(len(ids))
+    tracks["id"], tracks["detection"], tracks["hits"] = ids, np.arange(len(ids)), 2
+    found["x"], found["y"], found["blob_px"], found["aspect"], found["lone"] = x, y, blob_px, 1.0, True
+    looks.remember(tracks, found, [image], settled=True)
+
+
 def _two_discs() -> tuple[np.ndarray, Appearances]:
     known = Appearances(31, 1)
     for track, radius in ((1, 8.0), (2, 7.0)):
         alone = 0.2 * disc((60, 60), 30.0, 30.0, radius).astype(np.float32)
-        side = np.array([2 * radius + 2])
         for _ in range(4):
-            known.remember(np.array([track]), [alone], np.array([30.0]), np.array([30.0]), side, side)
+            _take_in(known, alone, [track], 30.0, 30.0, 2 * radius + 2)
     image = 0.2 * disc((60, 100), 41.3, 28.6, 8.0) + 0.2 * disc((60, 100), 50.2, 31.1, 7.0)
     return image.astype(np.float32), known
 
@@ -82,7 +89,7 @@ def test_what_is_learnt_in_an_overlap_stays_in_its_middle(off_px: tuple[float, f
         if frame < 4:
             alone = detector.detect(image)
             alone = alone[alone["x"] < 200.0]
-            looks.remember(np.array([7]), [image], alone["x"], alone["y"], alone["blob_px"], alone["blob_px"])
+            _take_in(looks, image, [7], alone["x"][0], alone["y"][0], alone["blob_px"][0])
             continue
         expected = Expected(np.array([1, 2]), *place, np.full(2, frame, np.int32), np.zeros(2, np.int32), np.zeros(2),
                             np.full(2, alone["contrast"][0]), np.ones(2), np.array([True, True]), looks, [image],
@@ -107,7 +114,7 @@ def test_two_tracks_in_a_blob_stay_two_where_two_explain_it(compiled: bool, cell
     detector, looks = CellDetector(settings()), Appearances(31, 1)
     alone = detector.detect(image)
     for _ in range(4):
-        looks.remember(np.array([7]), [image], alone["x"], alone["y"], alone["blob_px"], alone["blob_px"])
+        _take_in(looks, image, [7], alone["x"][0], alone["y"][0], alone["blob_px"][0])
     shades, places = [1.4, 0.8], [(300.0, 60.0), (308.0, 61.5)][:cells]
     for shade, (x, y) in zip(shades, places, strict=False):
         image += shade * usual * disc((HEIGHT, WIDTH), x, y, radius).astype(np.float32)
@@ -204,8 +211,7 @@ def test_the_kernel_measures_blobs_as_opencv_does(monkeypatch: pytest.MonkeyPatc
 def test_a_fit_of_no_cells_explains_nothing() -> None:
     known = Appearances(17, 1)
     image = np.zeros((HEIGHT, WIDTH), np.float32)
-    one = np.ones(9)
-    known.remember(np.arange(9), [image], 40.0 * one, 30.0 * one, 10.0 * one, 10.0 * one)
+    _take_in(known, image, list(range(9)), 40.0, 30.0, 10.0)
     none = np.empty(0)
     fit = known.fit([image], [1.0], np.empty(0, np.int64), none, none, none)
     assert len(fit.x) == 0
@@ -273,3 +279,29 @@ def test_bubbles_are_told_alike_with_and_without_the_kernel(monkeypatch: pytest.
         told.append(sorted((round(float(blobs.rows[row, 9]), 1), round(float(blobs.rows[row, 10]), 1)) for row in rows))
     assert told[0] == told[1]
     assert len(told[0]) == 3, told
+
+
+def test_pictures_are_kept_alike_with_and_without_the_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More tracks than the pool has places at first, some of them gone again, and one at the image's edge."""
+    if not kernel.prepare():
+        pytest.skip("no C compiler")
+    rng = np.random.default_rng(3)
+    image = cv2.GaussianBlur(rng.normal(0.1, 0.2, (HEIGHT, WIDTH)).astype(np.float32), (0, 0), 3.0)
+    kept = []
+    for compiled in (True, False):
+        _with_kernel(compiled, monkeypatch)
+        looks = Appearances(31, 1)
+        for start, x in ((1, 100.0), (40, 200.3), (90, 3.2)):
+            ids = list(range(start, start + 60))
+            _take_in(looks, image, ids, x, 60.7, 15.0)
+            tracks = np.zeros(20, TRACK)
+            tracks["id"] = ids[30:50]
+            looks.forget_all_but(tracks)
+        ids = np.array([*range(1, 160)])
+        places = looks.pool.places_of(ids)
+        has = looks.pool.kept(places)
+        assert has.sum() == 20 == looks.pool.state.used
+        kept.append((ids[has], looks.pool.patches[places[has]], looks.pool.patches[0], looks.pool.reach[places[has]],
+                     looks.pool.reach[0], looks.relative_sizes(ids, 10.0)))
+    for one, other in zip(*kept, strict=True):
+        assert one == pytest.approx(other, abs=2e-5, nan_ok=True)

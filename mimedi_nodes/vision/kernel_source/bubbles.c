@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What is told of blobs and of kept patches: bubbles (bubbles.py), sizes and lights (appearance.py). */
+/* Gas bubbles among blobs: what `bubbles.py` does blob by blob. */
 
 /* Whether the middle of a blob's box is bright and the ring around it dark all the way; see bubbles.py. `bright` is how
    dark the middle may be at most, `even` how pale the ring's pale parts may be beside its dark ones. */
@@ -56,43 +56,4 @@ int find_bubbles(int n, const double *blobs, const float *smooth, int w, int h, 
                     level + (dark > of_blob ? dark : of_blob), limits[3], limits[7], (int)limits[8])) out[count++] = k;
     }
     return count;
-}
-
-/* Middle of channel c of a patch. */
-static const float *middle_of(int slot, int c, int channels, int size, int stride, const float *pool)
-{
-    return pool + ((long)slot * channels + c) * (size + 2) * stride + (long)(size / 2 + 1) * stride + size / 2;
-}
-
-/* Mean over a square of `side` (odd) in the middle of each channel but the first of n patches: out (n, channels - 1). */
-void patch_lights(int n, const int *slot, int channels, int size, int stride, const float *pool, int side, double *out)
-{
-    int half = side / 2;
-    for (int k = 0; k < n; ++k) for (int c = 1; c < channels; ++c) {
-        const float *p = middle_of(slot[k], c, channels, size, stride, pool);
-        double sum = 0;
-        for (int j = -half; j <= half; ++j) for (int i = -half; i <= half; ++i) sum += p[(long)j * stride + i];
-        *out++ = sum / (side * side);
-    }
-}
-
-/* Pixels of a patch's first channel that are darker than half of the mean of its core, `core` px in diameter. */
-static int dark_pixels(int slot, int channels, int size, int stride, const float *pool, double core)
-{
-    const float *p = middle_of(slot, 0, channels, size, stride, pool);
-    int reach = size / 2, inside = 0, dark = 0;
-    double sum = 0;
-    for (int j = -reach; j <= reach; ++j) for (int i = -reach; i <= reach; ++i)
-        if (i * i + j * j <= 0.25 * core * core) { sum += p[(long)j * stride + i]; ++inside; }
-    float half = (float)(0.5 * sum / inside);
-    for (int j = -reach; j <= reach; ++j) for (int i = -reach; i <= reach; ++i) dark += p[(long)j * stride + i] > half;
-    return dark;
-}
-
-/* Diameters of n patches' cells over that of the mean patch (slot 0). */
-void patch_sizes(int n, const int *slot, int channels, int size, int stride, const float *pool, double core, double *out)
-{
-    double mean = dark_pixels(0, channels, size, stride, pool, core);
-    for (int k = 0; k < n; ++k)
-        out[k] = sqrt(dark_pixels(slot[k], channels, size, stride, pool, core) / (mean > 1 ? mean : 1));
 }
