@@ -9,6 +9,7 @@ overlap in between.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision.detections import Detections
 from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
-from mimedi_nodes.vision.linker import Tracks
+from mimedi_nodes.vision.linker import TRACK, Tracks
 from mimedi_nodes.vision.smoothing import smooth, wander_of
 
 FloatArray = NDArray[np.float64]
@@ -76,10 +77,11 @@ class _Track:
 
     def end(self, side: int) -> tuple[float, float, float]:
         """Place at the first (side 0) or last (-1) sighting, across as the mean of a few, and the step there, px."""
-        near = self.place[:4] if side == 0 else self.place[-4:]
+        near = (self.place[:4, 1] if side == 0 else self.place[-4:, 1]).tolist()
+        seen = [y for y in near if not math.isnan(y)]
         # The step into the first frames is not measured yet.
         step = float(self.step[min(2, len(self.step) - 1)] if side == 0 else self.step[-1])
-        return float(self.place[side, 0]), float(np.nanmean(near[:, 1])), step
+        return float(self.place[side, 0]), sum(seen) / len(seen), step
 
 
 def revise(frames: Sequence[FrameTracks], sightings: Sequence[Sighting], diameter_px: float,
@@ -114,7 +116,8 @@ def _tracks(frames: Sequence[FrameTracks], sightings: Sequence[Sighting], frame_
     counts = [len(sighting.tracks) for sighting in sightings]
     if not sum(counts):
         return []
-    table = np.concatenate([sighting.tracks for sighting in sightings])
+    # np.concatenate would work out the rows' common type for each frame anew.
+    table = np.empty(sum(counts), TRACK)
     index = np.repeat(np.arange(len(counts)), counts)
     row = np.concatenate([np.arange(count) for count in counts])
     place = np.full((len(table), 2), np.nan)
@@ -122,6 +125,7 @@ def _tracks(frames: Sequence[FrameTracks], sightings: Sequence[Sighting], frame_
     begin = 0
     for count, sighting in zip(counts, sightings, strict=True):
         part = slice(begin, begin + count)
+        table[part] = sighting.tracks
         seen = np.flatnonzero(table["detection"][part] >= 0) + begin
         found = sighting.found[table["detection"][seen]]
         place[seen, 0], place[seen, 1] = found["x"], found["y"]
