@@ -13,6 +13,7 @@ from typing import NoReturn
 from ..nodes.bounded_end import PROCESS_END
 from .lazy_imports import SELDOM_USED, load_when_used
 from .names import COMMANDS, MODULE_OF
+from .standard_output import status_of
 
 
 def main(argv: list[str]) -> int:
@@ -32,8 +33,10 @@ def main(argv: list[str]) -> int:
     # A command that is told to stop unwinds as by Ctrl-C: what it has launched is ended on the way out.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     name = argv[0].replace("-", "_")
-    module = importlib.import_module(f"mimedi_nodes.commands.{MODULE_OF.get(name, name)}")
     try:
+        if name == "simulate":
+            load_when_used(SELDOM_USED)
+        module = importlib.import_module(f"mimedi_nodes.commands.{MODULE_OF.get(name, name)}")
         return int(module.main(argv[1:], name) if name in MODULE_OF else module.main(argv[1:]))
     except KeyboardInterrupt:
         print(f"workcell {argv[0]}: interrupted", file=sys.stderr)
@@ -52,12 +55,11 @@ if __name__ == "__main__":
     if simulating:
         # What a batch and its modules leave goes with the process; a campaign looks for cycles after each batch itself.
         gc.disable()
-        load_when_used(SELDOM_USED)
     else:
         PROCESS_END.keep_nodes()
     ended = 1
     try:
-        ended = main(sys.argv[1:])
+        ended = status_of(lambda: main(sys.argv[1:]))
     finally:
         PROCESS_END.last(ended)
     if simulating:

@@ -12,12 +12,20 @@ from typing import Any
 
 LARGEST_SEED = 2**31 - 1
 """Largest seed: the launch argument and the plant node's parameter are 32-bit integers."""
+LARGEST_PORT = 65535
 
 
 def seed(text: str) -> int:
     """Return a seed of the simulated noise; raises ArgumentTypeError."""
     if not text.isdecimal() or int(text) > LARGEST_SEED:
         raise argparse.ArgumentTypeError(f"is {text!r}; allowed: a whole number from 0 to {LARGEST_SEED}")
+    return int(text)
+
+
+def port(text: str) -> int:
+    """Return a TCP port, 0 for a free one; raises ArgumentTypeError."""
+    if not text.isdecimal() or int(text) > LARGEST_PORT:
+        raise argparse.ArgumentTypeError(f"is {text!r}; allowed: a whole number from 0 to {LARGEST_PORT}")
     return int(text)
 
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import signal
 import sys
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -16,7 +18,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
-from ..modules.registry import manifests
+from ..modules.registry import config_folder, manifests
 from ..process.recipe_approval import Approvals
 from ..process.recipe_loader import load_recipe
 from .batch_options import batch_of, recipe_path, script_of
@@ -43,8 +45,9 @@ def parameters_of(settings: Sequence[str]) -> dict[str, float]:
 
 def run(options: argparse.Namespace) -> int:
     """Run the campaign that the options describe; return 0, or 2 if any batch could not be simulated."""
-    from mimedi_sim.population import Campaign, distributions, run_campaign
+    from mimedi_sim.population import BatchRow, Campaign, distributions, run_campaign
     from mimedi_sim.population.report import summary_of, write_report
+    from mimedi_sim.scenarios import find_scenario
 
     if options.number < 1 or options.jobs < 1:
         raise ValueError(f"-n is {options.number} and --jobs {options.jobs}; allowed: >= 1")
@@ -61,7 +64,8 @@ def run(options: argparse.Namespace) -> int:
     harvest = options.harvest or ("day10" if comparable else "target")
     parameters = (DAY_10 if harvest == "day10" else {}) | parameters_of(options.set)
     path = recipe_path(options.recipe)
-    recipe_of_batches = load_recipe(path, manifests())
+    recipe_of_batches = load_recipe(path, manifests()).with_parameters(parameters)
+    find_scenario(options.scenario, config_folder() / "scenarios")
     Approvals(path.parent).require(recipe_of_batches, batch_of(options, recipe_of_batches.name))
     campaign = Campaign(
         recipe_path(options.recipe), options.number, options.seed, donors, parameters, options.scenario,
@@ -73,11 +77,22 @@ def run(options: argparse.Namespace) -> int:
         console=Console(stderr=True),
     ) as progress:
         task = progress.add_task("batches", total=options.number)
+        # By a flag: an exception that rises within a weak reference's callback is lost, and with it the Ctrl-C.
+        interrupted = threading.Event()
+        before = signal.signal(signal.SIGINT, lambda *_: interrupted.set())
+
+        def count(_: BatchRow) -> None:
+            if interrupted.is_set():
+                raise KeyboardInterrupt
+            progress.advance(task)
+
         try:
-            rows = run_campaign(campaign, options.jobs, lambda row: progress.advance(task))
+            rows = run_campaign(campaign, options.jobs, count)
         except KeyboardInterrupt:
             print("workcell simulate: interrupted; nothing was written", file=sys.stderr)
             return 130
+        finally:
+            signal.signal(signal.SIGINT, before)
     wall_s = time.perf_counter() - begun_s
     compare = comparable and harvest == "day10" and not options.set
     table = distributions([row.true for row in rows], compare, [row.ideal for row in rows])

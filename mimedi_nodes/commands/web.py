@@ -13,6 +13,7 @@ from pathlib import Path
 
 from ..modules.registry import module_table
 from ..process.errors import WorkcellError
+from .option_types import port
 from .people import Place, add_runs_option, registry
 
 EXAMPLES = """\
@@ -41,11 +42,11 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--namespace", default="", help="namespace of the workcell")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default 127.0.0.1)")
-    parser.add_argument("--port", type=int, default=8080, help="port (default 8080; 0 for a free one)")
+    parser.add_argument("--port", type=port, default=8080, help="port (default 8080; 0 for a free one)")
     parser.add_argument("--cert", type=Path, help="certificate (PEM) for https")
     parser.add_argument("--key", type=Path, help="its key (PEM)")
     parser.add_argument("--insecure", action="store_true", help="allow other machines without https: a trial only")
-    parser.add_argument("--foxglove", type=int, metavar="PORT", help="also serve Foxglove's WebSocket protocol there")
+    parser.add_argument("--foxglove", type=port, metavar="PORT", help="also serve Foxglove's WebSocket protocol there")
     add_runs_option(parser)
     options = parser.parse_args(list(argv))
     if (options.cert is None) != (options.key is None):

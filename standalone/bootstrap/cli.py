@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mimedi_nodes.commands.names import BOOTSTRAP, COMMANDS, LOCAL_ONLY, WITH_ROS
+from mimedi_nodes.commands.standard_output import status_of
 
 from . import environment
 from .errors import SetupError
@@ -88,10 +89,9 @@ def main(arguments: Sequence[str], root: Path) -> int:
     if "_ARGCOMPLETE" in os.environ:
         return _complete(layout)
     if not arguments or arguments[0] in ("-h", "--help", "help"):
-        print(HELP, end="")
-        return 0
+        return status_of(_help)
     try:
-        return _dispatch(layout, arguments[0], list(arguments[1:]), os.environ)
+        return status_of(lambda: _dispatch(layout, arguments[0], list(arguments[1:]), os.environ))
     except SetupError as error:
         print(f"workcell: {error}", file=sys.stderr)
         return COULD_NOT_RUN
@@ -104,7 +104,14 @@ def main(arguments: Sequence[str], root: Path) -> int:
         return 130
 
 
+def _help() -> int:
+    print(HELP, end="")
+    return 0
+
+
 def _dispatch(layout: Layout, command: str, arguments: list[str], env: Mapping[str, str]) -> int:
+    if command in ("clean", "exec") and arguments in (["-h"], ["--help"]):
+        return _help()
     if command == "clean":
         return _clean(layout, arguments)
     distribution = sourced_distribution(env)
@@ -122,6 +129,8 @@ def _dispatch(layout: Layout, command: str, arguments: list[str], env: Mapping[s
     if command == "up":
         from . import up
 
+        if arguments in (["-h"], ["--help"]):
+            print(up.HELP, flush=True)
         command_line = up.launch_command(arguments, layout.launch_file, tells_failure=distribution is None)
         provisioner.ensure()
         return up.supervise(command_line, environment.compute(layout, distribution, env))

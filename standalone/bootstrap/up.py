@@ -21,6 +21,19 @@ from types import FrameType
 
 from .errors import SetupError
 
+HELP = """\
+usage: workcell up [NAME:=VALUE …]
+
+Launches the workcell and stays until Ctrl-C; every argument goes to the launch file.
+
+examples:
+  ./workcell up hardware:=sim
+  ./workcell up hardware:=sim speed:=3600 seed:=7
+  ./workcell up site:=config/site/two_vessels.yaml
+
+exit status: 0 ended in order, 2 bad argument, or the plant or the supervisor died
+"""
+
 _ASK_TO_END = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _LEFTOVERS_S = 5.0

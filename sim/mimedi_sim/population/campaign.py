@@ -6,6 +6,7 @@ from __future__ import annotations
 import gc
 import multiprocessing
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
@@ -177,13 +178,18 @@ def run_campaign(
     context = multiprocessing.get_context("spawn")
     workers = min(jobs, campaign.number)
     with ProcessPoolExecutor(workers, mp_context=context, initializer=_begin, initargs=(campaign,)) as pool:
-        futures = {pool.submit(_one, seed): seed for seed in seeds}
+        # Workers keep this mask from their birth on: a terminal's Ctrl-C is for the process that tells them to end.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
+        try:
+            futures = {pool.submit(_one, seed): seed for seed in seeds}
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
         by_seed = {}
         try:
             for future in as_completed(futures):
                 by_seed[futures[future]] = future.result()
                 report(by_seed[futures[future]])
         except BaseException:
-            pool.shutdown(wait=False, cancel_futures=True)
+            pool.shutdown(cancel_futures=True)  # and wait: workers whose parent has gone wait for ever
             raise
     return [by_seed[seed] for seed in seeds]

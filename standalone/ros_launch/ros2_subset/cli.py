@@ -2,6 +2,8 @@
 """The command line `ros2 launch|run|lifecycle`."""
 
 import argparse
+import os
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -32,7 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 0
     try:
         code: int = COMMANDS[args.command].main(args)
+        sys.stdout.flush()
     except RuntimeError as error:
         print(error, file=sys.stderr)
         return 1
+    except BrokenPipeError:
+        # `| head` has read enough. What is still buffered goes nowhere, or the interpreter would tell of it at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
     return code
