@@ -128,8 +128,8 @@ def alarms() -> str:
 def commands() -> str:
     """Return the page of commands, from their own parsers."""
     parts = [
-        "Exit status of all: 0 done and well, 1 done and not well (rejected, refused, altered, waiting), 2 could not run; "
-        "what it means for one command is told there. 130: interrupted by Ctrl-C. 141: whoever read the output "
+        "Exit status of all: 0 done and well, 1 done and not well (rejected, refused, altered, waiting), 2 could not "
+        "run; what it means for one command is told there. 130: interrupted by Ctrl-C. 141: whoever read the output "
         "left (`| head -1`)."
     ]
     for name in COMMANDS:
