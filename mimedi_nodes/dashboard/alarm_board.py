@@ -68,6 +68,7 @@ class AlarmBoard(Board):
         self._table = table
         self._alarms: list[AlarmView] = []
         self._present = self._heard = False
+        self._awaited = True
         self._history_shown: tuple[str, int] = ("", -1)
         self.meter = FloodMeter()
         self.dialog: ShelveDialog | None = None
@@ -231,7 +232,7 @@ class AlarmBoard(Board):
         for act, button in self.buttons.items():
             button.setEnabled(self._present and allowed[act])
             why_not = "" if allowed[act] else tr("Not possible in this state of the alarm")
-            button.setToolTip(why_not if self._present else wording.no_supervisor())
+            button.setToolTip(why_not if self._present else wording.no_supervisor(self._awaited))
 
     def _ask(self, act: str) -> None:
         alarm = self.selected()
@@ -265,7 +266,7 @@ class AlarmBoard(Board):
                 self.history.setItem(row, place, item)
 
     def _show_presence(self, item: PresenceView) -> None:
-        self._present = Source.SUPERVISOR in item.present
+        self._present, self._awaited = Source.SUPERVISOR in item.present, Source.SUPERVISOR in item.awaited
         self.listing.mark_stale(not self._present)
         self._show_selected()
         self._head()
@@ -279,7 +280,7 @@ class AlarmBoard(Board):
 
     def _head(self) -> None:
         if not self._present:
-            set_text(self.headline, tr("ALARMS NOT WATCHED"))
+            set_text(self.headline, wording.connecting() if self._awaited else tr("ALARMS NOT WATCHED"))
             set_mark(self.headline, "attention", "stale")
             return
         waiting = [a.priority for a in self._alarms if a.state in ACKNOWLEDGEABLE]

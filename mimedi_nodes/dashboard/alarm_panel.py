@@ -97,12 +97,12 @@ class AlarmRow(QtWidgets.QWidget):
             self.button.clicked.connect(partial(self._ask, act))
             row.addWidget(self.button)
 
-    def enable(self, present: bool) -> None:
+    def enable(self, present: bool, awaited: bool = False) -> None:
         """Open its button, but not until a reply has come, nor while the supervisor is not there to give one."""
         if self.button is not None:
             self.button.setEnabled(present and not self.sent)
             act = f"{_act(self.alarm.state)} {self.alarm.alarm_id}"
-            self.button.setToolTip(act if present else wording.no_supervisor())
+            self.button.setToolTip(act if present else wording.no_supervisor(awaited))
 
     def compact(self, compact: bool) -> None:
         """Show one line, where many alarms must be seen at once; the tool tip has the rest."""
@@ -150,6 +150,7 @@ class AlarmPanel(Panel):
         self.rows: dict[str, AlarmRow] = {}
         self._view: AlarmsView | None = None
         self._known = self._present = False
+        self._awaited = True
         self._headline()
 
     def show_alarms(self, view: AlarmsView) -> None:
@@ -173,12 +174,12 @@ class AlarmPanel(Panel):
             row.compact(len(wanted) > WHOLE_ALARMS)
         self._headline()
 
-    def show_presence(self, present: bool) -> None:
-        """Show whether the supervisor, who watches the alarms, is there."""
-        self._present = present
+    def show_presence(self, present: bool, awaited: bool = False) -> None:
+        """Show whether the supervisor, who watches the alarms, is there; `awaited`: it may still be found."""
+        self._present, self._awaited = present, awaited
         self.mark_stale(not present)
         for row in self.rows.values():
-            row.enable(present)
+            row.enable(present, awaited)
         self._headline()
 
     def mark_sent(self, alarm_id: str) -> None:
@@ -186,14 +187,14 @@ class AlarmPanel(Panel):
         row = self.rows.get(alarm_id)
         if row is not None:
             row.sent = True
-            row.enable(self._present)
+            row.enable(self._present, self._awaited)
 
     def show_reply(self, reply: Reply) -> None:
         """Tell why an act was refused, and let it be tried again; an accepted one comes back as a new state."""
         row = self.rows.get(reply.request.target)
         if row is not None:
             row.sent = False
-            row.enable(self._present)
+            row.enable(self._present, self._awaited)
         message = tr("{what} not taken: {message}", what=reply.request.target, message=reply.message)
         set_text(self.told, "" if reply.accepted else message)
         self.told.setVisible(not reply.accepted)
@@ -204,14 +205,14 @@ class AlarmPanel(Panel):
 
     def _make(self, alarm: AlarmView) -> AlarmRow:
         row = AlarmRow(alarm)
-        row.enable(self._present)
+        row.enable(self._present, self._awaited)
         row.acted.connect(self.acted)
         return row
 
     def _headline(self) -> None:
         heard = [row.alarm for row in self.rows.values() if row.alarm.state not in _SILENT]
         if not self._present:
-            set_text(self.headline, tr("ALARMS NOT WATCHED"))
+            set_text(self.headline, wording.connecting() if self._awaited else tr("ALARMS NOT WATCHED"))
             set_mark(self.headline, "attention", "stale")
             return
         set_text(self.headline, _counted(len(heard)))

@@ -49,7 +49,7 @@ class BatchBoard(Board):
         self._known = False
         self._start_s = math.nan
         self._harvest: tuple[tuple[float, float, float, float], ...] = ()
-        self._present: frozenset[Source] = frozenset()
+        self._presence = PresenceView(frozenset(), frozenset(Source))
         self.cells = Series()
         self.batch, self.prompt, self.commands = BatchPanel(), PromptPanel(), CommandPanel()
         self.chart = GanttChart()
@@ -82,7 +82,7 @@ class BatchBoard(Board):
             PresenceView: self._show_presence,
             Reply: self._show_reply,
         }
-        self._show_presence(PresenceView(frozenset()))
+        self._show_presence(self._presence)
 
     def _lay_out(self) -> None:
         column = QtWidgets.QVBoxLayout(self)
@@ -146,7 +146,7 @@ class BatchBoard(Board):
         self.commands.show_batch(batch)
         self.prompt.show_batch(batch)
         self.chart.timeline.take_batch(batch)
-        self._show_presence(PresenceView(self._present))
+        self._show_presence(self._presence)
 
     def _show_plan(self, plan: PlanView) -> None:
         self.chart.timeline.take_plan(plan)
@@ -199,11 +199,11 @@ class BatchBoard(Board):
         self.chart.update()
 
     def _show_presence(self, item: PresenceView) -> None:
-        self._present = item.present
-        coordinator = Source.COORDINATOR in item.present
-        self.batch.show_presence(self._known, coordinator)
-        self.commands.show_presence(coordinator)
-        self.prompt.show_presence(coordinator)
+        self._presence = item
+        coordinator, awaited = Source.COORDINATOR in item.present, Source.COORDINATOR in item.awaited
+        self.batch.show_presence(self._known, coordinator, awaited)
+        self.commands.show_presence(coordinator, awaited)
+        self.prompt.show_presence(coordinator, awaited)
 
     def _show_reply(self, reply: Reply) -> None:
         if reply.request.kind is RequestKind.COMMAND:

@@ -128,15 +128,22 @@ class BatchPanel(Panel):
         set_text(self.waiting, tr("{batches} waits", batches=", ".join(batches.waiting)))
         self.waiting.setVisible(bool(batches.waiting))
 
-    def show_presence(self, known: bool, present: bool) -> None:
-        """Show whether the coordinator, whose word this is, is there; `known` when it has ever told of a batch."""
+    def show_presence(self, known: bool, present: bool, awaited: bool = False) -> None:
+        """Show whether the coordinator, whose word this is, is there; `known` when it has ever told of a batch.
+
+        Args:
+            awaited: whether it may still be found, so that its absence means nothing yet.
+        """
         self.mark_stale(known and not present)
         set_mark(self.state, "attention", "stale" if known and not present else self._attention)
-        if not known:
-            set_text(self.state, tr("NO BATCH") if present else tr("NO COORDINATOR"))
+        if present:
+            set_text(self.state, self._state_text if known else tr("NO BATCH"))
+        elif awaited:
+            sought = tr("{state}?  CONNECTING …", state=self._state_text)
+            set_text(self.state, sought if known else wording.connecting())
         else:
             lost = tr("{state}?  COORDINATOR LOST", state=self._state_text)
-            set_text(self.state, self._state_text if present else lost)
+            set_text(self.state, lost if known else tr("NO COORDINATOR"))
 
     def _show_progress(self, share: float, done: int, total: int) -> None:
         known = math.isfinite(share)

@@ -62,7 +62,7 @@ class CommandPanel(QtWidgets.QWidget):
     def __init__(self) -> None:
         super().__init__()
         self._state = self._batch_id = ""
-        self._present = False
+        self._present, self._awaited = False, True
         self._pending: set[str] = set()
         self.who = ""
         self.dialog: ActDialog | None = None
@@ -85,9 +85,9 @@ class CommandPanel(QtWidgets.QWidget):
         self._state, self._batch_id = batch.state if batch.batch_id else "", batch.batch_id
         self._enable()
 
-    def show_presence(self, present: bool) -> None:
-        """Disable everything while the coordinator is not there to take a command."""
-        self._present = present
+    def show_presence(self, present: bool, awaited: bool = False) -> None:
+        """Disable everything while the coordinator is not there, or not found yet, to take a command."""
+        self._present, self._awaited = present, awaited
         self._enable()
 
     def show_reply(self, reply: Reply) -> None:
@@ -101,7 +101,7 @@ class CommandPanel(QtWidgets.QWidget):
     def _enable(self) -> None:
         open_to = allowed(self._state) if self._present else frozenset()
         if not self._present:
-            why_not = wording.no_coordinator()
+            why_not = wording.no_coordinator(self._awaited)
         else:
             why_not = tr("Not possible while {state}", state=self._state.upper()) if self._state else tr("NO BATCH")
         for command, button in self.buttons.items():

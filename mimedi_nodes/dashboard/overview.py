@@ -48,7 +48,7 @@ class Overview(Board):
         super().__init__("overview", tr("Workcell"), now_s)
         self._vision_module = vision
         self._batch_known = False
-        self._present: frozenset[Source] = frozenset()
+        self._presence = PresenceView(frozenset(), frozenset(Source))
         self._measured: list[MeasurementView] = []
         self.batch = BatchPanel()
         self.modules = ModulePanel(modules, now_s)
@@ -133,7 +133,7 @@ class Overview(Board):
             self.vision.show_picture(picture)
 
     def _take_presence(self, item: PresenceView) -> None:
-        self._present = item.present
+        self._presence = item
         self._show_presence()
 
     def _show_batch(self, batch: BatchSnapshot) -> None:
@@ -145,11 +145,12 @@ class Overview(Board):
         self._show_presence()
 
     def _show_presence(self) -> None:
-        coordinator = Source.COORDINATOR in self._present
-        self.batch.show_presence(self._batch_known, coordinator)
-        self.commands.show_presence(coordinator)
-        self.prompt.show_presence(coordinator)
-        self.alarms.show_presence(Source.SUPERVISOR in self._present)
+        here, sought = self._presence.present, self._presence.awaited
+        coordinator, awaited = Source.COORDINATOR in here, Source.COORDINATOR in sought
+        self.batch.show_presence(self._batch_known, coordinator, awaited)
+        self.commands.show_presence(coordinator, awaited)
+        self.prompt.show_presence(coordinator, awaited)
+        self.alarms.show_presence(Source.SUPERVISOR in here, Source.SUPERVISOR in sought)
 
     def _show_reply(self, reply: Reply) -> None:
         panels: dict[RequestKind, CommandPanel | PromptPanel | AlarmPanel] = {

@@ -26,6 +26,7 @@ class PromptPanel(Panel):
         self._open: dict[tuple[str, str], PromptView] = {}
         self._shown: PromptView | None = None
         self._present = self._sent = False
+        self._awaited = True
         self._ended: set[str] = set()
         self._batch_id = ""
         self.question = label("question", "", "prompt_question")
@@ -71,14 +72,14 @@ class PromptPanel(Panel):
             self._sent = reply.accepted
             self._enable()
 
-    def show_presence(self, present: bool) -> None:
-        """Close the answers, and say why, while the coordinator is not there to take one."""
-        self._present = present
+    def show_presence(self, present: bool, awaited: bool = False) -> None:
+        """Close the answers, and say why, while the coordinator is not there, or not found yet, to take one."""
+        self._present, self._awaited = present, awaited
         self.mark_stale(not present)
         self._enable()
 
     def _enable(self) -> None:
-        why_not = "" if self._present else wording.no_coordinator()
+        why_not = "" if self._present else wording.no_coordinator(self._awaited)
         self._answers.setEnabled(self._present and not self._sent)
         for each in self._answers.findChildren(QtWidgets.QWidget):
             each.setToolTip(why_not)

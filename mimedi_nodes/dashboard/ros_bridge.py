@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import os
 import threading
 import time
@@ -47,6 +48,9 @@ from .views import BatchSnapshot, PresenceView, Reply, Request, RequestKind, Sou
 REPLY_TIMEOUT_S = 5.0
 """Steady time [s] after which a request counts as unanswered."""
 WATCH_PERIOD_S = 1.0
+DISCOVERY_S = 10.0
+"""Steady time [s], from this node's first turn of its executor, for which a source not yet found is not called absent:
+on a loaded machine a workcell that lived was told as lost after 4 s."""
 PICTURE_PERIOD_S = 0.1
 """Steady time [s] between two pictures that are taken over; those between are dropped unread."""
 
@@ -89,8 +93,10 @@ class RosBridge(QtCore.QObject):
         arguments: Sequence[str] | None = None,
         vision: str = "vision_qc",
         reply_timeout_s: float = REPLY_TIMEOUT_S,
+        discovery_s: float = DISCOVERY_S,
     ) -> None:
         super().__init__()
+        self._discovery_s = discovery_s
         self._inbox = Inbox(self.arrived.emit)
         self._pending: dict[int, tuple[Request, Client, Future, float]] = {}
         self._waiting: list[tuple[Request, str, float]] = []
@@ -99,7 +105,9 @@ class RosBridge(QtCore.QObject):
         self._request_numbers = itertools.count()
         self._picture_s = {"microscope": 0.0, "sorter": 0.0, "tracks": 0.0}
         self._picture_fault = ""
-        self._present: frozenset[Source] | None = None
+        self._presence: PresenceView | None = None
+        self._found: frozenset[Source] = frozenset()
+        self._first_turn_s = math.nan
         self._closed = False
         self._context = Context()
         rclpy.init(args=None if arguments is None else list(arguments), context=self._context)
@@ -248,12 +256,17 @@ class RosBridge(QtCore.QObject):
                 self.node.get_logger().error(f"image of the {camera} camera not shown: {error}")
 
     def _watch(self) -> None:
-        present = frozenset(s for s, topic in _WITNESS.items() if self.node.count_publishers(topic))
-        if present != self._present:
-            self._present = present
-            self._inbox.post("presence", PresenceView(present))
-        self._look_again()
         now_s = time.monotonic()
+        if math.isnan(self._first_turn_s):
+            self._first_turn_s = now_s
+        present = frozenset(s for s, topic in _WITNESS.items() if self.node.count_publishers(topic))
+        self._found |= present
+        searching = now_s - self._first_turn_s < self._discovery_s
+        presence = PresenceView(present, frozenset(Source) - self._found if searching else frozenset())
+        if presence != self._presence:
+            self._presence = presence
+            self._inbox.post("presence", presence)
+        self._look_again()
         with self._pending_lock:
             late = [number for number, (*_, end_s) in self._pending.items() if now_s > end_s]
             expired = [self._pending.pop(number) for number in late]

@@ -224,9 +224,10 @@ class PictureView:
 
 @dataclass(frozen=True)
 class PresenceView:
-    """Which sources are on the graph now."""
+    """Which sources are on the graph now, and of which nothing can be said yet: discovery goes on."""
 
     present: frozenset[Source]
+    awaited: frozenset[Source] = frozenset()
 
 
 @dataclass(frozen=True)

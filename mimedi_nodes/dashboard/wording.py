@@ -87,13 +87,22 @@ def shortened(text: str, letters: int) -> str:
     return f"{kept.rsplit(' ', 1)[0] if ' ' in kept else kept}…"
 
 
-def no_coordinator() -> str:
-    """Return why nothing can be asked of the batch while its coordinator is gone."""
+def connecting() -> str:
+    """Return what stands where nothing can be said yet: the window has only just begun to look for the workcell."""
+    return tr("CONNECTING …")
+
+
+def no_coordinator(awaited: bool = False) -> str:
+    """Return why nothing can be asked of the batch while its coordinator is gone, or has not been found yet."""
+    if awaited:
+        return tr("Looking for the coordinator …")
     return tr("The coordinator does not answer: no command and no answer is possible")
 
 
-def no_supervisor() -> str:
-    """Return why nothing can be done about alarms while the supervisor is gone."""
+def no_supervisor(awaited: bool = False) -> str:
+    """Return why nothing can be done about alarms while the supervisor is gone, or has not been found yet."""
+    if awaited:
+        return tr("Looking for the supervisor …")
     return tr("The supervisor does not answer: no alarm can be acted on")
 
 

@@ -34,7 +34,7 @@ class WorkcellBoard(Board):
         frame = Panel("", "mimic_panel")
         frame.body.addWidget(self.mimic, 1)
         column.addWidget(frame, 1)
-        self._present = False
+        self._present, self._awaited = False, True
         self.rescale()
         self.batch.chosen.connect(self.batch_chosen)
         self.handlers = {
@@ -45,7 +45,7 @@ class WorkcellBoard(Board):
             PresenceView: self._presence,
             CassettesView: self._cassettes,
         }
-        self.batch.show_presence(False, False)
+        self.batch.show_presence(False, False, True)
 
     def age(self) -> None:
         """Draw once a second: that is often enough for levels and states, and shows what has grown stale."""
@@ -54,7 +54,7 @@ class WorkcellBoard(Board):
     def _batch(self, batch: BatchSnapshot) -> None:
         self._known = bool(batch.batch_id)
         self.batch.show_batch(batch)
-        self.batch.show_presence(self._known, self._present)
+        self.batch.show_presence(self._known, self._present, self._awaited)
 
     def _module(self, view: ModuleView) -> None:
         self.mimic.show_module(view)
@@ -66,5 +66,5 @@ class WorkcellBoard(Board):
         self.mimic.show_cassettes(known)
 
     def _presence(self, item: PresenceView) -> None:
-        self._present = Source.COORDINATOR in item.present
-        self.batch.show_presence(self._known, self._present)
+        self._present, self._awaited = Source.COORDINATOR in item.present, Source.COORDINATOR in item.awaited
+        self.batch.show_presence(self._known, self._present, self._awaited)

@@ -34,7 +34,8 @@ from mimedi_nodes.dashboard import boards, language, ros_views
 from mimedi_nodes.dashboard.live import Live, LiveOverview
 from mimedi_nodes.dashboard.options import parse
 from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
-from mimedi_nodes.dashboard.views import AlarmPriority, AlarmState
+from mimedi_nodes.dashboard.ros_bridge import RosBridge
+from mimedi_nodes.dashboard.views import AlarmPriority, AlarmState, PresenceView, Source
 from mimedi_nodes.dashboard.window import Window
 from mimedi_nodes.nodes import image_recorder, qos
 from mimedi_nodes.nodes.mcap_writer import McapRecording
@@ -216,6 +217,27 @@ def test_a_coordinator_that_does_not_answer_blocks_neither_window_nor_later_comm
     assert "no answer" in shown(live, "command_told")
 
 
+def test_nothing_is_called_absent_before_discovery_has_had_its_time(domain, application):
+    told = {}
+    for discovery_s in (600.0, 0.0):
+        bridge = RosBridge("nobody_here", [], arguments=[], discovery_s=discovery_s)
+        try:
+            found = []
+
+            def heard(bridge=bridge, found=found):
+                found.extend(item for item in bridge.take() if isinstance(item, PresenceView))
+                return found
+
+            until(heard, "a first word on who is there")
+            told[discovery_s] = found[0]
+        finally:
+            bridge.close()
+    assert told == {
+        600.0: PresenceView(frozenset(), frozenset(Source)),
+        0.0: PresenceView(frozenset(), frozenset()),
+    }
+
+
 def test_a_workcell_that_goes_and_comes_back(domain, live):
     first = SmallWorkcell()
     try:
@@ -224,7 +246,7 @@ def test_a_workcell_that_goes_and_comes_back(domain, live):
     finally:
         first.close()
     until(lambda: shown(live, "batch_state") == "RUNNING?  COORDINATOR LOST", "loss seen")
-    assert shown(live, "alarm_headline") == "ALARMS NOT WATCHED"
+    until(lambda: shown(live, "alarm_headline") == "ALARMS NOT WATCHED", "loss of the supervisor seen")
     assert not any(button.isEnabled() for button in live.widget.commands.buttons.values())
     second = SmallWorkcell()
     try:

@@ -111,7 +111,22 @@ def test_no_alarm_is_acted_on_without_the_supervisor(overview):
     assert button.isEnabled()
 
 
+@pytest.mark.parametrize("name", ["overview", "batch", "workcell"])
+def test_a_coordinator_that_may_still_be_found_is_not_called_lost(show, name):
+    board = show(name)
+    assert text(board, "batch_state") == "CONNECTING …"  # nothing has been told yet
+    board.show_items([scene.batch(), PresenceView(frozenset(), frozenset(Source))])
+    assert text(board, "batch_state") == "RUNNING?  CONNECTING …"
+    if name != "workcell":
+        assert {b.toolTip() for b in board.commands.buttons.values()} == {"Looking for the coordinator …"}
+    board.show_items([scene.everybody()])
+    assert text(board, "batch_state") == "RUNNING"
+    board.show_items([PresenceView(frozenset())])
+    assert text(board, "batch_state") == "RUNNING?  COORDINATOR LOST"
+
+
 def test_a_lost_coordinator_is_told_and_dims_what_it_said(overview):
+    overview.show_items([PresenceView(frozenset())])
     assert text(overview, "batch_state") == "NO COORDINATOR"
     overview.show_items([scene.everybody(), scene.batch()])
     overview.show_items([PresenceView(frozenset())])

@@ -62,6 +62,8 @@ def test_headline_is_grey_when_all_is_acknowledged_or_gone(overview):
 
 
 def test_without_supervisor_nobody_claims_that_there_are_no_alarms(overview):
+    assert text(overview, "alarm_headline") == "CONNECTING …"
+    overview.show_items([PresenceView(frozenset())])
     assert text(overview, "alarm_headline") == "ALARMS NOT WATCHED"
     overview.show_items([scene.everybody()])
     assert text(overview, "alarm_headline") == "No alarms"
