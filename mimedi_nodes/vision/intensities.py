@@ -9,10 +9,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimedi_nodes.vision import kernel
+from mimedi_nodes.vision.light_field import LightField
 from mimedi_nodes.vision.medians import percentile_of_sorted
 from mimedi_nodes.vision.opencv import cv2
 
-_LOOK_EVERY = 8
+_LOOK_EVERY, _LEARN_EVERY = 8, 4
 
 
 class FluorescenceImage:
@@ -24,12 +25,13 @@ class FluorescenceImage:
 
     def __init__(self, phase: int = 0) -> None:
         self._phase = phase
+        self._field: LightField | None = None
         self.background = 0.0
         self.pixel_noise = 1.0
         self._frames = 0
 
     def prepare(self, image: NDArray[Any], scale: float = 1.0) -> NDArray[np.float32]:
-        """The image above its background, (H, W) float32, in its own grey levels times `scale`."""
+        """The image above its background, (H, W) float32, in its own grey levels times `scale`, evenly lit."""
         if self._frames % _LOOK_EVERY == self._phase or self._frames == 0:
             sample = np.sort(image[::3, ::5], axis=None, kind="stable")
             # The unlit part of the image: its lower half, whose mirror image is the noise.
@@ -41,8 +43,24 @@ class FluorescenceImage:
             self.pixel_noise += rate * (noise - self.pixel_noise)
         self._frames += 1
         if scale == 1.0:
-            return cv2.subtract(image, self.background, dtype=cv2.CV_32F)
-        return image.astype(np.float32) * np.float32(scale) - np.float32(self.background)
+            above = cv2.subtract(image, self.background, dtype=cv2.CV_32F)
+        else:
+            above = image.astype(np.float32) * np.float32(scale) - np.float32(self.background)
+        if self._field is not None and self._field.gain is not None:
+            cv2.multiply(above, self._field.gain, dst=above)
+        return above
+
+    def learn_light(self, shape: tuple[int, int], x_px: NDArray[np.float64], y_px: NDArray[np.float64],
+                    light: NDArray[np.float64], ids: NDArray[np.int64]) -> None:
+        """Take in where in an image of this shape lit cells (N,) were, and how bright: see `LightField.note`.
+
+        Every fourth frame is enough for a lamp.
+        """
+        if self._frames % _LEARN_EVERY:
+            return
+        if self._field is None:
+            self._field = LightField(shape[1], shape[0])
+        self._field.note(x_px, y_px, light, ids)
 
     def noise_of_mean(self, side_px: int) -> float:
         """Standard deviation of a mean over a square without a cell, grey levels."""

@@ -240,6 +240,10 @@ class CellTracker:
         if not len(seen):
             return
         value = mean_around(image, tracks["x"][seen], tracks["y"][seen], self._side_px())
+        dead = value > self._dye_limit
+        if dead.any():
+            at = seen[dead]
+            self._dye.learn_light(image.shape, tracks["x"][at], tracks["y"][at], value[dead], tracks["id"][at])
         tracks["dye_frames"][seen] += 1
         tracks["dye"][seen] += (value - tracks["dye"][seen]) / tracks["dye_frames"][seen]
         fresh = tracks["dye_frames"][seen] == 1
@@ -266,8 +270,11 @@ class CellTracker:
             value = mean_around(image, tracks["x"][use], tracks["y"][use], self._side_px())
             tracks["fluorescence"][use, k] += gain * (value - tracks["fluorescence"][use, k])
             noise = self._channels[k].noise_of_mean(self._side_px())
-            lit = value[value > max(_LIT * noise, self.settings.fluorescence_lit_level)]
+            is_lit = value > max(_LIT * noise, self.settings.fluorescence_lit_level)
+            lit = value[is_lit]
             if len(lit):
+                at = use[is_lit]
+                self._channels[k].learn_light(image.shape, tracks["x"][at], tracks["y"][at], lit, tracks["id"][at])
                 self._lit_levels[k] += 0.05 * (median(lit) - self._lit_levels[k]) \
                     if self._lit_levels[k] > 0.0 else median(lit)
 
