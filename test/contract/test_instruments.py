@@ -29,10 +29,10 @@ from mimedi_sim.firmware.modbus_bioreactor import BioreactorReadings, ModbusBior
 
 # balances -----------------------------------------------------------------------------------------
 async def test_balance_weighs(bench: Bench) -> None:
-    load = {"mass_g": 123.456, "stable": False}
+    load = {"mass_g": 123.456, "moved_s": 0.0}
     firmware = sics_firmware.SicsBalance(
         lambda _: float(load["mass_g"]),
-        is_stable=lambda _: bool(load["stable"]),
+        moved_s=lambda _: float(load["moved_s"]),
         capacity_g=1000.0,
         serial_number="B12",
     )
@@ -43,7 +43,10 @@ async def test_balance_weighs(bench: Bench) -> None:
     assert await balance.mass_g() == pytest.approx(123.46)
     with pytest.raises(NotStable):
         await balance.stable_mass_g()
-    load["stable"] = True
+    await bench.sleep(0.5 * sics_firmware.REST_S)
+    with pytest.raises(NotStable):
+        await balance.stable_mass_g()
+    await bench.sleep(0.5 * sics_firmware.REST_S)
     assert await balance.stable_mass_g() == pytest.approx(123.46)
     await balance.zero()
     load["mass_g"] = 120.0

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import time
 from pathlib import Path
@@ -205,11 +206,13 @@ def test_no_bytes_whatever_break_an_instrument(data: list[bytes]) -> None:
 
 
 def test_sics_level_0_by_the_manual() -> None:
-    load = {"g": 12.345, "rest": True}
-    balance = SicsBalance(lambda _: load["g"], is_stable=lambda _: load["rest"], capacity_g=200.0, resolution_g=0.001)
+    load = {"g": 12.345, "moved_s": -math.inf}
+    balance = SicsBalance(
+        lambda _: load["g"], moved_s=lambda _: load["moved_s"], capacity_g=200.0, resolution_g=0.001
+    )
 
-    def ask(command: str) -> list[str]:
-        return balance.receive(command.encode() + b"\r\n", 0.0).decode().split("\r\n")[:-1]
+    def ask(command: str, now_s: float = 0.0) -> list[str]:
+        return balance.receive(command.encode() + b"\r\n", now_s).decode().split("\r\n")[:-1]
 
     listed = ask("I0")
     assert listed[0] == 'I0 B 0 "@"'
@@ -219,10 +222,14 @@ def test_sics_level_0_by_the_manual() -> None:
     assert ask("I3")[0].startswith('I3 A "2.30')
     assert ask("@") == ask("I4") == ['I4 A "B000000000"']
     assert ask("S") == ["S S     12.345 g"]
-    load["rest"] = False
+    load["moved_s"] = 0.0
     assert (ask("S"), ask("SI"), ask("Z")) == (["S I"], ["S D     12.345 g"], ["Z I"])
     assert (ask("ZI"), ask("SI")) == (["ZI D"], ["S D      0.000 g"])
-    load.update(g=150.0, rest=True)
+    load.update(g=150.0)
+    # At rest again, but not yet for a second: a balance that calls itself stable at once weighs what still swings.
+    assert (ask("S", 0.9), ask("SI", 0.9)) == (["S I"], ["S D    137.655 g"])
+    assert ask("S", 1.0) == ["S S    137.655 g"]
+    load["moved_s"] = -math.inf
     assert ask("Z") == ["Z +"]
     assert (ask("SIX"), ask("")) == (["ES"], ["ES"])
 

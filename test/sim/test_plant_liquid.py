@@ -78,6 +78,13 @@ def test_the_scale_reads_on_during_a_stroke_and_says_that_it_moves() -> None:
     answer = bench.send("scale_apheresis", "SI\r\n").split()
     assert answer[1] == "D"
     assert float(answer[2]) == pytest.approx((280.0 - 12.5) * 1.005, abs=0.3)
+    bench.send("fluidics_pumps", f"/{SITE.instruments['fluidics_pumps'].addresses['pump']}T\r")
+    assert bench.send("scale_apheresis", "S\r\n") == "S I\r\n"  # it has stopped, and not yet been at rest for a second
+    bench.wait(0.5)
+    assert bench.send("scale_apheresis", "SI\r\n").split()[1] == "D"
+    bench.wait(0.5)
+    assert bench.send("scale_apheresis", "S\r\n").split()[1] == "S"
+    assert bench.send("scale_medium", "S\r\n").split()[1] == "S"
 
 
 def test_beaded_cells_sink_and_a_stirred_vessel_keeps_them_up() -> None:

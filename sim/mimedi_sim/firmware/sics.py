@@ -15,6 +15,13 @@ _SOFTWARE = "2.30 10.28.0.493.142"
 _ZERO_RANGE = 0.3
 """Share of the capacity up to which a load may be taken as zero: beyond it Z answers + or -."""
 
+REST_S = 1.0
+"""A value is stable once the load has been at rest so long [s] [calibration; observation times of weighing terminals
+are 0.5 to 2 s]."""
+
+_ROUNDING_S = 1e-6
+"""Rounding of process time, so that a second's wait is a second."""
+
 
 class SicsBalance:
     """One balance on its own line.
@@ -22,7 +29,8 @@ class SicsBalance:
     Args:
         read_mass_g: process time [s] to the mass on the load cell [g], noise included; NaN when it cannot
         weigh.
-        is_stable: process time [s] to whether the load is at rest; always at rest when None.
+        moved_s: process time [s] to when the load last changed [s]: that same time while it still changes, -inf when it
+            never has; None for a load that never does.
         capacity_g, resolution_g: largest load and last digit [g].
     """
 
@@ -30,13 +38,13 @@ class SicsBalance:
         self,
         read_mass_g: Callable[[float], float],
         *,
-        is_stable: Callable[[float], bool] | None = None,
+        moved_s: Callable[[float], float] | None = None,
         capacity_g: float = 20_000.0,
         resolution_g: float = 0.01,
         serial_number: str = "B000000000",
     ) -> None:
         self._read_mass_g = read_mass_g
-        self._is_stable = is_stable
+        self._moved_s = moved_s
         self._capacity_g = capacity_g
         self._resolution_g = resolution_g
         self._digits = max(0, round(-math.log10(resolution_g)))
@@ -100,4 +108,4 @@ class SicsBalance:
         return f"S {'S' if stable else 'D'} {shown:10.{self._digits}f} g"
 
     def _stable(self, now_s: float) -> bool:
-        return self._is_stable is None or self._is_stable(now_s)
+        return self._moved_s is None or now_s - self._moved_s(now_s) >= REST_S - _ROUNDING_S

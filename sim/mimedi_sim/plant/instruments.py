@@ -38,7 +38,7 @@ class Sensing:
     """How the instruments sense the plant: mass, rest, impedance, bioreactor readings."""
 
     mass_g: Callable[[str, float], float]
-    at_rest: Callable[[str, float], bool]
+    moved_s: Callable[[str, float], float]
     impedance: Callable[[npt.NDArray[np.float64], float], npt.NDArray[np.complex128]]
     reactor: Callable[[str, float], BioreactorReadings]
 
@@ -84,7 +84,7 @@ class Instruments:
             if not vessel:
                 raise SiteError(f"instruments.{name}: no vessel names it as its scale")
             return SicsBalance(
-                lambda now_s: sensing.mass_g(vessel, now_s), is_stable=lambda now_s: sensing.at_rest(vessel, now_s)
+                lambda now_s: sensing.mass_g(vessel, now_s), moved_s=lambda now_s: sensing.moved_s(vessel, now_s)
             )
         if line.protocol == "scpi_generator":
             self.generator = ScpiGenerator()

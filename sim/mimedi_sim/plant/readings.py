@@ -26,13 +26,18 @@ from mimedi_sim.plant.sensors import AnalyserSensor, ReactorSensors, ScaleSensor
 
 @dataclass(frozen=True)
 class Sensed:
-    """The parts of the plant that its sensors look at; `present` tells what flows, and since when [s] it is so."""
+    """The parts of the plant that its sensors look at.
+
+    `present` tells what flows, and since when [s] it is so; `touched_s` when liquid last moved into or out of a vessel
+    that had come to rest since [s].
+    """
 
     network: Network
     reactors: Mapping[str, Reactor]
     chip: Chip
     faults: FaultBoard
     present: Callable[[], tuple[Flows, float]]
+    touched_s: Mapping[str, float]
 
 
 class Readings:
@@ -83,9 +88,11 @@ class Readings:
         true_g = self.volume_ul(vessel, now_s) * 1e-3 * self._site.vessels[vessel].density_g_ml
         return self._scales[vessel].reading_g(true_g, now_s - self._start_s) + faults.scale_offset_g(vessel)
 
-    def at_rest(self, vessel: str, now_s: float) -> bool:
-        """Tell whether no liquid moves into or out of a vessel."""
-        return vessel not in self._sensed.present()[0].touched
+    def moved_s(self, vessel: str, now_s: float) -> float:
+        """Return when liquid last moved into or out of a vessel [s]: now_s while it does, -inf when it never has."""
+        if vessel in self._sensed.present()[0].touched:
+            return now_s
+        return self._sensed.touched_s.get(vessel, -math.inf)
 
     def impedance_ohm(self, frequency_hz: npt.NDArray[np.float64], now_s: float) -> npt.NDArray[np.complex128]:
         """Return what the analyser reads of the transducer, shape of frequency_hz [Hz]."""

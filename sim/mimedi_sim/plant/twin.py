@@ -82,7 +82,7 @@ class Plant:
         )
         self._instruments = Instruments(site, Sensing(
             lambda vessel, now_s: self._readings.mass_g(vessel, now_s),
-            lambda vessel, now_s: self._readings.at_rest(vessel, now_s),
+            lambda vessel, now_s: self._readings.moved_s(vessel, now_s),
             lambda frequency_hz, now_s: self._readings.impedance_ohm(frequency_hz, now_s),
             lambda vessel, now_s: self._readings.reactor(vessel, now_s),
         ), self.stations)
@@ -126,10 +126,14 @@ class Plant:
         self._faults.plan(scenario, start_s)
         self._own_event_s: float | None = None  # cached until the state is stored
         self._flows = Flows()
+        self._touched_s: dict[str, float] = {}
         self._drive = self._chip.drive
         self._readings = Readings(
             site, seed, self._start_s, self._instruments.weighed.values(),
-            Sensed(self._network, self._reactors, self._chip, self._faults, lambda: (self._flows, self._stored_s)),
+            Sensed(
+                self._network, self._reactors, self._chip, self._faults, lambda: (self._flows, self._stored_s),
+                self._touched_s,
+            ),
         )
         self._adopt_controls(start_s)
         self._take_faults(start_s)
@@ -214,6 +218,8 @@ class Plant:
         if time_s > self._stored_s:  # a stroke that ended by itself was stored up to here
             self._store(time_s)
         self._own_event_s = None
+        if moved and not self._flows.still:
+            self._touched_s.update(dict.fromkeys(self._flows.touched, time_s))
         self._flows, self._drive = flows, drive
         self._chip.commit(time_s, drive)
         self.views.sorter.adopt(time_s, self._network.chip_run(flows))
@@ -350,6 +356,7 @@ class Plant:
                 self._network.air_ahead_ul[act.target] += act.amount
             case "all":
                 self.ledger.move(act.target, "lost", self.ledger.volume_ul(act.target))
+                self._touched_s[act.target] = self._now_s
             case quantity:
                 row = self.ledger.row(act.target)
                 change = np.zeros(len(row))
@@ -387,6 +394,7 @@ class Plant:
             self._chip.exchanged(whose.acoustic_efficiency, whose.lamella_width)
             self._network.gas_ul.update(dict.fromkeys(self._network.gas_ul, 0.0))
         for vessel in unit.vessels:
+            self._touched_s[vessel] = self._now_s
             self._network.settling.exchanged(vessel)
             if vessel in self._reactors:
                 self._cultures[vessel] = batch_id
