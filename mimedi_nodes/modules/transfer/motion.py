@@ -9,7 +9,7 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...instruments.gantry import GantryState
+from ...instruments.grbl_line import GantryState
 from ...instruments.link import InstrumentError
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError, PhaseHold
