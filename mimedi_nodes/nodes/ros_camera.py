@@ -33,6 +33,8 @@ QUEUE_LENGTH = 8
 PARTIAL_LENGTH = 4
 _LOST_KEPT = 64
 SERVICE_TIMEOUT_S = 10.0
+INFO_TIMEOUT_S = 1.0
+"""Steady time [s] for which the first image waits for its camera_info, which may be lost on the way."""
 REPEAT_S = 2.0
 """Steady time [s] after which a switch is asked for again; asking twice is harmless."""
 TOPICS = {
@@ -88,7 +90,8 @@ class RosCamera:
     Frames wait in a queue of `QUEUE_LENGTH`, images before it in one as long; from a full one the oldest is dropped and
     counted. Capture is switched by the driver's `set_capture` service (std_srvs/SetBool, as usb_cam has it), the lamps
     of the fluorescence images by `set_fluorescence`; a frame is complete when every channel that is on has come. Where
-    `<name>/camera_info` describes a lens, frames come without its distortion. It has a node and a thread of its own:
+    `<name>/camera_info` describes a lens, frames come without its distortion; where somebody publishes it, no frame
+    comes before it has told. It has a node and a thread of its own:
     the module's executor is busy while one of its transitions waits for the driver's answer.
     """
 
@@ -111,7 +114,7 @@ class RosCamera:
         self._loop = loop
         self._clock = clock
         self._frames: deque[_Exposure] = deque()
-        self._arrived = asyncio.Event()
+        self._arrived, self._described = asyncio.Event(), asyncio.Event()
         self._partial: OrderedDict[tuple[int, int], _Exposure] = OrderedDict()
         self._inbox: deque[tuple[str, Image, float]] = deque()
         self._inbox_length = QUEUE_LENGTH * len(channels)
@@ -172,16 +175,24 @@ class RosCamera:
             raise InstrumentError(self.name, f"the camera driver could not switch {what} {'on' if on else 'off'}")
 
     async def next_frame(self, timeout_s: float) -> Frame:
-        """Return the oldest waiting frame; raises ReplyTimeout, or ImageError for a wrong image."""
-        if not self._frames:
-            self._arrived.clear()
-            try:
-                await asyncio.wait_for(self._arrived.wait(), timeout_s)
-            except TimeoutError as error:
-                raise ReplyTimeout(
-                    self.name, f"no {self._missing()} for {timeout_s:g} s; look at the camera and its driver"
-                ) from error
-        exposure = self._frames.popleft()
+        """Return the oldest waiting frame; raises ReplyTimeout, or ImageError for a wrong image or an untold lens."""
+        end_s, untold = time.monotonic() + timeout_s, False
+        while True:
+            left_s = end_s - time.monotonic()
+            if not self._frames or (untold and left_s <= 0.0):
+                self._arrived.clear()
+                try:
+                    await asyncio.wait_for(self._arrived.wait(), max(left_s, 0.0))
+                except TimeoutError as error:
+                    missing = "camera_info, though somebody publishes it," if untold else self._missing()
+                    raise ReplyTimeout(
+                        self.name, f"no {missing} for {timeout_s:g} s; look at the camera and its driver"
+                    ) from error
+            exposure = self._frames.popleft()
+            untold = not await self._lens_is_told()
+            if not untold:
+                break
+            self._drop(exposure.stamp)
         images = exposure.images
         bright, dye = images["bright"], images.get("dye")
         # Images come by another thread than grants of time: what follows from one must not bear an earlier time.
@@ -195,6 +206,18 @@ class RosCamera:
             (colours[0], colours[1]) if len(colours) == len(COLOURS) else None,
             exposure.received_s,
         )
+
+    async def _lens_is_told(self) -> bool:
+        """Whether it is known what lens the pictures come through: at once where nobody publishes camera_info.
+
+        An image comes before its camera_info: it is worth waiting for, or a lens would count from the second one on.
+        """
+        if self._info is None and self._node.count_publishers(f"{self.name}/camera_info"):
+            try:
+                await asyncio.wait_for(self._described.wait(), INFO_TIMEOUT_S)
+            except TimeoutError:
+                return False
+        return True
 
     def _missing(self) -> str:
         """What has not come, where other images of an exposure have."""
@@ -213,6 +236,7 @@ class RosCamera:
         ):
             return
         self._info, self._lens = info, None
+        self._described.set()
 
     def _straight(self, image: Image) -> NDArray[np.generic]:
         """The image's pixels without the lens's distortion; raises ImageError for a wrong image or camera_info."""
