@@ -3,11 +3,12 @@
 
 from __future__ import annotations
 
+import html
 import math
 from collections.abc import Collection
 
 from . import theme, wording
-from .language import later, tr
+from .language import tr
 from .parts import Panel, label, set_text
 from .qt import QtCore, QtGui, QtWidgets, pyqtgraph
 from .series import Series
@@ -18,12 +19,11 @@ CULTURES = ("incubator", "incubator_2")
 """Modules that keep a culture; the first is on every site."""
 _EMPTY_DECADES = (8.0, 10.0)
 """What the cells' axis shows before there are cells."""
-_LABELS = {"left": later("viable cells ──"), "right": later("liquid °C ╌╌"), "bottom": later("process day")}
 CELLS, TEMPERATURE = "viable_cells", "liquid_temperature_c"
 
 
 class DecadeAxis(pyqtgraph.AxisItem):
-    """A logarithmic axis with ticks at 1, 2 and 5 of a decade, or at decades alone when there are many."""
+    """A logarithmic axis with ticks at 1, 2 and 5 of a decade, or at decades alone when there are many; 10⁹ is one."""
 
     def tickValues(self, low: float, high: float, size: float) -> list[tuple[float, list[float]]]:
         decades = range(math.floor(low), math.ceil(high) + 1)
@@ -32,7 +32,7 @@ class DecadeAxis(pyqtgraph.AxisItem):
         return [(1.0, [tick for tick in ticks if low <= tick <= high])]
 
     def tickStrings(self, values: list[float], scale: float, spacing: float) -> list[str]:
-        return [wording.powers(10.0**value, 0) for value in values]
+        return [wording.powers(10.0**value, 0).removeprefix("1 × ") for value in values]
 
 
 class VesselTrend:
@@ -91,7 +91,9 @@ class TrendPanel(Panel):
         super().__init__("", "trend")
         self.vessels: dict[str, VesselTrend] = {}
         self._start_s = math.nan
+        self._batch_id = ""
         self._changed = False
+        self._letters_px = theme.LETTERS_PX["small"]
         self._heads = QtWidgets.QVBoxLayout()
         self.body.addLayout(self._heads)
         self.plot = pyqtgraph.PlotWidget(background=theme.PANEL, axisItems={"left": DecadeAxis("left")})
@@ -110,7 +112,7 @@ class TrendPanel(Panel):
         item.setLimits(minXRange=0.1)  # in days: the first minutes of a batch are no curve
         item.showAxis("right")
         item.getAxis("right").setLogMode(False, False)
-        for side in _LABELS:
+        for side in ("left", "right", "bottom"):
             axis = item.getAxis(side)
             axis.setPen(theme.MUTED)
             axis.setTextPen(theme.TEXT)
@@ -128,24 +130,38 @@ class TrendPanel(Panel):
         self._heads.addLayout(vessel.head)
         self.plot.getPlotItem().addItem(vessel.cells_curve)  # which makes it logarithmic, as the plot is
         self._right.addItem(vessel.temperature_curve)
+        self._label()
         for each in self.vessels.values():
             alone = len(self.vessels) == 1
             set_text(each.title, tr("Culture") if alone else f"{tr('Culture')} · {wording.humane(each.module)}")
 
     def set_scale(self, scale: float) -> None:
         """Draw the axes' letters at the window's scale; a style sheet does not reach them."""
-        size_px = round(theme.LETTERS_PX["small"] * scale)
+        self._letters_px = round(theme.LETTERS_PX["small"] * scale)
         font = QtGui.QFont(self.font())
-        font.setPixelSize(size_px)
-        for side, text in _LABELS.items():
-            axis = self.plot.getPlotItem().getAxis(side)
-            axis.setTickFont(font)
-            axis.setLabel(tr(text), **{"font-size": f"{size_px}px", "color": theme.TEXT})
+        font.setPixelSize(self._letters_px)
+        for side in ("left", "right", "bottom"):
+            self.plot.getPlotItem().getAxis(side).setTickFont(font)
+        self._label()
+
+    def _label(self) -> None:
+        """Write what all axes show below the plot: beside so low a plot the titles of the upright ones were cut.
+
+        Curves of two patients share one time: that of the batch which is shown, and which is named then.
+        """
+        alone = len(self.vessels) < 2 or not self._batch_id
+        day = tr("process day") if alone else tr("process day of {batch}", batch=self._batch_id)
+        text = f"◂ {tr('viable cells ──')}      {html.escape(day)}      {tr('╌╌ liquid °C')} ▸".replace(" ", "&nbsp;")
+        style = {"font-size": f"{self._letters_px}px", "color": theme.TEXT}
+        self.plot.getPlotItem().getAxis("bottom").setLabel(text, **style)
 
     def show_batch(self, batch: BatchSnapshot) -> None:
         """Count days from the start of this batch."""
         if batch.batch_id and math.isfinite(batch.process_day):
             start_s = batch.time_s - batch.process_day * DAY_S
+            if batch.batch_id != self._batch_id:
+                self._batch_id = batch.batch_id
+                self._label()
             # The day is rounded in the message: redraw only for another batch.
             if not abs(start_s - self._start_s) < 60.0:
                 self._start_s = start_s

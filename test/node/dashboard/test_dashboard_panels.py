@@ -171,6 +171,18 @@ def test_a_silent_incubator_puts_the_culture_in_doubt(overview, clock):
     assert overview.trend.property("stale")
 
 
+def test_what_the_axes_show_is_written_whole_below_them(overview):
+    """In the smallest window the titles of upright axes were cut."""
+    QtWidgets.QApplication.processEvents()
+    axis = overview.trend.plot.getPlotItem().getAxis("bottom")
+    for items, day in ((scene.everything(), "process day"), (scene.two_vessels(), "process day of B2026-0117")):
+        overview.show_items(items)
+        QtWidgets.QApplication.processEvents()
+        said = " ".join(axis.label.toPlainText().replace("\u00a0", " ").split())
+        assert said == f"◂ viable cells ── {day} ╌╌ liquid °C ▸"
+        assert axis.label.boundingRect().width() <= axis.width()
+
+
 def test_two_vessels_have_curves_and_figures_each_and_a_silent_one_says_so(overview, clock):
     overview.show_items(scene.two_vessels())
     overview.refresh()
