@@ -9,9 +9,9 @@ from collections import deque
 from collections.abc import Callable
 
 from ..process.alarm_table import AlarmTable
-from . import theme, wording
+from . import alarm_words, theme, wording
 from .act_dialog import ShelveDialog
-from .alarm_panel import by_urgency, state_word
+from .alarm_panel import by_urgency, priority_word, state_word
 from .board import Board
 from .language import tr
 from .parts import Panel, label, set_mark, set_text
@@ -66,6 +66,7 @@ class AlarmBoard(Board):
     def __init__(self, table: AlarmTable, now_s: Callable[[], float] = time.monotonic) -> None:
         super().__init__("alarm_board", tr("Alarms"), now_s)
         self._table = table
+        alarm_words.make_ready()
         self._alarms: list[AlarmView] = []
         self._present = self._heard = False
         self._awaited = True
@@ -189,7 +190,7 @@ class AlarmBoard(Board):
     def _fill(self, row: int, alarm: AlarmView) -> None:
         waits = alarm.state in ACKNOWLEDGEABLE
         words = (
-            f"{theme.PRIORITY_MARK[alarm.priority]} {alarm.priority.name.lower()}",
+            f"{theme.PRIORITY_MARK[alarm.priority]} {priority_word(alarm.priority)}",
             state_word(alarm.state),
             alarm.alarm_id,
             alarm.message,
@@ -215,9 +216,9 @@ class AlarmBoard(Board):
         entry = self._table.entry(alarm.alarm_id) if alarm is not None else None
         texts = {
             "message": alarm.message if alarm else "",
-            "cause": entry.cause if entry else "",
-            "consequence": entry.consequence if entry else "",
-            "response": (alarm.response or entry.response) if alarm and entry else "",
+            "cause": alarm_words.said(entry.cause) if entry else "",
+            "consequence": alarm_words.said(entry.consequence) if entry else "",
+            "response": alarm_words.said(alarm.response or entry.response) if alarm and entry else "",
         }
         for name, text in texts.items():
             set_text(self.details[name], text or wording.UNKNOWN)

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from functools import partial
 
-from . import theme, wording
-from .language import later, tr
+from . import alarm_words, french_names, theme, wording
+from .language import later, named, tr
 from .parts import ElidedLabel, Panel, label, set_mark, set_text
 from .qt import QtCore, QtWidgets, Signal
 from .views import ACKNOWLEDGEABLE, AlarmPriority, AlarmState, AlarmsView, AlarmView, Reply, Request, RequestKind
@@ -46,6 +46,12 @@ def by_urgency(alarm: AlarmView) -> tuple[int, int, int, float, str]:
     )
 
 
+def priority_word(priority: AlarmPriority) -> str:
+    """Return a priority in words."""
+    word = priority.name.lower()
+    return named(french_names.PRIORITIES, word, word)
+
+
 def _counted(alarms: int) -> str:
     if alarms == 1:
         return tr("1 ALARM")
@@ -68,7 +74,7 @@ class AlarmRow(QtWidgets.QWidget):
         colour = theme.LINE if alarm.state in _SILENT else theme.PRIORITY_COLOUR[alarm.priority]
         mark = label("mark", theme.PRIORITY_MARK[alarm.priority])
         mark.setStyleSheet(f"color: {colour};")
-        mark.setToolTip(f"priority {alarm.priority.name.lower()}")
+        mark.setToolTip(f"{tr('priority')}: {priority_word(alarm.priority)}")
         row.addWidget(mark)
         column = QtWidgets.QVBoxLayout()
         column.setSpacing(0)
@@ -81,7 +87,8 @@ class AlarmRow(QtWidgets.QWidget):
             each.setProperty("unacknowledged", alarm.state in ACKNOWLEDGEABLE)
             column.addWidget(each)
         word = _WORD.get(alarm.state, "")
-        second = "  ·  ".join(filter(None, (tr(word) if word else "", alarm.response, alarm.alarm_id)))
+        what_to_do = alarm_words.said(alarm.response)
+        second = "  ·  ".join(filter(None, (tr(word) if word else "", what_to_do, alarm.alarm_id)))
         response = label("small", second)
         response.setWordWrap(True)
         column.addWidget(response)
@@ -147,6 +154,7 @@ class AlarmPanel(Panel):
         area.viewport().setAutoFillBackground(False)
         self._list.setAutoFillBackground(False)
         self.body.addWidget(area, 1)
+        alarm_words.make_ready()
         self.rows: dict[str, AlarmRow] = {}
         self._view: AlarmsView | None = None
         self._known = self._present = False

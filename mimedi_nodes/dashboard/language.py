@@ -1,14 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
 """The window's language: English as it is written in the code, French from one table.
 
-Names of standards (states of ISA-88, MTP and ISA-18.2) and identifiers stay as they are in every language: they are
-the same words in the record, on the terminal and in the manual.
+Names of standards (states of ISA-88, MTP and ISA-18.2), identifiers and what somebody wrote stay as they are in every
+language: they are the same words in the record, on the terminal and in the manual.
 """
 
 from __future__ import annotations
 
 import locale
 import os
+from collections.abc import Mapping
 
 from .french import FRENCH
 
@@ -42,6 +43,11 @@ def chosen() -> str:
 def later(text: str) -> str:
     """Mark a text of a table for translation; `tr` is called where it is shown."""
     return text
+
+
+def named(table: Mapping[str, str], identifier: str, english: str) -> str:
+    """Return the name of what has this identifier: of a table of french_names in French, else the English one."""
+    return table.get(identifier, english) if _chosen == "fr" else english
 
 
 def tr(text: str, /, **values: object) -> str:

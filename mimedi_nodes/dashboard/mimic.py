@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
-from . import theme, wording
+from . import french_names, language, theme, wording
 from .language import tr
 from .mimic_plan import DOCK_NAMES, DOCKS_MM, HEIGHT, RAIL, WIDTH, Line, Station, Vessel, on_rail, plan_for
 from .module_panel import SILENT_S, attention, state_word
@@ -125,7 +125,7 @@ class Mimic(QtWidgets.QWidget):
         painter.setBrush(QtGui.QColor(theme.PANEL))
         painter.drawRect(box)
         left, wide = station.x + 8, station.width - 12
-        name = wording.humane(station.name)
+        name = wording.module_name(station.name)
         self._text(painter, QtCore.QRectF(left, station.y + 3, wide, 22), name, "module", bold=True)
         word = tr("NO DATA") if found is None else state_word(found[0].state) + ("?" if stale else "")
         self._text(painter, QtCore.QRectF(left, station.y + 26, wide, 38), word, "state", bold=True, mark=mark)
@@ -138,7 +138,7 @@ class Mimic(QtWidgets.QWidget):
             if top + 22 > station.y + station.height:
                 break
             value = self.value(f"{station.name}/{quantity}")
-            text = f"{wording.number(value * factor, digits)} {unit}"
+            text = f"{wording.number(value * factor, digits)} {language.named(french_names.UNITS, unit, unit)}"
             self._text(painter, QtCore.QRectF(left, top, wide, 22), text, "value", mark="stale-text" if stale else "")
             top += 22
 
@@ -160,8 +160,9 @@ class Mimic(QtWidgets.QWidget):
         self._text(painter, box.adjusted(3, 0, -3, 0), text, "vessel", centre=True, mark=mark)
         middle = vessel.x + vessel.width / 2.0
         half = min(72.0, middle - 8.0, WIDTH - 18.0 - middle)
-        name = QtCore.QRectF(middle - half, vessel.y + vessel.height, 2.0 * half, 20)
-        self._text(painter, name, vessel.name.replace("_", " "), "name", centre=True, mark=mark)
+        place = QtCore.QRectF(middle - half, vessel.y + vessel.height, 2.0 * half, 20)
+        name = language.named(french_names.VESSELS, vessel.name, vessel.name.replace("_", " "))
+        self._text(painter, place, name, "name", centre=True, mark=mark)
         self.boxes[vessel.name] = text
 
     def _gantry(self, painter: QtGui.QPainter) -> None:
@@ -202,7 +203,7 @@ class Mimic(QtWidgets.QWidget):
         painter.setPen(QtGui.QPen(QtGui.QColor("#555555"), 2, QtCore.Qt.DashLine if stale else QtCore.Qt.SolidLine))
         painter.drawRect(box)
         mark = "stale-text" if stale else ""
-        name = DOCK_NAMES.get(dock, dock)
+        name = language.named(french_names.DOCKS, dock, DOCK_NAMES.get(dock, dock))
         self._text(painter, QtCore.QRectF(x - 58, y + 6, 116, 18), name, "dock", centre=True, mark=mark)
         if label:
             self._text(painter, QtCore.QRectF(x - 62, y + 22, 124, 18), label, "dock", True, centre=True, mark=mark)

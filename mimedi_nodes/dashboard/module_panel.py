@@ -46,7 +46,7 @@ class ModuleTile(Panel):
     """One module."""
 
     def __init__(self, module: str) -> None:
-        super().__init__(wording.humane(module), f"module_{module}")
+        super().__init__(wording.module_name(module), f"module_{module}")
         self.state = label("state", tr("NO DATA"), f"{module}_state")
         self.action = ElidedLabel("", f"{module}_action")
         self.step = ElidedLabel("small", f"{module}_step")

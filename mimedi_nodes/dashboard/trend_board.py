@@ -195,8 +195,8 @@ class TrendBoard(Board):
 
     def _add(self, module: str, name: str, key: str) -> None:
         self.tree.blockSignals(True)
-        parents = self.tree.findItems(wording.humane(module), QtCore.Qt.MatchExactly)
-        parent = parents[0] if parents else QtWidgets.QTreeWidgetItem(self.tree, [wording.humane(module)])
+        parents = self.tree.findItems(wording.module_name(module), QtCore.Qt.MatchExactly)
+        parent = parents[0] if parents else QtWidgets.QTreeWidgetItem(self.tree, [wording.module_name(module)])
         parent.setExpanded(True)
         item = QtWidgets.QTreeWidgetItem(parent, [name, ""])
         item.setFlags(item.flags() | QtCore.Qt.ItemIsUserCheckable)

@@ -133,7 +133,7 @@ class TrendPanel(Panel):
         self._label()
         for each in self.vessels.values():
             alone = len(self.vessels) == 1
-            set_text(each.title, tr("Culture") if alone else f"{tr('Culture')} · {wording.humane(each.module)}")
+            set_text(each.title, tr("Culture") if alone else f"{tr('Culture')} · {wording.module_name(each.module)}")
 
     def set_scale(self, scale: float) -> None:
         """Draw the axes' letters at the window's scale; a style sheet does not reach them."""

@@ -156,7 +156,7 @@ class TrendPlots(pyqtgraph.GraphicsLayoutWidget):
         if plot is None:
             return
         if key in self._sweeps:
-            self._sweeps[key].style(plot, wording.humane(key.split("/", 1)[0]), self._letters)
+            self._sweeps[key].style(plot, wording.module_name(key.split("/", 1)[0]), self._letters)
             return
         plot.hideButtons()
         plot.showGrid(x=True, y=True, alpha=0.15)
@@ -186,7 +186,7 @@ class TrendPlots(pyqtgraph.GraphicsLayoutWidget):
         colour = theme.STALE if doubtful else theme.TEXT
         small, large = (round(theme.LETTERS_PX[role] * self._scale) for role in ("small", "mid"))
         self.plots[key].setTitle(
-            f'<span style="font-size: {small}px">{html.escape(wording.humane(module))}: {html.escape(name)}</span>'
+            f'<span style="font-size: {small}px">{html.escape(wording.module_name(module))}: {html.escape(name)}</span>'
             f'&nbsp;&nbsp;&nbsp;<b style="font-size: {large}px">{html.escape(value)}</b>',
             color=colour,
         )

@@ -6,7 +6,8 @@ from __future__ import annotations
 import math
 import re
 
-from .language import tr
+from . import french_names
+from .language import named, tr
 
 UNKNOWN = "–"
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
@@ -104,6 +105,11 @@ def no_supervisor(awaited: bool = False) -> str:
     if awaited:
         return tr("Looking for the supervisor …")
     return tr("The supervisor does not answer: no alarm can be acted on")
+
+
+def module_name(module: str) -> str:
+    """Return a module's name in the windows' language."""
+    return named(french_names.MODULES, module, humane(module))
 
 
 def humane(identifier: str) -> str:

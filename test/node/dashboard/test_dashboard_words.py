@@ -3,8 +3,10 @@
 
 import pytest
 
-from mimedi_nodes.dashboard import wording
+from mimedi_nodes.dashboard import french_names, language, wording
+from mimedi_nodes.dashboard.alarm_words import TEXTS, origin, translations
 from mimedi_nodes.dashboard.inbox import Inbox
+from mimedi_nodes.dashboard.mimic_plan import DOCKS_MM, plan_for
 from mimedi_nodes.dashboard.qt import QtWidgets
 from mimedi_nodes.dashboard.series import Series
 from mimedi_nodes.dashboard.views import (
@@ -13,6 +15,9 @@ from mimedi_nodes.dashboard.views import (
     AlarmsView,
     AlarmView,
 )
+from mimedi_nodes.modules.registry import config_folder, known_modules
+from mimedi_nodes.process.alarm_table import read_alarm_table
+from mimedi_nodes.process.diagnostics import DiagnosticError
 
 
 @pytest.mark.parametrize(
@@ -98,3 +103,57 @@ def test_the_inbox_keeps_the_newest_of_each_kind_and_calls_once():
     assert inbox.take() == []
     inbox.post("a", 0)
     assert calls == [1, 1]
+
+
+# --- French ---
+
+
+@pytest.fixture
+def french():
+    language.choose("fr")
+    yield
+    language.choose("en")
+
+
+def test_every_alarm_says_in_french_what_its_english_texts_say_now():
+    table = read_alarm_table(config_folder() / "alarms.yaml")
+    said = translations(table, config_folder() / "alarms_fr.yaml")
+    old = {e.alarm_id: origin(e) for e in table.entries if not all(getattr(e, name) in said for name in TEXTS)}
+    assert old == {}, "translate these anew in config/alarms_fr.yaml; `of` is then what stands beside each"
+
+
+def test_a_translation_of_other_words_is_not_shown(tmp_path):
+    table = read_alarm_table(config_folder() / "alarms.yaml")
+    path = tmp_path / "alarms_fr.yaml"
+    entry = "transfer.door_open: {of: '00000000', cause: a, consequence: b, response: c}"
+    path.write_text(f"alarms:\n  {entry}\n", encoding="utf-8")
+    assert translations(table, path) == {}
+    path.write_text(f"alarms:\n  {entry.replace('transfer', 'nobody')}\n", encoding="utf-8")
+    with pytest.raises(DiagnosticError, match="no alarm of the alarm table"):
+        translations(table, path)
+
+
+def test_a_french_board_speaks_french_of_what_has_a_name_here_and_leaves_what_people_wrote(french, show):
+    entry = read_alarm_table(config_folder() / "alarms.yaml").entry("transfer.door_open")
+    own = AlarmView("a.b", AlarmState.UNACKNOWLEDGED, AlarmPriority.LOW, "seen", response="Call Anna")
+    door = AlarmView(
+        "transfer.door_open", AlarmState.UNACKNOWLEDGED, AlarmPriority.MEDIUM, "open", response=entry.response
+    )
+    board = show("alarms")
+    board.show_items([AlarmsView((door,))])
+    assert board.details["cause"].text() == "Le protecteur du portique est ouvert."
+    assert board.details["response"].text() == "Fermer le protecteur, puis redémarrer."
+    assert board.list.item(0, 0).text().endswith("moyenne")
+    overview = show("overview")
+    overview.show_items([AlarmsView((door, own))])
+    texts = [[w.text() for w in row.findChildren(QtWidgets.QLabel)] for row in overview.alarms.rows.values()]
+    assert any("Fermer le protecteur" in text for text in texts[0])
+    assert any("Call Anna" in text for text in texts[1])
+    assert overview.modules.tiles["acoustic_sorter"].findChild(QtWidgets.QLabel).text() == "Trieur acoustique"
+
+
+def test_all_modules_vessels_and_docks_have_french_names():
+    assert set(known_modules()) == set(french_names.MODULES)
+    plan = plan_for(["incubator_2"])
+    assert {vessel.name for vessel in (*plan.vessels, *plan_for([]).vessels)} == set(french_names.VESSELS)
+    assert set(DOCKS_MM) == set(french_names.DOCKS)
