@@ -12,6 +12,7 @@ from typing import Any
 from ...instruments.pump_pair import PairState, PumpPair
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError, PhaseHold
+from .after_power_loss import start_pumps
 from .balance import BALANCE_GAP, gaps
 from .codes import SorterCode
 from .instruments import SorterInstruments
@@ -52,6 +53,12 @@ class ChipPlan:
     def duration_s(self) -> float:
         """Time [s] that the sample takes."""
         return self.sample_ul / self.sample_flow_ul_min * 60.0
+
+    @property
+    def waste_share(self) -> float:
+        """Share of the whole flow that leaves by the side outlets; NaN for a sort, where the chip sets it."""
+        total_ul_min = self.sample_flow_ul_min + self.buffer_flow_ul_min
+        return self.sample_flow_ul_min / total_ul_min if self.into_centre else math.nan
 
 
 @dataclass(frozen=True)
@@ -96,14 +103,15 @@ async def run_chip(plan: ChipPlan, instruments: SorterInstruments, ctx: PhaseCon
     pairs = (("sample", instruments.sample), ("buffer", instruments.buffer))
     for name, pair in pairs:
         pair.restore(PairState(**kept[name]) if name in kept else PairState())
-    # A pump that has lost its power is emptied here, which its restored state counts: as a full syringe where it was
-    # filling. Where the source is weighed its weight knows better.
-    emptied = await instruments.open_paths(plan.source, plan.buffer, plan.centre, ctx)
+    await instruments.open_paths(plan.source, plan.buffer, plan.centre, ctx)
+    # A pump that has lost its power is emptied here, and its state counts it as full where it was filling. Weights know
+    # better: the source's, or else the waste's.
+    emptied = await start_pumps(plan.waste, plan.waste_share, kept, instruments, ctx)
     if emptied and ctx.restored:
         kept["by_weight"] = True
         if kept.get("source_before_ul") is not None:
             instruments.sample.count(kept["source_before_ul"] - await instruments.scales.volume_ul(plan.source, ctx))
-            kept["sample"] = asdict(instruments.sample.state)
+        kept["sample"] = asdict(instruments.sample.state)
     kept.setdefault("begun_s", ctx.now_s())
     kept["sample_ul"] = plan.sample_ul
     kept |= {name: asdict(pair.state) for name, pair in pairs if name in kept}

@@ -66,11 +66,8 @@ class SorterInstruments:
     def _valves(self) -> tuple[CavroValve, CavroValve, CavroValve]:
         return self.sample_valve, self.buffer_valve, self.centre_valve
 
-    async def open_paths(self, sample: str, buffer: str, centre: str, ctx: Pace) -> bool:
-        """Initialize what needs it and turn the three valves; raises PhaseError when a vessel is not on them.
-
-        Returns whether a pump needed it: it had lost its power, and its syringe is empty now.
-        """
+    async def open_paths(self, sample: str, buffer: str, centre: str, ctx: Pace) -> None:
+        """Stop the pumps, initialize and turn the three valves; raises PhaseError when a vessel is not on them."""
         for pair in (self.sample, self.buffer):
             if not await pair.is_off():
                 await pair.stop()
@@ -83,8 +80,6 @@ class SorterInstruments:
             await valve.initialize()
             await settle(valve, ctx, patience_s=30.0)
             await valve.ensure_port(port, ctx)
-        emptied = [await pair.initialize(ctx) for pair in (self.sample, self.buffer)]
-        return any(emptied)
 
 
 def build(site: Site, links: Mapping[str, Link], extras: Mapping[str, Any]) -> SorterInstruments:
