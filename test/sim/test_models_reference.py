@@ -25,9 +25,9 @@ def test_the_same_models_with_other_inputs():
     """Every model with inputs that no shipped entry has, extremes and left-out options included.
 
     Each line of the file: model, what differs from the model's first shipped entry (null: left out), output, value,
-    tolerance. The values were worked out from PHYSICS.md by routes that share no code with the twin: series summed in 30
-    digits, LSODA and DOP853 at 1e-10, quadratures and root finding, IAPWS and ISO tables, simulated sequential tests. The
-    carry-over of §12 is 80 of its 40,000 drawn particles: known to 11 %, so that 25 % are allowed.
+    tolerance. The values were worked out from PHYSICS.md by routes that share no code with the twin: series summed in
+    30 digits, LSODA and DOP853 at 1e-10, quadratures and root finding, IAPWS and ISO tables, simulated sequential
+    tests. The carry-over of §12 is 80 of its 40,000 drawn particles: known to 11 %, so that 25 % are allowed.
     """
     first = {entry["model"]: entry for entry in reversed(ENTRIES)}
     units = {(entry["model"], entry["output"]["name"]): entry["output"].get("unit", "") for entry in ENTRIES}
