@@ -38,6 +38,9 @@ class RecordingError(ValueError):
     """A file is no recording that can be played; says why."""
 
 
+NOTHING_IN_IT = "it ends before the first topic; nothing of it can be played"
+
+
 @dataclass(frozen=True)
 class Recorded:
     """One recorded message.
@@ -76,7 +79,7 @@ def read_recording(path: Path) -> Iterator[Recorded]:
                     yield _recorded(record, channels[record.channel_id], schemas)
         except COULD_NOT_READ as error:
             if not channels:
-                raise RecordingError(f"{path} is no MCAP recording: {error}") from error
+                raise RecordingError(f"{path} is no MCAP recording: {str(error) or NOTHING_IN_IT}") from error
             return  # torn here: what comes after cannot be told
 
 

@@ -12,11 +12,12 @@ import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
-from matplotlib.ticker import NullFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter
 
 from .analysis_files import files
 from .events import RecordEvent
 from .facts import Facts, is_number, step_name
+from .review import number_text
 from .stiffness_map import SUFFIX, from_csv
 
 DAY_S = 86400.0
@@ -57,7 +58,8 @@ def plot_growth(facts: Facts) -> str:
         _line(axes, points, BLUE, "measured")
         target = facts.values["parameter"].get("target_viable_cells")
         if is_number(target):
-            axes.axhline(target, color=RED, linewidth=1.0, linestyle="--", label=f"harvest at {target:.2g} cells")
+            label = f"harvest at {number_text(target)} cells"
+            axes.axhline(target, color=RED, linewidth=1.0, linestyle="--", label=label)
         axes.set_yscale("log")
         axes.set_ylim(10 ** math.floor(math.log10(min(value for _, value in points))))
         axes.yaxis.set_minor_formatter(NullFormatter())
@@ -207,6 +209,7 @@ def plot_stiffness(facts: Facts) -> str:
         ticks = [62.5 * 2**k for k in range(11) if 10**low <= 62.5 * 2**k <= 10**high]
         right.set_xticks(ticks, [f"{tick:.0f}" for tick in ticks])
         right.xaxis.set_minor_formatter(NullFormatter())
+        right.yaxis.set_major_locator(MaxNLocator(integer=True))
         for axes in (left, right):
             axes.set_axisbelow(True)
         if right.get_legend_handles_labels()[0]:  # a measurement that was broken off has a map and no result
