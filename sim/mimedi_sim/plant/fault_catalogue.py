@@ -118,7 +118,8 @@ CULTURE: Mapping[str, FaultKind] = {
          "cfu": Parameter(10.0, "CFU", 1.0, 1e6)}, once=True),
     "vector_weak": FaultKind(
         "vessel", "the vector's titre is `factor` of its certificate's (thawed twice)", "few CAR+ cells by cytometry",
-        "the recipe rejects below 5 % CAR+, the specification below 10 %",
+        "FormulateDose aborts with code 112 where the dose's cells do not fit its bag; the recipe rejects below 5 % "
+        "CAR+, the specification below 10 %",
         {"factor": Parameter(0.1, "1", 0.0, 1.0)}, once=True),
 }
 
