@@ -14,6 +14,7 @@ MODULES = {
     "contamination_watch": "Veille microbienne",
     "transfer": "Transfert",
     "analytics": "Analyses",
+    "coordinator": "Coordinateur",
 }
 VESSELS = {
     "apheresis": "aphérèse",
@@ -43,5 +44,5 @@ DOCKS = {
     "contamination_watch": "veille",
 }
 PRIORITIES = {"high": "haute", "medium": "moyenne", "low": "basse"}
-UNITS = {"µL in syringe": "µL en seringue", "% viable": "% viables"}
+UNITS = {"µL in syringe": "µL en seringue", "% viable": "% viables", "cells": "cellules"}
 """Units with a word."""

@@ -55,8 +55,11 @@ def seconds(value_s: float) -> str:
 
 
 def unit(name: str) -> str:
-    """Return a unit of a message as people write it: `degC` → `°C`, `uL` → `µL`; a plain share has none."""
-    return {"1": "", "degC": "°C"}.get(name, re.sub(r"\bu(?=[LmgM]\b)", "µ", name))
+    """Return a unit of a message as people write it: `degC` → `°C`, `uL` → `µL`; a plain share or count has none."""
+    if name in ("1", "count"):
+        return ""
+    written = {"degC": "°C", "1/m3": "1/m³"}.get(name, re.sub(r"\bu(?=[LmgM]\b)", "µ", name))
+    return named(french_names.UNITS, written, written)
 
 
 def interval(low: str, high: str) -> str:
