@@ -94,7 +94,7 @@ class FluorescenceImages:
         signal = self._signal
         np.copyto(signal, self._background)
         if len(cells.id):
-            place(signal, self._stains, cells, kind, np.minimum((_uniform(cells.id, 1) * 4.0).astype(np.int64), 3))
+            place(signal, self._stains, cells, kind, np.minimum((_uniform(_own(cells), 1) * 4.0).astype(np.int64), 3))
         sigma = camera.noise_of(self._sigma_of, signal, self._sigma)
         for k in (0, 1):
             np.multiply(sigma[k], camera.noise(2 * frame_index + k, self._offsets), out=sigma[k])
@@ -103,16 +103,22 @@ class FluorescenceImages:
 
 
 def stained_kinds(cells: Cells, shares: Mapping[int, Sequence[float]], alive: Sequence[bool]) -> npt.NDArray[np.int64]:
-    """Return what each cell is to the antibodies, (N,): drawn by its identity, so that it stays so from frame to frame.
+    """Return what each cell is to the antibodies, (N,): drawn by what is its own, so that it stays so from frame to
+    frame.
 
     Args: shares: of TRANSGENE and OTHER in a population, by its index (none: neither); alive: of each population.
     """
     first, second = np.zeros(len(alive)), np.zeros(len(alive))
     for population, (transgene, other) in shares.items():
         first[population], second[population] = transgene, other
-    drawn = _uniform(cells.id, 0)
+    drawn = _uniform(_own(cells), 0)
     kind = np.where(drawn < first[cells.kind], TRANSGENE, np.where(drawn < (first + second)[cells.kind], OTHER, NONE))
     return np.where(np.asarray(alive)[cells.kind], kind, DEAD).astype(np.int64)
+
+
+def _own(cells: Cells) -> npt.NDArray[np.int64]:
+    """Return a number of each cell's own, (N,): two seeds number their cells alike, what they drew differs."""
+    return cells.id ^ np.ascontiguousarray(cells.dye, dtype=np.float64).view(np.int64)
 
 
 def _uniform(identity: npt.NDArray[np.int64], channel: int) -> npt.NDArray[np.float64]:
