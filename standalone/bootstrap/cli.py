@@ -160,10 +160,13 @@ def _dispatch(layout: Layout, command: str, arguments: list[str], env: Mapping[s
 
 def _complete(layout: Layout) -> int:
     """Serve the shell's completion; a clone that is not set up yet completes nothing."""
-    python = _python(layout, sourced_distribution(os.environ))
+    distribution = sourced_distribution(os.environ)
+    python = _python(layout, distribution)
     if Path(python).is_file():
         os.chdir(layout.root)
-        os.execve(python, [python, "-m", "mimedi_nodes.commands"], dict(os.environ))
+        # As where a command runs: some import the simulation before they parse.
+        inside = environment.compute(layout, distribution, os.environ)
+        os.execve(python, [python, "-m", "mimedi_nodes.commands"], inside)
     return 1
 
 

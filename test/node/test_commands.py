@@ -6,7 +6,6 @@ import json
 import math
 import os
 import subprocess
-import sys
 import threading
 import time
 from pathlib import Path
@@ -393,10 +392,12 @@ def test_the_notebook_analyses_a_recording(recording, monkeypatch, capsys):
 
 
 def complete(line):
-    """What the shell would offer at the end of a line."""
-    env = dict(os.environ, _ARGCOMPLETE="1", COMP_LINE=line, COMP_POINT=str(len(line)), _ARGCOMPLETE_IFS=" ")
+    """What the shell would offer at the end of a line: it calls the program itself, outside of its environment."""
+    inside = () if "ROS_DISTRO" in os.environ else ("PYTHONPATH",)
+    env = {name: value for name, value in os.environ.items() if name not in inside}
+    env = dict(env, _ARGCOMPLETE="1", COMP_LINE=line, COMP_POINT=str(len(line)), _ARGCOMPLETE_IFS=" ")
     env["_ARGCOMPLETE_STDOUT_FILENAME"] = out = f"/tmp/completion_{os.getpid()}"
-    subprocess.run([sys.executable, "-m", "mimedi_nodes.commands"], env=env, check=False, timeout=60)
+    subprocess.run([Path(__file__).resolve().parents[2] / "workcell"], env=env, check=False, timeout=60)
     try:
         with open(out) as stream:
             return stream.read().split(" ")
@@ -407,5 +408,6 @@ def complete(line):
 def test_tab_completes_commands_options_and_names():
     assert {"hold", "help"} <= {word.strip() for word in complete("./workcell h")}
     assert any(word.startswith("--namespace") for word in complete("./workcell hold --na"))
+    assert "--drill" in {word.strip() for word in complete("./workcell demo --dr")}
     assert "explain" in {word.strip() for word in complete("./workcell alarms e")}
     assert "car_t_cd19" in {word.strip() for word in complete("./workcell produce car")}
