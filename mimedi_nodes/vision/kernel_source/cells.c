@@ -99,12 +99,6 @@ static void learn(const frame *f, cells c, int k, int slot, int fresh, int frame
     float u = (float)(c.x[k] - fx), v = (float)(c.y[k] - fy), one = fresh ? 1.0f : (float)e;
     float most = 1.7f * (float)(f->limit - f->level);
     if (!(one > 0.2f)) return;
-    if (!fresh) {
-        /* How dark it was fitted belongs to its picture: else a pale cell grows ever paler beside its amplitude. */
-        float scale = (float)(1 + frames * f->learn_rate * (e - 1));
-        float *all = f->pool + slot * f->channels * layer;
-        for (long p = 0; p < f->channels * layer; ++p) all[p] *= scale;
-    }
     for (int i = 0; i < f->channels; ++i) {
         float *own = f->pool + (slot * f->channels + i) * layer;
         /* What is darker than a cell's own doubt belongs to somebody not found yet. */
