@@ -15,17 +15,23 @@ from rclpy.qos import QoSProfile
 from rclpy.subscription import Subscription
 from rclpy.timer import Timer
 
+from ..instruments.link import InstrumentError
+from ..process.errors import WorkcellError
 from . import qos
 from .bounded_end import PROCESS_END
 from .event_loop import LoopThread
+
+_FROM_OUTSIDE = (InstrumentError, WorkcellError, OSError)
+"""Errors whose words name what is wrong, where, and what is allowed."""
 
 
 class ManagedNode(LifecycleNode):
     """A lifecycle node whose transitions never fail silently.
 
     Subclasses override `configure`, `activate`, `deactivate`, `clean_up`; an exception in any of them is logged with
-    its traceback, kept in `last_error`, published as diagnostics, and the transition fails. Timers and subscriptions
-    made by the `managed_*` methods act only while the node is active.
+    its traceback (but for those from outside, which say all by their words), kept in `last_error`, published as
+    diagnostics, and the transition fails. Timers and subscriptions made by the `managed_*` methods act only while the
+    node is active.
     """
 
     def __init__(self, name: str) -> None:
@@ -104,7 +110,9 @@ class ManagedNode(LifecycleNode):
             act()
         except Exception as error:  # noqa: BLE001 - whatever it is, the operator has to see it
             self.last_error = f"{what}: {error}"
-            self.get_logger().error(f"cannot {what}: {error}\n{traceback.format_exc()}")
+            # What says by itself what is wrong, a port that is not there, is no matter of our code's lines.
+            where = "" if isinstance(error, _FROM_OUTSIDE) else f"\n{traceback.format_exc()}"
+            self.get_logger().error(f"cannot {what}: {error}{where}")
             self.publish_diagnostics("lifecycle", DiagnosticStatus.ERROR, self.last_error, {})
             if what == "configure":
                 self._try_clean_up()

@@ -12,6 +12,7 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
+from mimedi_nodes.instruments.link import InstrumentError
 from mimedi_nodes.nodes.managed_node import ManagedNode
 
 DEADLINE_S = 10.0
@@ -21,11 +22,12 @@ class Brittle(ManagedNode):
     """A node whose configuration fails as often as it is told."""
 
     failures = 0
+    failure: Exception = OSError("no such port: /dev/nothing")
 
     def configure(self) -> None:
         if self.failures:
             self.failures -= 1
-            raise OSError("no such port: /dev/nothing")
+            raise self.failure
 
 
 @pytest.fixture
@@ -67,6 +69,16 @@ def test_a_transition_that_the_state_does_not_have_is_refused(brittle) -> None:
     assert transition(Transition.TRANSITION_CONFIGURE)
     assert not transition(Transition.TRANSITION_CONFIGURE)
     assert state() == State.PRIMARY_STATE_INACTIVE
+
+
+@pytest.mark.parametrize(("failure", "lines"), [(InstrumentError("pumps", "unplugged"), 0), (KeyError("bug"), 1)])
+def test_only_an_error_of_our_own_code_is_logged_with_its_lines(brittle, capfd, failure: Exception, lines: int) -> None:
+    node, transition, _ = brittle
+    node.failures, node.failure = 1, failure
+    assert not transition(Transition.TRANSITION_CONFIGURE)
+    logged = capfd.readouterr().err
+    assert f"cannot configure: {failure}" in logged
+    assert logged.count("Traceback") == lines
 
 
 def test_a_failed_configuration_can_be_repeated(brittle) -> None:

@@ -4,6 +4,9 @@
 import csv
 import json
 import math
+import multiprocessing
+import signal
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -22,7 +25,15 @@ def _row(seed, **true):
 def test_batches_do_not_depend_on_the_number_of_processes():
     campaign = Campaign(recipe_path("car_t_cd19"), 2, seed=21, donors="healthy")
     alone = run_campaign(campaign, jobs=1)
-    together = run_campaign(campaign, jobs=2)
+    blocked = []
+
+    def look(_):
+        workers = [Path(f"/proc/{worker.pid}/status").read_text() for worker in multiprocessing.active_children()]
+        blocked.extend(int(text.split("SigBlk:")[1].split()[0], 16) for text in workers)
+
+    together = run_campaign(campaign, 2, look)
+    assert blocked
+    assert all(mask >> signal.SIGINT - 1 & 1 for mask in blocked), "a terminal's Ctrl-C must not reach workers"
     for a, b in zip(alone, together, strict=True):
         assert (a.seed, a.ended, a.verdict, a.days, a.error) == (b.seed, b.ended, b.verdict, b.days, "")
         assert a.true == b.true
