@@ -47,6 +47,9 @@ BELIEF = 3.0
 LEAST_BACK = 5
 """Counts that a look back needs before it: fewer do not tell the unknowns."""
 OBSERVATION_FLOOR = 0.03
+GROSS_MISFIT = 4.0
+"""Mean square of the scaled residuals from which counts contradict the model or each other: two standard deviations
+each, which counting gives one series of eight in ten thousand (chi-square)."""
 SAMPLES = 200
 _STEP_H = 1.0
 _ITERATIONS = 12
@@ -83,6 +86,16 @@ class Limits:
     not_before_day: float
     latest_day: float
     least_viability: float = 0.80
+
+    def check(self) -> None:
+        """Raise SoftSensorError naming a limit that is no number >= 0: nothing is ever below one that is NaN."""
+        for name, value in vars(self).items():
+            if not 0.0 <= value < math.inf:
+                raise SoftSensorError(f"{name} is {value}; allowed: >= 0")
+        if self.not_before_day > self.latest_day:
+            raise SoftSensorError(
+                f"not_before_day is {self.not_before_day:g}; allowed: up to latest_day, {self.latest_day:g}"
+            )
 
 
 @dataclass(frozen=True)
@@ -130,27 +143,39 @@ class SoftSensor:
     def __init__(self, start_cells: float, regimes: Sequence[Regime], start_viability: float = 0.92) -> None:
         if not (math.isfinite(start_cells) and start_cells > 0.0):
             raise SoftSensorError(f"start_cells is {start_cells}; allowed: > 0")
+        if not 0.0 < start_viability <= 1.0:
+            raise SoftSensorError(f"start_viability is {start_viability}; allowed: above 0 to 1")
         times = [regime.time_h for regime in regimes]
-        if not times or times[0] < 0.0 or times != sorted(times):
+        if not times or not all(0.0 <= time_h < math.inf for time_h in times) or times != sorted(times):
             raise SoftSensorError(f"regimes begin at {times} h; give one at least, each later than the one before")
-        if any(not regime.volume_ml > 0.0 or not regime.perfusion_vvd >= 0.0 for regime in regimes):
-            raise SoftSensorError("a regime has no volume or a negative perfusion")
+        _check(regimes)
         self._start, self._regimes = start_cells, tuple(regimes)
         self._dead_share = (1.0 - start_viability) / start_viability
         self._counts: list[Count] = []
         self._theta, self._covariance = PRIOR_MEAN.copy(), np.diag(PRIOR_SD**2)
         self._discrepancy_per_d = DISCREPANCY_PER_D
+        self._level_sd = 0.0
 
     def take(self, counts: Sequence[Count]) -> None:
         """Add counts and fit; raises SoftSensorError on one that is no positive number."""
         for count in counts:
-            if not (0.0 < count.viable_cells < math.inf and count.time_h >= self._regimes[0].time_h):
+            if not (0.0 < count.viable_cells < math.inf and self._regimes[0].time_h <= count.time_h < math.inf):
                 raise SoftSensorError(f"{count}: viable_cells > 0 and a time after the start are needed")
+            if not 0.0 <= count.relative_sd < math.inf:
+                raise SoftSensorError(f"{count}: relative_sd is {count.relative_sd}; allowed: >= 0")
         self._counts = sorted([*self._counts, *counts], key=lambda count: count.time_h)
         self._fit()
 
     def forecast(self, at_day: float, limits: Limits, regimes: Sequence[Regime] = ()) -> Forecast:
-        """Return what is to be expected; `regimes` are planned ones, in addition to those that were."""
+        """Return what is to be expected; `regimes` are planned ones, in addition to those that were.
+
+        Raises:
+            SoftSensorError: a day, limit or regime that is no number, or days in the wrong order.
+        """
+        if not 0.0 <= at_day < math.inf:
+            raise SoftSensorError(f"at_day is {at_day}; allowed: >= 0")
+        limits.check()
+        _check(regimes)
         draw = np.random.default_rng(12345)  # the same samples for the same fit: a forecast is a function of the data
         root = np.linalg.cholesky(self._covariance + 1e-12 * np.eye(len(NAMES)))
         normal = draw.standard_normal((SAMPLES, len(NAMES)))
@@ -163,6 +188,7 @@ class SoftSensor:
         ahead_d = np.maximum(0.0, times - last_h) / 24.0
         rate, bend = draw.standard_normal((2, SAMPLES + 1, 1))
         drift = rate * self._discrepancy_per_d * ahead_d + bend * BEND_PER_D2 * 0.5 * ahead_d**2
+        drift = drift + self._level_sd * draw.standard_normal((SAMPLES + 1, 1))
         drift[0] = 0.0
         # Cells that have not grown do not die either: what the growth rate has wrong is no matter of viability.
         viable, dead = states[:, :, 0] * np.exp(drift), states[:, :, 1] * np.exp(drift)
@@ -197,9 +223,20 @@ class SoftSensor:
         """Maximise the posterior by damped Gauss-Newton steps; the inverse of its curvature is the covariance."""
         if not self._counts:
             return
+        self._level_sd = 0.0
         self._theta, residual, jacobian = self._most_likely(self._counts)
         # Counts that the model does not follow tell that its form is wrong: then it is less sure of everything.
         misfit = float(residual @ residual) / max(1, len(self._counts))
+        if misfit > GROSS_MISFIT:
+            # A count off by a factor, or a culture that fell: no noise of counting does that. All counts are believed
+            # that much less, and what is known of donors holds the fit, which the count would pull away.
+            self._theta = PRIOR_MEAN.copy()
+            doubt = math.sqrt(misfit)
+            self._theta, residual, jacobian = self._most_likely(self._counts, doubt)
+            misfit = 1.0
+            # Which of them is the wrong one nobody knows: the farthest stays within two standard deviations.
+            missed = residual[: len(self._counts)] * doubt * _log_sd(self._counts)
+            self._level_sd = 0.5 * float(np.abs(missed).max())
         self._covariance = np.linalg.inv(jacobian.T @ jacobian) * max(1.0, misfit)
         self._look_back()
 
@@ -218,11 +255,11 @@ class SoftSensor:
         rate = float(ahead_d @ missed / (ahead_d @ ahead_d))  # the straight line through what was missed
         self._discrepancy_per_d = math.sqrt((BELIEF * DISCREPANCY_PER_D**2 + rate**2) / (BELIEF + 1.0))
 
-    def _most_likely(self, counts: Sequence[Count]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    def _most_likely(self, counts: Sequence[Count], doubt: float = 1.0) -> tuple[FloatArray, FloatArray, FloatArray]:
         """Return unknowns, scaled residuals and their Jacobian where the posterior of some counts is largest."""
         at = np.array([count.time_h for count in counts])
         seen = np.log([count.viable_cells for count in counts])
-        sd = np.array([math.hypot(count.relative_sd, OBSERVATION_FLOOR) for count in counts])
+        sd = doubt * _log_sd(counts)
         times = np.arange(self._regimes[0].time_h, at[-1] + _STEP_H, _STEP_H)
         theta, damping = self._theta.copy(), 1e-3
         residual, jacobian = self._linearised(theta, times, at, seen, sd)
@@ -298,6 +335,18 @@ def _diluted(state: FloatArray, old_ml: float, new_ml: float) -> FloatArray:
         state[0] * share, state[1] * share, state[2] * min(share, 1.0) + FEED_GLUCOSE_MM * fresh,
         state[3] * min(share, 1.0),
     ])  # fmt: skip
+
+
+def _check(regimes: Sequence[Regime]) -> None:
+    """Raise SoftSensorError on a regime without a volume, or with a perfusion that is none."""
+    for regime in regimes:
+        if not (0.0 < regime.volume_ml < math.inf and 0.0 <= regime.perfusion_vvd < math.inf):
+            raise SoftSensorError(f"{regime}: volume_ml > 0 and perfusion_vvd >= 0 are needed")
+
+
+def _log_sd(counts: Sequence[Count]) -> FloatArray:
+    """Return standard deviations of log counts."""
+    return np.array([math.hypot(count.relative_sd, OBSERVATION_FLOOR) for count in counts])
 
 
 def _band(values: FloatArray) -> Band:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +79,61 @@ def test_what_cannot_be_fitted_is_told(cells: float) -> None:
         SoftSensor(1e8, (Regime(5.0, 1.0), Regime(2.0, 1.0)))
     with pytest.raises(SoftSensorError):
         extrapolated([Count(1.0, 1e8)], 5.0)
+
+
+@pytest.mark.parametrize(
+    ("which", "counted", "truly"),
+    [(-1, 2.0, 1.0), (-1, 0.5, 1.0), (-1, 0.5, 0.5), (4, 2.0, 1.0), (4, 0.5, 1.0)],
+    ids=["last doubled", "last halved", "culture halved", "middle doubled", "middle halved"],
+)
+def test_a_count_off_by_a_factor_of_two_widens_the_forecast_and_the_truth_stays_inside(
+    which: int, counted: float, truly: float
+) -> None:
+    held = 0
+    for seed in range(4):
+        cells = bench.tcell(seed)
+        noise = np.random.default_rng(seed).normal(0.0, 0.05, 10)
+        counts = [Count(12.0 * (i + 2), cells(12.0 * (i + 2)) * float(np.exp(noise[i]))) for i in range(10)]
+        good, wrong = (SoftSensor(bench.START_CELLS, REGIMES) for _ in range(2))
+        good.take(counts)
+        counts[which] = replace(counts[which], viable_cells=counts[which].viable_cells * counted)
+        wrong.take(counts)
+        plain, band = (sensor.forecast(7.5, LIMITS).viable_cells for sensor in (good, wrong))
+        assert 1.3 * plain.high / plain.low < band.high / band.low < 20.0, "wider, and still of use"
+        held += band.low <= truly * cells(180.0) <= band.high
+    assert held >= 3
+
+
+def test_a_missing_day_widens_the_forecast() -> None:
+    cells = bench.tcell(3)
+    counts = [Count(12.0 * i, cells(12.0 * i)) for i in range(2, 13)]
+    whole, without = (SoftSensor(bench.START_CELLS, REGIMES) for _ in range(2))
+    whole.take(counts)
+    without.take(counts[:-2])
+    known, unknown = (sensor.forecast(8.0, LIMITS).viable_cells for sensor in (whole, without))
+    assert known.high / known.low < unknown.high / unknown.low
+    assert unknown.low < cells(192.0) < unknown.high
+
+
+@pytest.mark.parametrize("nan", [float("nan"), float("inf"), -1.0])
+def test_what_is_no_number_is_refused_wherever_it_comes_in(nan: float) -> None:
+    good = Count(48.0, 3e8)
+    for count in (replace(good, time_h=nan), replace(good, relative_sd=nan)):
+        with pytest.raises(SoftSensorError):
+            SoftSensor(1e8, REGIMES).take([count])
+    for regime in (Regime(nan, 900.0), Regime(0.0, nan), Regime(0.0, 900.0, nan)):
+        with pytest.raises(SoftSensorError):
+            SoftSensor(1e8, (regime,))
+    with pytest.raises(SoftSensorError, match="start_viability"):
+        SoftSensor(1e8, REGIMES, nan)
+    sensor = SoftSensor(1e8, REGIMES)
+    for name in vars(LIMITS):
+        with pytest.raises(SoftSensorError, match=name):
+            sensor.forecast(8.0, replace(LIMITS, **{name: nan}))
+    with pytest.raises(SoftSensorError, match="at_day"):
+        sensor.forecast(nan, LIMITS)
+    with pytest.raises(SoftSensorError):
+        sensor.forecast(8.0, LIMITS, (Regime(100.0, nan),))
 
 
 @settings(max_examples=12, deadline=None)
