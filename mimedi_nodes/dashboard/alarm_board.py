@@ -9,11 +9,11 @@ from collections import deque
 from collections.abc import Callable
 
 from ..process.alarm_table import AlarmTable
-from . import alarm_words, theme, wording
+from . import alarm_words, french_names, theme, wording
 from .act_dialog import ShelveDialog
 from .alarm_panel import by_urgency, priority_word, state_word
 from .board import Board
-from .language import tr
+from .language import named, tr
 from .parts import Panel, label, set_mark, set_text
 from .qt import QtCore, QtGui, QtWidgets
 from .views import (
@@ -261,7 +261,7 @@ class AlarmBoard(Board):
         self.history.setRowCount(len(rows))
         for row, (time_s, kind, alarm_id, who) in enumerate(rows):
             day = wording.number(time_s / 86400.0, 2) if math.isfinite(time_s) else wording.UNKNOWN
-            for place, text in enumerate((day, kind, alarm_id, who)):
+            for place, text in enumerate((day, named(french_names.ALARM_ACTS, kind, kind), alarm_id, who)):
                 item = QtWidgets.QTableWidgetItem(text)
                 item.setToolTip(text)
                 self.history.setItem(row, place, item)

@@ -12,10 +12,8 @@ from .language import tr
 from .parts import ElidedLabel, Panel, label, set_mark, set_text
 from .qt import QtCore, QtGui, QtWidgets, Signal
 from .record_reader import LISTING, Failed, RecordReader, RecordView, RunView, Verified
-from .record_words import beside, heading, is_quiet
+from .record_words import beside, exception_row, heading, is_quiet, test_row
 from .sign_dialog import SignDialog
-
-_GRADE_MARK = {"critical": "■", "major": "▲", "minor": "▼"}
 
 
 class Rows(QtCore.QAbstractTableModel):
@@ -254,9 +252,9 @@ class RecordBoard(Board):
         self.state.set_whole(beside(record.verdict, record.state, record.outdated))
         if not read_anew or self.verified.text() == tr("reading …"):  # what came of a signature stays
             set_text(self.verified, "")
-        marked = [(f"{_GRADE_MARK.get(r[0], '')} {r[0]}", *r[1:]) for r in record.exceptions]
+        marked = [exception_row(row) for row in record.exceptions]
         self.models["exceptions"].show_rows(marked)
-        self.models["tests"].show_rows(record.tests)
+        self.models["tests"].show_rows([test_row(row) for row in record.tests])
         self.models["signatures"].show_rows(record.signatures)
         self._count(len(marked), len(record.signatures))
         self._filter(self.filter.text())

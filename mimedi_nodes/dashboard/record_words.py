@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
-from .language import later, tr
+from collections.abc import Sequence
+
+from . import french_names
+from .language import later, named, tr
 
 FINDINGS = {
     "meets_provisionally": later("Meets its specification, provisionally"),
@@ -24,6 +27,7 @@ DECISIONS = {
     "supplied": later("Supplied without certification, out of specification"),
 }
 """Where people's decision stands, as `records.disposition.STATES` says it."""
+_GRADE_MARK = {"critical": "■", "major": "▲", "minor": "▼"}
 _DECIDED = {"released_provisionally", "released", "rejected", "supplied"}
 _QUIET = {"released_provisionally", "released"}
 
@@ -42,3 +46,16 @@ def beside(verdict: str, state: str, outdated: bool) -> str:
 def is_quiet(verdict: str, state: str, outdated: bool) -> bool:
     """Return whether nothing about a record strikes the eye: it meets, and nobody has decided otherwise."""
     return verdict.startswith("meets") and (state not in _DECIDED or state in _QUIET) and not outdated
+
+
+def exception_row(row: Sequence[str]) -> tuple[str, ...]:
+    """Return a line of what is not routine as it is shown: grade with its mark, kind, then what is on record."""
+    grade, kind, *rest = row
+    shown = named(french_names.GRADES, grade, grade)
+    return (f"{_GRADE_MARK.get(grade, '')} {shown}", named(french_names.EXCEPTIONS, kind, kind), *rest)
+
+
+def test_row(row: Sequence[str]) -> tuple[str, ...]:
+    """Return a line of the release tests as it is shown: what is on record, then the verdict."""
+    *rest, verdict = row
+    return (*rest, named(french_names.VERDICTS, verdict, verdict))

@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Words and numbers as people read them, curves of bounded size, and the inbox."""
 
+import inspect
+import re
+
 import pytest
 
 from mimedi_nodes.dashboard import french_names, language, wording
@@ -8,6 +11,8 @@ from mimedi_nodes.dashboard.alarm_words import TEXTS, origin, translations
 from mimedi_nodes.dashboard.inbox import Inbox
 from mimedi_nodes.dashboard.mimic_plan import DOCKS_MM, plan_for
 from mimedi_nodes.dashboard.qt import QtWidgets
+from mimedi_nodes.dashboard.record_words import exception_row
+from mimedi_nodes.dashboard.record_words import test_row as release_row
 from mimedi_nodes.dashboard.series import Series
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
@@ -18,6 +23,7 @@ from mimedi_nodes.dashboard.views import (
 from mimedi_nodes.modules.registry import config_folder, known_modules
 from mimedi_nodes.process.alarm_table import read_alarm_table
 from mimedi_nodes.process.diagnostics import DiagnosticError
+from mimedi_nodes.records import exceptions
 
 
 @pytest.mark.parametrize(
@@ -157,3 +163,15 @@ def test_all_modules_vessels_and_docks_have_french_names():
     plan = plan_for(["incubator_2"])
     assert {vessel.name for vessel in (*plan.vessels, *plan_for([]).vessels)} == set(french_names.VESSELS)
     assert set(DOCKS_MM) == set(french_names.DOCKS)
+
+
+def test_what_a_record_says_of_exceptions_and_verdicts_has_french_words(french):
+    source = inspect.getsource(exceptions)
+    kinds = set(re.findall(r'(?:CRITICAL|MAJOR|MINOR), "([a-z ]+)"', source))
+    assert kinds >= {"held", "module lost", "lot expired"}
+    kinds |= {"test fail", "test unknown", "alarm", "alarm, still standing"}  # put together there
+    assert kinds == set(french_names.EXCEPTIONS)
+    assert {exceptions.CRITICAL, exceptions.MAJOR, exceptions.MINOR} == set(french_names.GRADES)
+    assert exception_row(("major", "module lost", "fluidics", "1.0", "7"))[1:3] == ("module perdu", "fluidics")
+    assert exception_row(("major", "module lost"))[0].endswith("majeur")
+    assert release_row(("Viability", "≥ 0.80", "0.9", "pass")) == ("Viability", "≥ 0.80", "0.9", "conforme")
