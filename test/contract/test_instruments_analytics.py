@@ -24,8 +24,14 @@ from mimedi_sim.plant.analytics import BindingBench, CytometryBench, DropletBenc
 from mimedi_sim.plant.ledger import INDEX, QUANTITIES
 
 AMOUNTS = {
-    "volume_ul": 1000.0, "t_act_neg": 3e5, "t_act_pos": 2e5, "car_expressed": 2e5, "copies": 5e5, "dead": 5e4,
-    "il2_iu": 100.0, "bead_free": 1e3,
+    "volume_ul": 1000.0,
+    "t_act_neg": 3e5,
+    "t_act_pos": 2e5,
+    "car_expressed": 2e5,
+    "copies": 5e5,
+    "dead": 5e4,
+    "il2_iu": 100.0,
+    "bead_free": 1e3,
 }
 
 
