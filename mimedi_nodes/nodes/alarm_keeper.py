@@ -16,6 +16,7 @@ from mimedi_msgs.msg import Alarm as AlarmMsg
 from mimedi_msgs.msg import AlarmList, BatchStatus
 from mimedi_msgs.srv import AcknowledgeAlarm
 
+from ..process.alarm_states import CAUSE_STANDS
 from ..process.alarms import Alarm, AlarmBoard, AlarmError
 from ..process.durable_file import write_durably
 from ..process.maintenance import under_maintenance
@@ -102,9 +103,13 @@ class AlarmKeeper:
                 self._record("alarm_raised" if active else "alarm_cleared", "supervisor", alarm_id, "", data)
 
     def begun_anew(self, source: str) -> None:
-        """A node's process is a new one: its alarms have no cause until it tells so again."""
+        """A node's process is a new one: its alarms have no cause until it tells so again, and the record says so."""
         with self._lock:
             for alarm in [alarm for alarm in self._board if alarm.source == source]:
+                if alarm.beneath in CAUSE_STANDS:
+                    data = {"alarm_id": alarm.alarm_id, "source": source, "message": alarm.message}
+                    why = f"the process of {source} is a new one; what still stands it raises again"
+                    self._record("alarm_cleared", "supervisor", alarm.alarm_id, why, data)
                 self._take(alarm.alarm_id, source, "", False, self._now_s())
 
     def _now_s(self) -> float:

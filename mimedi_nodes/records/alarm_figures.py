@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from .events import RecordEvent
+from .facts import alarm_key
 
 WINDOW_S = 600.0
 FLOOD_BEGINS, FLOOD_ENDS = 10, 5
@@ -117,15 +118,16 @@ def _chattering(raised: Sequence[RecordEvent]) -> list[tuple[str, int]]:
 
 
 def _stale(events: Sequence[RecordEvent], end_s: float) -> list[str]:
-    since: dict[str, float] = {}
+    since: dict[str, tuple[str, float]] = {}
     stale: dict[str, None] = {}
     for event in events:
-        name = _name(event)
         if event.kind == "alarm_raised":
-            since.setdefault(name, event.process_time_s)
-        elif event.kind == "alarm_cleared" and event.process_time_s - since.pop(name, event.process_time_s) > STALE_S:
-            stale[name] = None
-    stale |= {name: None for name, time_s in since.items() if end_s - time_s > STALE_S}
+            since.setdefault(alarm_key(event), (_name(event), event.process_time_s))
+        elif event.kind == "alarm_cleared":
+            name, time_s = since.pop(alarm_key(event), ("", event.process_time_s))
+            if event.process_time_s - time_s > STALE_S:
+                stale[name] = None
+    stale |= {name: None for name, time_s in since.values() if end_s - time_s > STALE_S}
     return list(stale)
 
 

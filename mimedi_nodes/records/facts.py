@@ -110,15 +110,22 @@ def is_number(value: Any) -> TypeGuard[float]:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def alarm_key(event: RecordEvent) -> str:
+    """Return whose alarm it is, and which: the same for its raising and its clearing.
+
+    The supervisor writes for others: it names the source, when a module's process died with its alarms say.
+    """
+    return f"{event.data.get('source') or event.producer}/{event.data.get('alarm_id', event.what)}"
+
+
 def standing_alarms(events: Iterable[RecordEvent]) -> dict[str, RecordEvent]:
     """Return the alarms that were raised and not cleared, by source and id, oldest first."""
     standing: dict[str, RecordEvent] = {}
     for event in events:
-        key = f"{event.producer}/{event.data.get('alarm_id', event.what)}"
         if event.kind == "alarm_raised":
-            standing.setdefault(key, event)
+            standing.setdefault(alarm_key(event), event)
         elif event.kind == "alarm_cleared":
-            standing.pop(key, None)
+            standing.pop(alarm_key(event), None)
     return standing
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from .events import RecordEvent
-from .facts import Facts, is_number, standing_alarms, step_name
+from .facts import Facts, alarm_key, is_number, standing_alarms, step_name
 from .field_text import days_text, quantity, results_text, took_text
 from .review import ReleaseRow, Review, number_text, unit_text
 
@@ -177,7 +177,7 @@ def alarm_rows(facts: Facts) -> list[dict[str, str]]:
     rows: list[dict[str, str]] = []
     open_rows: dict[str, dict[str, str]] = {}
     for event in facts.of_kind("alarm_raised", "alarm_cleared"):
-        key = f"{event.producer}/{event.data.get('alarm_id', event.what)}"
+        key = alarm_key(event)
         if event.kind == "alarm_cleared":
             if key in open_rows:
                 open_rows.pop(key)["cleared"] = f"day {days_text(event.process_time_s)}"
@@ -185,7 +185,7 @@ def alarm_rows(facts: Facts) -> list[dict[str, str]]:
             row = {
                 "day": days_text(event.process_time_s),
                 "id": str(event.data.get("alarm_id", event.what)),
-                "source": event.producer,
+                "source": str(event.data.get("source") or event.producer),
                 "message": str(event.data.get("message") or event.why),
                 "cleared": "",
             }

@@ -178,6 +178,9 @@ def _check_attachments(folder: Path, events: Sequence[RecordEvent], report: Veri
         report.attachments += 1
         try:
             file = attached_path(folder, path)
+            if file.resolve() != folder.resolve() / path:
+                report.find("attachment_altered", f"{path} is a link to another place, not the file that was attached")
+                continue
             if not file.is_file():
                 report.find("attachment_missing", f"{path} was attached and is gone")
                 continue

@@ -239,6 +239,10 @@ def test_a_killed_node_is_alarmed_and_brought_up_alone_when_its_process_is_back(
     assert workcell.transitions() == [*before, "fluidics.configure", "fluidics.activate"]
     workcell.wait(lambda: workcell.status["workcell"][0] == "active", "nobody lost")
     workcell.wait(lambda: workcell.alarm_state(*slow) == Alarm.RETURNED_UNACKNOWLEDGED, "it has gone with its cause")
+    outbox = Outbox(workcell.folder / "state" / "supervisor.outbox.sqlite", "supervisor")
+    told = [(event.what, event.data["source"]) for event in outbox.pending() if event.kind == "alarm_cleared"]
+    outbox.close()
+    assert slow in told, f"the record is told what became of it; it was told {told}"
 
     def act(what: str, who: str = "operator:anna") -> AcknowledgeAlarm.Response:
         request = AcknowledgeAlarm.Request(alarm_id=lost[0], act=what, who=who, why="seen")
@@ -268,6 +272,7 @@ def test_a_killed_node_is_alarmed_and_brought_up_alone_when_its_process_is_back(
     outbox.close()
     assert events == [
         ("alarm_raised", "supervisor", ""),
+        *[("alarm_cleared", "supervisor", "")] * 2,  # what the dead process had alarmed: it was slow, and the gap
         ("alarm_cleared", "supervisor", ""),
         ("alarm_acknowledged", "operator:anna", "LATCHED_ACKNOWLEDGED"),
         ("alarm_reset", "operator:anna", "NORMAL"),

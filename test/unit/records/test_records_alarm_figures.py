@@ -9,6 +9,8 @@ import pytest
 from nominal_batch import Story
 
 from mimedi_nodes.records.alarm_figures import alarm_figures
+from mimedi_nodes.records.facts import gather_facts, standing_alarms
+from mimedi_nodes.records.report_rows import alarm_rows
 
 HOUR = 3600.0
 
@@ -59,6 +61,21 @@ def test_what_stands_for_a_day_is_stale() -> None:
     told.tell("x", 50000.0, "alarm_cleared", "a.cured", alarm_id="a.cured")
     told.events.sort(key=lambda event: event.process_time_s)
     assert alarm_figures(told.events).stale == ["a.old"]
+
+
+def test_the_supervisor_clears_the_alarm_of_a_module_whose_process_died_and_only_that_one() -> None:
+    told = story()
+    for source in ("fluidics", "incubator"):
+        told.tell(source, 100.0, "alarm_raised", "m.slow", alarm_id="m.slow")
+        told.tell("supervisor", 150.0, "alarm_raised", "s.lost", alarm_id="s.lost", source=f"supervisor/{source}")
+    told.tell("supervisor", 200.0, "alarm_cleared", "m.slow", alarm_id="m.slow", source="fluidics")
+    told.tell("supervisor", 210.0, "alarm_cleared", "s.lost", alarm_id="s.lost", source="supervisor/fluidics")
+    left = ["incubator/m.slow", "supervisor/incubator/s.lost"]
+    assert sorted(standing_alarms(told.events)) == left
+    rows = alarm_rows(gather_facts(told.events))
+    assert sorted(f"{row['source']}/{row['id']}" for row in rows if not row["cleared"]) == left
+    told.tell("x", 100.0 + 30.0 * HOUR, "note", "later")
+    assert alarm_figures(told.events).stale == ["m.slow", "s.lost"]
 
 
 def test_no_alarm_and_no_time_are_no_trouble() -> None:

@@ -202,6 +202,20 @@ def test_garbage_in_the_ledger_is_found(run: Run) -> None:
     assert "head_altered" in run.codes()
 
 
+def test_an_attachment_that_became_a_link_or_a_folder_is_found(run: Run) -> None:
+    file = run.folder / "cells.png"
+    same = run.folder.parent / "same.png"
+    file.rename(same)
+    file.symlink_to(same)  # the same bytes today; whoever owns the other place decides tomorrow
+    assert run.codes() == {"attachment_altered"}
+    file.unlink()
+    file.mkdir()
+    assert run.codes() == {"attachment_missing"}
+    file.rmdir()
+    file.write_bytes(bytes(reversed(same.read_bytes())))  # of the same length
+    assert run.codes() == {"attachment_altered"}
+
+
 def test_edited_and_missing_attachment_are_found(run: Run) -> None:
     (run.folder / "cells.png").write_bytes(b"\x89PNG another one!")
     assert run.codes() == {"attachment_altered"}
