@@ -141,8 +141,10 @@ def _row(test: Mapping[str, Any], facts: Mapping[str, Any]) -> Row:
         if verdict == "fail":
             reason = f"{value!r} {test['unit']} is not {_said(test['criterion'])}"
     except UnknownValueError as error:
-        verdict = "pending" if stage == "final" else "unknown"
-        reason = "result awaited" if stage == "final" else str(error)
+        # A result that came and is no number is not awaited any more: it must not pass for a pending one.
+        awaited = stage == "final" and value is None
+        verdict = "pending" if awaited else "unknown"
+        reason = "result awaited" if awaited else str(error)
     except ExpressionError as error:
         verdict, reason = "unknown", str(error)
     return Row(

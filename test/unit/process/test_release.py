@@ -97,3 +97,12 @@ def test_a_batch_that_still_runs_has_no_verdict() -> None:
     for value in (0.0, 1.0, None):
         facts = {"lab": {"t": value}, "batch": {"batch_id": "B-1"}}
         assert evaluate({"tests": [one_test({"min": 0.5})]}, facts).verdict == "incomplete"
+
+
+@pytest.mark.parametrize("value", ["0.9", True, "negative"])
+def test_a_late_result_that_came_and_is_no_number_is_not_awaited_any_more(value: object) -> None:
+    test = {"id": "a", "title": "A", "source": "x", "criterion": {"min": 0.8}, "unit": "1", "stage": "final"}
+    evaluation = evaluate({"tests": [test]}, {"x": value})
+    assert (evaluation.verdict, evaluation.rows[0].verdict) == ("held", "unknown")
+    assert "no number" in evaluation.rows[0].reason
+    assert evaluate({"tests": [test]}, {}).verdict == "meets_provisionally"
