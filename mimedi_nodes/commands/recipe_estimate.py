@@ -22,7 +22,7 @@ from ..modules.expectations import expected_phase_s
 from ..modules.registry import config_folder, manifests
 from ..modules.site_file import load_site
 from ..process.batch import Batch
-from ..process.costs import GROUPS, CostError, Estimate, Usage, estimate, read_costs
+from ..process.costs import GROUPS, CostError, Estimate, Usage, estimate, largest_figures, read_costs
 from ..process.durations import expected_recipe_s
 from ..process.identity import make_identifier
 from ..process.operator import ScriptedOperator
@@ -32,6 +32,7 @@ from ..process.release import evaluate
 from ..records.events import RecordEvent
 from ..records.review import review
 from ..records.specification import product_file, read_specification
+from ..records.yaml_text import compose
 from .batch_options import (
     DONORS,
     EXIT_COULD_NOT_RUN,
@@ -61,7 +62,8 @@ def run(options: argparse.Namespace) -> int:
     if options.number < 0:
         raise ValueError(f"-n is {options.number}; allowed: >= 0")
     recipe = load_recipe(recipe_path(options.recipe), manifests()).with_settings(settings_of(options.set))
-    costs = read_costs(options.costs or config_folder() / "costs.yaml")
+    costs_file = options.costs or config_folder() / "costs.yaml"
+    costs = read_costs(costs_file)
     expected_d = expected_recipe_s(recipe, expected_phase_s(recipe)) / 86400.0
     batches = _simulate(recipe, options.number, options.seed, options.donors)
     found = {
@@ -81,6 +83,8 @@ def run(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1))
     else:
         _print(recipe, found, batches, result)
+        if result is not None:
+            _print_assumptions(costs_file, costs, batches, result)
     if problem:
         print(f"workcell recipe: {problem}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
@@ -173,3 +177,28 @@ def _print(recipe: Recipe, found: Mapping[str, Any], batches: Sequence[Usage], r
         f"{result.success:.0%} of the simulated batches meet their specification; the others are paid for by these.",
         highlight=False,
     )
+
+
+def _print_assumptions(path: Path, costs: Mapping[str, Any], batches: Sequence[Usage], result: Estimate) -> None:
+    console = Console()
+    table = Table(title="The three assumptions that weigh most", title_justify="left")
+    for column in ("assumption", "line", f"a dose [{result.currency}], 30 % lower … higher"):
+        table.add_column(column, justify="left" if column == "assumption" else "right")
+    for name, low, high in largest_figures(costs, batches, result.success):
+        table.add_row(name, str(_line_of(path, name)), f"{low:,.0f} … {high:,.0f}")
+    console.print(table, highlight=False)
+    console.print(
+        f"All prices, minutes and spreads are the project's assumptions, no quotations: {path.name}, each on its line; "
+        "volumes, days, tests and touches are counted in the simulated batches; baseline and target are the press's.",
+        highlight=False,
+    )
+
+
+def _line_of(path: Path, name: str) -> int:
+    """Return the line, from 1, on which the file has a figure named by its place."""
+    node: Any = compose(path.read_text(encoding="utf-8"))[1]
+    line = 0
+    for part in name.split("."):
+        key, node = next(pair for pair in node.value if pair[0].value == part)
+        line = key.start_mark.line + 1
+    return line

@@ -159,6 +159,20 @@ def estimate(costs: Mapping[str, Any], batches: Sequence[Usage], seed: int = 1) 
     )
 
 
+def largest_figures(
+    costs: Mapping[str, Any], batches: Sequence[Usage], success: float, number: int = 3
+) -> list[tuple[str, float, float]]:
+    """Return the planning figures that weigh most: place in the file, cost of a dose with it 30 % lower and higher."""
+    found = []
+    for name in _spreads(costs):
+        low, high = (
+            sum(sum(batch_cost(costs, batch, {name: factor}).values()) for batch in batches) / len(batches) / success
+            for factor in (0.7, 1.3)
+        )
+        found.append((name.replace("touch.", "touch_min."), low, high))
+    return sorted(found, key=lambda figure: figure[1] - figure[2])[:number]
+
+
 def _spreads(costs: Mapping[str, Any]) -> dict[str, float]:
     found = {"tests": float(costs.get("test_spread", 0.0))}
     for group, name in (("supplies", "supplies"), ("fixed", "fixed"), ("touch_min", "touch")):

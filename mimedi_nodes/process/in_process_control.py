@@ -49,7 +49,7 @@ def feed(
 ) -> tuple[Proposal, Forecast]:
     """Propose the lowest perfusion whose forecast keeps lactate and glucose within limits at the harvest."""
     low, high = allowed
-    if not 0.0 <= low <= high:
+    if not 0.0 <= low <= high < math.inf:
         raise ControlError(f"perfusion_vvd limits are {low:g} to {high:g}; give 0 <= low <= high")
     steps = [low + (high - low) * i / FEED_STEPS for i in range(FEED_STEPS + 1)]
     day = min(limits.latest_day, now_h / 24.0 + 1.0)
@@ -93,11 +93,13 @@ def multiplicity(
 ) -> Proposal:
     """Propose the MOI that gives the wanted transduced share, by the copy statistics of the vector."""
     low, high = allowed
-    if not 0.0 < wanted_fraction < 1.0 or not 0.0 < dividing_share <= 1.0 or not 0.0 < low <= high:
+    if not 0.0 < wanted_fraction < 1.0 or not 0.0 < dividing_share <= 1.0 or not 0.0 < low <= high < math.inf:
         raise ControlError(
             f"wanted_fraction {wanted_fraction}, dividing_share {dividing_share}, limits {low:g} to {high:g}: give "
             "shares between 0 and 1 and 0 < low <= high"
         )
+    if not 0.0 < moi < math.inf:
+        raise ControlError(f"moi is {moi}; allowed: > 0")
     copies = COPY_DISPERSION * ((1.0 - wanted_fraction) ** (-1.0 / COPY_DISPERSION) - 1.0)
     ideal = copies / (COPIES_PER_MOI * dividing_share)
     chosen = min(high, max(low, ideal))

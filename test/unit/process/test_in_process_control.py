@@ -163,8 +163,9 @@ def test_the_harvest_rule_keeps_to_the_recipes_days() -> None:
     assert harvest(forecast, 8.1 * 24.0, 5e9, LIMITS).new == 1.0
     assert harvest(forecast, 9.0 * 24.0, 2e9, LIMITS).new == 0.0
     assert harvest(forecast, 12.0 * 24.0, 2e9, LIMITS).new == 1.0
-    with pytest.raises(ControlError):
-        multiplicity(1.0, 0.5, 5.0, (1.0, 2.0))
+    for wrong in ((1.0, 5.0, 2.0), (0.5, float("nan"), 2.0), (0.5, 5.0, float("inf"))):
+        with pytest.raises(ControlError):
+            multiplicity(wrong[0], 0.5, wrong[1], (1.0, wrong[2]))
     with pytest.raises(ControlError):
         culture(2e8, [{"time_h": 0.0, "volume_ml": 900.0, "perfusion_vvd": 1.0}], [], (0.5, 2.0), LIMITS)
 

@@ -10,8 +10,9 @@ import pytest
 from test_recipe_language import BOTH, BUDGET, CALLS, HEAD, WASH
 
 from mimedi_nodes.commands import recipe as command
+from mimedi_nodes.commands.recipe_estimate import _line_of
 from mimedi_nodes.modules.registry import config_folder
-from mimedi_nodes.process.costs import CostError, Usage, batch_cost, estimate, read_costs, touch_h
+from mimedi_nodes.process.costs import CostError, Usage, batch_cost, estimate, largest_figures, read_costs, touch_h
 from mimedi_nodes.process.recipe import Recipe
 from mimedi_nodes.process.recipe_diff import differences
 from mimedi_nodes.process.recipe_loader import read_recipe
@@ -137,6 +138,22 @@ def test_diff_tells_by_its_exit_status(tmp_path: Path, capsys: pytest.CaptureFix
     assert command.main(["diff", a, b, "--json"]) == 1
     output = capsys.readouterr().out
     assert json.loads(output[output.index("[") :])[0]["path"] == "work.first.incubate"
+
+
+def test_the_largest_assumptions_are_named_by_their_line_and_move_the_dose_by_their_own_share() -> None:
+    path = config_folder() / "costs.yaml"
+    costs = read_costs(path)
+    lines = path.read_text(encoding="utf-8").splitlines()
+    total = sum(batch_cost(costs, USAGE).values())
+    figures = largest_figures(costs, [USAGE], 1.0, number=99)
+    spans = [high - low for _, low, high in figures]
+    assert spans == sorted(spans, reverse=True)
+    for name, low, high in figures:
+        assert lines[_line_of(path, name) - 1].strip().startswith(f"{name.rsplit('.', 1)[-1]}:")
+        assert low + high == pytest.approx(2.0 * total), "each is linear in the cost"
+    kit = next(figure for figure in figures if figure[0] == "fixed.kit")
+    amount = costs["fixed"]["kit"]["amount"] * (1.0 + costs["quality"]["share"])
+    assert kit[2] - kit[1] == pytest.approx(0.6 * amount)
 
 
 def test_an_estimate_without_runs_says_how_long_it_takes(capsys: pytest.CaptureFixture[str]) -> None:
