@@ -9,7 +9,6 @@ never hears of it. Bindings outlive the process; they end with the batch, when i
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from typing import Any
 
 from .batch import Batch
 from .context import PhaseHeader
+from .durable_file import write_durably
 from .gateway import CommandReply, ModuleGateway, PhaseOutcome, PhaseRecall
 from .identity import IdentityError
 from .units import NO_UNITS, Unit, Units
@@ -89,7 +89,11 @@ class Custody:
             self._same(container, known, chain_of_identity, batch_id)
             return False
         self._bindings[container] = Binding(chain_of_identity, batch_id, by)
-        self._write()
+        try:
+            self._write()
+        except OSError:
+            del self._bindings[container]  # what is not on disk is not bound: the next try writes it
+            raise
         return True
 
     def bindings(self, batch_id: str) -> dict[str, dict[str, str]]:
@@ -195,18 +199,12 @@ class Custody:
     def _write(self) -> None:
         if self._path is None:
             return
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        part = self._path.with_suffix(".part")
-        with part.open("w", encoding="utf-8") as stream:
-            content = {
-                "containers": {name: asdict(binding) for name, binding in self._bindings.items()},
-                "stored": {b: {name: asdict(f) for name, f in own.items()} for b, own in self._stored.items()},
-                "units": self._occupants,
-            }
-            json.dump(content, stream, indent=1)
-            stream.flush()
-            os.fsync(stream.fileno())
-        os.replace(part, self._path)
+        content = {
+            "containers": {name: asdict(binding) for name, binding in self._bindings.items()},
+            "stored": {b: {name: asdict(f) for name, f in own.items()} for b, own in self._stored.items()},
+            "units": self._occupants,
+        }
+        write_durably(self._path, json.dumps(content, indent=1))
 
 
 class GuardedModules:

@@ -227,3 +227,16 @@ def test_labels_are_made_and_read_at_the_terminal(tmp_path: Path, capsys: pytest
     assert "wrong container" in capsys.readouterr().err
     assert label_command(["make", patient[:-1] + "*", "dose_bag"]) == 1
     assert label_command(["read", str(tmp_path / "none.png")]) == 1
+
+
+def test_a_binding_that_the_disk_refused_is_written_at_the_next_try(tmp_path: Path) -> None:
+    path = tmp_path / "custody.json"
+    custody = Custody(path)
+    blocked = path.with_name(f"{path.name}.part")
+    blocked.mkdir()  # whoever runs this, a folder cannot be written as a file
+    with pytest.raises(OSError):
+        custody.bind("dose_bag", "F123426000001J", "B-1", "scan")
+    assert custody.of("dose_bag") is None
+    blocked.rmdir()
+    assert custody.bind("dose_bag", "F123426000001J", "B-1", "scan")
+    assert Custody(path).of("dose_bag") == custody.of("dose_bag")
