@@ -22,11 +22,11 @@ os.environ.setdefault("ROS_AUTOMATIC_DISCOVERY_RANGE", "LOCALHOST")
 
 import domain_coordinator
 
-from mimedi_nodes.dashboard import boards
+from mimedi_nodes.dashboard.boards import by_name as boards
 from mimedi_nodes.dashboard.live import Live
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
+from mimedi_nodes.dashboard.look.qt import QtCore, QtWidgets
 from mimedi_nodes.dashboard.window import SWITCH_S
-from mimedi_nodes.nodes.replay import read_recording
+from mimedi_nodes.nodes.recording.replay import read_recording
 
 
 class Application(QtWidgets.QApplication):

@@ -107,7 +107,7 @@ def plain_loop_ms() -> float:
 
 def bench_batch(seed: int, repeat: int) -> dict[str, Any]:
     """Measure the nominal batch, and where its time goes."""
-    from mimedi_nodes.commands.batch_options import recipe_path
+    from mimedi_nodes.commands.parts.batch_options import recipe_path
     from mimedi_sim.population import Campaign, run_campaign
 
     campaign = Campaign(recipe_path("car_t_cd19"), 1, seed, "nominal")
@@ -155,7 +155,7 @@ def bench_graph(seed: int) -> dict[str, Any]:
 
 def bench_many(seed: int, number: int, jobs: int) -> dict[str, Any]:
     """Measure many batches of healthy donors in some processes, and what 1,000 would take."""
-    from mimedi_nodes.commands.batch_options import recipe_path
+    from mimedi_nodes.commands.parts.batch_options import recipe_path
     from mimedi_sim.population import Campaign, run_campaign
 
     first = run_campaign(Campaign(recipe_path("car_t_cd19"), jobs, seed, "healthy"), jobs)  # what starting costs
@@ -186,9 +186,9 @@ def bench_culture(repeat: int) -> dict[str, Any]:
 
 def bench_images(seed: int, repeat: int) -> dict[str, Any]:
     """Measure the microscope on a field of 100 cells in flow: bright field and dye, and both colours beside them."""
-    from mimedi_sim.camera import MicroscopeCamera
-    from mimedi_sim.camera_fluorescence import FluorescenceImages, stained_kinds
-    from mimedi_sim.cell_field import CellField, culture_populations
+    from mimedi_sim.rendering.camera import MicroscopeCamera
+    from mimedi_sim.rendering.cell_field import CellField, culture_populations
+    from mimedi_sim.rendering.fluorescence import FluorescenceImages, stained_kinds
 
     width, height = PICTURE_PX
     camera = MicroscopeCamera(seed, width, height)

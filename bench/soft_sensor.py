@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 
-from mimedi_nodes.process.soft_sensor import Count, Limits, Regime, SoftSensor, extrapolated
+from mimedi_nodes.process.control.soft_sensor import Count, Limits, Regime, SoftSensor, extrapolated
 from mimedi_sim.models.donors import healthy_donor
 from mimedi_sim.models.tcell import TCellCulture, TCellParameters
 from mimedi_sim.random_streams import stream

@@ -52,7 +52,7 @@ def tool(python: str, *arguments: str | Path) -> dict[str, Any]:
 
 def track(movie: Path, out: Path, fluorescence: bool) -> dict[str, float]:
     """Our tracker on one movie, with the default configuration."""
-    from mimedi_nodes.vision.files import read_movie, track_movie, write_tracks
+    from mimedi_nodes.vision.recordings.files import read_movie, track_movie, write_tracks
 
     frames, report = track_movie(read_movie(movie), fluorescence, clock=time.thread_time)
     write_tracks(frames, out)

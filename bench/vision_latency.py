@@ -34,7 +34,7 @@ FIRST_FRAME_S = 30.0
 def frames_of(movie: Path | None) -> tuple[Any, Any]:
     """Pictures (T, H, W) and the settings to track them with."""
     if movie is not None:
-        from mimedi_nodes.vision.files import read_movie
+        from mimedi_nodes.vision.recordings.files import read_movie
 
         frames, _, settings = read_movie(movie)
         return frames, settings
@@ -51,7 +51,7 @@ def send(frames: Any, rate_hz: float, number: int, go: Any, taken: Any) -> None:
     from sensor_msgs.msg import Image
     from std_srvs.srv import SetBool
 
-    from mimedi_nodes.nodes import qos
+    from mimedi_nodes.nodes.frame import qos
 
     rclpy.init(args=[])
     node = rclpy.create_node("bench_camera")
@@ -87,10 +87,10 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     import numpy as np
     import rclpy
 
-    from mimedi_nodes.nodes.clocks import NodeClock
-    from mimedi_nodes.nodes.event_loop import LoopThread
-    from mimedi_nodes.nodes.ros_camera import RosCamera
-    from mimedi_nodes.vision.tracker import CellTracker
+    from mimedi_nodes.nodes.frame.clocks import NodeClock
+    from mimedi_nodes.nodes.frame.event_loop import LoopThread
+    from mimedi_nodes.nodes.module.ros_camera import RosCamera
+    from mimedi_nodes.vision.tracking.tracker import CellTracker
 
     frames, settings = frames_of(options.movie)
     number = round(options.seconds * options.rate_hz) + WARM_FRAMES
@@ -108,7 +108,7 @@ def measure(options: argparse.Namespace) -> dict[str, float]:
     thread_s, process_s = [], []
 
     async def look() -> None:
-        from mimedi_nodes.instruments.link import ReplyTimeout
+        from mimedi_nodes.instruments.wire.link import ReplyTimeout
 
         await camera.set_capture(True)
         timeout_s = FIRST_FRAME_S

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writes docs/reference from the source: messages, services, actions, parameters, alarms, commands.
+"""Writes docs/reference from the source: messages, services, actions, parameters, alarms, commands, rooms.
 
     PYTHONPATH=. .venv/bin/python docs/generate.py            write the pages
     PYTHONPATH=. .venv/bin/python docs/generate.py --check    exit with 1 when a page is not what the source says
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(ROOT), str(ROOT / "sim")]
 
 from mimedi_nodes.commands.names import COMMANDS, MODULE_OF  # noqa: E402
-from mimedi_nodes.process.alarm_table import read_alarm_table  # noqa: E402
+from mimedi_nodes.process.alarms.table import read_alarm_table  # noqa: E402
 from mimedi_nodes.process.interface_grammar import Field  # noqa: E402
 from mimedi_nodes.process.interfaces import Interfaces  # noqa: E402
 
@@ -84,7 +84,7 @@ def actions() -> str:
 def parameters() -> str:
     """Return the page of the nodes' parameters, by the calls of `Parameter` in their source."""
     parts = []
-    for path in sorted((ROOT / "mimedi_nodes" / "nodes").glob("*.py")):
+    for path in sorted((ROOT / "mimedi_nodes" / "nodes").rglob("*.py"), key=lambda path: path.stem):
         rows = []
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             named = isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Parameter"
@@ -197,6 +197,24 @@ def parser_of(name: str) -> argparse.ArgumentParser | None:
     return None
 
 
+def rooms() -> str:
+    """Return every package with its files, by the first line of their own texts."""
+    parts = ["Which arrows may go from room to room: [architecture.md](../architecture.md)."]
+    for top in (ROOT / "mimedi_nodes", ROOT / "sim" / "mimedi_sim"):
+        for head in sorted(top.rglob("__init__.py")):
+            files = [path for path in sorted(head.parent.glob("*.py")) if path != head]
+            rows = [(f"`{path.name}`", _first_line(path)) for path in files]
+            name = f"## {head.parent.relative_to(ROOT).as_posix()}"
+            parts += [part for part in (name, _first_line(head), rows and table(("file", "what"), rows)) if part]
+    return "\n\n".join(parts)
+
+
+def _first_line(path: Path) -> str:
+    """Return the first line of a module's text; empty when it has none."""
+    told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+    return told.splitlines()[0] if told else ""
+
+
 PAGES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "messages": ("Messages of mimedi_msgs", messages),
     "services": ("Services of mimedi_msgs", services),
@@ -204,6 +222,7 @@ PAGES: Mapping[str, tuple[str, Callable[[], str]]] = {
     "parameters": ("Parameters of the nodes", parameters),
     "alarms": ("Alarms", alarms),
     "commands": ("Commands of ./workcell", commands),
+    "rooms": ("Rooms of the source", rooms),
 }
 """Page → title and what makes its text."""
 

@@ -10,7 +10,7 @@ import signal
 import sys
 from typing import NoReturn
 
-from ..nodes.bounded_end import PROCESS_END
+from ..nodes.frame.bounded_end import PROCESS_END
 from .lazy_imports import SELDOM_USED, load_when_used
 from .names import COMMANDS, MODULE_OF
 from .standard_output import status_of

@@ -14,10 +14,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ..modules.registry import config_folder, module_table
-from ..process.alarm_states import ACKNOWLEDGEABLE, AlarmState
-from ..process.alarm_table import AlarmEntry, read_alarm_table
+from ..process.alarms.states import ACKNOWLEDGEABLE, AlarmState
+from ..process.alarms.table import AlarmEntry, read_alarm_table
 from ..process.errors import WorkcellError
-from .who import (
+from .parts.who import (
     EXIT_COULD_NOT_RUN,
     EXIT_REFUSED,
     EXIT_TAKEN,
@@ -110,7 +110,7 @@ def as_fields(entry: AlarmEntry) -> dict[str, Any]:
 
 
 def _with_workcell(options: argparse.Namespace) -> int:
-    from ..nodes.workcell_client import WorkcellClient
+    from ..nodes.clients.workcell_client import WorkcellClient
 
     client = WorkcellClient(options.namespace, tuple(module_table()), "alarms_command")
     client.start()

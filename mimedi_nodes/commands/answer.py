@@ -13,7 +13,7 @@ from rich.console import Console
 
 from ..modules.registry import module_table
 from ..process.errors import WorkcellError
-from .who import (
+from .parts.who import (
     EXIT_COULD_NOT_RUN,
     EXIT_REFUSED,
     EXIT_TAKEN,
@@ -48,7 +48,7 @@ def main(argv: Sequence[str]) -> int:
     add_workcell_options(parser)
     add_who_options(parser)
     options = parser.parse_args(list(argv))
-    from ..nodes.workcell_client import WorkcellClient
+    from ..nodes.clients.workcell_client import WorkcellClient
 
     console = Console(stderr=options.json)
     client = WorkcellClient(options.namespace, tuple(module_table()), "answer_command")

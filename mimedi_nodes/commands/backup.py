@@ -9,12 +9,12 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..process.accounts import read_accounts, signer_keys
 from ..process.errors import WorkcellError
+from ..process.people.accounts import read_accounts, signer_keys
 from ..records.backup import back_up, restore
 from ..records.errors import RecordError
 from ..records.heads import PUBLIC_KEY_FILE
-from .people import Place, add_runs_option
+from .parts.people import Place, add_runs_option
 
 TEXT = {
     "backup": "Copies a run, also while it is being written, with its signed heads and the recorder's public key, and "

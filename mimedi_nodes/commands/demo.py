@@ -16,9 +16,10 @@ from mimedi_sim.scenarios import find_scenario
 
 from ..modules.registry import config_folder, manifests
 from ..process.errors import WorkcellError
-from ..process.recipe_loader import load_recipe
+from ..process.recipes.loader import load_recipe
 from ..records.errors import RecordError
-from .batch_options import (
+from .drill.command import drill
+from .parts.batch_options import (
     DEFAULT_RECIPE,
     EXIT_COULD_NOT_RUN,
     EXIT_TEXT,
@@ -30,9 +31,8 @@ from .batch_options import (
     recipe_path,
     script_of,
 )
-from .drill_command import drill
-from .launched import Launched, own_domain
-from .option_types import speed
+from .parts.launched import Launched, own_domain
+from .parts.option_types import speed
 from .produce import produce
 
 

@@ -14,7 +14,7 @@ from ..records.errors import RecordError
 from ..records.export import FORMATS, export
 from ..records.heads import Head
 from ..records.summary import read_events
-from .people import Place, add_runs_option
+from .parts.people import Place, add_runs_option
 from .verify import refuse_altered
 
 EXAMPLES = """\

@@ -18,8 +18,8 @@ from ..records.canonical import canonical_json
 from ..records.errors import RecordError
 from ..records.events import RecordEvent
 from ..records.summary import read_events
-from .at_desk import put_on_record
-from .people import Place, add_runs_option
+from .parts.at_desk import put_on_record
+from .parts.people import Place, add_runs_option
 
 EXAMPLES = """\
 examples:
@@ -121,7 +121,7 @@ def _read(path: Path) -> dict[str, str]:
 
 def _simulated(told: str, events: Sequence[RecordEvent]) -> dict[str, str]:
     """Return what the simulated laboratory would send: the value is given here, the signature is its own."""
-    from mimedi_sim.laboratory import KEY_ID, NAME, TESTS, signing_key
+    from mimedi_sim.laboratory.laboratory import KEY_ID, NAME, TESTS, signing_key
 
     test, _, text = told.partition("=")
     if test not in TESTS or not text:

@@ -12,14 +12,14 @@ from typing import Any
 
 from ..modules.registry import manifests
 from ..process.errors import WorkcellError
-from ..process.identity import check_label, make_identifier, make_label, read_label
-from ..process.labels import code_image, label_sheet, label_svg, read_one_label, read_picture
-from ..process.recipe_loader import load_recipe
-from ..process.steps import PromptStep
+from ..process.identity.identity import check_label, make_identifier, make_label, read_label
+from ..process.identity.labels import code_image, label_sheet, label_svg, read_one_label, read_picture
+from ..process.recipes.loader import load_recipe
+from ..process.recipes.steps import PromptStep
 from ..records.errors import RecordError
-from ..records.pdf import render_pdf
-from .batch_options import recipe_path
-from .teaching import teach
+from ..records.report.pdf import render_pdf
+from .parts.batch_options import recipe_path
+from .parts.teaching import teach
 
 EXAMPLES = """\
 examples:

@@ -13,13 +13,13 @@ from typing import Any
 
 from ..modules.registry import known_modules, load_module
 from ..process.errors import WorkcellError
-from ..process.maintenance import FOLDER, MaintenanceBook, MaintenanceError, under_maintenance
+from ..process.people.maintenance import FOLDER, MaintenanceBook, MaintenanceError, under_maintenance
 from ..records.errors import RecordError
 from ..records.heads import Signer
 from ..records.signatures import Signature
-from .people import Place, add_person_options, add_runs_option, authenticate, registry
-from .teaching import teach
-from .who import who_acts
+from .parts.people import Place, add_person_options, add_runs_option, authenticate, registry
+from .parts.teaching import teach
+from .parts.who import who_acts
 
 EXAMPLES = """\
 examples:
@@ -126,7 +126,7 @@ class _Reply:
 
 
 def _ask(options: argparse.Namespace, who: str) -> _Reply:
-    from ..nodes.workcell_client import WorkcellClient
+    from ..nodes.clients.workcell_client import WorkcellClient
 
     client = WorkcellClient(options.namespace, tuple(known_modules()), "maintenance_command")
     client.start()

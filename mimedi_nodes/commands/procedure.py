@@ -12,9 +12,9 @@ from typing import Any
 from rich.console import Console
 
 from ..modules.registry import module_table
+from ..process.engine.procedure_state import STATE_COMPLETE, TRANSITIONS, ProcedureCommand, ProcedureState
 from ..process.errors import WorkcellError
-from ..process.procedure_state import STATE_COMPLETE, TRANSITIONS, ProcedureCommand, ProcedureState
-from .who import (
+from .parts.who import (
     EXIT_COULD_NOT_RUN,
     EXIT_REFUSED,
     EXIT_TAKEN,
@@ -64,7 +64,7 @@ def main(argv: Sequence[str], command: str) -> int:
     if act in FOR_GOOD:
         parser.add_argument("--yes", action="store_true", help="do not ask to confirm")
     options = parser.parse_args(list(argv))
-    from ..nodes.workcell_client import Seen, WorkcellClient
+    from ..nodes.clients.workcell_client import Seen, WorkcellClient
 
     console = Console(stderr=options.json)
     client = WorkcellClient(options.namespace, tuple(module_table()), f"{command}_command")

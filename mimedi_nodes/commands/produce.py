@@ -14,8 +14,8 @@ from rich.console import Console
 
 from ..modules.registry import manifests, module_table
 from ..process.errors import WorkcellError
-from ..process.recipe_loader import load_recipe
-from .batch_options import (
+from ..process.recipes.loader import load_recipe
+from .parts.batch_options import (
     DEFAULT_RECIPE,
     EXIT_COULD_NOT_RUN,
     EXIT_OF_VERDICT,
@@ -26,10 +26,10 @@ from .batch_options import (
     recipe_path,
     settings_of,
 )
-from .batch_view import BatchView
-from .option_types import write_json
-from .questions import Questions
-from .release_table import print_release
+from .parts.batch_view import BatchView
+from .parts.option_types import write_json
+from .parts.questions import Questions
+from .parts.release_table import print_release
 
 SILENT_S = 10.0
 """How long `produce` listens for a workcell that somebody else has started [s of steady time]."""
@@ -70,7 +70,7 @@ def produce(
     silent_s: float = math.inf,
 ) -> int:
     """Order the batch of the options, follow it, print its release table; return the exit status."""
-    from ..nodes.batch_client import BatchClient, ClientError, Seen
+    from ..nodes.clients.batch_client import BatchClient, ClientError, Seen
 
     try:
         parameters = parameters_of(options)

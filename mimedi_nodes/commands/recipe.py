@@ -16,12 +16,12 @@ from rich.table import Table
 from ..modules.registry import config_folder, manifests
 from ..process.diagnostics import DiagnosticError
 from ..process.errors import WorkcellError
-from ..process.recipe import Recipe
-from ..process.recipe_approval import Approvals, Standing
-from ..process.recipe_diff import Difference, differences
-from ..process.recipe_loader import load_recipe
-from .batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS, EXIT_REJECTED, recipe_path
-from .teaching import teach
+from ..process.recipes.approval import Approvals, Standing
+from ..process.recipes.diff import Difference, differences
+from ..process.recipes.loader import load_recipe
+from ..process.recipes.recipe import Recipe
+from .parts.batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS, EXIT_REJECTED, recipe_path
+from .parts.teaching import teach
 
 EPILOG = """\
 Examples:

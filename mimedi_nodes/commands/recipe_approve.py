@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from ..modules.registry import manifests
-from ..process.recipe_approval import (
+from ..process.people.roles import read_roles
+from ..process.recipes.approval import (
     APPROVERS_FILE,
     DEMONSTRATION_KEY_ID,
     Approval,
@@ -21,10 +22,9 @@ from ..process.recipe_approval import (
     Approvals,
     next_status,
 )
-from ..process.recipe_loader import PARTS_FOLDER, folder_library, load_recipe, read_recipe
-from ..process.roles import read_roles
-from .batch_options import EXIT_MEETS, recipe_path
-from .people import Place, add_person_options, add_runs_option, authenticate, registry, roles_file
+from ..process.recipes.loader import PARTS_FOLDER, folder_library, load_recipe, read_recipe
+from .parts.batch_options import EXIT_MEETS, recipe_path
+from .parts.people import Place, add_person_options, add_runs_option, authenticate, registry, roles_file
 
 _KEY_TEXT = b"mimedi workcell: key of the approver of demonstrations"
 _STATUS = re.compile(r"^status:[ \t]*\S+", re.MULTILINE)

@@ -22,18 +22,18 @@ from ..modules.expectations import expected_phase_s
 from ..modules.registry import config_folder, manifests
 from ..modules.site_file import load_site
 from ..process.batch import Batch
-from ..process.costs import GROUPS, CostError, Estimate, Usage, estimate, largest_figures, read_costs
-from ..process.durations import expected_recipe_s
-from ..process.identity import make_identifier
-from ..process.operator import ScriptedOperator
-from ..process.recipe import Recipe
-from ..process.recipe_loader import load_recipe
+from ..process.engine.durations import expected_recipe_s
+from ..process.identity.identity import make_identifier
+from ..process.people.operator import ScriptedOperator
+from ..process.recipes.costs import GROUPS, CostError, Estimate, Usage, estimate, largest_figures, read_costs
+from ..process.recipes.loader import load_recipe
+from ..process.recipes.recipe import Recipe
 from ..process.release import evaluate
 from ..records.events import RecordEvent
 from ..records.review import review
 from ..records.specification import product_file, read_specification
 from ..records.yaml_text import compose
-from .batch_options import (
+from .parts.batch_options import (
     DONORS,
     EXIT_COULD_NOT_RUN,
     EXIT_MEETS,

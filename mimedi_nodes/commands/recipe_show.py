@@ -13,10 +13,10 @@ from rich.markup import escape
 from rich.table import Table
 from rich.tree import Tree
 
-from ..process.recipe import Recipe
-from ..process.recipe_approval import Standing
-from ..process.steps import CallStep, IfStep, LoopStep, ParallelStep, PhaseStep, Step
-from .step_text import text_of
+from ..process.recipes.approval import Standing
+from ..process.recipes.recipe import Recipe
+from ..process.recipes.steps import CallStep, IfStep, LoopStep, ParallelStep, PhaseStep, Step
+from .parts.step_text import text_of
 
 
 def show(recipe: Recipe, standing: Standing, as_json: bool) -> int:

@@ -14,7 +14,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
 
-from .who import EXIT_COULD_NOT_RUN, EXIT_TAKEN
+from .parts.who import EXIT_COULD_NOT_RUN, EXIT_TAKEN
 
 LOOK_S = 3.0
 """How long a living workcell is looked for where a recording is to be played [s of steady time]."""
@@ -62,7 +62,7 @@ def main(argv: Sequence[str]) -> int:
     if not path.is_file():
         print(f"workcell replay: there is no file {path}", file=sys.stderr)
         return EXIT_COULD_NOT_RUN
-    from ..nodes.replay import RecordingError
+    from ..nodes.recording.replay import RecordingError
 
     try:
         if options.mend:
@@ -74,7 +74,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def _mend(path: Path, as_json: bool) -> int:
-    from ..nodes.mcap_writer import is_whole, mend
+    from ..nodes.recording.mcap_writer import is_whole, mend
 
     whole = is_whole(path)
     count = None if whole else mend(path)
@@ -86,8 +86,8 @@ def _mend(path: Path, as_json: bool) -> int:
 
 
 def _info(path: Path, as_json: bool) -> int:
-    from ..nodes.mcap_writer import is_whole
-    from ..nodes.replay import read_recording
+    from ..nodes.recording.mcap_writer import is_whole
+    from ..nodes.recording.replay import read_recording
 
     counts: collections.Counter[tuple[str, str]] = collections.Counter()
     times: list[float] = []
@@ -109,7 +109,7 @@ def _info(path: Path, as_json: bool) -> int:
 
 
 def _play(path: Path, options: argparse.Namespace) -> int:
-    from ..nodes.replay import Replay
+    from ..nodes.recording.replay import Replay
 
     console = Console(stderr=options.json)
     with Replay(path, options.namespace) as replay:

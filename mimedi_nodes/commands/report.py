@@ -13,8 +13,8 @@ from typing import Any
 
 from mimedi_nodes.records.attachments import registered
 from mimedi_nodes.records.errors import RecordError
-from mimedi_nodes.records.pdf import render_pdf
-from mimedi_nodes.records.report import REPORT_FILE, render_report, write_report
+from mimedi_nodes.records.report.pdf import render_pdf
+from mimedi_nodes.records.report.report import REPORT_FILE, render_report, write_report
 from mimedi_nodes.records.review import Evaluate, review
 from mimedi_nodes.records.specification import product_file
 from mimedi_nodes.records.specification import read_specification as read_file

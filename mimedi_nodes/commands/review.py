@@ -12,13 +12,13 @@ from pathlib import Path
 from rich.console import Console
 
 from ..modules.registry import config_folder
-from ..nodes.batch_review import review_batch
+from ..nodes.recording.batch_review import review_batch
 from ..process.release import evaluate
 from ..records.errors import RecordError
-from .at_desk import is_held, keeper
-from .batch_options import EXIT_COULD_NOT_RUN, EXIT_OF_VERDICT, EXIT_REJECTED, EXIT_TEXT
-from .people import Place, add_runs_option
-from .release_table import print_release
+from .parts.at_desk import is_held, keeper
+from .parts.batch_options import EXIT_COULD_NOT_RUN, EXIT_OF_VERDICT, EXIT_REJECTED, EXIT_TEXT
+from .parts.people import Place, add_runs_option
+from .parts.release_table import print_release
 
 
 def main(argv: Sequence[str]) -> int:

@@ -16,15 +16,15 @@ from ..modules.expectations import expected_phase_s
 from ..modules.registry import config_folder, manifests, modules_of
 from ..modules.site_file import load_site
 from ..process.batch import Batch
-from ..process.claim_plan import claim_plan
 from ..process.diagnostics import Diagnostic, DiagnosticError
-from ..process.durations import expected_step_s
+from ..process.engine.durations import expected_step_s
 from ..process.errors import WorkcellError
-from ..process.operator import ScriptedOperator
-from ..process.recipe import Recipe
-from ..process.recipe_loader import load_recipe
-from ..process.schedule_solver import Planned, plan
-from ..process.scheduling import (
+from ..process.people.operator import ScriptedOperator
+from ..process.recipes.loader import load_recipe
+from ..process.recipes.recipe import Recipe
+from ..process.units.claim_plan import claim_plan
+from ..process.units.schedule_solver import Planned, plan
+from ..process.units.scheduling import (
     HOUR_S,
     Figures,
     Job,
@@ -35,10 +35,10 @@ from ..process.scheduling import (
     first_come_first_served,
     job_of,
 )
-from ..process.units import Units, read_units, units_file
+from ..process.units.units import Units, read_units, units_file
 from ..process.yaml_tree import Reader
 from ..records.events import RecordEvent
-from .batch_options import (
+from .parts.batch_options import (
     DEFAULT_RECIPE,
     EXIT_COULD_NOT_RUN,
     EXIT_MEETS,
@@ -104,7 +104,7 @@ def run(options: argparse.Namespace) -> int:
     planned = plan(jobs, workshop, options.limit_s)
     compared = {"planned": figures(jobs, planned.schedule), "first_come_first_served": figures(jobs, served)}
     if options.out is not None:
-        from .gantt import write_files
+        from .parts.gantt import write_files
 
         write_files(options.out, jobs, planned.schedule, served, compared)
     if options.json:
@@ -112,7 +112,7 @@ def run(options: argparse.Namespace) -> int:
         return EXIT_MEETS
     from rich.console import Console
 
-    from .gantt import print_gantt
+    from .parts.gantt import print_gantt
 
     print_gantt(Console(), jobs, planned, served, compared)
     if options.out is not None:

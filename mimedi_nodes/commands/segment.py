@@ -12,8 +12,8 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mimedi_nodes.vision.files import segment_file
-from mimedi_nodes.vision.settings import VisionInputError
+from mimedi_nodes.vision.camera.settings import VisionInputError
+from mimedi_nodes.vision.recordings.files import segment_file
 
 COULD_NOT_RUN = 2
 USUAL_UM_PER_PX = 0.34

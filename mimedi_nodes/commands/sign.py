@@ -12,12 +12,12 @@ from pathlib import Path
 from rich.console import Console
 
 from ..modules.registry import config_folder
-from ..nodes.batch_review import review_batch
-from ..nodes.signature_check import specification_of
-from ..process.accounts import read_accounts, signer_keys
+from ..nodes.recording.batch_review import review_batch
+from ..nodes.recording.signature_check import specification_of
 from ..process.errors import WorkcellError
+from ..process.people.accounts import read_accounts, signer_keys
+from ..process.people.signing import Content, SigningError, sign
 from ..process.release import evaluate
-from ..process.signing import Content, SigningError, sign
 from ..records.attachments import registered
 from ..records.disposition import Disposition, disposition
 from ..records.errors import RecordError
@@ -26,9 +26,9 @@ from ..records.review import review
 from ..records.signatures import DECISIVE, MEANINGS, Signature
 from ..records.summary import read_events, summarize
 from ..records.verify import verify
-from .at_desk import is_held, keeper, put_on_record
-from .people import Place, add_person_options, add_runs_option, authenticate, registry
-from .release_table import print_release
+from .parts.at_desk import is_held, keeper, put_on_record
+from .parts.people import Place, add_person_options, add_runs_option, authenticate, registry
+from .parts.release_table import print_release
 
 EXAMPLES = """\
 examples:

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from .sim_words import (
+from .parts.sim_words import (
     EXIT_DONE,
     EXIT_NOBODY,
     EXIT_REFUSED,
@@ -21,7 +21,7 @@ from .sim_words import (
     parameters_of,
     speed_of,
 )
-from .teaching import teach
+from .parts.teaching import teach
 
 TELL_FROM_S = 15.0
 """From how long a wait on [s] of wall-clock time a command says how long it takes."""
@@ -49,7 +49,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(list(argv))
     try:
         if options.act == "faults":
-            from .sim_faults import show_faults
+            from .parts.sim_faults import show_faults
 
             return show_faults(options)
         return _on_plant(options, _ACTS[options.act])
@@ -101,7 +101,7 @@ Act = Callable[[Any, argparse.Namespace], int]
 
 
 def _on_plant(options: argparse.Namespace, act: Act) -> int:
-    from ..nodes.plant_client import NoPlant, PlantClient
+    from ..nodes.clients.plant_client import NoPlant, PlantClient
 
     client = PlantClient(options.namespace)
     try:
@@ -218,7 +218,7 @@ def _truth(client: Any, options: argparse.Namespace) -> int:
     if options.json or options.path:
         print(json.dumps(found, indent=1, ensure_ascii=False))
     else:
-        from .sim_faults import show_truth
+        from .parts.sim_faults import show_truth
 
         show_truth(found)
     return EXIT_DONE

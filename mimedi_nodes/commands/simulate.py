@@ -15,8 +15,8 @@ from typing import Any
 from ..modules.registry import config_folder, manifests
 from ..modules.site_file import load_site
 from ..process.errors import WorkcellError
-from ..process.recipe_approval import Approvals
-from ..process.recipe_loader import load_recipe
+from ..process.recipes.approval import Approvals
+from ..process.recipes.loader import load_recipe
 from ..process.release import evaluate
 from ..process.supplies import read_supplies, start_facts, supplies_file
 from ..records.errors import RecordError
@@ -24,7 +24,7 @@ from ..records.heads import Signer
 from ..records.review import review
 from ..records.specification import product_file, read_specification
 from ..records.summary import summarize
-from .batch_options import (
+from .parts.batch_options import (
     EXIT_COULD_NOT_RUN,
     EXIT_OF_VERDICT,
     EXIT_REJECTED,
@@ -40,7 +40,7 @@ from .batch_options import (
     script_of,
     settings_of,
 )
-from .option_types import write_json
+from .parts.option_types import write_json
 
 
 def main(argv: Sequence[str]) -> int:
@@ -88,7 +88,7 @@ def _show(summary: Mapping[str, Any]) -> None:
     # What draws on a terminal takes a while to load: a program that reads JSON need not wait for it.
     from rich.console import Console
 
-    from .release_table import print_release
+    from .parts.release_table import print_release
 
     console = Console()
     print_release(summary, console)
@@ -122,7 +122,7 @@ def simulate(options: argparse.Namespace) -> dict[str, Any]:
     at_start = (standing.fact(recipe), *start_facts(lots, calibrations))
     run = HeadlessRun(recipe, batch, site, replace(who), options.seed, operator, scenario, at_start=at_start)
     if options.runs is not None:
-        from .people import Place
+        from .parts.people import Place
 
         place = Place(options.runs)
         folder = options.runs / batch.batch_id

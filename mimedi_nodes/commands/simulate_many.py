@@ -19,9 +19,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from ..modules.registry import config_folder, manifests
-from ..process.recipe_approval import Approvals
-from ..process.recipe_loader import load_recipe
-from .batch_options import batch_of, recipe_path, script_of
+from ..process.recipes.approval import Approvals
+from ..process.recipes.loader import load_recipe
+from .parts.batch_options import batch_of, recipe_path, script_of
 
 DAY_10 = {"not_before_day": 10.0, "latest_day": 10.0}
 """Every batch is harvested on day 10, as those of PHYSICS §12 (PROCESS step 11)."""

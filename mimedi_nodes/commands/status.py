@@ -15,9 +15,9 @@ from rich.console import Console
 from rich.table import Table
 
 from ..modules.registry import module_table
-from ..process.alarm_states import ACKNOWLEDGEABLE
+from ..process.alarms.states import ACKNOWLEDGEABLE
 from ..process.service_state import ServiceState
-from .batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS, EXIT_REJECTED
+from .parts.batch_options import EXIT_COULD_NOT_RUN, EXIT_MEETS, EXIT_REJECTED
 
 EXAMPLES = """\
 examples:
@@ -53,7 +53,7 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--check", action="store_true", help="exit with 1 when something waits for a person")
     parser.add_argument("--json", action="store_true", help="print as JSON")
     options = parser.parse_args(list(argv))
-    from ..nodes.workcell_client import WorkcellClient
+    from ..nodes.clients.workcell_client import WorkcellClient
 
     names = tuple(module_table())
     client = WorkcellClient(options.namespace, names, "status_command")

@@ -14,10 +14,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from mimedi_nodes.vision.files import read_movie, track_movie, write_overlay, write_tracks
-from mimedi_nodes.vision.intervals import Interval
-from mimedi_nodes.vision.settings import VisionInputError
-from mimedi_nodes.vision.sorting import SortCounts, count_outlets
+from mimedi_nodes.vision.camera.settings import VisionInputError
+from mimedi_nodes.vision.recordings.files import read_movie, track_movie, write_overlay, write_tracks
+from mimedi_nodes.vision.statistics.intervals import Interval
+from mimedi_nodes.vision.statistics.sorting import SortCounts, count_outlets
 
 COULD_NOT_RUN = 2
 

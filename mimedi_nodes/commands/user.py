@@ -15,11 +15,11 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from ..process.accounts import LoginError
 from ..process.errors import WorkcellError
-from ..process.users import UserRegistry
+from ..process.people.accounts import LoginError
+from ..process.people.users import UserRegistry
 from ..records.errors import RecordError
-from .people import (
+from .parts.people import (
     Place,
     add_person_options,
     add_runs_option,
@@ -28,7 +28,7 @@ from .people import (
     authenticate,
     registry,
 )
-from .teaching import teach
+from .parts.teaching import teach
 
 EXAMPLES = """\
 examples:

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from mimedi_nodes.process.accounts import read_accounts, signer_keys
 from mimedi_nodes.process.errors import WorkcellError
+from mimedi_nodes.process.people.accounts import read_accounts, signer_keys
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.heads import PUBLIC_KEY_FILE, load_public_key
 from mimedi_nodes.records.verify import verify

@@ -19,11 +19,11 @@ from rich.table import Table
 from rich.text import Text
 
 from ..modules.registry import module_table
-from ..process.procedure_state import FINAL_STATES
+from ..process.engine.procedure_state import FINAL_STATES
 from ..process.service_state import ServiceState
 from .alarms import alarm_table, as_rows
+from .parts.who import EXIT_COULD_NOT_RUN, EXIT_REFUSED, EXIT_TAKEN
 from .status import as_json, unknown_batch
-from .who import EXIT_COULD_NOT_RUN, EXIT_REFUSED, EXIT_TAKEN
 
 EXAMPLES = """\
 examples:
@@ -65,7 +65,7 @@ def main(argv: Sequence[str]) -> int:
     options = parser.parse_args(list(argv))
     if not 0.1 <= options.rate <= 20.0:
         parser.error(f"--rate is {options.rate:g}; allowed: 0.1 to 20")
-    from ..nodes.workcell_client import WorkcellClient
+    from ..nodes.clients.workcell_client import WorkcellClient
 
     names = tuple(module_table())
     client = WorkcellClient(options.namespace, names, "watch_command")

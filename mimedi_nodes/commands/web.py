@@ -13,8 +13,8 @@ from pathlib import Path
 
 from ..modules.registry import module_table
 from ..process.errors import WorkcellError
-from .option_types import port
-from .people import Place, add_runs_option, registry
+from .parts.option_types import port
+from .parts.people import Place, add_runs_option, registry
 
 EXAMPLES = """\
 examples:
@@ -86,7 +86,7 @@ def _is_loopback(host: str) -> bool:
 def _serve(options: argparse.Namespace, users: object) -> int:
     from aiohttp import web
 
-    from ..nodes.workcell_client import WorkcellClient
+    from ..nodes.clients.workcell_client import WorkcellClient
     from ..web.logins import Logins
     from ..web.server import PageServer, tls_context
 
@@ -98,7 +98,7 @@ def _serve(options: argparse.Namespace, users: object) -> int:
         client.listen_to_values()
         client.start()
         if options.foxglove is not None:
-            from ..nodes.foxglove_endpoint import FoxgloveEndpoint
+            from ..nodes.clients.foxglove_endpoint import FoxgloveEndpoint
 
             pair = (options.cert, options.key) if options.cert else None
             endpoint = stack.enter_context(FoxgloveEndpoint(options.namespace, options.host, options.foxglove, pair))

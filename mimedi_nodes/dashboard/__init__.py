@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""The operator's windows, as rqt plugins and by themselves."""

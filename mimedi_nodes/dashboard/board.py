@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from . import theme
-from .language import tr
-from .login_dialog import LoginDialog
-from .operator_field import OperatorField
-from .parts import label
-from .qt import QtCore, QtGui, QtWidgets, Signal
+from .look import theme
+from .look.language import tr
+from .look.qt import QtCore, QtGui, QtWidgets, Signal
+from .panels.login_dialog import LoginDialog
+from .panels.operator_field import OperatorField
+from .panels.parts import label
 from .views import ITEMS, Request, SessionView
 
 REFRESH_MS = 1000

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterator, Sequence
 from pathlib import Path
 
-from ..commands.people import Place
+from ..commands.parts.people import Place
 from ..modules.registry import module_table
 from ..process import batch_choice
 from .board import Board
-from .overview import Overview
-from .qt import QtCore
-from .ros_bridge import HeardBatch, RosBridge
-from .run_history import RunHistory
-from .sessions import Sessions
+from .boards.overview import Overview
+from .feed.ros_bridge import HeardBatch, RosBridge
+from .feed.run_history import RunHistory
+from .feed.sessions import Sessions
+from .look.qt import QtCore
 from .views import (
     AnalysisView,
     BatchesView,

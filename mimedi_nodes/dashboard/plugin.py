@@ -9,10 +9,11 @@ from typing import Any, ClassVar
 
 from rqt_gui_py.plugin import Plugin
 
-from ..commands.people import Place
-from . import boards, language
+from ..commands.parts.people import Place
+from .boards import by_name as boards
+from .boards.record_board import RecordBoard
 from .live import Live
-from .record_board import RecordBoard
+from .look import language
 
 _NAMESPACE = "namespace"
 

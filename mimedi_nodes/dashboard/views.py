@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from ..process.alarm_states import ACKNOWLEDGEABLE, AlarmState
-from ..process.alarm_table import Priority as AlarmPriority
+from ..process.alarms.states import ACKNOWLEDGEABLE, AlarmState
+from ..process.alarms.table import Priority as AlarmPriority
 from ..process.batch import BatchSnapshot
 
 __all__ = [

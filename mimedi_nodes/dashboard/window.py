@@ -13,13 +13,14 @@ from functools import partial
 
 from rclpy.utilities import remove_ros_args
 
-from ..commands.people import Place
-from . import boards, language
+from ..commands.parts.people import Place
 from .board import Board
+from .boards import by_name as boards
+from .boards.record_board import RecordBoard
 from .live import Live
+from .look import language
+from .look.qt import QtCore, QtGui, QtWidgets
 from .options import parse
-from .qt import QtCore, QtGui, QtWidgets
-from .record_board import RecordBoard
 
 _SIGNAL_CHECK_MS = 300
 _LANGUAGE = "language"

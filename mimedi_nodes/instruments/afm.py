@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .exchange import check_range
-from .measurement import MeasuringInstrument
-from .pacing import Pace
+from .wire.exchange import check_range
+from .wire.measurement import MeasuringInstrument
+from .wire.pacing import Pace
 
 POINTS = (64, 4000)
 SPEED_M_S = (1.0e-7, 2.0e-5)

@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import re
 
-from .exchange import QUERY_RETRIES, REPLY_TIMEOUT_S, exchange
-from .link import GarbledReply, InstrumentRefused, Link
+from .wire.exchange import QUERY_RETRIES, REPLY_TIMEOUT_S, exchange
+from .wire.link import GarbledReply, InstrumentRefused, Link
 
 _WEIGHT = re.compile(r"S ([SD]) +(-?\d+(?:\.\d+)?) (\w+)")
 _SERIAL = re.compile(r'I4 A "([^"]*)"')

@@ -9,8 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from .bioreactor_map import BIOREACTOR, BioreactorFault
-from .link import Link
-from .mapped_device import MappedDevice
+from .wire.link import Link
+from .wire.mapped_device import MappedDevice
 
 
 @dataclass(frozen=True)

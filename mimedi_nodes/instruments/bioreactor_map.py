@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import enum
 
-from .registers import Field, RegisterMap
-from .registers import decode as decode
-from .registers import encode as encode
+from .wire.registers import Field, RegisterMap
 
 MODEL = 0x4D42
 MAP_VERSION = 1

@@ -13,10 +13,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from .cavro_line import NOT_INITIALIZED, PLUNGER_OVERLOAD, VALVE_OVERLOAD, VALVE_TURN_S, DtDevice
-from .exchange import check_range
-from .link import GarbledReply, InstrumentError, Link
-from .pacing import Pace, settle
+from .wire.cavro_line import NOT_INITIALIZED, PLUNGER_OVERLOAD, VALVE_OVERLOAD, VALVE_TURN_S, DtDevice
+from .wire.exchange import check_range
+from .wire.link import GarbledReply, InstrumentError, Link
+from .wire.pacing import Pace, settle
 
 STROKE_STEPS = 48_000
 MIN_SPEED_STEPS_S, MAX_SPEED_STEPS_S = 5, 48_000

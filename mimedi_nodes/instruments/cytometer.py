@@ -16,10 +16,10 @@ import flowio
 import numpy as np
 import numpy.typing as npt
 
-from .exchange import QUERY_RETRIES, check_range
-from .link import GarbledReply
-from .measurement import MeasuringInstrument
-from .pacing import Pace
+from .wire.exchange import QUERY_RETRIES, check_range
+from .wire.link import GarbledReply
+from .wire.measurement import MeasuringInstrument
+from .wire.pacing import Pace
 
 EVENTS = (500, 30_000)
 _SIP_S, _PER_S = 15.0, 500.0

@@ -6,9 +6,9 @@ from __future__ import annotations
 import enum
 from dataclasses import dataclass
 
-from .link import GarbledReply
-from .measurement import MeasuringInstrument
-from .pacing import Pace
+from .wire.link import GarbledReply
+from .wire.measurement import MeasuringInstrument
+from .wire.pacing import Pace
 
 _RUN_S = 120.0
 

@@ -23,9 +23,9 @@ from .enclosure_map import (
     VhpOrder,
     VhpPhase,
 )
-from .exchange import check_range
-from .link import GarbledReply, InstrumentRefused, Link
-from .mapped_device import MappedDevice
+from .wire.exchange import check_range
+from .wire.link import GarbledReply, InstrumentRefused, Link
+from .wire.mapped_device import MappedDevice
 
 _Kind = TypeVar("_Kind", bound=enum.IntEnum)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 
-from .registers import Field, RegisterMap
+from .wire.registers import Field, RegisterMap
 
 
 class CounterFault(enum.IntFlag):

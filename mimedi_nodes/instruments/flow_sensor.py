@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from sensirion_shdlc_driver.errors import ShdlcResponseError
 from sensirion_shdlc_driver.serial_frame_builder import ShdlcSerialMisoFrameBuilder, ShdlcSerialMosiFrameBuilder
 
-from .exchange import QUERY_RETRIES, exchange
-from .link import FrameEnd, GarbledReply, InstrumentRefused, Link
+from .wire.exchange import QUERY_RETRIES, exchange
+from .wire.link import FrameEnd, GarbledReply, InstrumentRefused, Link
 
 _FLAG = b"\x7e"
 _SHORTEST = 5  # address, command, state, length, checksum

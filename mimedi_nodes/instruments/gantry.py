@@ -12,10 +12,10 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 
-from .exchange import QUERY_RETRIES, check_range
-from .grbl_line import GantryState, GrblLine, Position
-from .link import GarbledReply, InstrumentError, Link, ReplyTimeout
-from .pacing import Pace, settle
+from .wire.exchange import QUERY_RETRIES, check_range
+from .wire.grbl_line import GantryState, GrblLine, Position
+from .wire.link import GarbledReply, InstrumentError, Link, ReplyTimeout
+from .wire.pacing import Pace, settle
 
 ARRIVED_MM = 0.02
 """A move has arrived within this distance: two micro-steps of the coarsest axis."""

@@ -6,9 +6,9 @@ Source: Keysight 33500 Series Operating and Service Guide, SCPI: SOURce:FREQuenc
 
 from __future__ import annotations
 
-from .exchange import QUERY_RETRIES, check_range
-from .link import GarbledReply, InstrumentError, Link
-from .scpi import ScpiInstrument
+from .wire.exchange import QUERY_RETRIES, check_range
+from .wire.link import GarbledReply, InstrumentError, Link
+from .wire.scpi import ScpiInstrument
 
 FREQUENCY_HZ = (1.0, 20.0e6)
 AMPLITUDE_VPP = (1.0e-3, 10.0)

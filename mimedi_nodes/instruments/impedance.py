@@ -13,9 +13,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .exchange import QUERY_RETRIES, OutOfRange, check_range
-from .link import GarbledReply, InstrumentError, Link
-from .scpi import ScpiInstrument
+from .wire.exchange import QUERY_RETRIES, OutOfRange, check_range
+from .wire.link import GarbledReply, InstrumentError, Link
+from .wire.scpi import ScpiInstrument
 
 FREQUENCY_HZ = (20.0, 120.0e6)
 POINTS = (2, 1601)

@@ -9,10 +9,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from . import photon_frames as wire
-from .exchange import QUERY_RETRIES, check_range, exchange
-from .link import FrameEnd, GarbledReply, InstrumentError, InstrumentRefused, Link
-from .photon_frames import Command, CounterFault, GateFlag, Status
+from .wire import photon_frames as wire
+from .wire.exchange import QUERY_RETRIES, check_range, exchange
+from .wire.link import FrameEnd, GarbledReply, InstrumentError, InstrumentRefused, Link
+from .wire.photon_frames import Command, CounterFault, GateFlag, Status
 
 GATE_S = (wire.GATE_US[0] * 1e-6, wire.GATE_US[1] * 1e-6)
 MOST_GATES = 1_000_000

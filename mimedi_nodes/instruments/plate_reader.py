@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .measurement import MeasuringInstrument
-from .pacing import Pace
 from .spr_reader import Analyte
+from .wire.measurement import MeasuringInstrument
+from .wire.pacing import Pace
 
 ROWS, COLUMNS = 8, 12
 _READ_S = 60.0

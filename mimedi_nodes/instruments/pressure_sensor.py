@@ -10,8 +10,8 @@ from __future__ import annotations
 import math
 import re
 
-from .exchange import QUERY_RETRIES, exchange
-from .link import GarbledReply, InstrumentRefused, Link
+from .wire.exchange import QUERY_RETRIES, exchange
+from .wire.link import GarbledReply, InstrumentRefused, Link
 
 _ANSWER = re.compile(r"[?#](\d\d)([A-Z0-9]+)=\s*(\S.*?)\s*$")
 _PASCALS = {"PSI": 6894.757, "KPA": 1000.0, "MBAR": 100.0, "BAR": 1.0e5, "MPA": 1.0e6}

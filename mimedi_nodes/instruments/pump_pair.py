@@ -7,10 +7,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from .cavro import STROKE_STEPS, CavroPump
-from .cavro_line import VALVE_TURN_S
-from .exchange import check_range
-from .link import InstrumentError
-from .pacing import Pace, settle
+from .wire.cavro_line import VALVE_TURN_S
+from .wire.exchange import check_range
+from .wire.link import InstrumentError
+from .wire.pacing import Pace, settle
 
 _LOOK_S = 0.05
 """Process time [s] between looks at a pump that should have ended its stroke."""

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from .exchange import check_range
-from .link import GarbledReply, InstrumentRefused
-from .scpi import ScpiInstrument
+from .wire.exchange import check_range
+from .wire.link import GarbledReply, InstrumentRefused
+from .wire.scpi import ScpiInstrument
 
 MOST_READINGS = 600
 _BULK_TIMEOUT_S = 5.0

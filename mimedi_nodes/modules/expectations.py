@@ -10,8 +10,8 @@ from ..process.errors import WorkcellError
 from ..process.expressions import render
 from ..process.goals import Goal
 from ..process.interfaces import default_interfaces
-from ..process.recipe import Recipe
-from ..process.steps import PhaseStep
+from ..process.recipes.recipe import Recipe
+from ..process.recipes.steps import PhaseStep
 from .registry import load_module
 
 UNKNOWN_S = 1800.0

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Any, Protocol
 
-from ..instruments.link import Link
+from ..instruments.wire.link import Link
 from ..process.context import PhaseContext
-from .manual import ManualAct
+from .service.manual import ManualAct
 from .site import Site
 
 

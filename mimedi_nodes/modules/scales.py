@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 
 from ..instruments.balance import NotStable, SicsBalance
-from ..instruments.pacing import Pace
+from ..instruments.wire.pacing import Pace
 from ..process.calibrations import CalibrationBook
 from .site import Site
 

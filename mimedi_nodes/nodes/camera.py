@@ -18,13 +18,13 @@ from rclpy.node import Node
 from sensor_msgs.msg import CameraInfo, Image
 from std_srvs.srv import SetBool
 
-from ..vision.settings import VisionInputError
-from ..vision.sources import Pacer, open_source
-from . import qos
-from .bounded_end import PROCESS_END
+from ..vision.camera.settings import VisionInputError
+from ..vision.recordings.sources import Pacer, open_source
 from .camera_info_file import read_camera_info
-from .parameters import Parameter, declare
-from .running import run_node
+from .frame import qos
+from .frame.bounded_end import PROCESS_END
+from .frame.parameters import Parameter, declare
+from .frame.running import run_node
 
 PARAMETERS = (
     Parameter("source", "0", "number or path of a device, path of a video, or of a folder of images"),

@@ -10,8 +10,8 @@ from typing import Any
 from ruamel.yaml.error import YAMLError
 
 from ..records.yaml_text import load
-from ..vision.lens import LensModel
-from ..vision.settings import VisionInputError
+from ..vision.camera.lens import LensModel
+from ..vision.camera.settings import VisionInputError
 
 
 def read_camera_info(path: Path) -> dict[str, Any]:

@@ -4,7 +4,7 @@
 import sys
 from pathlib import Path
 
-from .module_node import run_module
+from .module.module_node import run_module
 
 
 def main() -> None:

@@ -19,41 +19,41 @@ from mimedi_msgs.srv import CommandBatch, ReviewBatch
 from ..modules.expectations import expected_phase_s
 from ..modules.registry import modules_of
 from ..modules.site_file import load_site
-from ..process.arbiter import Arbiter
+from ..process.alarms.interlocks import BATCHES
 from ..process.batch import CommandOutcome
-from ..process.custody import Custody
-from ..process.engine import Engine
+from ..process.engine.engine import Engine
+from ..process.engine.journal import Journal
 from ..process.errors import WorkcellError
 from ..process.gateway import ModuleUnavailable, OperatorGateway
+from ..process.identity.custody import Custody
 from ..process.interfaces import default_interfaces
-from ..process.interlocks import BATCHES
-from ..process.journal import Journal
-from ..process.maintenance import FOLDER as MAINTENANCE
-from ..process.operator import ScriptedOperator
+from ..process.people.maintenance import FOLDER as MAINTENANCE
+from ..process.people.operator import ScriptedOperator
 from ..process.service_state import ServiceCommand
-from ..process.units import NO_UNITS, read_units, units_file
+from ..process.units.arbiter import Arbiter
+from ..process.units.units import NO_UNITS, read_units, units_file
 from ..records.errors import RecordError
 from ..records.outbox import Outbox
-from . import qos
-from .active_batch import ActiveBatch, ActiveBatchFile
-from .batch_display import BatchDisplay
-from .bridge import result_in_executor
-from .clocks import make_clock, steady_ticks
-from .conversion import ros_time
-from .doorkeeper import Doorkeeper, NotAllowed
-from .interlock_listener import InterlockListener
-from .managed_node import ManagedNode
-from .order_check import CoordinatorCode, OrderCheck, Refused
-from .outbox_sender import OutboxSender
-from .parameters import Parameter, ParameterError, declare
-from .produce_action import ProduceAction
-from .production import Ended, NoSuchBatch, Production, Productions
-from .ros_calls import CallFailed, call
-from .ros_laboratory import RosLaboratory
-from .ros_modules import RosModules
-from .ros_operator import RosOperator
-from .running import run_node
-from .storage_watch import StorageWatch
+from .coordination.active_batch import ActiveBatch, ActiveBatchFile
+from .coordination.batch_display import BatchDisplay
+from .coordination.order_check import CoordinatorCode, OrderCheck, Refused
+from .coordination.produce_action import ProduceAction
+from .coordination.production import Ended, NoSuchBatch, Production, Productions
+from .coordination.ros_laboratory import RosLaboratory
+from .coordination.ros_modules import RosModules
+from .coordination.ros_operator import RosOperator
+from .frame import qos
+from .frame.bridge import result_in_executor
+from .frame.clocks import make_clock, steady_ticks
+from .frame.conversion import ros_time
+from .frame.doorkeeper import Doorkeeper, NotAllowed
+from .frame.interlock_listener import InterlockListener
+from .frame.managed_node import ManagedNode
+from .frame.outbox_sender import OutboxSender
+from .frame.parameters import Parameter, ParameterError, declare
+from .frame.ros_calls import CallFailed, call
+from .frame.running import run_node
+from .frame.storage_watch import StorageWatch
 
 PARAMETERS = (
     Parameter("site", "", "path of the site file"),

@@ -3,7 +3,7 @@
 
 import sys
 
-from .module_node import run_module
+from .module.module_node import run_module
 
 
 def main() -> None:

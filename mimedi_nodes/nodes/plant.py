@@ -26,7 +26,7 @@ from std_srvs.srv import SetBool
 from mimedi_msgs.msg import GroundTruth, TimeGrant, TimeRequest
 from mimedi_msgs.srv import ExchangeSet, InjectFault, OrderTests, SetClock, SubmitLabRecord
 from mimedi_sim.clock import PLANT, Grant, TimeKeeper, parse_speed, token
-from mimedi_sim.laboratory import LaboratoryError, SignedRecord
+from mimedi_sim.laboratory.laboratory import LaboratoryError, SignedRecord
 from mimedi_sim.models.donors import donor
 from mimedi_sim.plant.camera_station import CameraFrame
 from mimedi_sim.plant.faults import FaultError
@@ -37,13 +37,13 @@ from mimedi_sim.pty_server import PtyServer
 from mimedi_sim.scenarios import find_scenario
 
 from ..modules.site_file import load_site
-from ..process.units import NO_UNITS, read_units, units_file
-from . import qos
-from .bounded_end import PROCESS_END
-from .conversion import ros_time
-from .parameters import Parameter, declare
+from ..process.units.units import NO_UNITS, read_units, units_file
+from .frame import qos
+from .frame.bounded_end import PROCESS_END
+from .frame.conversion import ros_time
+from .frame.parameters import Parameter, declare
+from .frame.running import run_node
 from .plant_camera import PlantCameraTopics
-from .running import run_node
 
 PARAMETERS = (
     Parameter("site", "", "path of the site file"),

@@ -13,8 +13,8 @@ from sensor_msgs.msg import CameraInfo, Image
 from mimedi_sim.plant.camera_station import CameraFrame
 
 from ..modules.site import ChannelCamera, LabelCamera
-from . import qos
-from .conversion import ros_time
+from .frame import qos
+from .frame.conversion import ros_time
 
 
 class PlantCameraTopics:

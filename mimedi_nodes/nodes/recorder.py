@@ -22,18 +22,19 @@ from ..process.release import evaluate
 from ..records.errors import GapError, RecordError, StorageError
 from ..records.events import RecordEvent
 from ..records.signatures import DECISIVE
-from . import desk, qos
-from .batch_recording import bring_to_end
-from .batch_review import Reviewed, review_batch
-from .bridge import result_in_executor
-from .conversion import fill_message, message_fields
-from .managed_node import ManagedNode
-from .parameters import Parameter, ParameterError, declare
-from .record_keeper import RecordKeeper
-from .recorder_alarms import RecorderAlarms
-from .recordings import Recordings
-from .running import run_node
-from .signature_check import signature_check
+from .frame import qos
+from .frame.bridge import result_in_executor
+from .frame.conversion import fill_message, message_fields
+from .frame.managed_node import ManagedNode
+from .frame.parameters import Parameter, ParameterError, declare
+from .frame.running import run_node
+from .recording import desk
+from .recording.batch_recording import bring_to_end
+from .recording.batch_review import Reviewed, review_batch
+from .recording.record_keeper import RecordKeeper
+from .recording.recorder_alarms import RecorderAlarms
+from .recording.recordings import Recordings
+from .recording.signature_check import signature_check
 
 PARAMETERS = (
     Parameter("runs_dir", "", "folder of the run folders"),

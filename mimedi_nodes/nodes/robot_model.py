@@ -18,10 +18,10 @@ from tf2_msgs.msg import TFMessage
 
 from ..modules.transfer.description import robot_description
 from ..modules.transfer.frames import Frames, Transform
-from . import qos
-from .bounded_end import PROCESS_END
-from .parameters import Parameter, declare
-from .running import run_node
+from .frame import qos
+from .frame.bounded_end import PROCESS_END
+from .frame.parameters import Parameter, declare
+from .frame.running import run_node
 
 PARAMETERS = (
     Parameter("prefix", "", "goes before every frame's name, so that several workcells share one tree"),

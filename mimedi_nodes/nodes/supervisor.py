@@ -18,24 +18,24 @@ from std_srvs.srv import Trigger
 from mimedi_msgs.msg import ModuleState
 
 from ..modules.registry import config_folder, known_modules, module_table
-from ..process.alarm_table import read_alarm_table
-from ..process.alarms import AlarmBoard
-from ..process.maintenance import FOLDER as MAINTENANCE
+from ..process.alarms.board import AlarmBoard
+from ..process.alarms.table import read_alarm_table
+from ..process.people.maintenance import FOLDER as MAINTENANCE
 from ..records.errors import RecordError
 from ..records.outbox import Outbox
-from . import qos
-from .alarm_keeper import AlarmKeeper
-from .bring_up import BringUp, BringUpFailed, Deadlines, TransitionFailed, Unanswered
-from .doorkeeper import Doorkeeper
-from .lifecycle_peer import LifecyclePeer
-from .managed_node import ManagedNode
-from .outbox_sender import OutboxSender
-from .parameters import Parameter, ParameterError, declare
-from .ros_calls import CallFailed, ready
-from .running import run_node
-from .storage_watch import StorageWatch
-from .supervisor_status import SupervisorStatus
-from .watch import Watch
+from .frame import qos
+from .frame.doorkeeper import Doorkeeper
+from .frame.managed_node import ManagedNode
+from .frame.outbox_sender import OutboxSender
+from .frame.parameters import Parameter, ParameterError, declare
+from .frame.ros_calls import CallFailed, ready
+from .frame.running import run_node
+from .frame.storage_watch import StorageWatch
+from .supervision.alarm_keeper import AlarmKeeper
+from .supervision.bring_up import BringUp, BringUpFailed, Deadlines, TransitionFailed, Unanswered
+from .supervision.lifecycle_peer import LifecyclePeer
+from .supervision.supervisor_status import SupervisorStatus
+from .supervision.watch import Watch
 
 PARAMETERS = (
     Parameter("managed_nodes", ["recorder", *module_table(), "coordinator"], "nodes in the order of their bring-up"),

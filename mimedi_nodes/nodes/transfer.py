@@ -12,10 +12,10 @@ import cv2
 from diagnostic_msgs.msg import DiagnosticStatus, KeyValue
 from sensor_msgs.msg import JointState
 
-from . import qos
-from .conversion import ros_time
-from .module_node import ModuleNode, run_module
-from .ros_camera import RosCamera
+from .frame import qos
+from .frame.conversion import ros_time
+from .module.module_node import ModuleNode, run_module
+from .module.ros_camera import RosCamera
 
 
 class RobotPublisher:

@@ -23,14 +23,14 @@ from mimedi_msgs.msg import PopulationSummary as PopulationSummaryMsg
 from ..modules.camera import Camera, Frame
 from ..modules.vision_qc.inspect import FIRST_FRAMES
 from ..modules.vision_qc.rehearsal import rehearse
-from ..vision.annotate import annotate
-from ..vision.population import PopulationSummary
-from ..vision.tracker import FrameTracks
-from . import qos
-from .conversion import ros_time
-from .module_node import ModuleNode, run_module
-from .parameters import Parameter, declare
-from .ros_camera import COLOURS, RosCamera
+from ..vision.recordings.annotate import annotate
+from ..vision.statistics.population import PopulationSummary
+from ..vision.tracking.tracker import FrameTracks
+from .frame import qos
+from .frame.conversion import ros_time
+from .frame.parameters import Parameter, declare
+from .module.module_node import ModuleNode, run_module
+from .module.ros_camera import COLOURS, RosCamera
 
 DISPLAY_PERIOD_S = 0.2
 PARAMETERS = (

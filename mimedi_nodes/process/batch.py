@@ -9,7 +9,7 @@ from typing import Any, Literal, Protocol
 
 from ..records.events import check_batch_id
 from .errors import WorkcellError
-from .identity import check_identifier
+from .identity.identity import check_identifier
 
 BODY_WEIGHT_KG = (2.0, 250.0)
 """From a newborn to the heaviest patient whose dose still fits into a bag [kg]; a slip of the unit lies outside."""

@@ -3,7 +3,7 @@
 
 A signature is a row of the record like any other, and says up to which row its signer has signed and which hash that
 row has. Since every row's hash covers all rows before it, moving a signature to other content is found. The signer's
-own key signs; that key is sealed by her password (`process/users.py`), so that nobody signs in her name.
+own key signs; that key is sealed by her password (`process/people/users.py`), so that nobody signs in her name.
 
 Designed to support 21 CFR 11.50 (name, date and time, meaning) and 11.70 (signature linked to its record).
 """

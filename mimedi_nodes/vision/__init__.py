@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Cells in camera images: found, followed, measured, counted; without ROS."""

@@ -7,10 +7,10 @@ import secrets
 import time
 from dataclasses import dataclass
 
-from ..process.accounts import LoginError, check_session
 from ..process.errors import WorkcellError
-from ..process.roles import ACTS
-from ..process.users import UserRegistry
+from ..process.people.accounts import LoginError, check_session
+from ..process.people.roles import ACTS
+from ..process.people.users import UserRegistry
 
 
 class NotLoggedIn(WorkcellError):

@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 
 from aiohttp import WSMsgType, web
 
-from ..nodes.workcell_client import Outcome, WorkcellClient
-from ..process.accounts import LoginError
+from ..nodes.clients.workcell_client import Outcome, WorkcellClient
+from ..process.people.accounts import LoginError
 from .logins import Logins, NotLoggedIn, Visitor
 from .state import PageState
 

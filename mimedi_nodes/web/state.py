@@ -8,10 +8,10 @@ import time
 from typing import Any
 
 from ..commands.alarms import as_rows
-from ..dashboard.series import Series
-from ..nodes.workcell_client import WorkcellClient
+from ..dashboard.feed.series import Series
+from ..nodes.clients.workcell_client import WorkcellClient
 from ..process import batch_choice
-from ..process.procedure_state import TRANSITIONS, ProcedureCommand, ProcedureState
+from ..process.engine.procedure_state import TRANSITIONS, ProcedureCommand, ProcedureState
 from ..process.service_state import ServiceState
 
 SILENT_S = 5.0

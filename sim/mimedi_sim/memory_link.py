@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from mimedi_nodes.instruments.link import FrameEnd, LinkLost, ReplyTimeout
+from mimedi_nodes.instruments.wire.link import FrameEnd, LinkLost, ReplyTimeout
 
 
 class MemoryLink:

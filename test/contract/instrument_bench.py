@@ -8,8 +8,8 @@ import heapq
 import itertools
 from pathlib import Path
 
-from mimedi_nodes.instruments.link import FrameEnd, Link
-from mimedi_nodes.instruments.serial_link import SerialLink
+from mimedi_nodes.instruments.wire.link import FrameEnd, Link
+from mimedi_nodes.instruments.wire.serial_link import SerialLink
 from mimedi_sim.firmware.cavro_pump import CavroPumpFirmware
 from mimedi_sim.firmware.faulty_line import FaultyLine, LineFault
 from mimedi_sim.memory_link import MemoryLink

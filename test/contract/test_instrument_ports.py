@@ -23,17 +23,17 @@ from mimedi_nodes.instruments.cavro import CavroPump
 from mimedi_nodes.instruments.cytometer import FlowCytometer
 from mimedi_nodes.instruments.droplet_reader import DropletReader
 from mimedi_nodes.instruments.enclosure import EnclosureController, ParticleCounter, SafetyRelay, VhpGenerator
-from mimedi_nodes.instruments.exchange import OutOfRange
 from mimedi_nodes.instruments.flow_sensor import FlowSensor
 from mimedi_nodes.instruments.gantry import Gantry
 from mimedi_nodes.instruments.generator import FunctionGenerator
 from mimedi_nodes.instruments.impedance import ImpedanceAnalyser
-from mimedi_nodes.instruments.link import InstrumentRefused, Link, LinkLost, ReplyTimeout
 from mimedi_nodes.instruments.photon_counter import PhotonCounter
 from mimedi_nodes.instruments.plate_reader import PlateReader
 from mimedi_nodes.instruments.pressure_sensor import PressureSensor
-from mimedi_nodes.instruments.serial_link import SerialLink
 from mimedi_nodes.instruments.spr_reader import SprReader
+from mimedi_nodes.instruments.wire.exchange import OutOfRange
+from mimedi_nodes.instruments.wire.link import InstrumentRefused, Link, LinkLost, ReplyTimeout
+from mimedi_nodes.instruments.wire.serial_link import SerialLink
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_sim.models.donors import NOMINAL
 from mimedi_sim.plant.twin import Plant

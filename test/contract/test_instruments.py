@@ -12,10 +12,10 @@ from instrument_bench import FLIPS, Bench
 
 from mimedi_nodes.instruments.balance import NotStable, SicsBalance
 from mimedi_nodes.instruments.bioreactor import BioreactorController
-from mimedi_nodes.instruments.exchange import OutOfRange
 from mimedi_nodes.instruments.generator import FunctionGenerator
 from mimedi_nodes.instruments.impedance import ImpedanceAnalyser
-from mimedi_nodes.instruments.link import (
+from mimedi_nodes.instruments.wire.exchange import OutOfRange
+from mimedi_nodes.instruments.wire.link import (
     GarbledReply,
     InstrumentRefused,
     ReplyTimeout,

@@ -13,10 +13,10 @@ from scipy.optimize import curve_fit
 from mimedi_nodes.instruments.afm import REFERENCE_GEL, AtomicForceMicroscope
 from mimedi_nodes.instruments.cytometer import FlowCytometer, Tube
 from mimedi_nodes.instruments.droplet_reader import DropletReader, Well
-from mimedi_nodes.instruments.exchange import OutOfRange
-from mimedi_nodes.instruments.link import InstrumentRefused, Link, ReplyTimeout
 from mimedi_nodes.instruments.plate_reader import PlateReader
 from mimedi_nodes.instruments.spr_reader import Analyte, SprReader, Valve
+from mimedi_nodes.instruments.wire.exchange import OutOfRange
+from mimedi_nodes.instruments.wire.link import InstrumentRefused, Link, ReplyTimeout
 from mimedi_sim.firmware import analytics as firmware
 from mimedi_sim.firmware.faulty_line import LineFault
 from mimedi_sim.models.afm import ForceCurve, fit_modulus

@@ -10,8 +10,8 @@ from instrument_bench import Bench
 
 from mimedi_nodes.instruments.enclosure import EnclosureController, ParticleCounter, SafetyRelay, VhpGenerator
 from mimedi_nodes.instruments.enclosure_map import Door, LeakTestPhase, VhpFault, VhpPhase
-from mimedi_nodes.instruments.exchange import OutOfRange
-from mimedi_nodes.instruments.link import GarbledReply, InstrumentRefused, Link, ReplyTimeout
+from mimedi_nodes.instruments.wire.exchange import OutOfRange
+from mimedi_nodes.instruments.wire.link import GarbledReply, InstrumentRefused, Link, ReplyTimeout
 from mimedi_sim.firmware.faulty_line import LineFault
 from mimedi_sim.firmware.modbus_enclosure import EnclosureLine
 from mimedi_sim.plant.enclosure import Enclosure

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from instrument_bench import FLIPS, Bench
 
-from mimedi_nodes.instruments.exchange import OutOfRange
 from mimedi_nodes.instruments.gantry import Gantry
-from mimedi_nodes.instruments.link import InstrumentError, InstrumentRefused, ReplyTimeout
+from mimedi_nodes.instruments.wire.exchange import OutOfRange
+from mimedi_nodes.instruments.wire.link import InstrumentError, InstrumentRefused, ReplyTimeout
 from mimedi_sim.firmware.faulty_line import LineFault
 from mimedi_sim.firmware.grbl import GrblFirmware
 from mimedi_sim.plant.gantry import GantryMechanics

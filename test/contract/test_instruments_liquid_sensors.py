@@ -9,8 +9,8 @@ import pytest
 from instrument_bench import FLIPS, Bench
 
 from mimedi_nodes.instruments.flow_sensor import FlowSensor
-from mimedi_nodes.instruments.link import GarbledReply, InstrumentRefused, ReplyTimeout
 from mimedi_nodes.instruments.pressure_sensor import PressureSensor
+from mimedi_nodes.instruments.wire.link import GarbledReply, InstrumentRefused, ReplyTimeout
 from mimedi_sim.firmware.faulty_line import LineFault
 from mimedi_sim.firmware.ppt import PptLine, PressureTransducer
 from mimedi_sim.firmware.shdlc import FlowCable, FlowSample, ShdlcLine

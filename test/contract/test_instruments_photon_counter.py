@@ -8,10 +8,10 @@ import math
 import pytest
 from instrument_bench import Bench
 
-from mimedi_nodes.instruments.exchange import OutOfRange
-from mimedi_nodes.instruments.link import GarbledReply, InstrumentError, InstrumentRefused, ReplyTimeout
 from mimedi_nodes.instruments.photon_counter import GateFlag, PhotonCounter, corrected_per_s
-from mimedi_nodes.instruments.photon_frames import CounterFault
+from mimedi_nodes.instruments.wire.exchange import OutOfRange
+from mimedi_nodes.instruments.wire.link import GarbledReply, InstrumentError, InstrumentRefused, ReplyTimeout
+from mimedi_nodes.instruments.wire.photon_frames import CounterFault
 from mimedi_sim.firmware.faulty_line import LineFault
 from mimedi_sim.firmware.photon_counter import PhotonCounterFirmware
 from mimedi_sim.models.photon import counts_per_s_per_cfu

@@ -13,15 +13,15 @@ import pytest
 from instrument_bench import FLIPS, Bench
 
 from mimedi_nodes.instruments.cavro import CavroPump, CavroValve, TransferPlan
-from mimedi_nodes.instruments.exchange import OutOfRange
-from mimedi_nodes.instruments.link import (
+from mimedi_nodes.instruments.pump_pair import PairState, PumpPair
+from mimedi_nodes.instruments.wire.exchange import OutOfRange
+from mimedi_nodes.instruments.wire.link import (
     InstrumentError,
     InstrumentRefused,
     LinkLost,
     ReplyTimeout,
 )
-from mimedi_nodes.instruments.pacing import settle
-from mimedi_nodes.instruments.pump_pair import PairState, PumpPair
+from mimedi_nodes.instruments.wire.pacing import settle
 from mimedi_sim.firmware.cavro_bus import CavroBus
 from mimedi_sim.firmware.cavro_pump import CavroPumpFirmware, CavroValveFirmware
 from mimedi_sim.firmware.faulty_line import LineFault

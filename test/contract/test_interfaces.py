@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from mimedi_nodes.process.engine.procedure_state import ProcedureState
 from mimedi_nodes.process.goals import check_value
 from mimedi_nodes.process.interface_grammar import FLOATS, Field, InterfaceError, parse_field, parse_range
 from mimedi_nodes.process.interfaces import Interfaces, camel_to_snake, read_sections, snake_to_camel
-from mimedi_nodes.process.procedure_state import ProcedureState
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 
 INTERFACES = Interfaces()

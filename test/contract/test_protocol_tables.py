@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mimedi_nodes.instruments import enclosure_map as maps
-from mimedi_nodes.instruments.registers import Field, RegisterMap
+from mimedi_nodes.instruments.wire.registers import Field, RegisterMap
 
 PAGE = (Path(__file__).parents[2] / "docs" / "protocols.md").read_text(encoding="utf-8")
 _ROW = re.compile(

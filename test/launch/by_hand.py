@@ -14,10 +14,10 @@ from run_checks import of_kind, processes, record_of
 from workcell_client import Client, Steps
 
 from mimedi_nodes.commands import maintenance
-from mimedi_nodes.commands.people import Place, registry
+from mimedi_nodes.commands.parts.people import Place, registry
 from mimedi_nodes.modules.enclosure.emergency_stop import EMERGENCY_STOP
-from mimedi_nodes.nodes.order_check import CoordinatorCode
-from mimedi_nodes.process.alarms import AlarmState
+from mimedi_nodes.nodes.coordination.order_check import CoordinatorCode
+from mimedi_nodes.process.alarms.board import AlarmState
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 
 FULL = "recorder.storage_failed"

@@ -16,7 +16,7 @@ from workcell_client import UP_S, Client, Steps, _result
 from mimedi_msgs.action import MoveCassette
 from mimedi_msgs.srv import CommandModule
 from mimedi_nodes.modules.transfer.hand_eye import LabelOptics
-from mimedi_nodes.nodes import qos
+from mimedi_nodes.nodes.frame import qos
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 
 CASSETTE = "CASSETTE-1"

@@ -21,9 +21,9 @@ from mimedi_nodes.commands.verify import default_key
 from mimedi_nodes.modules.registry import config_folder, manifests
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
-from mimedi_nodes.process.operator import ScriptedOperator
-from mimedi_nodes.process.recipe_approval import Approvals
-from mimedi_nodes.process.recipe_loader import load_recipe
+from mimedi_nodes.process.people.operator import ScriptedOperator
+from mimedi_nodes.process.recipes.approval import Approvals
+from mimedi_nodes.process.recipes.loader import load_recipe
 from mimedi_nodes.process.supplies import read_supplies, start_facts, supplies_file
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.heads import load_public_key

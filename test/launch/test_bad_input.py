@@ -24,8 +24,8 @@ from workcell_client import PATIENT, Client, workcell
 
 from launch import LaunchDescription
 from mimedi_msgs.srv import AnswerPrompt
-from mimedi_nodes.nodes.order_check import CoordinatorCode
-from mimedi_nodes.process.identity import make_identifier
+from mimedi_nodes.nodes.coordination.order_check import CoordinatorCode
+from mimedi_nodes.process.identity.identity import make_identifier
 
 STRANGER = make_identifier("F1234", 26, 2)
 """Chain of identity of a patient whom no batch here is for."""

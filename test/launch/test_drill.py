@@ -16,14 +16,14 @@ from run_checks import InOrder, headless, new_folder, of_kind, record_of
 from workcell_client import BATCH_S, PATIENT, Client, Steps, workcell
 
 from launch import LaunchDescription
-from mimedi_nodes.commands.drill import Director, Order, carry_out
-from mimedi_nodes.commands.drill_report import condensed, page_of, write_page
+from mimedi_nodes.commands.drill.director import Director, Order, carry_out
+from mimedi_nodes.commands.drill.report import condensed, page_of, write_page
 from mimedi_nodes.modules.registry import module_table
-from mimedi_nodes.nodes.plant_client import PlantClient
-from mimedi_nodes.nodes.workcell_client import WorkcellClient
+from mimedi_nodes.nodes.clients.plant_client import PlantClient
+from mimedi_nodes.nodes.clients.workcell_client import WorkcellClient
 from mimedi_nodes.process.batch import Batch
-from mimedi_nodes.process.identity import make_identifier
-from mimedi_nodes.process.units import read_units, units_file
+from mimedi_nodes.process.identity.identity import make_identifier
+from mimedi_nodes.process.units.units import read_units, units_file
 
 A = Batch("D-A", PATIENT, PATIENT, 70.0)
 OTHER = make_identifier("F1234", 26, 7)

@@ -22,9 +22,9 @@ import time
 from collections.abc import Callable
 from typing import Any, NoReturn
 
-from mimedi_nodes.dashboard.alarm_board import AlarmBoard
+from mimedi_nodes.dashboard.boards.alarm_board import AlarmBoard
+from mimedi_nodes.dashboard.look.qt import QtCore, QtWidgets
 from mimedi_nodes.dashboard.options import parse
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
 from mimedi_nodes.dashboard.window import Window
 
 QtTest = importlib.import_module(QtCore.__name__.replace("QtCore", "QtTest"))

@@ -27,9 +27,9 @@ from mimedi_msgs.action import ProduceBatch
 from mimedi_msgs.msg import AlarmList, BatchStatus, GroundTruth, ModuleState, Prompt
 from mimedi_msgs.srv import AnswerPrompt, CommandBatch, InjectFault, SetClock
 from mimedi_nodes.modules.registry import config_folder, module_table
-from mimedi_nodes.nodes import qos
-from mimedi_nodes.nodes.conversion import seconds
-from mimedi_nodes.process.identity import make_identifier
+from mimedi_nodes.nodes.frame import qos
+from mimedi_nodes.nodes.frame.conversion import seconds
+from mimedi_nodes.process.identity.identity import make_identifier
 
 LAUNCH_FILE = config_folder().parent / "launch" / "workcell.launch.py"
 PATIENT = make_identifier("F1234", 26, 1)

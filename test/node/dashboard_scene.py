@@ -7,9 +7,9 @@ import math
 
 import numpy as np
 
-from mimedi_nodes.dashboard.analyses import analysis_view
-from mimedi_nodes.dashboard.limits import limits_of
-from mimedi_nodes.dashboard.run_history import plan_of
+from mimedi_nodes.dashboard.feed.analyses import analysis_view
+from mimedi_nodes.dashboard.feed.limits import limits_of
+from mimedi_nodes.dashboard.feed.run_history import plan_of
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
     AlarmState,
@@ -36,18 +36,18 @@ from mimedi_nodes.modules.acoustic_sorter.tune import sweep_data
 from mimedi_nodes.modules.analytics.gating import gate, gating_data
 from mimedi_nodes.modules.registry import config_folder, manifests, module_table
 from mimedi_nodes.modules.site_file import load_site
-from mimedi_nodes.process.recipe_loader import load_recipe
+from mimedi_nodes.process.recipes.loader import load_recipe
 from mimedi_nodes.process.service_state import ServiceState as S
 from mimedi_nodes.records.specification import read_specification
-from mimedi_nodes.vision.annotate import annotate
-from mimedi_nodes.vision.settings import VisionSettings
-from mimedi_nodes.vision.tracker import CellTracker
-from mimedi_sim.camera import MicroscopeCamera
-from mimedi_sim.cell_field import CellField, ImagingChannel, culture_populations
+from mimedi_nodes.vision.camera.settings import VisionSettings
+from mimedi_nodes.vision.recordings.annotate import annotate
+from mimedi_nodes.vision.tracking.tracker import CellTracker
 from mimedi_sim.models.piezo import TransducerModel
 from mimedi_sim.plant.chip import Chip, ChipRun, Drive
 from mimedi_sim.plant.ledger import amounts
 from mimedi_sim.plant.sorter_view import SorterStation
+from mimedi_sim.rendering.camera import MicroscopeCamera
+from mimedi_sim.rendering.cell_field import CellField, ImagingChannel, culture_populations
 
 DAY_S = 86400.0
 NOW_DAY = 6.42

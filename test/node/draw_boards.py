@@ -10,10 +10,11 @@ from pathlib import Path
 
 import dashboard_scene as scene
 
-from mimedi_nodes.dashboard import boards, language
+from mimedi_nodes.dashboard.boards import by_name as boards
+from mimedi_nodes.dashboard.boards.record_board import RecordBoard
+from mimedi_nodes.dashboard.look import language
+from mimedi_nodes.dashboard.look.qt import QtWidgets
 from mimedi_nodes.dashboard.options import size
-from mimedi_nodes.dashboard.qt import QtWidgets
-from mimedi_nodes.dashboard.record_board import RecordBoard
 from mimedi_nodes.dashboard.views import PresenceView
 
 DEADLINE_S = 20.0

@@ -19,11 +19,11 @@ from browser import Browser
 from small_workcell import DEADLINE_S, MODULES, NAMESPACE, SmallWorkcell
 
 from mimedi_msgs.msg import Alarm, AlarmList, BatchStatus, Measurement, ModuleState, Prompt, Telemetry
-from mimedi_nodes.commands.people import Place, registry
+from mimedi_nodes.commands.parts.people import Place, registry
 from mimedi_nodes.dashboard.options import size
 from mimedi_nodes.dashboard.views import AlarmsView, ModuleView, PromptView
-from mimedi_nodes.nodes import qos
-from mimedi_nodes.nodes.workcell_client import WorkcellClient
+from mimedi_nodes.nodes.clients.workcell_client import WorkcellClient
+from mimedi_nodes.nodes.frame import qos
 from mimedi_nodes.web.logins import Logins
 from mimedi_nodes.web.server import PageServer
 

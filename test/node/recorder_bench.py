@@ -23,7 +23,7 @@ from rclpy.task import Future
 
 from mimedi_msgs.msg import RecordEvent as RecordEventMsg
 from mimedi_msgs.srv import AppendEvents, ReviewBatch
-from mimedi_nodes.nodes.conversion import fill_message
+from mimedi_nodes.nodes.frame.conversion import fill_message
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.heads import PUBLIC_KEY_FILE, load_public_key
 from mimedi_nodes.records.verify import verify

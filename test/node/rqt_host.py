@@ -14,7 +14,7 @@ import sys
 import types
 from xml.etree import ElementTree
 
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
+from mimedi_nodes.dashboard.look.qt import QtCore, QtWidgets
 
 
 class Base(QtCore.QObject):

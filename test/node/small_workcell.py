@@ -11,8 +11,8 @@ from sensor_msgs.msg import Image
 from mimedi_msgs.msg import AlarmList, BatchStatus, ModuleState, PopulationSummary, Prompt, Telemetry
 from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch
 from mimedi_nodes.modules.registry import module_table
-from mimedi_nodes.nodes import qos
-from mimedi_nodes.nodes.spinning import SpinThread
+from mimedi_nodes.nodes.frame import qos
+from mimedi_nodes.nodes.frame.spinning import SpinThread
 
 NAMESPACE = "cell_a"
 MODULES = tuple(module_table())

@@ -21,7 +21,7 @@ def test_ends_though_the_interpreter_is_locked(status: int) -> None:
     """`PyDLL` keeps the interpreter's lock during the call, as rclpy does while it destroys a node."""
     ended = _run(f"""
         import ctypes
-        from mimedi_nodes.nodes.bounded_end import end_within
+        from mimedi_nodes.nodes.frame.bounded_end import end_within
         end_within(0.4, {status})
         ctypes.PyDLL(None).sleep(600)
         raise SystemExit(7)
@@ -34,7 +34,7 @@ def test_node_that_ends_in_time_is_left_alone() -> None:
     """The usual end: its own status, nothing said."""
     ended = _run("""
         import sys
-        from mimedi_nodes.nodes.bounded_end import PROCESS_END
+        from mimedi_nodes.nodes.frame.bounded_end import PROCESS_END
         PROCESS_END.only_middleware_left()  # no run_node: the process goes on
         PROCESS_END.status = 0
         PROCESS_END.only_middleware_left()
@@ -48,7 +48,9 @@ def test_node_whose_middleware_locks_up_has_done_its_part_first() -> None:
     ended = _run("""
         import ctypes, os, signal, threading
         from rclpy.node import Node
-        from mimedi_nodes.nodes import bounded_end, managed_node, running
+        from mimedi_nodes.nodes.frame import bounded_end
+        from mimedi_nodes.nodes.frame import managed_node
+        from mimedi_nodes.nodes.frame import running
         bounded_end.MIDDLEWARE_S = 1.0
         Node.destroy_node = lambda self: ctypes.PyDLL(None).sleep(600)
         class Closing(managed_node.ManagedNode):
@@ -69,7 +71,7 @@ def test_command_whose_middleware_locks_up_ends_with_its_own_status() -> None:
     """A command's nodes leave last, when its status is known; what it printed is not lost."""
     ended = _run("""
         import ctypes
-        from mimedi_nodes.nodes import bounded_end
+        from mimedi_nodes.nodes.frame import bounded_end
         bounded_end.MIDDLEWARE_S = 0.4
         class Locked:
             def destroy_node(self):

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from mimedi_nodes.nodes.bring_up import (
+from mimedi_nodes.nodes.supervision.bring_up import (
     ACTIVATE,
     CONFIGURE,
     BringUp,
@@ -20,7 +20,7 @@ from mimedi_nodes.nodes.bring_up import (
     Unanswered,
     change,
 )
-from mimedi_nodes.nodes.watch import Watch
+from mimedi_nodes.nodes.supervision.watch import Watch
 from mimedi_sim.headless.virtual_loop import run_virtual
 
 DEADLINES = Deadlines(

@@ -18,17 +18,18 @@ from sensor_msgs.msg import CameraInfo, Image
 from spinning import spinning
 from std_srvs.srv import SetBool
 
-from mimedi_nodes.instruments.link import ReplyTimeout
+from mimedi_nodes.instruments.wire.link import ReplyTimeout
 from mimedi_nodes.modules.vision_qc.inspect import FIRST_FRAMES
-from mimedi_nodes.nodes import qos, ros_camera
 from mimedi_nodes.nodes.camera import CameraNode
 from mimedi_nodes.nodes.camera_info_file import read_camera_info
-from mimedi_nodes.nodes.clocks import NodeClock
-from mimedi_nodes.nodes.event_loop import LoopThread
-from mimedi_nodes.nodes.ros_camera import QUEUE_LENGTH, RosCamera
+from mimedi_nodes.nodes.frame import qos
+from mimedi_nodes.nodes.frame.clocks import NodeClock
+from mimedi_nodes.nodes.frame.event_loop import LoopThread
+from mimedi_nodes.nodes.module import ros_camera
+from mimedi_nodes.nodes.module.ros_camera import QUEUE_LENGTH, RosCamera
 from mimedi_nodes.nodes.vision_qc import LatencyMeter
-from mimedi_nodes.vision.lens import LensModel
-from mimedi_nodes.vision.settings import VisionInputError
+from mimedi_nodes.vision.camera.lens import LensModel
+from mimedi_nodes.vision.camera.settings import VisionInputError
 
 pytestmark = pytest.mark.ros
 DEADLINE_S = 20.0

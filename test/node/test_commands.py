@@ -21,17 +21,17 @@ from small_workcell import DEADLINE_S, MODULES, NAMESPACE, SmallWorkcell
 
 from mimedi_msgs.msg import Alarm, AlarmList, BatchStatus, Measurement, ModuleState, Prompt, Telemetry
 from mimedi_nodes.commands import alarms, answer, procedure, replay, status, user, watch
-from mimedi_nodes.commands.people import Place, registry
+from mimedi_nodes.commands.parts.people import Place, registry
 from mimedi_nodes.modules.registry import config_folder
-from mimedi_nodes.nodes.alarm_keeper import AlarmKeeper
-from mimedi_nodes.nodes.doorkeeper import Doorkeeper
-from mimedi_nodes.nodes.mcap_writer import McapRecording, is_whole, mend
-from mimedi_nodes.nodes.message_schemas import schema_text
-from mimedi_nodes.nodes.replay import RecordingError, Replay, read_recording, recorded_namespace
-from mimedi_nodes.nodes.spinning import SpinThread
-from mimedi_nodes.nodes.workcell_client import WorkcellClient
-from mimedi_nodes.process.alarm_table import read_alarm_table
-from mimedi_nodes.process.alarms import AlarmBoard
+from mimedi_nodes.nodes.clients.workcell_client import WorkcellClient
+from mimedi_nodes.nodes.frame.doorkeeper import Doorkeeper
+from mimedi_nodes.nodes.frame.spinning import SpinThread
+from mimedi_nodes.nodes.recording.mcap_writer import McapRecording, is_whole, mend
+from mimedi_nodes.nodes.recording.message_schemas import schema_text
+from mimedi_nodes.nodes.recording.replay import RecordingError, Replay, read_recording, recorded_namespace
+from mimedi_nodes.nodes.supervision.alarm_keeper import AlarmKeeper
+from mimedi_nodes.process.alarms.board import AlarmBoard
+from mimedi_nodes.process.alarms.table import read_alarm_table
 from mimedi_nodes.records.outbox import Outbox
 
 pytestmark = pytest.mark.ros

@@ -19,9 +19,9 @@ from rclpy.node import Node
 from mimedi_msgs.action import ProduceBatch
 from mimedi_msgs.msg import Alarm, BatchStatus
 from mimedi_nodes.modules.registry import config_folder
-from mimedi_nodes.nodes import qos
 from mimedi_nodes.nodes.coordinator import CoordinatorNode
-from mimedi_nodes.process.identity import make_identifier
+from mimedi_nodes.nodes.frame import qos
+from mimedi_nodes.process.identity.identity import make_identifier
 
 pytestmark = pytest.mark.ros
 RECIPES = Path(__file__).resolve().parents[1] / "launch" / "config" / "recipes"

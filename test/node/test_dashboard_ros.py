@@ -30,17 +30,20 @@ from mimedi_msgs.msg import (
     Prompt,
     Telemetry,
 )
-from mimedi_nodes.dashboard import boards, language, ros_views
+from mimedi_nodes.dashboard.boards import by_name as boards
+from mimedi_nodes.dashboard.feed import ros_views
+from mimedi_nodes.dashboard.feed.ros_bridge import RosBridge
 from mimedi_nodes.dashboard.live import Live, LiveOverview
+from mimedi_nodes.dashboard.look import language
+from mimedi_nodes.dashboard.look.qt import QtCore, QtWidgets
 from mimedi_nodes.dashboard.options import parse
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
-from mimedi_nodes.dashboard.ros_bridge import RosBridge
 from mimedi_nodes.dashboard.views import AlarmPriority, AlarmState, PresenceView, Source
 from mimedi_nodes.dashboard.window import Window
-from mimedi_nodes.nodes import image_recorder, qos
-from mimedi_nodes.nodes.mcap_writer import McapRecording
-from mimedi_nodes.nodes.message_schemas import schema_text
-from mimedi_nodes.nodes.replay import Replay
+from mimedi_nodes.nodes.frame import qos
+from mimedi_nodes.nodes.recording import image_recorder
+from mimedi_nodes.nodes.recording.mcap_writer import McapRecording
+from mimedi_nodes.nodes.recording.message_schemas import schema_text
+from mimedi_nodes.nodes.recording.replay import Replay
 
 pytestmark = pytest.mark.ros
 ROOT = Path(__file__).resolve().parents[2]

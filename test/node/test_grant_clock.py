@@ -12,9 +12,9 @@ from rclpy.node import Node
 from spinning import spinning
 
 from mimedi_msgs.msg import TimeGrant, TimeRequest
-from mimedi_nodes.nodes import qos
-from mimedi_nodes.nodes.clocks import CATCH_UP_S, GrantClock
-from mimedi_nodes.nodes.event_loop import LoopThread
+from mimedi_nodes.nodes.frame import qos
+from mimedi_nodes.nodes.frame.clocks import CATCH_UP_S, GrantClock
+from mimedi_nodes.nodes.frame.event_loop import LoopThread
 
 pytestmark = pytest.mark.ros
 DEADLINE_S = 20.0

@@ -12,8 +12,8 @@ from lifecycle_msgs.srv import ChangeState, GetState
 from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 
-from mimedi_nodes.instruments.link import InstrumentError
-from mimedi_nodes.nodes.managed_node import ManagedNode
+from mimedi_nodes.instruments.wire.link import InstrumentError
+from mimedi_nodes.nodes.frame.managed_node import ManagedNode
 
 DEADLINE_S = 10.0
 

@@ -29,9 +29,10 @@ from mimedi_msgs.msg import Alarm, BatchStatus, CellTrack, CellTrackArray, Groun
 from mimedi_msgs.msg import RecordEvent as RecordEventMsg
 from mimedi_nodes.commands.report import main as report_command
 from mimedi_nodes.commands.verify import main as verify_command
-from mimedi_nodes.nodes import desk, qos
+from mimedi_nodes.nodes.frame import qos
+from mimedi_nodes.nodes.recording import desk
 from mimedi_nodes.records.outbox import Outbox
-from mimedi_nodes.records.pdf import lacking
+from mimedi_nodes.records.report.pdf import lacking
 from mimedi_nodes.records.summary import read_events
 
 pytestmark = pytest.mark.ros

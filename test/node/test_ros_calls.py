@@ -15,9 +15,9 @@ from rclpy.node import Node
 from spinning import spinning
 from std_srvs.srv import SetBool
 
-from mimedi_nodes.nodes.bridge import result_in_executor
-from mimedi_nodes.nodes.event_loop import LoopThread
-from mimedi_nodes.nodes.ros_calls import CallFailed, call
+from mimedi_nodes.nodes.frame.bridge import result_in_executor
+from mimedi_nodes.nodes.frame.event_loop import LoopThread
+from mimedi_nodes.nodes.frame.ros_calls import CallFailed, call
 
 pytestmark = pytest.mark.ros
 DEADLINE_S = 20.0

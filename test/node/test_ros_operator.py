@@ -14,9 +14,9 @@ from rclpy.node import Node
 
 from mimedi_msgs.msg import Prompt
 from mimedi_msgs.srv import AnswerPrompt
-from mimedi_nodes.nodes import qos
-from mimedi_nodes.nodes.event_loop import LoopThread
-from mimedi_nodes.nodes.ros_operator import RosOperator
+from mimedi_nodes.nodes.coordination.ros_operator import RosOperator
+from mimedi_nodes.nodes.frame import qos
+from mimedi_nodes.nodes.frame.event_loop import LoopThread
 from mimedi_nodes.process.gateway import Question
 
 pytestmark = pytest.mark.ros

@@ -17,12 +17,12 @@ from rclpy.context import Context
 from rclpy.node import Node
 
 from mimedi_nodes.commands import sim
-from mimedi_nodes.commands.sim_words import Wrong, duration_s, parameters_of, speed_of
-from mimedi_nodes.instruments.link import ReplyTimeout
-from mimedi_nodes.nodes.clocks import NodeClock
-from mimedi_nodes.nodes.event_loop import LoopThread
-from mimedi_nodes.nodes.plant_client import PlantClient
-from mimedi_nodes.nodes.ros_camera import COLOURS, RosCamera
+from mimedi_nodes.commands.parts.sim_words import Wrong, duration_s, parameters_of, speed_of
+from mimedi_nodes.instruments.wire.link import ReplyTimeout
+from mimedi_nodes.nodes.clients.plant_client import PlantClient
+from mimedi_nodes.nodes.frame.clocks import NodeClock
+from mimedi_nodes.nodes.frame.event_loop import LoopThread
+from mimedi_nodes.nodes.module.ros_camera import COLOURS, RosCamera
 
 pytestmark = pytest.mark.ros
 NAMESPACE = "cell_s"

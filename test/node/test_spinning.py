@@ -10,7 +10,7 @@ from rclpy.executors import SingleThreadedExecutor
 from rclpy.node import Node
 from rclpy.task import Future
 
-from mimedi_nodes.nodes.spinning import SpinThread, spin_until
+from mimedi_nodes.nodes.frame.spinning import SpinThread, spin_until
 
 DEADLINE_S = 30.0
 

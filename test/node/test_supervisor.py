@@ -26,10 +26,10 @@ from std_srvs.srv import Trigger
 
 from mimedi_msgs.msg import Alarm, AlarmList
 from mimedi_msgs.srv import AcknowledgeAlarm
-from mimedi_nodes.nodes import qos
-from mimedi_nodes.process.credentials import Person, seal, unseal
-from mimedi_nodes.process.maintenance import MaintenanceBook
-from mimedi_nodes.process.roles import read_roles
+from mimedi_nodes.nodes.frame import qos
+from mimedi_nodes.process.people.credentials import Person, seal, unseal
+from mimedi_nodes.process.people.maintenance import MaintenanceBook
+from mimedi_nodes.process.people.roles import read_roles
 from mimedi_nodes.records.heads import Signer
 from mimedi_nodes.records.outbox import Outbox
 

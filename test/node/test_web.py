@@ -15,10 +15,10 @@ from browser import CHROMIUM, Browser
 from small_workcell import DEADLINE_S, MODULES, NAMESPACE, SmallWorkcell
 
 from mimedi_msgs.msg import Alarm, AlarmList, BatchStatus, Measurement, ModuleState, Prompt, Telemetry
-from mimedi_nodes.commands.people import Place, registry
+from mimedi_nodes.commands.parts.people import Place, registry
 from mimedi_nodes.commands.web import refusal
-from mimedi_nodes.nodes import qos
-from mimedi_nodes.nodes.workcell_client import WorkcellClient
+from mimedi_nodes.nodes.clients.workcell_client import WorkcellClient
+from mimedi_nodes.nodes.frame import qos
 from mimedi_nodes.web.logins import Logins
 from mimedi_nodes.web.server import STATIC, PageServer, tls_context
 from mimedi_nodes.web.state import PageState
@@ -256,7 +256,7 @@ def test_other_machines_are_let_in_by_tls_and_accounts_only(host, tls, insecure,
 
 
 async def test_foxglove_is_sent_the_topics_as_they_are(workcell):
-    from mimedi_nodes.nodes.foxglove_endpoint import FoxgloveEndpoint
+    from mimedi_nodes.nodes.clients.foxglove_endpoint import FoxgloveEndpoint
 
     with FoxgloveEndpoint(NAMESPACE, "127.0.0.1", 0) as endpoint:
         async with aiohttp.ClientSession() as http:

@@ -12,9 +12,9 @@ import time
 from pathlib import Path
 
 from mimedi_msgs.msg import Alarm, ModuleState
-from mimedi_nodes.nodes import qos
-from mimedi_nodes.nodes.managed_node import ManagedNode
-from mimedi_nodes.nodes.running import run_node
+from mimedi_nodes.nodes.frame import qos
+from mimedi_nodes.nodes.frame.managed_node import ManagedNode
+from mimedi_nodes.nodes.frame.running import run_node
 
 
 class TinyNode(ManagedNode):

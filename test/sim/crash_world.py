@@ -15,24 +15,24 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from mimedi_nodes.instruments.link import InstrumentError
+from mimedi_nodes.instruments.wire.link import InstrumentError
 from mimedi_nodes.modules.expectations import expected_phase_s
-from mimedi_nodes.modules.goal_store import GoalStore
 from mimedi_nodes.modules.module import Safe
 from mimedi_nodes.modules.registry import config_folder, load_module, module_table
-from mimedi_nodes.modules.service import ModuleService, ServiceHooks
+from mimedi_nodes.modules.service.goal_store import GoalStore
+from mimedi_nodes.modules.service.service import ModuleService, ServiceHooks
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.modules.transfer.whereabouts import Whereabouts
 from mimedi_nodes.process.batch import Batch, BatchOutcome
 from mimedi_nodes.process.clock import LoopClock
 from mimedi_nodes.process.context import PhaseHeader
-from mimedi_nodes.process.engine import Engine
+from mimedi_nodes.process.engine.engine import Engine
+from mimedi_nodes.process.engine.journal import Journal
 from mimedi_nodes.process.gateway import CommandReply, ModuleUnavailable, PhaseOutcome, PhaseRecall
-from mimedi_nodes.process.identity import make_identifier
+from mimedi_nodes.process.identity.identity import make_identifier
 from mimedi_nodes.process.interfaces import default_interfaces
-from mimedi_nodes.process.journal import Journal
-from mimedi_nodes.process.operator import ScriptedOperator
-from mimedi_nodes.process.recipe import Recipe
+from mimedi_nodes.process.people.operator import ScriptedOperator
+from mimedi_nodes.process.recipes.recipe import Recipe
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_sim.headless.camera import PlantCamera

@@ -7,9 +7,9 @@ import asyncio
 from collections.abc import Mapping
 from typing import Any, Protocol
 
-from mimedi_nodes.modules.goal_store import GoalStore
 from mimedi_nodes.modules.module import Instruments, Module
-from mimedi_nodes.modules.service import ModuleService, ServiceHooks
+from mimedi_nodes.modules.service.goal_store import GoalStore
+from mimedi_nodes.modules.service.service import ModuleService, ServiceHooks
 from mimedi_nodes.process.clock import LoopClock
 from mimedi_nodes.process.context import PhaseHeader
 from mimedi_nodes.process.gateway import PhaseOutcome

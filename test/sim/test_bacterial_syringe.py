@@ -10,10 +10,10 @@ import pytest
 from mimedi_nodes.modules.registry import config_folder, manifests
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
-from mimedi_nodes.process.identity import make_identifier
-from mimedi_nodes.process.operator import ScriptedOperator
-from mimedi_nodes.process.recipe_approval import ApprovalError, Approvals
-from mimedi_nodes.process.recipe_loader import load_recipe
+from mimedi_nodes.process.identity.identity import make_identifier
+from mimedi_nodes.process.people.operator import ScriptedOperator
+from mimedi_nodes.process.recipes.approval import ApprovalError, Approvals
+from mimedi_nodes.process.recipes.loader import load_recipe
 from mimedi_nodes.process.release import evaluate
 from mimedi_nodes.records.review import Review, review
 from mimedi_nodes.records.specification import product_file, read_specification

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from mimedi_nodes.instruments.link import InstrumentError
+from mimedi_nodes.instruments.wire.link import InstrumentError
 from mimedi_nodes.modules.site import Fiducials, Site
 from mimedi_nodes.modules.vision_qc.calibrate import calibrate_camera
 from mimedi_nodes.modules.vision_qc.codes import VisionCode

@@ -24,8 +24,8 @@ from typing import Any
 import pytest
 
 from mimedi_nodes.modules.registry import config_folder, manifests, module_table
-from mimedi_nodes.process.recipe import Recipe
-from mimedi_nodes.process.recipe_loader import PARTS_FOLDER, folder_library, read_recipe
+from mimedi_nodes.process.recipes.loader import PARTS_FOLDER, folder_library, read_recipe
+from mimedi_nodes.process.recipes.recipe import Recipe
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.heads import Signer

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mimedi_nodes.instruments.link import InstrumentError
+from mimedi_nodes.instruments.wire.link import InstrumentError
 from mimedi_nodes.modules.camera import Frame
 from mimedi_nodes.modules.vision_qc.camera_check import LEAST_FOCUS
 from mimedi_nodes.modules.vision_qc.codes import VisionCode
@@ -20,7 +20,7 @@ from mimedi_nodes.modules.vision_qc.instruments import build
 from mimedi_nodes.modules.vision_qc.verify_focusing import verify_focusing
 from mimedi_nodes.process.errors import PhaseError, PhaseHold
 from mimedi_nodes.process.service_state import ServiceCommand
-from mimedi_nodes.vision.focusing import FocusingEstimator
+from mimedi_nodes.vision.statistics.focusing import FocusingEstimator
 from mimedi_sim.headless.virtual_loop import run_virtual
 from mimedi_sim.plant import chip
 from mimedi_sim.plant.chip import ChipRun

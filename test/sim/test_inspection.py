@@ -15,16 +15,16 @@ import pytest
 from numpy.typing import NDArray
 from scipy.stats import binom
 
-from mimedi_nodes.instruments.link import InstrumentError
+from mimedi_nodes.instruments.wire.link import InstrumentError
 from mimedi_nodes.modules.camera import Frame
 from mimedi_nodes.modules.site import ChannelCamera
 from mimedi_nodes.modules.vision_qc.inspect import inspect_sample
 from mimedi_nodes.modules.vision_qc.instruments import VisionInstruments, build
 from mimedi_nodes.process.errors import PhaseError, PhaseHold
-from mimedi_nodes.vision.frame import FrameTracks
-from mimedi_sim.cell_field import DEAD_OVER_LIVE_DIAMETER
+from mimedi_nodes.vision.camera.frame import FrameTracks
 from mimedi_sim.plant.imaging import ImagingStation, populations
 from mimedi_sim.plant.ledger import INDEX, VOLUME, FloatArray
+from mimedi_sim.rendering.cell_field import DEAD_OVER_LIVE_DIAMETER
 
 from .workbench import SITE
 

@@ -12,7 +12,7 @@ import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from mimedi_sim.laboratory import KEY_ID, TESTS, Laboratory, LaboratoryError, SignedRecord, public_key_hex
+from mimedi_sim.laboratory.laboratory import KEY_ID, TESTS, Laboratory, LaboratoryError, SignedRecord, public_key_hex
 from mimedi_sim.plant.ledger import FloatArray, amounts
 
 from .plant_bench import SITE, Bench

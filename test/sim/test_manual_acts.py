@@ -12,12 +12,13 @@ from pathlib import Path
 import pytest
 
 from mimedi_nodes.modules.enclosure.emergency_stop import EMERGENCY_STOP, look
-from mimedi_nodes.modules.goal_store import GoalStore
-from mimedi_nodes.modules.manual import ManualRefused
 from mimedi_nodes.modules.registry import config_folder, load_module, module_table
-from mimedi_nodes.modules.service import ModuleService
-from mimedi_nodes.modules.service_hooks import ServiceHooks
-from mimedi_nodes.process.alarm_table import read_alarm_table
+from mimedi_nodes.modules.service.goal_store import GoalStore
+from mimedi_nodes.modules.service.hooks import ServiceHooks
+from mimedi_nodes.modules.service.manual import ManualRefused
+from mimedi_nodes.modules.service.service import ModuleService
+from mimedi_nodes.process.alarms.interlocks import Interlocks, causes_of, read_interlocks
+from mimedi_nodes.process.alarms.table import read_alarm_table
 from mimedi_nodes.process.calibrations import (
     Calibration,
     CalibrationBook,
@@ -28,7 +29,6 @@ from mimedi_nodes.process.calibrations import (
 )
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.interfaces import default_interfaces
-from mimedi_nodes.process.interlocks import Interlocks, causes_of, read_interlocks
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 from mimedi_nodes.process.supplies import out_of_date, start_facts
 from mimedi_sim.headless.virtual_loop import run_virtual

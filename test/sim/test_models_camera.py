@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from mimedi_sim.camera import LOOKS, MicroscopeCamera
-from mimedi_sim.camera_templates import RADIUS_STEP, Optics, TemplateBank
-from mimedi_sim.cell_field import CellField, Cells, ImagingChannel, culture_populations
 from mimedi_sim.models.imaging import CameraNoise, blurred_disk, blurred_disk_centre
+from mimedi_sim.rendering.camera import LOOKS, MicroscopeCamera
+from mimedi_sim.rendering.cell_field import CellField, Cells, ImagingChannel, culture_populations
+from mimedi_sim.rendering.templates import RADIUS_STEP, Optics, TemplateBank
 
 CHANNEL = ImagingChannel()
 

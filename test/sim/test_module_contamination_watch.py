@@ -9,8 +9,8 @@ import math
 import numpy as np
 import pytest
 
-from mimedi_nodes.instruments.link import InstrumentRefused
-from mimedi_nodes.instruments.photon_frames import Filter
+from mimedi_nodes.instruments.wire.link import InstrumentRefused
+from mimedi_nodes.instruments.wire.photon_frames import Filter
 from mimedi_nodes.modules.contamination_watch import MODULE
 from mimedi_nodes.modules.contamination_watch.assay import (
     PER_CFU_PER_S,

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from mimedi_nodes.modules.goal_store import GoalStore
-from mimedi_nodes.modules.manual import ManualRefused
+from mimedi_nodes.modules.service.goal_store import GoalStore
+from mimedi_nodes.modules.service.manual import ManualRefused
 from mimedi_nodes.modules.transfer import MODULE
 from mimedi_nodes.modules.transfer.codes import TransferCode
 from mimedi_nodes.modules.transfer.instruments import TransferInstruments

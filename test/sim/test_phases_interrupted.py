@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mimedi_nodes.modules.goal_store import GoalStore
+from mimedi_nodes.modules.service.goal_store import GoalStore
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 from mimedi_sim.headless.virtual_loop import run_virtual
 

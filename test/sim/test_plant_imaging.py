@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from mimedi_nodes.modules.vision_qc.instruments import build
-from mimedi_nodes.vision.population import PopulationEstimator
-from mimedi_nodes.vision.tracker import CellTracker
+from mimedi_nodes.vision.statistics.population import PopulationEstimator
+from mimedi_nodes.vision.tracking.tracker import CellTracker
 from mimedi_sim.plant.camera_station import CameraFrame
 from mimedi_sim.plant.imaging import stains
 from mimedi_sim.plant.ledger import amounts

@@ -12,9 +12,9 @@ from mimedi_nodes.instruments.droplet_reader import DropletReader
 from mimedi_nodes.instruments.enclosure import ParticleCounter, SafetyRelay
 from mimedi_nodes.instruments.flow_sensor import FlowSensor
 from mimedi_nodes.instruments.gantry import Gantry
-from mimedi_nodes.instruments.link import InstrumentRefused
 from mimedi_nodes.instruments.photon_counter import PhotonCounter
 from mimedi_nodes.instruments.pressure_sensor import PressureSensor
+from mimedi_nodes.instruments.wire.link import InstrumentRefused
 from mimedi_nodes.modules.site import SiteError
 from mimedi_sim.memory_link import MemoryLink
 from mimedi_sim.models.donors import NOMINAL

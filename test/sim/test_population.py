@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from mimedi_nodes.commands.__main__ import main as command
-from mimedi_nodes.commands.batch_options import recipe_path
+from mimedi_nodes.commands.parts.batch_options import recipe_path
 from mimedi_nodes.commands.simulate_many import parameters_of
 from mimedi_sim.population import REFERENCES, BatchRow, Campaign, distributions, run_campaign
 from mimedi_sim.population.report import summary_of, write_report
@@ -122,9 +122,9 @@ def test_command_refuses_what_makes_no_sense(capsys):
 
 def test_the_shipped_script_answers_for_every_patient():
     """Also for those whose identity ends in the check character '*': one in 37."""
-    from mimedi_nodes.commands.batch_options import default_script
-    from mimedi_nodes.process.identity import make_identifier
-    from mimedi_nodes.process.operator import ScriptedOperator
+    from mimedi_nodes.commands.parts.batch_options import default_script
+    from mimedi_nodes.process.identity.identity import make_identifier
+    from mimedi_nodes.process.people.operator import ScriptedOperator
 
     (rule,) = [r for r in ScriptedOperator(default_script()).rules if "scan" in r.pattern.pattern]
     identities = [make_identifier("F1234", 26, number) for number in range(200)]

@@ -13,7 +13,7 @@ import pytest
 from mimedi_nodes.instruments.enclosure_map import Door
 from mimedi_nodes.modules.registry import manifests
 from mimedi_nodes.process.interfaces import default_interfaces
-from mimedi_nodes.process.recipe_loader import load_recipe
+from mimedi_nodes.process.recipes.loader import load_recipe
 from mimedi_sim.headless.virtual_loop import run_virtual
 
 from .crash_world import CrashWorld

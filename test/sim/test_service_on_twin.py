@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mimedi_nodes.instruments.link import InstrumentError
-from mimedi_nodes.modules.goal_store import GoalStore
+from mimedi_nodes.instruments.wire.link import InstrumentError
+from mimedi_nodes.modules.service.goal_store import GoalStore
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
 from mimedi_nodes.records.errors import LostFileError
 from mimedi_sim.firmware.cavro_pump import CavroPumpFirmware

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mimedi_nodes.modules.goal_store import GoalStore
+from mimedi_nodes.modules.service.goal_store import GoalStore
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_sim.headless.virtual_loop import run_virtual
 from mimedi_sim.plant.fault_board import WORKCELL

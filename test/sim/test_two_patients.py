@@ -13,12 +13,12 @@ from mimedi_nodes.modules.registry import config_folder, manifests, modules_of
 from mimedi_nodes.modules.site import Site
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
-from mimedi_nodes.process.identity import make_identifier
-from mimedi_nodes.process.operator import ScriptedOperator
-from mimedi_nodes.process.recipe_approval import Approvals
-from mimedi_nodes.process.recipe_loader import load_recipe
+from mimedi_nodes.process.identity.identity import make_identifier
+from mimedi_nodes.process.people.operator import ScriptedOperator
+from mimedi_nodes.process.recipes.approval import Approvals
+from mimedi_nodes.process.recipes.loader import load_recipe
 from mimedi_nodes.process.release import evaluate
-from mimedi_nodes.process.units import Units, read_units, units_file
+from mimedi_nodes.process.units.units import Units, read_units, units_file
 from mimedi_nodes.records.genealogy import trace
 from mimedi_nodes.records.review import review
 from mimedi_nodes.records.specification import product_file, read_specification

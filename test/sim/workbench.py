@@ -9,10 +9,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from mimedi_nodes.modules.goal_store import GoalStore
 from mimedi_nodes.modules.module import Module
 from mimedi_nodes.modules.registry import load_module, module_table
-from mimedi_nodes.modules.service import ModuleService, ServiceHooks
+from mimedi_nodes.modules.service.goal_store import GoalStore
+from mimedi_nodes.modules.service.service import ModuleService, ServiceHooks
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.clock import LoopClock
 from mimedi_nodes.process.context import PhaseHeader

@@ -117,7 +117,7 @@ def test_quick_commands_of_the_docs_run(line: str, tmp_path: Path) -> None:
 
 def test_the_tutorials_recipe_is_valid(tmp_path: Path) -> None:
     from mimedi_nodes.modules.registry import manifests
-    from mimedi_nodes.process.recipe_loader import load_recipe
+    from mimedi_nodes.process.recipes.loader import load_recipe
 
     text = (ROOT / "docs" / "tutorial" / "2_write_a_recipe.md").read_text(encoding="utf-8")
     (recipe,) = re.findall(r"```yaml\n(.*?)```", text, flags=re.DOTALL)

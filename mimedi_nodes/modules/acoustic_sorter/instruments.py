@@ -11,9 +11,9 @@ from ...instruments.balance import SicsBalance
 from ...instruments.cavro import CavroPump, CavroValve
 from ...instruments.generator import FunctionGenerator
 from ...instruments.impedance import ImpedanceAnalyser
-from ...instruments.link import Link
-from ...instruments.pacing import Pace, settle
 from ...instruments.pump_pair import PumpPair
+from ...instruments.wire.link import Link
+from ...instruments.wire.pacing import Pace, settle
 from ...process.calibrations import CalibrationBook
 from ...process.errors import PhaseError
 from ..scales import Scales

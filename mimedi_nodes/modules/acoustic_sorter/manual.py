@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from ...instruments.pacing import settle
+from ...instruments.wire.pacing import settle
 from ...process.context import PhaseContext
-from ..manual import VALID_D, ManualAct, ManualRefused, ManualValue
+from ..service.manual import VALID_D, ManualAct, ManualRefused, ManualValue
 from .instruments import SorterInstruments
 from .tune import EXPECTED_CHANNEL_HZ, LEAST_CHANNEL_Q, find_resonance
 

@@ -10,9 +10,9 @@ from typing import Any
 from ...instruments.afm import AtomicForceMicroscope
 from ...instruments.cytometer import FlowCytometer
 from ...instruments.droplet_reader import DropletReader
-from ...instruments.link import Link
 from ...instruments.plate_reader import PlateReader
 from ...instruments.spr_reader import SprReader
+from ...instruments.wire.link import Link
 from ..site import Site
 
 

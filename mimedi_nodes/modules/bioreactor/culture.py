@@ -10,9 +10,9 @@ from functools import partial
 from typing import Any
 
 from ...instruments.bioreactor import BioreactorState
+from ...process.alarms.limits import Limits
 from ...process.context import PhaseContext
 from ...process.errors import PhaseHold
-from ...process.limits import Limits
 from .instruments import BioreactorInstruments
 from .standing_faults import Standing, fault_words, unmended, watch
 from .weight_watch import CONFIRM_EVERY_S, CONFIRM_LOOKS, GAP_LIMIT_UL, REST_BLOCKS, REST_UL, gap_ul

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...instruments.bioreactor import BioreactorController
-from ...instruments.link import Link
+from ...instruments.wire.link import Link
 from ...process.calibrations import CalibrationBook
 from ..module import Actuator, Safe
 from ..site import Site

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...process.context import PhaseContext
-from ..manual import VALID_D, ManualAct, ManualRefused, ManualValue
+from ..service.manual import VALID_D, ManualAct, ManualRefused, ManualValue
 from .instruments import BioreactorInstruments
 
 MOST_DEVIATION_C = 0.3

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Contamination watch: counts single photons of an aliquot's ATP light and tells whether microbes live in it."""
 
-from ...instruments.photon_frames import Filter
+from ...instruments.wire.photon_frames import Filter
 from ..module import Actuator, Module, Phase, Safe
 from . import calibrate, screen, targets
 from .instruments import WatchInstruments, build

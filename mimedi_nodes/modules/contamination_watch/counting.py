@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass
 
 from ...instruments.photon_counter import CounterState, Gate, corrected_per_s
-from ...instruments.photon_frames import GateFlag
+from ...instruments.wire.photon_frames import GateFlag
 from ...process.context import PhaseContext
 from .assay import LEAST_DARK_PER_S, MOST_DARK_PER_S, Rate
 from .instruments import WatchInstruments

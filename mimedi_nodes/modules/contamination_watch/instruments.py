@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from ...instruments.link import Link
 from ...instruments.photon_counter import PhotonCounter
+from ...instruments.wire.link import Link
 from ..site import Site
 from .assay import Background
 from .memory import WatchMemory

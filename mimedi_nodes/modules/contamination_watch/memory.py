@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from ...instruments.link import InstrumentError
+from ...instruments.wire.link import InstrumentError
 from ...process.durable_file import write_durably
 from .assay import MOST_BLANK_PER_S, MOST_DARK_PER_S, Background, Rate
 from .organisms import Finding

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any
 
-from ...instruments.photon_frames import Filter
+from ...instruments.wire.photon_frames import Filter
 from ...process.context import PhaseContext
 from .assay import AFTERPULSE, Rate
 from .counting import Counted, count, count_dark, detector_fault

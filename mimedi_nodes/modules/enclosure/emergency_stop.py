@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...process.context import PhaseContext
-from ..manual import ManualAct, ManualRefused
 from ..module import Watch
+from ..service.manual import ManualAct, ManualRefused
 from .instruments import EnclosureInstruments
 
 EMERGENCY_STOP = "enclosure.emergency_stop"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ...instruments.enclosure import EnclosureController, ParticleCounter, SafetyRelay, VhpGenerator
-from ...instruments.link import InstrumentError, Link
+from ...instruments.wire.link import InstrumentError, Link
 from ..site import Site
 from .grades import ORDER, grade_of
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError
-from ..keeping import keeping
+from ..service.keeping import keeping
 from .codes import FluidicsCode
 from .instruments import FluidicsInstruments
 from .leftover import discard_leftover

@@ -10,8 +10,8 @@ from typing import Any
 
 from ...instruments.balance import SicsBalance
 from ...instruments.cavro import CavroPump, CavroValve
-from ...instruments.link import InstrumentRefused, Link
-from ...instruments.pacing import Pace, settle
+from ...instruments.wire.link import InstrumentRefused, Link
+from ...instruments.wire.pacing import Pace, settle
 from ...process.calibrations import CalibrationBook
 from ...process.errors import PhaseError
 from ..scales import Scales

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from ...instruments.pacing import settle
+from ...instruments.wire.pacing import settle
 from ...process.context import PhaseContext
 from .instruments import FluidicsInstruments
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ...process.context import PhaseContext
-from ..manual import VALID_D, ManualAct, ManualRefused, ManualValue
+from ..service.manual import VALID_D, ManualAct, ManualRefused, ManualValue
 from .instruments import FluidicsInstruments
 from .leftover import WASTE
 from .moving import Move, Moved, carry_out

@@ -7,7 +7,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from ...instruments.pacing import settle
+from ...instruments.wire.pacing import settle
 from ...process.context import PhaseContext
 from .instruments import FluidicsInstruments
 from .leftover import discard_leftover

@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from ...instruments.cavro import TransferPlan
-from ...instruments.link import InstrumentError
+from ...instruments.wire.link import InstrumentError
 from ...process.context import PhaseContext
 from ...process.errors import PhaseHold
 from .instruments import FluidicsInstruments

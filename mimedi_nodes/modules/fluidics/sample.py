@@ -8,7 +8,7 @@ from typing import Any
 
 from ...process.context import PhaseContext
 from ...process.errors import PhaseHold
-from ..keeping import keeping
+from ..service.keeping import keeping
 from .instruments import FluidicsInstruments
 from .moving import MOVE_UNKNOWN, Move, Moved, carry_out
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError
-from ..keeping import keeping
+from ..service.keeping import keeping
 from .codes import FluidicsCode
 from .instruments import FluidicsInstruments
 from .moving import ASPIRATE_UL_MIN, Move, carry_out, close_balance

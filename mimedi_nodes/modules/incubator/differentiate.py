@@ -11,7 +11,7 @@ from ...process.context import PhaseContext
 from ...process.errors import PhaseError
 from ..bioreactor.culture import Conditions, hold_conditions, keep
 from ..bioreactor.instruments import BioreactorInstruments
-from ..keeping import keeping
+from ..service.keeping import keeping
 from .phases import IncubatorCode
 
 CHANGE_VOLUMES = 1.5

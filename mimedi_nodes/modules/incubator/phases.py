@@ -14,7 +14,7 @@ from ...process.errors import PhaseError
 from ..bioreactor.culture import Conditions, Log, hold_conditions, keep, viable_cells
 from ..bioreactor.instruments import BioreactorInstruments
 from ..bioreactor.standing_faults import Standing, fault_words, watch
-from ..keeping import keeping
+from ..service.keeping import keeping
 
 
 class IncubatorCode(IntEnum):

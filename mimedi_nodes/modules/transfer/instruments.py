@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from ...instruments.gantry import Gantry
-from ...instruments.link import Link
+from ...instruments.wire.link import Link
 from ...process.calibrations import CalibrationBook
-from ...vision.frame import CameraHealth
+from ...vision.camera.frame import CameraHealth
 from ..camera import Camera
 from ..site import Site
 from .frames import RobotFrames

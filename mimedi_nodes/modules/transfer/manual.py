@@ -11,7 +11,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ...process.context import PhaseContext
-from ..manual import ManualAct, ManualRefused, ManualValue
+from ..service.manual import ManualAct, ManualRefused, ManualValue
 from .calibrate import calibrate_hand_eye
 from .description import RobotModelError
 from .instruments import CAMERA, LINE, TransferInstruments

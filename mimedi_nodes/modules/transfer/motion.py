@@ -9,8 +9,8 @@ from itertools import pairwise
 
 import numpy as np
 
-from ...instruments.grbl_line import GantryState
-from ...instruments.link import InstrumentError
+from ...instruments.wire.grbl_line import GantryState
+from ...instruments.wire.link import InstrumentError
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError, PhaseHold
 from .checked_ways import Surroundings, known_ways

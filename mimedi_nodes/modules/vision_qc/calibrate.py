@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError
-from ...vision.calibration import CalibrationError, CameraCalibration, calibrate
-from ...vision.chip_marks import (
+from ...vision.camera.calibration import CalibrationError, CameraCalibration, calibrate
+from ...vision.camera.chip_marks import (
     find_marks,
     find_walls,
     flat_field,
@@ -21,7 +21,7 @@ from ...vision.chip_marks import (
     still_image,
     walls_as_marks,
 )
-from ...vision.frame import CameraHealth, check_image
+from ...vision.camera.frame import CameraHealth, check_image
 from .camera_check import FRAME_TIMEOUT_S, check_camera, wrong_images_hold
 from .codes import VisionCode
 from .instruments import VisionInstruments

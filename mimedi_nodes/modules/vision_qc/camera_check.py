@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from ...instruments.link import InstrumentError
+from ...instruments.wire.link import InstrumentError
 from ...process.errors import PhaseHold
-from ...vision.frame import CameraHealth
-from ...vision.settings import VisionInputError
+from ...vision.camera.frame import CameraHealth
+from ...vision.camera.settings import VisionInputError
 
 FRAME_TIMEOUT_S = 10.0
 """Steady time [s] without a frame after which a camera counts as dead."""

@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError
-from ...vision.population import PopulationEstimator, PopulationSummary
-from ...vision.settings import VisionInputError
-from ...vision.tracker import CellTracker
+from ...vision.camera.settings import VisionInputError
+from ...vision.statistics.population import PopulationEstimator, PopulationSummary
+from ...vision.tracking.tracker import CellTracker
 from ..camera import Frame
 from .camera_check import FRAME_TIMEOUT_S, check_camera, check_focus, wrong_images_hold
 from .codes import VisionCode

@@ -8,15 +8,15 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from ...instruments.link import Link
+from ...instruments.wire.link import Link
 from ...process.calibrations import CalibrationBook
 from ...process.errors import PhaseError
-from ...vision.calibration import CalibrationError, CameraCalibration, read_calibration
-from ...vision.kernel import prepare as prepare_kernel
-from ...vision.lens import LensModel
-from ...vision.population import PopulationSummary
-from ...vision.settings import VisionSettings
-from ...vision.tracker import FrameTracks
+from ...vision.camera.calibration import CalibrationError, CameraCalibration, read_calibration
+from ...vision.camera.lens import LensModel
+from ...vision.camera.settings import VisionSettings
+from ...vision.kernels.kernel import prepare as prepare_kernel
+from ...vision.statistics.population import PopulationSummary
+from ...vision.tracking.tracker import FrameTracks
 from ..camera import Camera, Frame
 from ..site import ChannelCamera, Site
 from .codes import VisionCode

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from ...process.context import PhaseContext
-from ..manual import ManualAct, ManualValue
+from ..service.manual import ManualAct, ManualValue
 from .calibrate import calibrate_camera
 from .instruments import VisionInstruments
 

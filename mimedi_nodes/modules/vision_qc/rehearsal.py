@@ -10,12 +10,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...vision.annotate import annotate
-from ...vision.kernel import prepare
+from ...vision.camera.settings import VisionSettings
+from ...vision.kernels.kernel import prepare
 from ...vision.opencv import cv2
-from ...vision.population import PopulationEstimator, PopulationSummary
-from ...vision.settings import VisionSettings
-from ...vision.tracker import CellTracker
+from ...vision.recordings.annotate import annotate
+from ...vision.statistics.population import PopulationEstimator, PopulationSummary
+from ...vision.tracking.tracker import CellTracker
 
 FRAMES = 30
 _GREY, _DARKER, _LIT, _NOISE = 128.0, 50.0, 100.0, 1.5

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ...vision.population import PopulationSummary
+from ...vision.statistics.population import PopulationSummary
 
 CELLS, INTERVALS, TIME = "cells", "intervals", "time"
 """What ends an inspection, as `ended_by` of its result has it."""

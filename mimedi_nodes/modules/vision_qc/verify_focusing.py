@@ -8,7 +8,7 @@ from typing import Any
 
 from ...process.context import PhaseContext
 from ...process.errors import PhaseError
-from ...vision.focusing import FocusingEstimator
+from ...vision.statistics.focusing import FocusingEstimator
 from ..camera import Frame
 from .camera_check import FRAME_TIMEOUT_S, check_camera, check_focus, wrong_images_hold
 from .codes import VisionCode

@@ -23,7 +23,7 @@ from pymodbus.pdu.register_message import (
     WriteSingleRegisterResponse,
 )
 
-from mimedi_nodes.instruments.registers import MODEL_FIELD, VERSION_FIELD, RegisterMap, decode, encode
+from mimedi_nodes.instruments.wire.registers import MODEL_FIELD, VERSION_FIELD, RegisterMap, decode, encode
 
 ACCEPTED, ILLEGAL_FUNCTION, ILLEGAL_ADDRESS, ILLEGAL_VALUE, DEVICE_FAILURE = 0, 1, 2, 3, 4
 _LONGEST_FRAME = 256

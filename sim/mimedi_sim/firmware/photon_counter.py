@@ -10,8 +10,8 @@ import math
 from collections.abc import Callable
 from typing import Protocol
 
-from mimedi_nodes.instruments import photon_frames as wire
-from mimedi_nodes.instruments.photon_frames import Command, CounterFault, Filter, GateFlag, Status
+from mimedi_nodes.instruments.wire import photon_frames as wire
+from mimedi_nodes.instruments.wire.photon_frames import Command, CounterFault, Filter, GateFlag, Status
 
 IDENTITY = "MiMedI,PC-28,SP0001,1.0"
 MEMORY_GATES = 65_536

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from mimedi_nodes.instruments.link import ReplyTimeout
+from mimedi_nodes.instruments.wire.link import ReplyTimeout
 from mimedi_nodes.modules.camera import Frame
 from mimedi_nodes.process.clock import ProcessClock
 from mimedi_sim.plant.twin import Plant

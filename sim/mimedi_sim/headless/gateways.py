@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from mimedi_nodes.modules.service import ModuleService
+from mimedi_nodes.modules.service.service import ModuleService
 from mimedi_nodes.process.clock import ProcessClock
 from mimedi_nodes.process.context import PhaseHeader
 from mimedi_nodes.process.gateway import CommandReply, ModuleUnavailable, PhaseOutcome, PhaseRecall

@@ -13,7 +13,7 @@ from mimedi_nodes.modules.site import Site
 from mimedi_nodes.process.batch import Batch, BatchOutcome
 from mimedi_nodes.process.clock import LoopClock
 from mimedi_nodes.process.gateway import OperatorGateway
-from mimedi_nodes.process.recipe import Recipe
+from mimedi_nodes.process.recipes.recipe import Recipe
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.heads import Signer

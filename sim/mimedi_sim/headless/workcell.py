@@ -9,18 +9,18 @@ from functools import partial
 from typing import Any
 
 from mimedi_nodes.modules.expectations import expected_phase_s
-from mimedi_nodes.modules.goal_store import GoalStore
 from mimedi_nodes.modules.registry import load_module, modules_of
-from mimedi_nodes.modules.service import ModuleService, ServiceHooks
+from mimedi_nodes.modules.service.goal_store import GoalStore
+from mimedi_nodes.modules.service.service import ModuleService, ServiceHooks
 from mimedi_nodes.modules.site import Site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.clock import LoopClock
 from mimedi_nodes.process.context import PhaseHeader
-from mimedi_nodes.process.engine import Engine
+from mimedi_nodes.process.engine.engine import Engine
+from mimedi_nodes.process.engine.journal import Journal
 from mimedi_nodes.process.gateway import OperatorGateway
 from mimedi_nodes.process.interfaces import default_interfaces
-from mimedi_nodes.process.journal import Journal
-from mimedi_nodes.process.recipe import Recipe
+from mimedi_nodes.process.recipes.recipe import Recipe
 from mimedi_nodes.process.service_state import ServiceState
 from mimedi_nodes.records.events import RecordEvent, wall_time
 from mimedi_sim.memory_link import MemoryLink

@@ -13,13 +13,13 @@ import numpy as np
 import numpy.typing as npt
 
 from mimedi_nodes.modules.site import ChannelCamera
-from mimedi_sim.camera import ChipMarks, MicroscopeCamera
-from mimedi_sim.cell_field import Cells, ImagingChannel
 from mimedi_sim.plant.fault_effects import CameraFaults
 from mimedi_sim.random_streams import stream
+from mimedi_sim.rendering.camera import ChipMarks, MicroscopeCamera
+from mimedi_sim.rendering.cell_field import Cells, ImagingChannel
 
 if TYPE_CHECKING:
-    from mimedi_sim.camera_fluorescence import FluorescenceImages
+    from mimedi_sim.rendering.fluorescence import FluorescenceImages
 
 Image = npt.NDArray[np.uint8]
 
@@ -115,7 +115,7 @@ class CameraStation(FrameGrid):
 
     @cached_property
     def _fluorescence(self) -> FluorescenceImages:
-        from mimedi_sim.camera_fluorescence import FluorescenceImages  # seldom asked for
+        from mimedi_sim.rendering.fluorescence import FluorescenceImages  # seldom asked for
 
         return FluorescenceImages(self.camera)
 

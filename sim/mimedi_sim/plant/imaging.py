@@ -13,11 +13,11 @@ import numpy as np
 import numpy.typing as npt
 
 from mimedi_nodes.modules.site import ChannelCamera
-from mimedi_sim.cell_field import DEAD_OVER_LIVE_DIAMETER, CellField, Cells, Population
 from mimedi_sim.models import species as kinds
 from mimedi_sim.plant import syringe
 from mimedi_sim.plant.camera_station import CameraFrame, CameraStation
 from mimedi_sim.plant.ledger import INDEX, VOLUME, FloatArray
+from mimedi_sim.rendering.cell_field import DEAD_OVER_LIVE_DIAMETER, CellField, Cells, Population
 
 FEED_SPEED_UM_S = 9000.0
 """Mean speed in the imaging channel [calibration: 180 um, 0.54 of the view, between frames at 50 Hz. A cell is seen
@@ -85,7 +85,7 @@ def populations(content: FloatArray) -> tuple[Population, ...]:
 
 def stains(cells: Cells, content: FloatArray) -> npt.NDArray[np.int64]:
     """Return what each cell of a frame is to the two antibodies (camera_fluorescence), shape (N,)."""
-    from mimedi_sim.camera_fluorescence import stained_kinds  # seldom asked for
+    from mimedi_sim.rendering.fluorescence import stained_kinds  # seldom asked for
 
     def share(part: float, whole: float) -> float:
         return min(1.0, part / whole) if whole > 0.0 else 0.0

@@ -11,7 +11,7 @@ import math
 from bisect import bisect_right
 from dataclasses import replace
 
-from mimedi_nodes.instruments.photon_frames import CounterFault, Filter
+from mimedi_nodes.instruments.wire.photon_frames import CounterFault, Filter
 from mimedi_sim.models.photon import Detector, PhotonCounter, somatic_cfu_equivalents
 from mimedi_sim.random_streams import stream
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from mimedi_nodes.process.errors import WorkcellError
-from mimedi_nodes.process.units import Unit
+from mimedi_nodes.process.units.units import Unit
 from mimedi_sim.plant.ledger import FloatArray, Ledger
 
 DISPOSED = "disposed"

@@ -14,7 +14,6 @@ import numpy as np
 import numpy.typing as npt
 
 from mimedi_nodes.modules.site import ChannelCamera
-from mimedi_sim.cell_field import CellField, Cells, FloatArray, ImagingChannel, Population
 from mimedi_sim.models import species as kinds
 from mimedi_sim.models.acoustics import lateral_positions_m
 from mimedi_sim.models.beads import bead_count_distribution
@@ -22,6 +21,7 @@ from mimedi_sim.models.species import PBS_VISCOSITY_PA_S, Species
 from mimedi_sim.plant.camera_station import CameraFrame, CameraStation
 from mimedi_sim.plant.chip import ChannelStreams, Chip, ChipRun, poisson_mean_of_carriers
 from mimedi_sim.plant.ledger import INDEX, VOLUME
+from mimedi_sim.rendering.cell_field import CellField, Cells, FloatArray, ImagingChannel, Population
 
 STROBE_S = 2e-7
 """Length of the flash [s; a pulsed laser diode: a cell at 60 mm/s moves 0.02 px]."""

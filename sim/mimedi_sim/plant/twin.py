@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 
 from mimedi_nodes.modules.site import Site, SiteError
-from mimedi_nodes.process.units import Unit
+from mimedi_nodes.process.units.units import Unit
 from mimedi_sim.firmware.base import Firmware
 from mimedi_sim.firmware.faulty_line import FaultyLine
-from mimedi_sim.laboratory import Laboratory
+from mimedi_sim.laboratory.laboratory import Laboratory
 from mimedi_sim.models.donors import Donor
 from mimedi_sim.plant import biology, dmso, selection
 from mimedi_sim.plant.camera_station import CameraFrame

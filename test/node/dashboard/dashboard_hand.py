@@ -9,10 +9,10 @@ from pathlib import Path
 import dashboard_scene as scene
 import pytest
 
-from mimedi_nodes.commands.people import Place, registry
-from mimedi_nodes.dashboard import boards
-from mimedi_nodes.dashboard.overview import Overview
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
+from mimedi_nodes.commands.parts.people import Place, registry
+from mimedi_nodes.dashboard.boards import by_name as boards
+from mimedi_nodes.dashboard.boards.overview import Overview
+from mimedi_nodes.dashboard.look.qt import QtCore, QtWidgets
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.heads import Signer
 

@@ -5,9 +5,9 @@ import dashboard_scene as scene
 import pytest
 from dashboard_hand import NAME, mark, text
 
-from mimedi_nodes.dashboard import wording
-from mimedi_nodes.dashboard.alarm_board import FloodMeter
-from mimedi_nodes.dashboard.qt import QtWidgets
+from mimedi_nodes.dashboard.boards.alarm_board import FloodMeter
+from mimedi_nodes.dashboard.look import wording
+from mimedi_nodes.dashboard.look.qt import QtWidgets
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
     AlarmState,

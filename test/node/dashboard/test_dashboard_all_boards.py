@@ -10,13 +10,14 @@ import dashboard_scene as scene
 import pytest
 from dashboard_hand import NAME, until
 
-from mimedi_nodes.dashboard import boards, language
-from mimedi_nodes.dashboard.french import FRENCH
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
+from mimedi_nodes.dashboard.boards import by_name as boards
+from mimedi_nodes.dashboard.look import language
+from mimedi_nodes.dashboard.look.french import FRENCH
+from mimedi_nodes.dashboard.look.qt import QtCore, QtWidgets
 from mimedi_nodes.dashboard.views import PresenceView
 
 QtTest = importlib.import_module(QtCore.__name__.replace("QtCore", "QtTest"))
-SOURCES = Path(boards.__file__).parent
+SOURCES = Path(boards.__file__).parents[1]
 
 
 @pytest.mark.parametrize("name", ["overview", *boards.SIX])
@@ -60,7 +61,7 @@ def test_what_is_normal_is_grey(show, name):
 def texts_of_the_code():
     """Every text that the code gives to tr() or later()."""
     found = {}
-    for path in sorted(SOURCES.glob("*.py")):
+    for path in sorted(SOURCES.rglob("*.py")):
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             named = isinstance(node, ast.Call) and getattr(node.func, "id", getattr(node.func, "attr", ""))
             if named in ("tr", "later") and node.args and isinstance(node.args[0], ast.Constant):

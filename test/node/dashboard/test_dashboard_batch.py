@@ -8,11 +8,11 @@ import dashboard_scene as scene
 import pytest
 from dashboard_hand import NAME, text
 
-from mimedi_nodes.dashboard import forecast
-from mimedi_nodes.dashboard.batch_history import history_of
-from mimedi_nodes.dashboard.gantt import Timeline
-from mimedi_nodes.dashboard.qt import QtWidgets
-from mimedi_nodes.dashboard.run_history import plan_of
+from mimedi_nodes.dashboard.feed import forecast
+from mimedi_nodes.dashboard.feed.batch_history import history_of
+from mimedi_nodes.dashboard.feed.run_history import plan_of
+from mimedi_nodes.dashboard.look.qt import QtWidgets
+from mimedi_nodes.dashboard.panels.gantt import Timeline
 from mimedi_nodes.dashboard.views import (
     HistoryView,
     PlanView,
@@ -22,7 +22,7 @@ from mimedi_nodes.dashboard.views import (
     SpanView,
 )
 from mimedi_nodes.modules.registry import config_folder, manifests
-from mimedi_nodes.process.recipe_loader import load_recipe
+from mimedi_nodes.process.recipes.loader import load_recipe
 from mimedi_nodes.records.events import RecordEvent
 
 DAY_S = 86400.0

@@ -7,9 +7,9 @@ import dashboard_scene as scene
 import pytest
 from dashboard_hand import NAME, click, mark, text
 
-from mimedi_nodes.dashboard import wording
-from mimedi_nodes.dashboard.command_panel import CONSEQUENCES, allowed
-from mimedi_nodes.dashboard.qt import QtCore, QtGui, QtWidgets
+from mimedi_nodes.dashboard.look import wording
+from mimedi_nodes.dashboard.look.qt import QtCore, QtGui, QtWidgets
+from mimedi_nodes.dashboard.panels.command_panel import CONSEQUENCES, allowed
 from mimedi_nodes.dashboard.views import (
     PresenceView,
     PromptView,
@@ -18,7 +18,7 @@ from mimedi_nodes.dashboard.views import (
     RequestKind,
     Source,
 )
-from mimedi_nodes.process.procedure_state import TRANSITIONS, ProcedureCommand, ProcedureState
+from mimedi_nodes.process.engine.procedure_state import TRANSITIONS, ProcedureCommand, ProcedureState
 
 
 def enabled(overview):

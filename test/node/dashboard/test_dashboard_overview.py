@@ -5,8 +5,8 @@ import dashboard_scene as scene
 import pytest
 from dashboard_hand import mark, text
 
-from mimedi_nodes.dashboard import theme
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets
+from mimedi_nodes.dashboard.look import theme
+from mimedi_nodes.dashboard.look.qt import QtCore, QtWidgets
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
     ModuleView,

@@ -7,7 +7,7 @@ import dashboard_scene as scene
 import pytest
 from dashboard_hand import NAME, click, mark, text
 
-from mimedi_nodes.dashboard.qt import QtWidgets
+from mimedi_nodes.dashboard.look.qt import QtWidgets
 from mimedi_nodes.dashboard.views import (
     ACKNOWLEDGEABLE,
     AlarmPriority,

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import dashboard_scene as scene
 
-from mimedi_nodes.dashboard.batch_history import history_of
-from mimedi_nodes.dashboard.record_words import DECISIONS, FINDINGS, beside, heading, is_quiet
-from mimedi_nodes.dashboard.run_history import RunHistory
+from mimedi_nodes.dashboard.feed.batch_history import history_of
+from mimedi_nodes.dashboard.feed.run_history import RunHistory
+from mimedi_nodes.dashboard.look.record_words import DECISIONS, FINDINGS, beside, heading, is_quiet
 from mimedi_nodes.dashboard.views import (
     HistoryView,
 )

@@ -10,20 +10,20 @@ from xml.etree import ElementTree
 import dashboard_scene as scene
 import pytest
 
-from mimedi_nodes.commands.people import Place, registry
-from mimedi_nodes.dashboard import boards
-from mimedi_nodes.dashboard.inbox import Inbox
-from mimedi_nodes.dashboard.qt import QtCore, Signal
+from mimedi_nodes.commands.parts.people import Place, registry
+from mimedi_nodes.dashboard.boards import by_name as boards
+from mimedi_nodes.dashboard.feed.inbox import Inbox
+from mimedi_nodes.dashboard.look.qt import QtCore, Signal
 from mimedi_nodes.dashboard.views import (
     Request,
     RequestKind,
 )
-from mimedi_nodes.process.accounts import LoginError, check_session
+from mimedi_nodes.process.people.accounts import LoginError, check_session
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "unit" / "records"))
 from dashboard_hand import BEN, until
 
-SOURCES = Path(boards.__file__).parent
+SOURCES = Path(boards.__file__).parents[1]
 
 
 def test_every_plugin_of_the_manifest_is_a_class_for_one_of_the_boards():

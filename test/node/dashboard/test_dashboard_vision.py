@@ -8,8 +8,8 @@ import dashboard_scene as scene
 import pytest
 from dashboard_hand import laid, mark, text, until
 
-from mimedi_nodes.dashboard import boards
-from mimedi_nodes.dashboard.qt import QtCore
+from mimedi_nodes.dashboard.boards import by_name as boards
+from mimedi_nodes.dashboard.look.qt import QtCore
 from mimedi_nodes.dashboard.views import (
     HistoryView,
     MeasurementView,

@@ -6,14 +6,14 @@ import re
 
 import pytest
 
-from mimedi_nodes.dashboard import french_names, language, wording
-from mimedi_nodes.dashboard.alarm_words import TEXTS, origin, translations
-from mimedi_nodes.dashboard.inbox import Inbox
-from mimedi_nodes.dashboard.mimic_plan import DOCKS_MM, plan_for
-from mimedi_nodes.dashboard.qt import QtWidgets
-from mimedi_nodes.dashboard.record_words import exception_row
-from mimedi_nodes.dashboard.record_words import test_row as release_row
-from mimedi_nodes.dashboard.series import Series
+from mimedi_nodes.dashboard.feed.inbox import Inbox
+from mimedi_nodes.dashboard.feed.series import Series
+from mimedi_nodes.dashboard.look import french_names, language, wording
+from mimedi_nodes.dashboard.look.alarm_words import TEXTS, origin, translations
+from mimedi_nodes.dashboard.look.qt import QtWidgets
+from mimedi_nodes.dashboard.look.record_words import exception_row
+from mimedi_nodes.dashboard.look.record_words import test_row as release_row
+from mimedi_nodes.dashboard.panels.mimic_plan import DOCKS_MM, plan_for
 from mimedi_nodes.dashboard.views import (
     AlarmPriority,
     AlarmState,
@@ -21,7 +21,7 @@ from mimedi_nodes.dashboard.views import (
     AlarmView,
 )
 from mimedi_nodes.modules.registry import config_folder, known_modules
-from mimedi_nodes.process.alarm_table import read_alarm_table
+from mimedi_nodes.process.alarms.table import read_alarm_table
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.records import exceptions
 

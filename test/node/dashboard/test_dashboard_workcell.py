@@ -7,12 +7,12 @@ import dashboard_scene as scene
 import pytest
 from dashboard_hand import laid, mark, text
 
-from mimedi_nodes.dashboard import theme
-from mimedi_nodes.dashboard.analyses import analysis_view
-from mimedi_nodes.dashboard.limits import limits_of
-from mimedi_nodes.dashboard.mimic_plan import DOCKS_MM, RAIL, WIDTH, plan_for
-from mimedi_nodes.dashboard.overview import Overview
-from mimedi_nodes.dashboard.qt import QtCore, QtWidgets, pyqtgraph
+from mimedi_nodes.dashboard.boards.overview import Overview
+from mimedi_nodes.dashboard.feed.analyses import analysis_view
+from mimedi_nodes.dashboard.feed.limits import limits_of
+from mimedi_nodes.dashboard.look import theme
+from mimedi_nodes.dashboard.look.qt import QtCore, QtWidgets, pyqtgraph
+from mimedi_nodes.dashboard.panels.mimic_plan import DOCKS_MM, RAIL, WIDTH, plan_for
 from mimedi_nodes.dashboard.views import (
     CassettesView,
     HistoryView,

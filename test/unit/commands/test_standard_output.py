@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from mimedi_nodes.commands.option_types import port
+from mimedi_nodes.commands.parts.option_types import port
 from mimedi_nodes.commands.standard_output import READER_LEFT
 
 ROOT = Path(__file__).resolve().parents[3]

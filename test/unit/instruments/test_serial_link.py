@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from mimedi_nodes.instruments.exchange import exchange
-from mimedi_nodes.instruments.link import GarbledReply, LinkLost, ReplyTimeout
-from mimedi_nodes.instruments.serial_link import SerialLink
+from mimedi_nodes.instruments.wire.exchange import exchange
+from mimedi_nodes.instruments.wire.link import GarbledReply, LinkLost, ReplyTimeout
+from mimedi_nodes.instruments.wire.serial_link import SerialLink
 from mimedi_sim.pty_server import PtyServer
 
 

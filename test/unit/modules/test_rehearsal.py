@@ -13,7 +13,7 @@ import sys
 import pytest
 
 from mimedi_nodes.modules.vision_qc.rehearsal import rehearse
-from mimedi_nodes.vision.settings import VisionSettings
+from mimedi_nodes.vision.camera.settings import VisionSettings
 
 SITES = {
     "the site's": VisionSettings(um_per_px=0.65, wall_top_px=6.0, wall_bottom_px=122.0, channel_depth_um=30.0,
@@ -37,10 +37,10 @@ def test_the_made_up_cells_are_seen_flowing_alive_and_dead_in_both_colours(site:
 LOOK = """
 import json, sys
 from mimedi_nodes.modules.vision_qc.rehearsal import rehearse
-from mimedi_nodes.vision.annotate import annotate
-from mimedi_nodes.vision.population import PopulationEstimator
-from mimedi_nodes.vision.settings import VisionSettings
-from mimedi_nodes.vision.tracker import CellTracker
+from mimedi_nodes.vision.recordings.annotate import annotate
+from mimedi_nodes.vision.statistics.population import PopulationEstimator
+from mimedi_nodes.vision.camera.settings import VisionSettings
+from mimedi_nodes.vision.tracking.tracker import CellTracker
 import numpy as np
 settings = VisionSettings(**json.loads(sys.argv[1]))
 rehearse(settings)

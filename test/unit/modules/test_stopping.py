@@ -15,9 +15,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mimedi_nodes.modules.vision_qc.stopping import CELLS, GROWTH, INTERVALS, StoppingRule, halfwidths
-from mimedi_nodes.vision.intervals import Interval, concentration_interval, wilson_interval
-from mimedi_nodes.vision.population import PopulationEstimator, PopulationSummary, repeated_sightings
-from mimedi_nodes.vision.settings import VisionSettings
+from mimedi_nodes.vision.camera.settings import VisionSettings
+from mimedi_nodes.vision.statistics.intervals import Interval, concentration_interval, wilson_interval
+from mimedi_nodes.vision.statistics.population import PopulationEstimator, PopulationSummary, repeated_sightings
 
 EMPTY = PopulationEstimator(
     VisionSettings(um_per_px=0.7, wall_top_px=10.0, wall_bottom_px=118.0, channel_depth_um=30.0, frame_rate_hz=300.0)

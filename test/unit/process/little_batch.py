@@ -11,11 +11,11 @@ from typing import Any
 from fakes import FakeLaboratory, FakeModules, FakeOperator, LoopTime, Record, run_virtual
 
 from mimedi_nodes.process.batch import Batch, BatchOutcome, BatchSnapshot
-from mimedi_nodes.process.engine import Engine
-from mimedi_nodes.process.identity import make_identifier
-from mimedi_nodes.process.journal import Journal
-from mimedi_nodes.process.recipe import Recipe
-from mimedi_nodes.process.recipe_loader import read_recipe
+from mimedi_nodes.process.engine.engine import Engine
+from mimedi_nodes.process.engine.journal import Journal
+from mimedi_nodes.process.identity.identity import make_identifier
+from mimedi_nodes.process.recipes.loader import read_recipe
+from mimedi_nodes.process.recipes.recipe import Recipe
 
 PATIENT = make_identifier("F1234", 26, 1)
 HEAD = """

@@ -13,10 +13,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimedi_nodes.process.alarm_table import AlarmTable, Priority, read_alarm_table
-from mimedi_nodes.process.alarms import AlarmAct, AlarmBoard, AlarmError, AlarmState, next_state
+from mimedi_nodes.process.alarms.board import AlarmAct, AlarmBoard, AlarmError, AlarmState, next_state
+from mimedi_nodes.process.alarms.limits import Limits
+from mimedi_nodes.process.alarms.table import AlarmTable, Priority, read_alarm_table
 from mimedi_nodes.process.diagnostics import DiagnosticError
-from mimedi_nodes.process.limits import Limits
 
 ROOT = Path(__file__).resolve().parents[3]
 TABLE = read_alarm_table(ROOT / "config" / "alarms.yaml")

@@ -17,11 +17,11 @@ from numpy.typing import NDArray
 from mimedi_nodes.commands.label import main as label_command
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.context import PhaseHeader
-from mimedi_nodes.process.custody import SHARED, SUPPLIES, WRONG_CONTAINER, Custody, GuardedModules
 from mimedi_nodes.process.gateway import CommandReply, PhaseOutcome, PhaseRecall
-from mimedi_nodes.process.identity import IdentityError, make_identifier, make_label
-from mimedi_nodes.process.labels import code_image, read_codes, read_one_label, read_picture, scan
-from mimedi_nodes.records.pdf import lacking
+from mimedi_nodes.process.identity.custody import SHARED, SUPPLIES, WRONG_CONTAINER, Custody, GuardedModules
+from mimedi_nodes.process.identity.identity import IdentityError, make_identifier, make_label
+from mimedi_nodes.process.identity.labels import code_image, read_codes, read_one_label, read_picture, scan
+from mimedi_nodes.records.report.pdf import lacking
 
 VESSELS = (
     "apheresis", "bank", "beads", "buffer", "medium", "vector", "excipient", "sorter_inlet", "sorted", "sorter_waste",

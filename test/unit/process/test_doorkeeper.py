@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from test_users import FIRST, ROLES, SECOND, Clock, with_ben
 
-from mimedi_nodes.nodes.doorkeeper import Doorkeeper, NotAllowed
-from mimedi_nodes.process.users import UserRegistry
+from mimedi_nodes.nodes.frame.doorkeeper import Doorkeeper, NotAllowed
+from mimedi_nodes.process.people.users import UserRegistry
 from mimedi_nodes.records.heads import Signer
 
 

@@ -10,8 +10,8 @@ from fakes import FakeModules, FakeOperator
 from little_batch import MOVE, PATIENT, World, recipe_of, run
 
 from mimedi_nodes.process.batch import BatchOutcome
+from mimedi_nodes.process.engine.journal import Journal
 from mimedi_nodes.process.gateway import PhaseOutcome
-from mimedi_nodes.process.journal import Journal
 
 
 def test_phases_run_in_order_with_values_of_earlier_ones() -> None:

@@ -17,10 +17,10 @@ from fakes import Crash, FakeLaboratory, FakeModules, FakeOperator, LoopTime, Re
 from little_batch import PATIENT, lab_record, recipe_of
 
 from mimedi_nodes.process.batch import Batch, BatchOutcome
-from mimedi_nodes.process.engine import Engine
+from mimedi_nodes.process.engine.engine import Engine
+from mimedi_nodes.process.engine.journal import Journal, JournalError
 from mimedi_nodes.process.gateway import Question
-from mimedi_nodes.process.journal import Journal, JournalError
-from mimedi_nodes.process.recipe import Recipe
+from mimedi_nodes.process.recipes.recipe import Recipe
 
 MOVE = "do: fluidics/transfer_fluid, with: {source: a, destination: b, volume_ul: '${volume}'}"
 RECIPE = recipe_of(

@@ -8,7 +8,7 @@ import asyncio
 from fakes import FakeOperator
 from little_batch import MOVE, PATIENT, World, lab_record, recipe_of, run
 
-from mimedi_nodes.process.identity import make_identifier, make_label
+from mimedi_nodes.process.identity.identity import make_identifier, make_label
 
 
 def test_a_wrong_label_is_refused_and_nothing_moves() -> None:

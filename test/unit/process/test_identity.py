@@ -7,7 +7,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from mimedi_nodes.process.identity import (
+from mimedi_nodes.process.identity.identity import (
     IdentityError,
     check_character,
     check_identifier,

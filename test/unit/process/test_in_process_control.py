@@ -17,10 +17,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_recipe_language import HEAD, World, outcome_of
 
+from mimedi_nodes.process.control.in_process_control import ControlError, culture, harvest, multiplicity
+from mimedi_nodes.process.control.soft_sensor import Count, Limits, Regime, SoftSensor, SoftSensorError, extrapolated
 from mimedi_nodes.process.diagnostics import DiagnosticError
-from mimedi_nodes.process.in_process_control import ControlError, culture, harvest, multiplicity
-from mimedi_nodes.process.recipe_loader import read_recipe
-from mimedi_nodes.process.soft_sensor import Count, Limits, Regime, SoftSensor, SoftSensorError, extrapolated
+from mimedi_nodes.process.recipes.loader import read_recipe
 
 ROOT = Path(__file__).parents[3]
 spec = importlib.util.spec_from_file_location("bench_soft_sensor", ROOT / "bench" / "soft_sensor.py")

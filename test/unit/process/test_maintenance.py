@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from mimedi_nodes.commands import maintenance
-from mimedi_nodes.commands.people import Place, registry
-from mimedi_nodes.process.accounts import Account, signer_keys
-from mimedi_nodes.process.credentials import Person, seal, unseal
-from mimedi_nodes.process.maintenance import MaintenanceBook, MaintenanceError, under_maintenance
-from mimedi_nodes.process.roles import Roles, read_roles
+from mimedi_nodes.commands.parts.people import Place, registry
+from mimedi_nodes.process.people.accounts import Account, signer_keys
+from mimedi_nodes.process.people.credentials import Person, seal, unseal
+from mimedi_nodes.process.people.maintenance import MaintenanceBook, MaintenanceError, under_maintenance
+from mimedi_nodes.process.people.roles import Roles, read_roles
 from mimedi_nodes.records.heads import Signer
 from mimedi_nodes.records.verify import verify
 

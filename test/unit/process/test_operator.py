@@ -10,8 +10,8 @@ import pytest
 
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.gateway import Question
-from mimedi_nodes.process.identity import check_label, make_identifier
-from mimedi_nodes.process.operator import NoAnswerError, ScriptedOperator
+from mimedi_nodes.process.identity.identity import check_label, make_identifier
+from mimedi_nodes.process.people.operator import NoAnswerError, ScriptedOperator
 
 SHIPPED = Path(__file__).parents[3] / "config" / "operators" / "default.yaml"
 

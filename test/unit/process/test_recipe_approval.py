@@ -20,11 +20,11 @@ from mimedi_nodes.modules.registry import config_folder, manifests
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_nodes.process.batch import Batch
 from mimedi_nodes.process.diagnostics import DiagnosticError
-from mimedi_nodes.process.identity import make_identifier
-from mimedi_nodes.process.recipe import Recipe
-from mimedi_nodes.process.recipe_approval import DEMONSTRATION_KEY_ID, ApprovalError, Approvals, next_status
-from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
-from mimedi_nodes.process.recipe_values import ParameterError
+from mimedi_nodes.process.identity.identity import make_identifier
+from mimedi_nodes.process.recipes.approval import DEMONSTRATION_KEY_ID, ApprovalError, Approvals, next_status
+from mimedi_nodes.process.recipes.loader import load_recipe, read_recipe
+from mimedi_nodes.process.recipes.recipe import Recipe
+from mimedi_nodes.process.recipes.values import ParameterError
 
 KEY = Ed25519PrivateKey.from_private_bytes(b"k" * 32)
 BATCH = Batch("B-1", PATIENT, PATIENT, 70.0)

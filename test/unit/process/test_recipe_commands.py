@@ -12,10 +12,18 @@ from test_recipe_language import BOTH, BUDGET, CALLS, HEAD, WASH
 from mimedi_nodes.commands import recipe as command
 from mimedi_nodes.commands.recipe_estimate import _line_of
 from mimedi_nodes.modules.registry import config_folder
-from mimedi_nodes.process.costs import CostError, Usage, batch_cost, estimate, largest_figures, read_costs, touch_h
-from mimedi_nodes.process.recipe import Recipe
-from mimedi_nodes.process.recipe_diff import differences
-from mimedi_nodes.process.recipe_loader import read_recipe
+from mimedi_nodes.process.recipes.costs import (
+    CostError,
+    Usage,
+    batch_cost,
+    estimate,
+    largest_figures,
+    read_costs,
+    touch_h,
+)
+from mimedi_nodes.process.recipes.diff import differences
+from mimedi_nodes.process.recipes.loader import read_recipe
+from mimedi_nodes.process.recipes.recipe import Recipe
 
 STEPS = BUDGET.replace("WITHIN", "1")
 

@@ -20,7 +20,7 @@ from mimedi_nodes.commands import recipe as command
 from mimedi_nodes.modules.registry import config_folder
 from mimedi_nodes.process.diagnostics import DiagnosticError
 from mimedi_nodes.process.interfaces import snake_to_camel
-from mimedi_nodes.process.recipe_loader import read_recipe
+from mimedi_nodes.process.recipes.loader import read_recipe
 
 MANIFEST = {module: {snake_to_camel(action) for action in actions} for module, actions in MODULES.items()}
 RECIPE: dict[str, Any] = {

@@ -13,11 +13,11 @@ from little_batch import PATIENT
 
 from mimedi_nodes.process.batch import Batch, BatchOutcome
 from mimedi_nodes.process.diagnostics import DiagnosticError
-from mimedi_nodes.process.engine import Engine
-from mimedi_nodes.process.journal import Journal
-from mimedi_nodes.process.recipe import Recipe
-from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
-from mimedi_nodes.process.recipe_values import ParameterError
+from mimedi_nodes.process.engine.engine import Engine
+from mimedi_nodes.process.engine.journal import Journal
+from mimedi_nodes.process.recipes.loader import load_recipe, read_recipe
+from mimedi_nodes.process.recipes.recipe import Recipe
+from mimedi_nodes.process.recipes.values import ParameterError
 
 HEAD = """\
 recipe: little

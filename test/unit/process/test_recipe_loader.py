@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 
 from mimedi_nodes.process.diagnostics import Diagnostic, DiagnosticError
 from mimedi_nodes.process.expressions import render
-from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
-from mimedi_nodes.process.recipe_values import ParameterError
-from mimedi_nodes.process.steps import NotYetStep, ParallelStep
+from mimedi_nodes.process.recipes.loader import load_recipe, read_recipe
+from mimedi_nodes.process.recipes.steps import NotYetStep, ParallelStep
+from mimedi_nodes.process.recipes.values import ParameterError
 
 SHIPPED = Path(__file__).parents[3] / "config" / "recipes" / "car_t_cd19.yaml"
 MANIFEST = {

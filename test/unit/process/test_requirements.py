@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from mimedi_nodes.commands.step_text import text_of
+from mimedi_nodes.commands.parts.step_text import text_of
 from mimedi_nodes.process.diagnostics import Diagnostic, DiagnosticError
-from mimedi_nodes.process.recipe import Recipe
-from mimedi_nodes.process.recipe_loader import read_recipe
+from mimedi_nodes.process.recipes.loader import read_recipe
+from mimedi_nodes.process.recipes.recipe import Recipe
 
 MOVE = "do: fluidics/transfer_fluid, with: {source: a, destination: b}"
 TEXT = f"""\

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mimedi_nodes.commands.schedule import main
-from mimedi_nodes.process.schedule_solver import plan
-from mimedi_nodes.process.scheduling import (
+from mimedi_nodes.process.units.schedule_solver import plan
+from mimedi_nodes.process.units.scheduling import (
     Job,
     Schedule,
     ScheduleError,

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from mimedi_nodes.process import procedure_state, service_state
-from mimedi_nodes.process.procedure_state import ProcedureCommand, ProcedureState, ProcedureStateMachine
+from mimedi_nodes.process import service_state
+from mimedi_nodes.process.engine import procedure_state
+from mimedi_nodes.process.engine.procedure_state import ProcedureCommand, ProcedureState, ProcedureStateMachine
 from mimedi_nodes.process.service_state import (
     STATE_COMPLETE,
     TRANSIENT_STATES,

@@ -18,20 +18,20 @@ from hypothesis import strategies as st
 from mimedi_nodes.modules.expectations import expected_phase_s
 from mimedi_nodes.modules.registry import config_folder, manifests, module_table, modules_of
 from mimedi_nodes.modules.site_file import load_site
-from mimedi_nodes.process.arbiter import Arbiter
 from mimedi_nodes.process.batch import Batch, BatchOutcome
-from mimedi_nodes.process.claim_plan import claim_plan, conflict
 from mimedi_nodes.process.context import PhaseHeader
-from mimedi_nodes.process.custody import WRONG_CONTAINER, Custody, GuardedModules
 from mimedi_nodes.process.diagnostics import DiagnosticError
-from mimedi_nodes.process.engine import Engine
+from mimedi_nodes.process.engine.engine import Engine
+from mimedi_nodes.process.engine.journal import Journal
 from mimedi_nodes.process.errors import WorkcellError
 from mimedi_nodes.process.gateway import Answer, PhaseOutcome, Question
-from mimedi_nodes.process.identity import IdentityError, make_identifier, make_label
-from mimedi_nodes.process.journal import Journal
-from mimedi_nodes.process.recipe import Recipe
-from mimedi_nodes.process.recipe_loader import load_recipe, read_recipe
-from mimedi_nodes.process.units import Units, read_units, units_file
+from mimedi_nodes.process.identity.custody import WRONG_CONTAINER, Custody, GuardedModules
+from mimedi_nodes.process.identity.identity import IdentityError, make_identifier, make_label
+from mimedi_nodes.process.recipes.loader import load_recipe, read_recipe
+from mimedi_nodes.process.recipes.recipe import Recipe
+from mimedi_nodes.process.units.arbiter import Arbiter
+from mimedi_nodes.process.units.claim_plan import claim_plan, conflict
+from mimedi_nodes.process.units.units import Units, read_units, units_file
 
 SITE = load_site(config_folder() / "site" / "demo.yaml")
 UNITS = read_units(config_folder() / "units.yaml", list(module_table()), SITE.vessels)

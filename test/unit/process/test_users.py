@@ -11,14 +11,20 @@ from pathlib import Path
 
 import pytest
 
-from mimedi_nodes.commands import people
-from mimedi_nodes.commands.people import Place
+from mimedi_nodes.commands.parts import people
+from mimedi_nodes.commands.parts.people import Place
 from mimedi_nodes.commands.user import main as user_command
-from mimedi_nodes.process.accounts import ForgedAccountsError, LoginError, check_session, read_accounts, signer_keys
-from mimedi_nodes.process.credentials import Person, decode_token, encode_token, seal
 from mimedi_nodes.process.diagnostics import DiagnosticError
-from mimedi_nodes.process.roles import Policy, Roles, read_roles
-from mimedi_nodes.process.users import UserError, UserRegistry
+from mimedi_nodes.process.people.accounts import (
+    ForgedAccountsError,
+    LoginError,
+    check_session,
+    read_accounts,
+    signer_keys,
+)
+from mimedi_nodes.process.people.credentials import Person, decode_token, encode_token, seal
+from mimedi_nodes.process.people.roles import Policy, Roles, read_roles
+from mimedi_nodes.process.people.users import UserError, UserRegistry
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.heads import Signer
 from mimedi_nodes.records.summary import read_events

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from mimedi_nodes.nodes.recording_scope import RecordingScope
+from mimedi_nodes.nodes.recording.recording_scope import RecordingScope
 from mimedi_nodes.records.events import RecordEvent
 
 MODULES = frozenset({"fluidics", "incubator", "vision_qc", "enclosure", "transfer"})

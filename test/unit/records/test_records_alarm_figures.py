@@ -8,9 +8,9 @@ import math
 import pytest
 from nominal_batch import Story
 
-from mimedi_nodes.records.alarm_figures import alarm_figures
 from mimedi_nodes.records.facts import gather_facts, standing_alarms
-from mimedi_nodes.records.report_rows import alarm_rows
+from mimedi_nodes.records.report.alarm_figures import alarm_figures
+from mimedi_nodes.records.report.rows import alarm_rows
 
 HOUR = 3600.0
 

@@ -12,7 +12,7 @@ import pytest
 
 from mimedi_nodes.commands import backup
 from mimedi_nodes.commands.verify import verify_run
-from mimedi_nodes.nodes.record_keeper import RecordKeeper
+from mimedi_nodes.nodes.recording.record_keeper import RecordKeeper
 from mimedi_nodes.records.events import RecordEvent
 
 Command = Callable[..., int]

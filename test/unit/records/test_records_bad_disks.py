@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 from record_run import Run
 
-from mimedi_nodes.modules.memory import open_memory
-from mimedi_nodes.nodes.record_keeper import RecordKeeper
+from mimedi_nodes.modules.service.memory import open_memory
+from mimedi_nodes.nodes.recording.record_keeper import RecordKeeper
 from mimedi_nodes.process.context import PhaseHeader
 from mimedi_nodes.records.errors import LostFileError, RecordError, StorageError
 from mimedi_nodes.records.heads import Signer

@@ -26,8 +26,8 @@ from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.facts import gather_facts
 from mimedi_nodes.records.heads import Signer
-from mimedi_nodes.records.pdf import lacking, render_pdf
-from mimedi_nodes.records.report import render_report
+from mimedi_nodes.records.report.pdf import lacking, render_pdf
+from mimedi_nodes.records.report.report import render_report
 from mimedi_nodes.records.review import criterion_text, number_text, review
 from mimedi_nodes.records.summary import canonical_hash, canonical_rows, summarize, write_summary
 

@@ -13,11 +13,11 @@ from mimedi_nodes.process.interfaces import default_interfaces
 from mimedi_nodes.records.analysis_files import KIND, parts
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.facts import gather_facts
-from mimedi_nodes.records.field_text import quantity, took_text, value_text
-from mimedi_nodes.records.plots import plot_stiffness, plot_timeline
-from mimedi_nodes.records.report import render_report
-from mimedi_nodes.records.report_rows import cause_rows, figure_rows, step_rows
-from mimedi_nodes.records.report_sections import environment_rows, lot_rows, move_rows
+from mimedi_nodes.records.report.field_text import quantity, took_text, value_text
+from mimedi_nodes.records.report.plots import plot_stiffness, plot_timeline
+from mimedi_nodes.records.report.report import render_report
+from mimedi_nodes.records.report.rows import cause_rows, figure_rows, step_rows
+from mimedi_nodes.records.report.sections import environment_rows, lot_rows, move_rows
 from mimedi_nodes.records.review import Review, review
 from mimedi_nodes.records.stiffness_map import MEDIA_TYPE, SUFFIX, CellStiffness, to_csv
 from mimedi_nodes.records.summary import summarize

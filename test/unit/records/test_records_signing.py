@@ -16,15 +16,16 @@ from typing import Any
 import pytest
 from nominal_batch import BATCH, nominal_batch, specification
 
-from mimedi_nodes.commands import at_desk, lab, people, review, sign
-from mimedi_nodes.commands.people import Place
-from mimedi_nodes.nodes import desk
-from mimedi_nodes.nodes.record_keeper import RecordKeeper
-from mimedi_nodes.nodes.signature_check import signature_check
-from mimedi_nodes.process.accounts import read_accounts, signer_keys
-from mimedi_nodes.process.roles import Roles, read_roles
-from mimedi_nodes.process.signing import Content
-from mimedi_nodes.process.users import UserRegistry
+from mimedi_nodes.commands import lab, review, sign
+from mimedi_nodes.commands.parts import at_desk, people
+from mimedi_nodes.commands.parts.people import Place
+from mimedi_nodes.nodes.recording import desk
+from mimedi_nodes.nodes.recording.record_keeper import RecordKeeper
+from mimedi_nodes.nodes.recording.signature_check import signature_check
+from mimedi_nodes.process.people.accounts import read_accounts, signer_keys
+from mimedi_nodes.process.people.roles import Roles, read_roles
+from mimedi_nodes.process.people.signing import Content
+from mimedi_nodes.process.people.users import UserRegistry
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.disposition import disposition
 from mimedi_nodes.records.errors import RecordError
@@ -273,7 +274,7 @@ def test_an_altered_record_is_not_signed(office: Office, capsys: pytest.CaptureF
 
 def laboratory(office: Office, **changes: Any) -> dict[str, str]:
     """A final sterility result of the site's laboratory, changed."""
-    from mimedi_sim.laboratory import KEY_ID, NAME, signing_key
+    from mimedi_sim.laboratory.laboratory import KEY_ID, NAME, signing_key
 
     record = {
         "laboratory": NAME, "batch_id": BATCH, "sample_id": "S-7", "test": "sterility", "value": "negative",
@@ -375,7 +376,7 @@ def forge(office: Office, **changes: Any) -> dict[str, Any]:
     events = read_events(office.run)
     head = office.verify().head_hash
     ben = office.users.authenticate("ben", office.password("ben"))
-    from mimedi_nodes.process.signing import sign as give
+    from mimedi_nodes.process.people.signing import sign as give
 
     data = give(ben, office.roles, Content(BATCH, events, head, specification()), "performed").data()
     return {**data, **changes}

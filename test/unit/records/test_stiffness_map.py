@@ -9,7 +9,7 @@ from mimedi_nodes.records.analysis_files import KIND, parts
 from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.facts import gather_facts
-from mimedi_nodes.records.plots import plot_stiffness
+from mimedi_nodes.records.report.plots import plot_stiffness
 from mimedi_nodes.records.stiffness_map import MEDIA_TYPE, SUFFIX, CellStiffness, from_csv, to_csv
 
 CELLS = [CellStiffness(k, 10.0 * k, -5.0 * k, 100.0 * k, 2.0, k / 3.0) for k in range(1, 7)]

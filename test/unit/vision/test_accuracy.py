@@ -8,9 +8,9 @@ import pytest
 from scipy.optimize import linear_sum_assignment
 from vision_blobs import RATE_HZ, WIDTH, Truth, flow_movie, settings
 
-from mimedi_nodes.vision.counting import CountingLine
-from mimedi_nodes.vision.frame import FrameTracks
-from mimedi_nodes.vision.tracker import CellTracker
+from mimedi_nodes.vision.camera.frame import FrameTracks
+from mimedi_nodes.vision.tracking.counting import CountingLine
+from mimedi_nodes.vision.tracking.tracker import CellTracker
 
 WARM = 25
 

@@ -16,8 +16,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from vision_blobs import disc
 
-from mimedi_nodes.vision.calibration import CalibrationError, CameraCalibration, calibrate, load_calibration
-from mimedi_nodes.vision.chip_marks import (
+from mimedi_nodes.vision.camera.calibration import CalibrationError, CameraCalibration, calibrate, load_calibration
+from mimedi_nodes.vision.camera.chip_marks import (
     find_marks,
     find_walls,
     flat_field,
@@ -26,8 +26,8 @@ from mimedi_nodes.vision.chip_marks import (
     still_image,
     walls_as_marks,
 )
-from mimedi_nodes.vision.lens import LensModel
-from mimedi_nodes.vision.settings import VisionInputError
+from mimedi_nodes.vision.camera.lens import LensModel
+from mimedi_nodes.vision.camera.settings import VisionInputError
 
 MARKS_UM = np.array([[0.0, 0.0], [300.0, 0.0], [300.0, 60.0], [0.0, 60.0], [150.0, 30.0]])
 WALLS_UM = (5.0, 55.0)

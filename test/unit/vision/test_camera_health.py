@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from vision_blobs import RATE_HZ, flow_movie, settings
 
-from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
-from mimedi_nodes.vision.tracker import CellTracker
+from mimedi_nodes.vision.camera.settings import VisionInputError, VisionSettings
+from mimedi_nodes.vision.tracking.tracker import CellTracker
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mimedi_nodes.vision.annotate import annotate
-from mimedi_nodes.vision.classes import class_share, classify
-from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
+from mimedi_nodes.vision.camera.frame import FrameTracks, TrackedCell
+from mimedi_nodes.vision.recordings.annotate import annotate
+from mimedi_nodes.vision.statistics.classes import class_share, classify
 
 CONTROL = 8.0
 

@@ -13,9 +13,9 @@ from vision_blobs import RATE_HZ, UM_PER_PX, WALL_BOTTOM, disc, flow_movie
 
 from mimedi_nodes.commands import segment as segment_command
 from mimedi_nodes.commands import track as track_command
-from mimedi_nodes.vision.files import read_movie, segment_file, track_movie, write_overlay, write_tracks
+from mimedi_nodes.vision.camera.settings import VisionInputError
 from mimedi_nodes.vision.opencv import cv2
-from mimedi_nodes.vision.settings import VisionInputError
+from mimedi_nodes.vision.recordings.files import read_movie, segment_file, track_movie, write_overlay, write_tracks
 
 WALL = 8.0
 

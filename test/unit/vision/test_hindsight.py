@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from vision_blobs import HEIGHT, RATE_HZ, WIDTH
 
-from mimedi_nodes.vision.detections import empty
-from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
-from mimedi_nodes.vision.hindsight import Sighting, revise
-from mimedi_nodes.vision.linker import TRACK
-from mimedi_nodes.vision.smoothing import _smooth_numpy, smooth, wander_of
+from mimedi_nodes.vision.camera.frame import FrameTracks, TrackedCell
+from mimedi_nodes.vision.detection.detections import empty
+from mimedi_nodes.vision.tracking.hindsight import Sighting, revise
+from mimedi_nodes.vision.tracking.linker import TRACK
+from mimedi_nodes.vision.tracking.smoothing import _smooth_numpy, smooth, wander_of
 
 
 def exact(place: np.ndarray, variance: np.ndarray, step: np.ndarray, way: float, error: float) -> np.ndarray:

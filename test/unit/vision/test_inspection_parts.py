@@ -12,13 +12,13 @@ from hypothesis import strategies as st
 from vision_blobs import RATE_HZ, WIDTH, flow_movie
 from vision_blobs import settings as vision_settings
 
-from mimedi_nodes.vision.coincidence import PairCounter
-from mimedi_nodes.vision.frame import FrameTracks
-from mimedi_nodes.vision.intervals import concentration_interval, wilson_interval
-from mimedi_nodes.vision.medians import median, percentile
-from mimedi_nodes.vision.order_statistics import percentile_in_time
-from mimedi_nodes.vision.population import repeated_sightings
-from mimedi_nodes.vision.tracker import CellTracker
+from mimedi_nodes.vision.camera.frame import FrameTracks
+from mimedi_nodes.vision.detection.medians import median, percentile
+from mimedi_nodes.vision.detection.order_statistics import percentile_in_time
+from mimedi_nodes.vision.statistics.coincidence import PairCounter
+from mimedi_nodes.vision.statistics.intervals import concentration_interval, wilson_interval
+from mimedi_nodes.vision.statistics.population import repeated_sightings
+from mimedi_nodes.vision.tracking.tracker import CellTracker
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 5, 8, 9, 15, 16, 25])

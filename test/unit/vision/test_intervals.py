@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 from vision_blobs import WALL_BOTTOM, WALL_TOP, WIDTH, profile
 
-from mimedi_nodes.vision.counting import CountingLine
-from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
-from mimedi_nodes.vision.intervals import (
+from mimedi_nodes.vision.camera.frame import FrameTracks, TrackedCell
+from mimedi_nodes.vision.camera.settings import VisionInputError
+from mimedi_nodes.vision.statistics.intervals import (
     Interval,
     concentration_interval,
     doublet_interval,
@@ -23,8 +23,8 @@ from mimedi_nodes.vision.intervals import (
     poisson_interval,
     wilson_interval,
 )
-from mimedi_nodes.vision.settings import VisionInputError
-from mimedi_nodes.vision.sorting import OutletCount, count_outlets, purity, recovery
+from mimedi_nodes.vision.statistics.sorting import OutletCount, count_outlets, purity, recovery
+from mimedi_nodes.vision.tracking.counting import CountingLine
 
 RUNS = 3000
 Draw = Callable[[np.random.Generator], Interval]

@@ -11,18 +11,18 @@ import numpy as np
 import pytest
 from vision_blobs import HEIGHT, RATE_HZ, WIDTH, disc, flow_movie, settings
 
-from mimedi_nodes.vision import kernel
-from mimedi_nodes.vision.appearance import Appearances
-from mimedi_nodes.vision.background import Background
-from mimedi_nodes.vision.blobs import Expected
-from mimedi_nodes.vision.bubbles import find_bubbles
-from mimedi_nodes.vision.detections import DETECTION, empty
-from mimedi_nodes.vision.detector import CellDetector
-from mimedi_nodes.vision.frame import FrameTracks
-from mimedi_nodes.vision.linker import TRACK
+from mimedi_nodes.vision.camera.frame import FrameTracks
+from mimedi_nodes.vision.camera.settings import VisionSettings
+from mimedi_nodes.vision.detection.appearance import Appearances
+from mimedi_nodes.vision.detection.background import Background
+from mimedi_nodes.vision.detection.blobs import Expected
+from mimedi_nodes.vision.detection.bubbles import find_bubbles
+from mimedi_nodes.vision.detection.detections import DETECTION, empty
+from mimedi_nodes.vision.detection.detector import CellDetector
+from mimedi_nodes.vision.kernels import kernel
 from mimedi_nodes.vision.opencv import cv2
-from mimedi_nodes.vision.settings import VisionSettings
-from mimedi_nodes.vision.tracker import CellTracker
+from mimedi_nodes.vision.tracking.linker import TRACK
+from mimedi_nodes.vision.tracking.tracker import CellTracker
 
 
 def _tracks(movie: Any, steps: int) -> list[FrameTracks]:

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from vision_blobs import HEIGHT, RATE_HZ, WALL_BOTTOM, WALL_TOP, WIDTH, flow_movie, profile, settings
 
-from mimedi_nodes.vision.light_field import LightField
-from mimedi_nodes.vision.tracker import CellTracker
+from mimedi_nodes.vision.detection.light_field import LightField
+from mimedi_nodes.vision.tracking.tracker import CellTracker
 
 
 def lamp(x: np.ndarray, y: np.ndarray, strength: float) -> np.ndarray:

@@ -9,12 +9,12 @@ import numpy as np
 import pytest
 from vision_blobs import settings
 
-from mimedi_nodes.vision.annotate import annotate
-from mimedi_nodes.vision.flow import FlowProfile
-from mimedi_nodes.vision.focusing import FocusingEstimator, focusing, speed_across
-from mimedi_nodes.vision.frame import FrameTracks, TrackedCell
-from mimedi_nodes.vision.settings import VisionInputError, VisionSettings
-from mimedi_nodes.vision.shape import equivalent_diameter_px, hull_shape, outer_contour
+from mimedi_nodes.vision.camera.frame import FrameTracks, TrackedCell
+from mimedi_nodes.vision.camera.settings import VisionInputError, VisionSettings
+from mimedi_nodes.vision.recordings.annotate import annotate
+from mimedi_nodes.vision.recordings.shape import equivalent_diameter_px, hull_shape, outer_contour
+from mimedi_nodes.vision.statistics.focusing import FocusingEstimator, focusing, speed_across
+from mimedi_nodes.vision.tracking.flow import FlowProfile
 
 
 def test_hull_of_a_rectangle_is_exact() -> None:

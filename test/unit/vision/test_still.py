@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mimedi_nodes.vision.files import read_movie, track_movie
-from mimedi_nodes.vision.frame import FrameTracks
-from mimedi_nodes.vision.still import SpotFinder
+from mimedi_nodes.vision.camera.frame import FrameTracks
+from mimedi_nodes.vision.detection.still import SpotFinder
+from mimedi_nodes.vision.recordings.files import read_movie, track_movie
 
 FRAMES, HEIGHT, WIDTH, COUNT = 30, 120, 160, 24
 

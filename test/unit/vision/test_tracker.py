@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from vision_blobs import RATE_HZ, UM_PER_PX, WALL_BOTTOM, WALL_TOP, WIDTH, Truth, flow_movie, render, settings
 
-from mimedi_nodes.vision.frame import FrameTracks
-from mimedi_nodes.vision.tracker import CellTracker
+from mimedi_nodes.vision.camera.frame import FrameTracks
+from mimedi_nodes.vision.tracking.tracker import CellTracker
 
 
 def run(movie: np.ndarray, dye: np.ndarray | None = None, warm: int = 0) -> list[FrameTracks]:

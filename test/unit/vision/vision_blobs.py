@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.special import erfc
 
-from mimedi_nodes.vision.settings import VisionSettings
+from mimedi_nodes.vision.camera.settings import VisionSettings
 
 UM_PER_PX = 0.65
 WIDTH, HEIGHT, WALL_TOP, WALL_BOTTOM = 512, 128, 8.0, 119.0

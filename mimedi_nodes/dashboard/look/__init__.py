@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How boards look and speak: colours, sizes, words, languages."""

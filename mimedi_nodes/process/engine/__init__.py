@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The procedure engine: carries a recipe out, phase by phase, and survives its own death."""

@@ -1,0 +1,2 @@
+# SPDX-License-Identifier: Apache-2.0
+"""People: accounts, roles, signatures, the scripted operator, maintenance."""
