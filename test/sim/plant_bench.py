@@ -10,7 +10,8 @@ from pymodbus.framer.rtu import FramerRTU
 from pymodbus.pdu import DecodePDU
 from pymodbus.pdu.register_message import WriteMultipleRegistersRequest
 
-from mimedi_nodes.instruments.bioreactor_map import HOLDING_COUNT, SET_POINTS, encode
+from mimedi_nodes.instruments.bioreactor_map import HOLDING_COUNT, SET_POINTS
+from mimedi_nodes.instruments.wire.registers import encode
 from mimedi_nodes.modules.site import Site
 from mimedi_nodes.modules.site_file import load_site
 from mimedi_sim.models.donors import NOMINAL, Donor

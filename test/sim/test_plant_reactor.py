@@ -11,7 +11,8 @@ from pymodbus.framer.rtu import FramerRTU
 from pymodbus.pdu import DecodePDU
 from pymodbus.pdu.register_message import ReadInputRegistersRequest
 
-from mimedi_nodes.instruments.bioreactor_map import IN_COUNT, READINGS, decode
+from mimedi_nodes.instruments.bioreactor_map import IN_COUNT, READINGS
+from mimedi_nodes.instruments.wire.registers import decode
 from mimedi_sim.plant.ledger import amounts
 
 from .plant_bench import Bench
