@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from ..modules.registry import config_folder, module_table
-from ..process.alarms.states import ACKNOWLEDGEABLE, AlarmState
+from ..nodes.clients.alarm_rows import as_rows
 from ..process.alarms.table import AlarmEntry, read_alarm_table
 from ..process.errors import WorkcellError
 from .parts.who import (
@@ -151,25 +151,6 @@ def _act(options: argparse.Namespace, client: Any) -> int:
         elif not options.json:
             print(f"{name}: {act} taken")
     return EXIT_TAKEN if all(o.accepted for o in outcomes.values()) else EXIT_REFUSED
-
-
-def as_rows(alarms: Any) -> list[dict[str, Any]]:
-    """Return an AlarmList as plain rows, most urgent first; None, nothing heard yet, has no rows."""
-    rows = [
-        {
-            "alarm_id": a.alarm_id,
-            "source": a.source,
-            "state": AlarmState(a.state).name,
-            "priority": {1: "low", 2: "medium", 3: "high"}.get(a.priority, "high"),
-            "waits": a.state in ACKNOWLEDGEABLE,
-            "message": a.message,
-            "response": a.response,
-            "time_s": a.stamp.sec + 1e-9 * a.stamp.nanosec,
-        }
-        for a in (alarms.alarms if alarms is not None else [])
-    ]
-    order = ("high", "medium", "low")
-    return sorted(rows, key=lambda r: (not r["waits"], order.index(r["priority"]), -r["time_s"]))
 
 
 def _show(rows: list[dict[str, Any]], as_json: bool) -> int:

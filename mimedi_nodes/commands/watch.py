@@ -19,9 +19,10 @@ from rich.table import Table
 from rich.text import Text
 
 from ..modules.registry import module_table
+from ..nodes.clients.alarm_rows import as_rows
 from ..process.engine.procedure_state import FINAL_STATES
 from ..process.service_state import ServiceState
-from .alarms import alarm_table, as_rows
+from .alarms import alarm_table
 from .parts.who import EXIT_COULD_NOT_RUN, EXIT_REFUSED, EXIT_TAKEN
 from .status import as_json, unknown_batch
 

@@ -7,8 +7,8 @@ import math
 import time
 from typing import Any
 
-from ..commands.alarms import as_rows
 from ..dashboard.feed.series import Series
+from ..nodes.clients.alarm_rows import as_rows
 from ..nodes.clients.workcell_client import WorkcellClient
 from ..process import batch_choice
 from ..process.engine.procedure_state import TRANSITIONS, ProcedureCommand, ProcedureState
