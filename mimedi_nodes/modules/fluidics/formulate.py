@@ -62,7 +62,8 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
         if label in checkpoint:
             move = Move.restored(checkpoint[label])
         share = (number / len(plan), (number + 1) / len(plan))
-        if not move.done and (volume_ul >= 100.0 or label in checkpoint):
+        on_record = f"{label}_on_record"  # a move may be done and its weights not yet read when something fails
+        if on_record not in checkpoint and (volume_ul >= 100.0 or label in checkpoint):
             if label in ("cells", "retain") and label not in checkpoint:
                 await give_back(source, MIX_FLOW_UL_MIN, instruments, ctx)
                 await mix_stroke(MIX_STROKE_UL, MIX_FLOW_UL_MIN, instruments, ctx)
@@ -78,7 +79,8 @@ async def formulate_dose(goal: Any, instruments: FluidicsInstruments, ctx: Phase
                 weighed_source_ul=moved.source_ul,
                 weighed_destination_ul=moved.destination_ul,
             )
-        checkpoint[label] = asdict(move)
+            checkpoint |= {label: asdict(move), on_record: True}
+            await ctx.checkpoint(**checkpoint)
         moved_ul[label] = move.moved_ul
     viable_cells = moved_ul["cells"] / 1000.0 * goal.viable_per_ml
     return {
