@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -55,6 +55,9 @@ KINDS = frozenset(
     }
 )
 """Kinds that facts, summary and report know; any other snake-case kind is recorded and listed as it is."""
+
+MOVEMENTS = ("material", "sample_taken")
+"""Kinds that say how much went where: a module that writes one puts an `event_key` into its data."""
 
 MAX_DATA_BYTES = 1 << 20
 """Largest data of one event [bytes]; larger data belong into an attachment."""
@@ -205,3 +208,20 @@ def _printable(name: str, value: Any) -> None:
     if "\0" in value:
         raise EventError(f"{name}: {value!r} holds a NUL, which ends text on the wire; leave it out")
     plain(value, name)
+
+
+def twin_rows(events: Iterable[RecordEvent]) -> frozenset[int]:
+    """Return the places, from 0, of movements that stand in the record a second time.
+
+    A module that is killed after it has written a movement and before it has noted so writes it again when it goes on:
+    the same producer, kind and `event_key`. Both stay in the record; the first one counts.
+    """
+    seen: set[tuple[str, str, str]] = set()
+    twins = set()
+    for place, event in enumerate(events):
+        if event.kind in MOVEMENTS and isinstance(key := event.data.get("event_key"), str):
+            told = (event.producer, event.kind, key)
+            if told in seen:
+                twins.add(place)
+            seen.add(told)
+    return frozenset(twins)

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, TypeGuard
 
-from .events import RecordEvent
+from .events import RecordEvent, twin_rows
 
 _ITERATION = re.compile(r"\[\d+\]|#\d+")
 _NOT_SUCCEEDED = frozenset({"aborted", "canceled", "interrupted"})
@@ -51,10 +51,12 @@ class Facts:
     values: dict[str, Any] = field(default_factory=dict)
     details: dict[str, Detail] = field(default_factory=dict)
     events: list[RecordEvent] = field(default_factory=list)
+    twins: frozenset[int] = frozenset()
+    """Places of the events that stand there a second time, see `twin_rows`."""
 
     def of_kind(self, *kinds: str) -> list[RecordEvent]:
-        """Return the events of some kinds, in the order of the record."""
-        return [event for event in self.events if event.kind in kinds]
+        """Return the events of some kinds, in the order of the record, each once."""
+        return [event for place, event in enumerate(self.events) if event.kind in kinds and place not in self.twins]
 
     def series(self, name: str) -> list[tuple[float, float]]:
         """Return process times [s] and values of a measurement, without unknown ones."""
@@ -77,12 +79,13 @@ class Facts:
 def gather_facts(events: Iterable[RecordEvent]) -> Facts:
     """Return the facts of a batch from its events, in the order of the record."""
     facts = Facts(events=list(events))
+    facts.twins = twin_rows(facts.events)
     values = facts.values
     for name in ("batch", "parameter", "phase", "lab", "measured", "extremes", "counts", "identity"):
         values[name] = {}
-    for event in facts.events:
+    for place, event in enumerate(facts.events):
         reader = _READERS.get(event.kind)
-        if reader is not None:
+        if reader is not None and place not in facts.twins:
             reader(facts, event)
     _count(facts)
     _check_identity(facts)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from .events import RecordEvent
+from .events import RecordEvent, twin_rows
 from .facts import is_number
 
 PRODUCT = "dose_bag"
@@ -112,7 +112,11 @@ def trace(events: Iterable[RecordEvent]) -> Genealogy:
     """
     found = Genealogy()
     cultured_in: dict[str, str] = {}
-    for row, event in enumerate(events, start=1):
+    told = list(events)
+    twins = twin_rows(told)
+    for row, event in enumerate(told, start=1):
+        if row - 1 in twins:
+            continue
         data = event.data
         if event.kind == "material" and data.get("lot"):
             found.lots.append(_lot(event))

@@ -34,7 +34,7 @@ from mimedi_nodes.process.interfaces import default_interfaces
 from mimedi_nodes.process.people.operator import ScriptedOperator
 from mimedi_nodes.process.recipes.recipe import Recipe
 from mimedi_nodes.process.service_state import ServiceState
-from mimedi_nodes.records.events import RecordEvent
+from mimedi_nodes.records.events import RecordEvent, twin_rows
 from mimedi_sim.headless.camera import PlantCamera
 from mimedi_sim.headless.gateways import LocalLaboratory, LocalModules
 from mimedi_sim.memory_link import MemoryLink
@@ -346,8 +346,11 @@ def recorded_volumes(world: CrashWorld) -> dict[str, float]:
         here = arrived if arrived is not None and math.isfinite(arrived) else known[0]
         volume[destination] = volume.get(destination, 0.0) + here
 
-    for event in world.events:
+    twins = twin_rows(world.events)
+    for place, event in enumerate(world.events):
         data = event.data
+        if place in twins:
+            continue
         if event.kind == "sample_taken" or (event.kind == "material" and "sample_ul" not in data):
             source = str(data["source"] if "source" in data else data["container"])
             weighed = (data.get("weighed_source_ul"), data.get("weighed_destination_ul"))

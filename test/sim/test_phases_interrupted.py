@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from mimedi_nodes.modules.service.goal_store import GoalStore
 from mimedi_nodes.process.service_state import ServiceCommand, ServiceState
+from mimedi_nodes.records.events import MOVEMENTS
 from mimedi_sim.headless.virtual_loop import run_virtual
 
 from .workbench import HEADER, Workbench
@@ -167,3 +168,66 @@ def test_killed_anywhere_the_volumes_come_out_right(name, undisturbed, tmp_path_
         assert volumes == pytest.approx(undisturbed[name], abs=case.tolerance_ul)
 
     check()
+
+
+class DyingStore(GoalStore):
+    """A memory whose process is killed at its n-th checkpoint, before or after it is on disk."""
+
+    def __init__(self, path: Any, last: int | None = None, *, written: bool = False) -> None:
+        super().__init__(path)
+        self.count, self._last, self._written = 0, last, written
+
+    def checkpoint(self, goal_id: str, data: Any) -> None:
+        """Count; at the last one, die."""
+        self.count += 1
+        if self.count != self._last or self._written:
+            super().checkpoint(goal_id, data)
+        if self.count == self._last:
+            raise asyncio.CancelledError
+
+
+async def movements(case: Case, path: Any, last: int | None, written: bool) -> tuple[dict[str, float] | None, int]:
+    """Return what is on record of each movement [uL], twins left out, and the number of checkpoints.
+
+    None for what is on record: it is held, since nothing tells how much has moved.
+    """
+    bench = await prepared(case)
+    bench.events.clear()
+    store = DyingStore(path, last, written=written)
+    service = await bench.service(case.module, store)
+    task = asyncio.ensure_future(service.run(case.action, case.goal, HEADER, "a" * 32))
+    await asyncio.gather(task, return_exceptions=True)
+    if last is not None:
+        await asyncio.sleep(20.0)
+        service = await bench.service(case.module, GoalStore(path))
+        task = asyncio.ensure_future(service.run(case.action, case.goal, HEADER, "a" * 32))
+        while not task.done() and service.state != ServiceState.HELD:
+            await asyncio.sleep(10.0)
+        if service.state == ServiceState.HELD:
+            assert "neither vessel is weighed" in service.last_error
+            task.cancel()
+            return None, store.count
+        outcome = await task
+        assert outcome.status == "succeeded", outcome.error_msg
+    told: dict[str, float] = {}
+    for kind, what, data in bench.events:
+        if kind in MOVEMENTS:
+            volume_ul = float(data["volume_ul"] if "volume_ul" in data else data["weighed_destination_ul"])
+            told.setdefault(f"{kind} {what} {data['event_key']}", volume_ul)
+    return told, store.count
+
+
+@pytest.mark.parametrize("name", ["label", "deplete", "formulate"])
+def test_killed_between_any_two_writes_each_movement_is_on_record_once(name, tmp_path):
+    case = CASES[name]
+    whole, count = run_virtual(movements(case, tmp_path / "whole.sqlite", None, False))
+    assert whole
+    assert count > 3
+    held = 0
+    for last in range(1, count + 1, max(1, count // 16)):
+        for written in (False, True):
+            told, _ = run_virtual(movements(case, tmp_path / f"{last}-{written}.sqlite", last, written))
+            held += told is None
+            if told is not None:
+                assert told == pytest.approx(whole, abs=200.0), f"killed at checkpoint {last}, {written=}"
+    assert held <= 2  # between the order to the pump and the note of its plan, with no scale at either end

@@ -31,7 +31,7 @@ async def label_cells(goal: Any, instruments: FluidicsInstruments, ctx: PhaseCon
     if contact_from_s is None:
         await carry_out(move, instruments, ctx, "move", (0.0, 0.1))
         contact_from_s = ctx.now_s()
-        await ctx.checkpoint(move=asdict(move), contact_from_s=contact_from_s)
+        # Before the checkpoint: what is told twice is known by its key, what was never told is lost.
         ctx.record(
             "material",
             f"{goal.reagent} → {goal.container}",
@@ -39,6 +39,7 @@ async def label_cells(goal: Any, instruments: FluidicsInstruments, ctx: PhaseCon
             destination=goal.container,
             volume_ul=move.moved_ul,
         )
+        await ctx.checkpoint(move=asdict(move), contact_from_s=contact_from_s)
     await instruments.ready_pump(ctx)
     await give_back(goal.container, MIX_FLOW_UL_MIN, instruments, ctx)
     end_s = float(contact_from_s) + goal.duration_s

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from ...process.clock import ProcessClock
 from ...process.context import PhaseHeader
+from ...records.events import MOVEMENTS
 
 _SHORTEST_SLEEP_S = 1e-6
 
@@ -111,7 +112,9 @@ class PhaseRun:
         self._events(self.header, "measurement", name, "", data)
 
     def record(self, kind: str, what: str, why: str = "", **data: Any) -> None:
-        """Write an event to the batch record."""
+        """Write an event to the batch record; a movement with the key by which its twin after a crash is known."""
+        if kind in MOVEMENTS and self.goal_id:
+            data["event_key"] = f"{self.goal_id}:{kind}:{what}"
         self._events(self.header, kind, what, why, data)
 
     def alarm(self, alarm_id: str, message: str) -> None:

@@ -24,6 +24,7 @@ from mimedi_nodes.records.errors import RecordError
 from mimedi_nodes.records.events import RecordEvent
 from mimedi_nodes.records.exceptions import exceptions
 from mimedi_nodes.records.export import FORMATS, export
+from mimedi_nodes.records.facts import gather_facts
 from mimedi_nodes.records.genealogy import trace
 from mimedi_nodes.records.heads import Head, Signer
 from mimedi_nodes.records.review import review
@@ -192,6 +193,20 @@ def test_the_chip_is_balanced_over_both_inlets_and_both_outlets() -> None:
     (balance,) = found.balances
     assert (balance.gap_ul, balance.is_closed) == (-100.0, True)
     assert found.went_to("buffer") == found.went_to("inlet") == {"sorted", "sorter_waste"}
+
+
+def test_a_movement_that_a_crash_wrote_twice_counts_once() -> None:
+    story = Story()
+    for number in (1, 1, 2):
+        story.tell(
+            "fluidics", 1.0, "material", "bag → dose_bag", source="bag", destination="dose_bag", volume_ul=10.0,
+            weighed_source_ul=10.0, weighed_destination_ul=10.0, event_key=f"goal-{number}:material:bag → dose_bag",
+        )  # fmt: skip
+        story.tell("fluidics", 2.0, "sample_taken", f"S-{number}", container="bag", event_key=f"{number}")
+    assert len(trace(story.events).balances) == 2
+    facts = gather_facts(story.events)
+    assert [event.what for event in facts.of_kind("sample_taken")] == ["S-1", "S-2"]
+    assert len(facts.events) == 6  # both stay in the record
 
 
 # -- review by exception --------------------------------------------------------------------------------
