@@ -52,6 +52,49 @@ def test_links_lead_somewhere(page: Path) -> None:
     assert missing == []
 
 
+# --- paths ---
+
+PATH_LIKE = re.compile(r"(?<![\w/.:~-])(?:[\w.-]+/)+[\w.*-]*")
+NO_FILES = {
+    "mimedi_msgs/TimeRequest": "a message's type",
+    "sim/exchange_set": "a service of the graph",
+    "config/site/lab.yaml": "the reader copies it",
+    "mimedi_msgs/action/ChillSample.action": "the reader writes it",
+    "mimedi_nodes/modules/chiller/phases.py": "the reader writes it",
+}
+"""What the pages name in the form of a path and is no file of the tree, and why."""
+
+
+def paths_in(text: str) -> set[str]:
+    """Every path of a page's `code` whose first folder is one of the tree, or a room of mimedi_nodes."""
+    roots = {place.name for base in (ROOT, ROOT / "mimedi_nodes") for place in base.iterdir() if place.is_dir()}
+    roots = {name for name in roots if not name.startswith(".")} - {"runs"}  # the others the reader makes
+    quoted = " ".join(re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", text, flags=re.DOTALL)))
+    found = {path.rstrip("/.") for path in PATH_LIKE.findall(quoted)}
+    return {path for path in found if path.split("/")[0] in roots}
+
+
+def is_in_the_tree(path: str, page: Path) -> bool:
+    """Whether a path leads somewhere from the root, from mimedi_nodes or from the page; a module may go without .py."""
+    places = (ROOT, ROOT / "mimedi_nodes", page.parent)
+    return any(next(place.glob(name), None) for place in places for name in (path, f"{path}.py"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: str(p.relative_to(ROOT)))
+def test_every_path_that_a_page_names_exists(page: Path) -> None:
+    named = paths_in(page.read_text(encoding="utf-8")) - set(NO_FILES)
+    assert sorted(path for path in named if not is_in_the_tree(path, page)) == []
+
+
+def test_a_path_that_moved_is_found_out() -> None:
+    page = ROOT / "docs" / "architecture.md"
+    assert paths_in("see `process/engine.py` and `process/engine/engine.py`, `volume/s`") == {
+        "process/engine.py", "process/engine/engine.py"
+    }  # fmt: skip
+    assert not is_in_the_tree("process/engine.py", page)
+    assert is_in_the_tree("process/engine/engine.py", page)
+
+
 # --- commands ---
 
 
