@@ -22,10 +22,10 @@ from ..modules.expectations import expected_phase_s
 from ..modules.registry import config_folder, manifests
 from ..modules.site_file import load_site
 from ..process.batch import Batch
-from ..process.engine.durations import expected_recipe_s
 from ..process.identity.identity import make_identifier
 from ..process.people.operator import ScriptedOperator
 from ..process.recipes.costs import GROUPS, CostError, Estimate, Usage, estimate, largest_figures, read_costs
+from ..process.recipes.durations import expected_recipe_s
 from ..process.recipes.loader import load_recipe
 from ..process.recipes.recipe import Recipe
 from ..process.release import evaluate

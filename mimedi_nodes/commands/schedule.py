@@ -17,9 +17,9 @@ from ..modules.registry import config_folder, manifests, modules_of
 from ..modules.site_file import load_site
 from ..process.batch import Batch
 from ..process.diagnostics import Diagnostic, DiagnosticError
-from ..process.engine.durations import expected_step_s
 from ..process.errors import WorkcellError
 from ..process.people.operator import ScriptedOperator
+from ..process.recipes.durations import expected_step_s
 from ..process.recipes.loader import load_recipe
 from ..process.recipes.recipe import Recipe
 from ..process.units.claim_plan import claim_plan

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ..commands.parts.people import Place
 from ..modules.registry import module_table
-from ..process import batch_choice
+from ..process.engine import batch_choice
 from .board import Board
 from .boards.overview import Overview
 from .feed.ros_bridge import HeardBatch, RosBridge

@@ -10,7 +10,7 @@ from typing import Any
 from ..dashboard.feed.series import Series
 from ..nodes.clients.alarm_rows import as_rows
 from ..nodes.clients.workcell_client import WorkcellClient
-from ..process import batch_choice
+from ..process.engine import batch_choice
 from ..process.engine.procedure_state import TRANSITIONS, ProcedureCommand, ProcedureState
 from ..process.service_state import ServiceState
 

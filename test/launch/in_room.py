@@ -16,8 +16,8 @@ from workcell_client import PATIENT, Client, Steps
 from mimedi_msgs.msg import Prompt
 from mimedi_msgs.srv import AnswerPrompt, InjectFault
 from mimedi_nodes.modules.analytics.codes import AnalyticsCode
+from mimedi_nodes.process.engine.unit_claims import changeover_of
 from mimedi_nodes.process.service_state import ServiceState
-from mimedi_nodes.process.units.claims import changeover_of
 from mimedi_nodes.records.analysis_files import files
 from mimedi_nodes.records.stiffness_map import SUFFIX, from_csv
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ...process.batch import Batch
+from ...process.engine.unit_claims import Changeover, changeover_of
 from ...process.errors import WorkcellError
 from ...process.gateway import Question
 from ...process.identity.identity import make_label
 from ...process.people.operator import ScriptedOperator
-from ...process.units.claims import Changeover, changeover_of
 from ..parts.batch_options import default_script
 
 if TYPE_CHECKING:

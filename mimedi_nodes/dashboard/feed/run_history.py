@@ -10,9 +10,9 @@ from pathlib import Path
 
 from ...modules.expectations import expected_phase_s
 from ...modules.registry import config_folder, manifests
-from ...process.engine.durations import expected_step_s
 from ...process.errors import WorkcellError
 from ...process.interfaces import default_interfaces
+from ...process.recipes.durations import expected_step_s
 from ...process.recipes.loader import load_recipe
 from ...process.recipes.recipe import Recipe
 from ...process.recipes.steps import IfStep, LoopStep, ParallelStep, Step

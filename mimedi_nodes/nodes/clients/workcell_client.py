@@ -24,7 +24,7 @@ from mimedi_msgs.msg import AlarmList, BatchStatus, Measurement, ModuleState, Po
 from mimedi_msgs.srv import AcknowledgeAlarm, AnswerPrompt, CommandBatch, MaintainModule
 
 from ...modules.registry import known_modules
-from ...process import batch_choice
+from ...process.engine import batch_choice
 from ..frame import qos
 from ..frame.bounded_end import PROCESS_END
 from ..frame.spinning import SpinThread

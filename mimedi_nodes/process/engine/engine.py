@@ -21,21 +21,21 @@ from ..errors import WorkcellError
 from ..gateway import LaboratoryGateway, ModuleGateway, ModuleUnavailable, OperatorGateway
 from ..identity.custody import Custody, GuardedModules
 from ..interfaces import Interfaces, default_interfaces
+from ..recipes.durations import expected_recipe_s
 from ..recipes.recipe import Recipe
-from ..recipes.sampling import SamplingBudget
 from ..recipes.steps import PhaseStep
 from ..units.arbiter import Arbiter
 from ..units.binding import UnitBinding, check_bindable
-from ..units.claims import UnitClaims
 from ..units.units import NO_UNITS, Units
 from .batch_start import record_start
-from .durations import expected_recipe_s
 from .journal import Journal
 from .procedure import Procedure
 from .procedure_control import OnHold, ProcedureControl, RunningPhase
 from .procedure_state import ProcedureState
 from .run_context import RunContext
+from .sampling import SamplingBudget
 from .timers import Timers
+from .unit_claims import UnitClaims
 from .watchdog import AlarmSink, Watchdog
 
 # Nothing shorter than this [s] of process time is worth a durable note that the coordinator is alive.

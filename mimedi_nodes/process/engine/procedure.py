@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NoReturn
 
 from ..recipes.recipe import Operation
-from ..recipes.sampling import SamplingBudget
 from ..recipes.steps import (
     AwaitResultsStep,
     CallStep,
@@ -32,12 +31,13 @@ from ..recipes.steps import (
     WaitStep,
     WaitTimerStep,
 )
-from ..units.claims import UnitClaims
 from .phase_runner import PhaseRunner
 from .room import Room
 from .run_context import BranchEnded, RunContext, Scope, first_of
+from .sampling import SamplingBudget
 from .step_runner import StepRunner
 from .timers import Timers
+from .unit_claims import UnitClaims
 from .watchdog import Watchdog
 
 

@@ -18,7 +18,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
-from ..engine.durations import ExpectedPhase, expected_step_s
+from ..recipes.durations import ExpectedPhase, expected_step_s
 from ..recipes.recipe import Recipe
 from ..recipes.steps import (
     AwaitResultsStep,

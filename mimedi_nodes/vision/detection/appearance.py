@@ -10,6 +10,7 @@ may be a cell that nobody has seen alone yet.
 from __future__ import annotations
 
 import ctypes
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,9 @@ from mimedi_nodes.vision.detection.overlap_fit import (
 from mimedi_nodes.vision.detection.patch_pool import MEAN, SCRATCH, PatchPool
 from mimedi_nodes.vision.kernels import kernel
 from mimedi_nodes.vision.opencv import cv2
-from mimedi_nodes.vision.tracking.linker import Tracks
+
+if TYPE_CHECKING:
+    from mimedi_nodes.vision.tracking.linker import Tracks
 
 _MEMORY_FRAMES = 8
 _MEAN_FRAMES = 300

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision.detection.background import FloatImage
 from mimedi_nodes.vision.detection.blobs import BLOB_COLUMNS, BlobTable
+from mimedi_nodes.vision.detection.shape import equivalent_diameter_px, hull_shape
 from mimedi_nodes.vision.kernels import kernel
 from mimedi_nodes.vision.opencv import cv2
-from mimedi_nodes.vision.recordings.shape import equivalent_diameter_px, hull_shape
 
 # What is smaller than this share of the smallest diameter is not looked at.
 _LEAST_SHARE = 0.75

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from mimedi_nodes.vision.detection.appearance import OverlapFit
 from mimedi_nodes.vision.detection.background import FloatImage
 from mimedi_nodes.vision.detection.blobs import Blob, Expected, TypicalCell, part_row
+from mimedi_nodes.vision.detection.overlap_kernel import OverlapKernel
 from mimedi_nodes.vision.kernels import kernel
-from mimedi_nodes.vision.kernels.overlap_kernel import OverlapKernel
 from mimedi_nodes.vision.opencv import cv2
 
 # Blur under which blobs and remains are looked for, px.

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision.detection.background import FloatImage
 from mimedi_nodes.vision.detection.blobs import Blob, BlobTable
+from mimedi_nodes.vision.detection.shape import equivalent_diameter_px
 from mimedi_nodes.vision.kernels import kernel
 from mimedi_nodes.vision.opencv import cv2
-from mimedi_nodes.vision.recordings.shape import equivalent_diameter_px
 
 # A ring is a ring when its crest stands above the inside by this share of the cell's contrast.
 _RING = 0.15

@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mimedi_nodes.vision.camera.settings import VisionInputError
+from mimedi_nodes.vision.detection.shape import hull_shape
 from mimedi_nodes.vision.opencv import cv2
-from mimedi_nodes.vision.recordings.shape import hull_shape
 
 _MIN_DIAMETER_UM = 0.8
 # Outlines run where the darkening leaves the pixel noise, never below this many grey levels.

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from mimedi_nodes.vision.camera.frame import FrameTracks
 from mimedi_nodes.vision.camera.settings import VisionInputError, VisionSettings
+from mimedi_nodes.vision.detection.viability import dye_threshold
 from mimedi_nodes.vision.statistics.classes import class_share, classify
 from mimedi_nodes.vision.statistics.coincidence import PairCounter
 from mimedi_nodes.vision.statistics.intervals import (
@@ -21,7 +22,6 @@ from mimedi_nodes.vision.statistics.intervals import (
     mean_interval,
     wilson_interval,
 )
-from mimedi_nodes.vision.statistics.viability import dye_threshold
 from mimedi_nodes.vision.tracking.tracker import CONFIRMED_FRAMES
 
 _HISTOGRAM_BIN_UM = 0.5

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 
 from mimedi_nodes.vision.camera.frame import FrameTracks
 from mimedi_nodes.vision.camera.settings import VisionInputError
+from mimedi_nodes.vision.statistics.counting import CountingLine, Crossing
 from mimedi_nodes.vision.statistics.intervals import Interval, wilson_interval
-from mimedi_nodes.vision.tracking.counting import CountingLine, Crossing
 
 
 @dataclass(frozen=True)

@@ -19,8 +19,8 @@ from mimedi_nodes.vision.detection.detections import Detections, empty
 from mimedi_nodes.vision.detection.detector import CellDetector
 from mimedi_nodes.vision.detection.intensities import FluorescenceImage, mean_around
 from mimedi_nodes.vision.detection.medians import median, percentile
+from mimedi_nodes.vision.detection.viability import dye_threshold
 from mimedi_nodes.vision.kernels import kernel
-from mimedi_nodes.vision.statistics.viability import dye_threshold
 from mimedi_nodes.vision.tracking.flow import FlowProfile
 from mimedi_nodes.vision.tracking.hindsight import Sighting
 from mimedi_nodes.vision.tracking.linker import TRACK, Linker, Tracks

@@ -3,7 +3,7 @@
 
 from dataclasses import dataclass
 
-from mimedi_nodes.process.batch_choice import choices, shown, waiting
+from mimedi_nodes.process.engine.batch_choice import choices, shown, waiting
 
 
 @dataclass(frozen=True)

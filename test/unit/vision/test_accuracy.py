@@ -9,7 +9,7 @@ from scipy.optimize import linear_sum_assignment
 from vision_blobs import RATE_HZ, WIDTH, Truth, flow_movie, settings
 
 from mimedi_nodes.vision.camera.frame import FrameTracks
-from mimedi_nodes.vision.tracking.counting import CountingLine
+from mimedi_nodes.vision.statistics.counting import CountingLine
 from mimedi_nodes.vision.tracking.tracker import CellTracker
 
 WARM = 25

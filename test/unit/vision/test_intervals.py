@@ -15,6 +15,7 @@ from vision_blobs import WALL_BOTTOM, WALL_TOP, WIDTH, profile
 
 from mimedi_nodes.vision.camera.frame import FrameTracks, TrackedCell
 from mimedi_nodes.vision.camera.settings import VisionInputError
+from mimedi_nodes.vision.statistics.counting import CountingLine
 from mimedi_nodes.vision.statistics.intervals import (
     Interval,
     concentration_interval,
@@ -24,7 +25,6 @@ from mimedi_nodes.vision.statistics.intervals import (
     wilson_interval,
 )
 from mimedi_nodes.vision.statistics.sorting import OutletCount, count_outlets, purity, recovery
-from mimedi_nodes.vision.tracking.counting import CountingLine
 
 RUNS = 3000
 Draw = Callable[[np.random.Generator], Interval]

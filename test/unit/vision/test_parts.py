@@ -11,8 +11,8 @@ from vision_blobs import settings
 
 from mimedi_nodes.vision.camera.frame import FrameTracks, TrackedCell
 from mimedi_nodes.vision.camera.settings import VisionInputError, VisionSettings
+from mimedi_nodes.vision.detection.shape import equivalent_diameter_px, hull_shape, outer_contour
 from mimedi_nodes.vision.recordings.annotate import annotate
-from mimedi_nodes.vision.recordings.shape import equivalent_diameter_px, hull_shape, outer_contour
 from mimedi_nodes.vision.statistics.focusing import FocusingEstimator, focusing, speed_across
 from mimedi_nodes.vision.tracking.flow import FlowProfile
 

@@ -11,9 +11,9 @@ from vision_blobs import HEIGHT, RATE_HZ, UM_PER_PX, WALL_BOTTOM, WALL_TOP, WIDT
 
 from mimedi_nodes.vision.camera.frame import FrameTracks, TrackedCell
 from mimedi_nodes.vision.camera.settings import VisionInputError
+from mimedi_nodes.vision.detection.viability import dye_threshold
 from mimedi_nodes.vision.statistics.intervals import concentration_interval, wilson_interval
 from mimedi_nodes.vision.statistics.population import PopulationEstimator
-from mimedi_nodes.vision.statistics.viability import dye_threshold
 from mimedi_nodes.vision.tracking.tracker import CellTracker
 
 FIELD_ML = WIDTH * UM_PER_PX * (WALL_BOTTOM - WALL_TOP) * UM_PER_PX * 50.0 * 1e-12

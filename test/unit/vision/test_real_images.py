@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from mimedi_nodes.vision.detection.shape import hull_shape, outer_contour
 from mimedi_nodes.vision.recordings.segment import background_of, segment_image
-from mimedi_nodes.vision.recordings.shape import hull_shape, outer_contour
 
 SHARED = Path(os.environ.get("MIMEDI_SHARED") or Path(__file__).resolve().parents[4] / "shared")
 RTDC = SHARED / "vision" / "rtdc"

@@ -6,10 +6,10 @@ Source: PROCESS, sampling plan: hourly samples of 1 mL in the first two days wou
 
 from __future__ import annotations
 
-from ..engine.run_context import RunContext
 from ..errors import WorkcellError
-from .recipe import Recipe
-from .steps import PhaseStep, SamplePlan
+from ..recipes.recipe import Recipe
+from ..recipes.steps import PhaseStep, SamplePlan
+from .run_context import RunContext
 
 
 class SamplingBudget:

@@ -8,14 +8,14 @@ import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
-from ..engine.durations import ExpectedPhase, expected_step_s
-from ..engine.procedure_state import ProcedureState
-from ..engine.run_context import RunContext, Scope, first_of
 from ..identity.custody import Custody
 from ..identity.identity import IdentityError, check_label
-from .arbiter import Arbiter, UnitOccupied
-from .claim_plan import Claim, claim_plan
-from .units import Unit, Units
+from ..recipes.durations import ExpectedPhase, expected_step_s
+from ..units.arbiter import Arbiter, UnitOccupied
+from ..units.claim_plan import Claim, claim_plan
+from ..units.units import Unit, Units
+from .procedure_state import ProcedureState
+from .run_context import RunContext, Scope, first_of
 
 LOOK_AGAIN_S = 600.0
 """Shortest process time [s] after which a batch that waits for its beginning looks at the forecasts again."""

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol, TypeVar
 
-from .engine.procedure_state import FINAL_STATES, ProcedureState
+from .procedure_state import FINAL_STATES, ProcedureState
 
 NEEDS_A_PERSON = frozenset({ProcedureState.HOLDING, ProcedureState.HELD, ProcedureState.PAUSED})
 """States in which a batch that is not shown wants to be looked at."""

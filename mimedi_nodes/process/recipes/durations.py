@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from ..recipes.recipe import Recipe
-from ..recipes.steps import IfStep, LoopStep, ParallelStep, PhaseStep, Step, WaitStep
+from .recipe import Recipe
+from .steps import IfStep, LoopStep, ParallelStep, PhaseStep, Step, WaitStep
 
 ExpectedPhase = Callable[[PhaseStep], float]
 
