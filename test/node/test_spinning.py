@@ -61,6 +61,18 @@ def test_a_thread_ends_at_each_of_many_instants(context):
     busy.node.destroy_node()
 
 
+def test_a_function_is_called_in_the_thread(context):
+    busy, done = Busy(context, 1), threading.Event()
+    spinning = SpinThread(busy.node, context, "called")
+    spinning.start()
+    found = spinning.call(lambda: threading.current_thread().name)
+    found.add_done_callback(lambda _: done.set())
+    assert done.wait(DEADLINE_S), "the function was not called"
+    assert found.result() == "called"
+    spinning.stop()
+    busy.node.destroy_node()
+
+
 def test_a_thread_that_was_never_begun_or_has_ended_is_stopped_without_harm(context):
     busy = Busy(context, 1)
     SpinThread(busy.node, context, "never").stop()

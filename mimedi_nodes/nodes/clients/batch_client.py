@@ -123,7 +123,7 @@ class BatchClient(WorkcellClient):
 
     def _in_executor(self, send: Callable[[], Future]) -> Future:
         """Return `send()`, called in the executor's thread: from another one an ActionClient loses replies."""
-        sent = self._executor.create_task(send)
+        sent = self._spinning.call(send)
         future = self.wait(sent, 10.0)
         if future is None:
             raise ClientError("the command's own ROS thread does not run; was it interrupted?")

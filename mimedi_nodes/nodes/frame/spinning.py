@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
+from collections.abc import Callable
+from typing import Any
 
 from rclpy.context import Context
 from rclpy.executors import ExternalShutdownException, SingleThreadedExecutor
@@ -47,6 +49,10 @@ class SpinThread:
     def start(self) -> None:
         """Begin; callbacks run in the thread from now on."""
         self._thread.start()
+
+    def call(self, function: Callable[[], Any]) -> Future:
+        """Have a function called in the thread; return the future of what it returns."""
+        return self._executor.create_task(function)
 
     def stop(self) -> None:
         """End the thread; harmless when it was never begun or has ended. The node is no longer spun.

@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 
 from mimedi_nodes.process.batch import BatchOutcome
 from mimedi_nodes.process.clock import LoopClock, ProcessClock
+from mimedi_nodes.process.engine.unit_claims import changeover_of
 from mimedi_nodes.process.gateway import Answer, OperatorGateway, Question
 from mimedi_nodes.process.identity.custody import Custody
 from mimedi_nodes.process.identity.identity import IdentityError, check_label
 from mimedi_nodes.process.units.arbiter import Arbiter
-from mimedi_nodes.process.units.claims import changeover_of
 from mimedi_nodes.process.units.units import Units
 from mimedi_nodes.records.batch_record import BatchRecord
 from mimedi_nodes.records.events import RecordEvent
